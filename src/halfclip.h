@@ -1,0 +1,170 @@
+/* halfclip.h: one CLIP tower, an image encoder or a text encoder, loaded alone.
+ *
+ * The whole public C interface. Nothing here does I/O and nothing is global: the caller reads bytes and pushes them in,
+ * every object belongs to the caller, and different objects may be used from different threads at the same time.
+ * Architectures and tensor names are those of OpenCLIP (open_clip_torch 3.3.0).
+ *
+ *     hc_loader *loader = hc_loader_new(HC_TEXT, config_json, strlen(config_json), HC_INT8);
+ *     while (hc_loader_header_need(loader))                    // how many bytes of the file's start it wants
+ *         hc_loader_header(loader, bytes, n);
+ *     for each range of hc_loader_ranges(loader, &count)       // coalesced, in file order
+ *         hc_loader_push(loader, offset, bytes, n);            // in any chunking
+ *     hc_encoder *encoder = hc_loader_finish(loader);          // NULL: see hc_loader_status, hc_loader_message
+ *     hc_loader_free(loader);
+ *     hc_embed_tokens(encoder, ids, 1, 1, vector);
+ */
+#ifndef HALFCLIP_H
+#define HALFCLIP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Every failure, one value for each stable code of the JavaScript interface that C can meet. */
+typedef enum hc_status {
+    HC_OK = 0,
+    HC_MODEL_UNSUPPORTED,   /* model/unsupported: the config asks for something no tower here computes             */
+    HC_MODEL_CONFIG,        /* model/unknown: the config is not JSON, or not that of an OpenCLIP model              */
+    HC_WEIGHTS_FORMAT,      /* weights/format: not a safetensors file, or a header that contradicts itself          */
+    HC_WEIGHTS_TRUNCATED,   /* weights/truncated: the file ends before a tensor does                                */
+    HC_WEIGHTS_CORRUPT,     /* weights/corrupt: values that no trained tower has (NaN, infinity, all zero)          */
+    HC_WEIGHTS_MISMATCH,    /* weights/mismatch: a tensor is missing or has another shape, or it is the other tower */
+    HC_INPUT_TYPE,          /* input/type: a token id outside the vocabulary, a pixel that is not finite            */
+    HC_INPUT_SIZE,          /* input/size: a picture with no pixels or with more than 20,000 on a side              */
+    HC_OUT_OF_MEMORY        /* memory/exhausted                                                                     */
+} hc_status;
+
+/* The stable code, for example "weights/mismatch"; "" for HC_OK. Static storage. */
+const char *hc_status_code(hc_status status);
+
+typedef enum hc_tower { HC_IMAGE = 0, HC_TEXT = 1 } hc_tower;
+
+/* How the weights are held. HC_AUTO: as a shard holds them, else HC_INT8.
+ * Norms and biases are always fp32; so are positions. At int8 and fp16 the patch embedding and the final projection are fp16. */
+typedef enum hc_dtype { HC_AUTO = 0, HC_FP32 = 1, HC_FP16 = 2, HC_INT8 = 3 } hc_dtype;
+
+typedef struct hc_loader hc_loader;
+typedef struct hc_encoder hc_encoder;
+typedef struct hc_tokenizer hc_tokenizer;
+
+/* Bytes [begin, end) of the weight file. */
+typedef struct hc_range { uint64_t begin, end; } hc_range;
+
+/* ---- loading ------------------------------------------------------------------------------------------------------ */
+
+/* Starts loading one tower. `config` is the text of an open_clip_config.json ({"model_cfg": …, "preprocess_cfg": …}) or
+ * of a bare model config ({"embed_dim": …}); NULL with length 0: the file is a shard, which carries its own.
+ * Returns NULL only when memory is exhausted; a config that cannot be used shows in hc_loader_status. */
+hc_loader *hc_loader_new(hc_tower tower, const char *config, size_t config_length, hc_dtype dtype);
+
+/* HC_OK, or the first failure; after a failure every other call does nothing. The message names what was found and what
+ * was expected, in one English sentence; it lives as long as the loader. */
+hc_status hc_loader_status(const hc_loader *loader);
+const char *hc_loader_message(const hc_loader *loader);
+
+/* The total size of the file in bytes, if the caller knows it: lets a lying header and a truncated file be told at once. */
+void hc_loader_file_size(hc_loader *loader, uint64_t size);
+
+/* How many bytes from the file's start the header needs in all; 0 once it is complete. Grows at most once (8, then all). */
+uint64_t hc_loader_header_need(const hc_loader *loader);
+
+/* The file's first `n` bytes, always from offset 0. Fewer than needed is no error: ask again with more. */
+hc_status hc_loader_header(hc_loader *loader, const void *bytes, size_t n);
+
+/* What this tower needs of the file, in file order, gaps of up to 64 KiB included. Owned by the loader. */
+const hc_range *hc_loader_ranges(hc_loader *loader, size_t *count);
+
+/* Bytes of the file at `offset`. Chunks may be cut anywhere and need not keep to the ranges (the rest is skipped), and tensors may come in any order, but
+ * the bytes of one tensor come from its first to its last. Each tensor is converted, quantised and packed as its rows arrive. */
+hc_status hc_loader_push(hc_loader *loader, uint64_t offset, const void *bytes, size_t n);
+
+/* The encoder, which the caller frees with hc_encoder_free, when every tensor has arrived whole; else NULL. */
+hc_encoder *hc_loader_finish(hc_loader *loader);
+
+void hc_loader_free(hc_loader *loader);
+
+/* ---- encoding ----------------------------------------------------------------------------------------------------- */
+
+typedef struct hc_info {
+    hc_tower tower;
+    hc_dtype dtype;
+    int dim;                 /* length of one embedding                                                     */
+    int tokens_out;          /* embeddings a picture or text: 1, or the sequence length with pool_type none */
+    int context_length;      /* text: token ids a text                                                      */
+    int vocab_size;          /* text                                                                        */
+    int image_height, image_width;   /* image: pixels                                                       */
+    uint64_t parameters;     /* numbers in the tower's tensors                                              */
+    uint64_t memory_bytes;   /* held by the encoder: packed weights and arena                               */
+} hc_info;
+
+void hc_encoder_info(const hc_encoder *encoder, hc_info *info);
+
+/* Vectors of `count` pictures: pixels [count, 3, image_height, image_width], already normalised by mean and std (see hc_preprocess);
+ * out [count, tokens_out, dim], L2-normalised along dim if `normalize` is not 0. HC_INPUT_TYPE if a pixel is not finite. */
+hc_status hc_embed_pixels(hc_encoder *encoder, const float *pixels, size_t count, int normalize, float *out);
+
+/* Vectors of `count` texts: ids [count, context_length] as OpenCLIP's tokenizer gives them; out as above.
+ * HC_INPUT_TYPE if an id is negative or not below vocab_size. */
+hc_status hc_embed_tokens(hc_encoder *encoder, const int32_t *ids, size_t count, int normalize, float *out);
+
+/* The preprocess_cfg and model_cfg in force, as JSON text (of the shard, or as given to hc_loader_new). Owned by the encoder. */
+const char *hc_encoder_config(const hc_encoder *encoder);
+
+/* The vocabulary that a text shard carries (see hc_tokenizer_new), or NULL. Owned by the encoder. */
+const void *hc_encoder_vocabulary(const hc_encoder *encoder, size_t *length);
+
+void hc_encoder_free(hc_encoder *encoder);
+
+/* ---- shards ------------------------------------------------------------------------------------------------------- */
+
+/* The encoder as a .safetensors shard (the README says what is in one). The bytes are produced in order, so that a shard is never in memory twice:
+ * `write` is called with consecutive pieces and returns 0 to go on. `vocabulary` (NULL for none) travels in a text shard. */
+hc_status hc_shard_write(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length,
+                         int (*write)(void *user, const void *bytes, size_t n), void *user);
+
+/* ---- pictures ----------------------------------------------------------------------------------------------------- */
+
+typedef enum hc_resize_mode { HC_SHORTEST = 0, HC_LONGEST = 1, HC_SQUASH = 2 } hc_resize_mode;
+typedef enum hc_filter { HC_BICUBIC = 0, HC_BILINEAR = 1, HC_LANCZOS = 2 } hc_filter;
+
+/* OpenCLIP's PreprocessCfg. */
+typedef struct hc_preprocess_cfg {
+    int height, width;
+    float mean[3], std[3];
+    hc_filter interpolation;
+    hc_resize_mode resize_mode;
+    int fill_color;          /* 0..255, of the border that `longest` leaves */
+} hc_preprocess_cfg;
+
+/* Reads "preprocess_cfg" out of an open_clip_config.json text over OpenCLIP's defaults (size from the model's image_size). */
+hc_status hc_preprocess_parse(const char *config, size_t config_length, hc_preprocess_cfg *cfg);
+
+/* From bytes to what the tower gets, as OpenCLIP's transform does it with PIL, every byte equal.
+ * `channels` is 3 (RGB) or 4 (RGBA; alpha is dropped, as PIL's convert("RGB") drops it); rows are `width * channels` bytes, without padding.
+ * out [3, cfg->height, cfg->width]. HC_INPUT_SIZE unless 1 <= width, height <= 20000. */
+hc_status hc_preprocess(const hc_preprocess_cfg *cfg, const uint8_t *data, int width, int height, int channels, float *out);
+
+/* ---- texts -------------------------------------------------------------------------------------------------------- */
+
+typedef enum hc_clean { HC_CLEAN_LOWER = 0, HC_CLEAN_WHITESPACE = 1, HC_CLEAN_CANONICALIZE = 2 } hc_clean;
+
+/* CLIP's byte-pair encoding (OpenCLIP's SimpleTokenizer). `merges` is the list of merges in order of rank, two little-endian uint16 each:
+ * the ids of the two tokens that merge; merge i makes token 512 + i. Start and end of text are the two ids after the last merge.
+ * The bytes are copied. NULL if they are not such a list, or when memory is exhausted. */
+hc_tokenizer *hc_tokenizer_new(const void *merges, size_t length, hc_clean clean);
+
+/* ids[context_length] of one UTF-8 text: start, tokens, end, zeros; a longer text is cut and keeps its end token.
+ * Invalid UTF-8 is read as U+FFFD. *used, if not NULL, is how many ids are not padding. */
+hc_status hc_tokenize(hc_tokenizer *tokenizer, const char *text, size_t length, int32_t *ids, int context_length, int *used);
+
+int hc_tokenizer_vocab_size(const hc_tokenizer *tokenizer);
+
+void hc_tokenizer_free(hc_tokenizer *tokenizer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
