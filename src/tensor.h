@@ -1,0 +1,50 @@
+/* tensor.h: how weights and activations lie in memory.
+ *
+ * Matrices are stored in the order the kernels read them: panels of HC_PANEL output channels, zero padded.
+ *     fp32, fp16   [ceil(n/8)][k][8]            one value a channel for each k
+ *     int8         [ceil(n/8)][ceil(k/4)][8][4] four consecutive k a channel, so that one 16-byte load feeds a dot product
+ * Vectors are fp32, zero padded to a multiple of HC_PANEL, so that a kernel may load whole panels of them.
+ * Everything is aligned to HC_ALIGN bytes.
+ */
+#ifndef HC_TENSOR_H
+#define HC_TENSOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { HC_PANEL = 8, HC_DEPTH = 4, HC_ALIGN = 16 };
+
+typedef enum hc_storage { HC_STORE_F32, HC_STORE_F16, HC_STORE_I8 } hc_storage;
+
+/* A weight matrix [n, k] (n output channels) in kernel order: out = a · wᵀ. */
+typedef struct hc_matrix {
+    int n, k;
+    hc_storage storage;
+    void *data;
+    float *scale;     /* int8: w = q * scale[channel]; padded to HC_PANEL with zeros; else NULL            */
+    int32_t *sum;     /* int8: sum of q over k for each channel, to undo the activations' zero point; else NULL */
+} hc_matrix;
+
+/* A table [rows, width] that is looked up by row (the token table), in row order. */
+typedef struct hc_table {
+    int rows, width;
+    hc_storage storage;
+    void *data;
+    float *scale;     /* int8: [rows]; else NULL */
+} hc_table;
+
+/* Activations at 7 bits, one scale and zero point a row: x ≈ scale[row] * (q - zero[row]), q in 0..127.
+ * Rows are `stride` bytes apart, a multiple of HC_DEPTH; bytes from k to stride are 0. */
+typedef struct hc_rows {
+    uint8_t *q;
+    size_t stride;
+    float *scale;
+    int32_t *zero;
+} hc_rows;
+
+static inline size_t hc_round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+/* Bytes of a matrix's `data` at a storage. */
+size_t hc_matrix_bytes(int n, int k, hc_storage storage);
+
+#endif
