@@ -1,0 +1,104 @@
+/* image.c: OpenCLIP's VisionTransformer around its blocks: patches in, one pooled vector (or all tokens) out. */
+#include "transformer.h"
+
+#include <string.h>
+
+/* One picture's patches as rows [grid, 3 * patch_height * patch_width], in the order of conv1's weights. Pixels beyond the last whole patch are not seen, as in a
+ * convolution without padding. */
+static void unfold(const hc_config *c, const float *pixels, float *patches)
+{
+    size_t plane = (size_t)c->image_height * (size_t)c->image_width, line = (size_t)c->patch_width;
+    for (int gy = 0; gy < c->grid_height; gy++)
+        for (int gx = 0; gx < c->grid_width; gx++)
+            for (int channel = 0; channel < 3; channel++)
+                for (int y = 0; y < c->patch_height; y++, patches += line)
+                    memcpy(patches,
+                           pixels + (size_t)channel * plane + (size_t)(gy * c->patch_height + y) * (size_t)c->image_width +
+                               (size_t)gx * line,
+                           line * sizeof(float));
+}
+
+/* class_embedding and the patches, plus positions, then ln_pre: [inputs, positions, width]. */
+static void embed(hc_pass *pass, const float *pixels)
+{
+    const hc_config *c = pass->config;
+    const hc_weights *w = pass->weights;
+    size_t width = (size_t)c->width, grid = (size_t)c->positions - 1;
+    for (int i = 0; i < pass->inputs; i++, pixels += 3 * (size_t)c->image_height * (size_t)c->image_width) {
+        float *x = pass->x + (size_t)pass->first[i] * width;
+        memcpy(x, w->positional_embedding, (grid + 1) * width * sizeof(float));
+        for (size_t k = 0; k < width; k++)
+            x[k] += w->class_embedding[k];
+        unfold(c, pixels, pass->wide);
+        hc_epilogue add = {.residual = x + width};
+        hc_linear(pass, &w->conv1, pass->wide, (int)grid, &add, x + width, width);
+    }
+    if (c->ln_pre)
+        hc_norm_rows(pass, &w->ln_pre, pass->x, pass->first[pass->inputs], c->width, pass->x);
+}
+
+/* _global_pool over one sequence: `rows` rows of n to one row, or to all of them. */
+static void global_pool(hc_pool pool, const float *x, int rows, int n, float *out)
+{
+    if (pool == HC_POOL_AVG) {
+        memset(out, 0, (size_t)n * sizeof(float));
+        for (int r = 1; r < rows; r++)
+            for (int k = 0; k < n; k++)
+                out[k] += x[(size_t)r * (size_t)n + (size_t)k];
+        for (int k = 0; k < n; k++)
+            out[k] /= (float)(rows - 1);
+    } else {
+        memcpy(out, x, (size_t)(pool == HC_POOL_NONE ? rows : 1) * (size_t)n * sizeof(float));
+    }
+}
+
+/* _pool of one sequence x [rows, width], which it may overwrite, to out [tokens_out, pooled width]. */
+static void pool(hc_pass *pass, float *x, int rows, float *out)
+{
+    const hc_config *c = pass->config;
+    const hc_weights *w = pass->weights;
+    int dim = c->embed_dim;
+    if (c->attn_pool == HC_ATTN_POOL_YES) {
+        int queries = c->pool == HC_POOL_TOK ? 1 : c->attn_pooler_queries;
+        hc_pooler_run(pass, &w->attn_pool, queries, x, rows, c->width, pass->wide);
+        hc_norm_rows(pass, &w->ln_final, pass->wide, queries, dim, pass->wide);
+        global_pool(c->pool, pass->wide, queries, dim, out);
+    } else if (c->attn_pool) {
+        hc_norm_rows(pass, &w->ln_final, x, rows, c->width, x);
+        if (c->attn_pool == HC_ATTN_POOL_CASCADE) {
+            hc_pooler_run(pass, &w->attn_pool, c->attn_pooler_queries, x, rows, c->width, pass->wide);
+            x = pass->wide;
+            rows = c->attn_pooler_queries;
+        }
+        hc_pooler_run(pass, &w->attn_pool_contrastive, 1, x, rows, c->width, out);
+    } else if (c->final_ln_after_pool) {
+        global_pool(c->pool, x, rows, c->width, out);
+        hc_norm_rows(pass, &w->ln_final, out, c->tokens_out, c->width, out);
+    } else {
+        hc_norm_rows(pass, &w->ln_final, x, rows, c->width, x);
+        global_pool(c->pool, x, rows, c->width, out);
+    }
+}
+
+void hc_image_run(hc_pass *pass, const float *pixels, int count, float *out)
+{
+    const hc_config *c = pass->config;
+    int class_only = !c->attn_pool && c->pool == HC_POOL_TOK;
+    int *class_rows = pass->pooled;
+    size_t pooled_width = (size_t)(c->attn_pool ? c->embed_dim : c->width);
+    pass->inputs = count;
+    pass->hidden = NULL;
+    for (int i = 0; i <= count; i++)
+        pass->first[i] = i * c->positions;
+    memcpy(class_rows, pass->first, (size_t)count * sizeof(int));
+    if (!class_only)
+        pass->pooled = NULL;
+    embed(pass, pixels);
+    hc_blocks_run(pass);
+    for (int i = 0; i < count; i++) {
+        int rows = class_only ? 1 : c->positions;
+        pool(pass, pass->x + (size_t)i * (size_t)rows * (size_t)c->width, rows, pass->tail + (size_t)(i * c->tokens_out) * pooled_width);
+    }
+    pass->pooled = class_rows;
+    hc_project(pass, count * c->tokens_out, out);
+}

@@ -1,0 +1,49 @@
+/* transformer.h: what image.c and text.c share: one pass's buffers, and the layers over them. */
+#ifndef HC_TRANSFORMER_H
+#define HC_TRANSFORMER_H
+
+#include "tower.h"
+
+/* The buffers of one pass, carved out of the arena. A pass holds several inputs whose token rows follow each other without padding. */
+typedef struct hc_pass {
+    const hc_config *config;
+    const hc_weights *weights;
+    hc_dtype dtype;
+    int inputs;                 /* sequences in this pass                                           */
+    int *first;                 /* [inputs + 1] first row of each sequence; the last is the row count */
+    int *pooled;                /* [inputs] the one row that pooling takes, or NULL: it takes them all */
+    uint8_t *hidden;            /* [rows] keys that no query may see, or NULL                       */
+    float *x;                   /* [rows, width] the residual stream                                */
+    float *h;                   /* [rows, max(width, dim)] normalised rows, attention's output      */
+    float *wide;                /* [rows, max(3 width, mlp_width)], or one picture's patches        */
+    float *tail;                /* [outputs, max(width, dim)] pooled rows                           */
+    float *query, *context;     /* attentional pooling only: [queries, 3 dim], [positions, 3 dim]   */
+    float *row;                 /* one row of scratch                                               */
+    float *scratch;             /* of hc_attention_head                                             */
+    hc_rows rows;               /* quantised rows, int8 only                                        */
+} hc_pass;
+
+/* Lays the buffers for `count` inputs into `arena` (NULL: only measures). Returns the bytes used. */
+size_t hc_pass_plan(hc_pass *pass, const hc_config *config, hc_dtype dtype, int count, void *arena);
+
+/* out [m, w->n] = a [m, w->k] · wᵀ, with the epilogue; quantises `a` first where w is int8. */
+void hc_linear(hc_pass *pass, const hc_matrix *w, const float *a, int m, const hc_epilogue *epilogue, float *out, size_t out_stride);
+
+/* All blocks over pass->x. Where pass->pooled is set, only those rows are computed in the last block, and they end as rows 0 … inputs - 1. */
+void hc_blocks_run(hc_pass *pass);
+
+/* AttentionalPooler: `queries` of the pooler's queries look at `context` [rows, context_width]; out [queries, dim]. */
+void hc_pooler_run(hc_pass *pass, const hc_attn_pooler *pooler, int queries, const float *context, int rows, int context_width, float *out);
+
+/* LayerNorm of `rows` rows of n floats that follow each other, with the tower's eps. */
+void hc_norm_rows(const hc_pass *pass, const hc_norm *norm, const float *x, int rows, int n, float *out);
+
+/* Rows of the final projection: pass->tail [rows, width in] to out [rows, dim]. */
+void hc_project(hc_pass *pass, int rows, float *out);
+
+/* One pass of each tower over `count` inputs, at most as many as the arena was planned for; out [count, tokens_out, dim]. hc_text_run returns how many
+ * texts it took: they are packed by their own lengths, so that short ones go together. */
+void hc_image_run(hc_pass *pass, const float *pixels, int count, float *out);
+int hc_text_run(hc_pass *pass, const int32_t *ids, int count, int row_limit, float *out);
+
+#endif
