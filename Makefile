@@ -1,0 +1,118 @@
+# Everything is made from here: the package (dist/), its tests, the demo, the benchmarks.
+#
+#   make          the package in dist/: both WebAssembly flavours, the module, the bundled model, the demo page
+#   make demo     finds pictures by words with one tower loaded at a time, over HTTP
+#   make test     builds and runs every test
+#   make start    serves the demo page
+#   make lib      build/libhalfclip.a, for C programs (with src/halfclip.h)
+#   make bench    kernels and towers, timed
+#   make fuzz     fuzzes every parser for FUZZ_SECONDS each
+#
+# What a machine lacks (compilers, Chromium, npm's packages) is installed by the first command that needs it, see wasm/setup.sh.
+
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+CLANG ?= clang-19
+NODE ?= node
+FUZZ_SECONDS ?= 600
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Werror
+CFLAGS := -std=c11 -ffp-contract=off $(WARNINGS)
+SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SRC := $(wildcard src/*.c)
+HEADERS := $(wildcard src/*.h src/*.inc)
+
+.PHONY: all
+all: dist
+
+include wasm/build.mk
+
+# ---- what the machine needs -----------------------------------------------------------------------------------------
+
+build/setup: wasm/setup.sh
+	@mkdir -p build
+	bash wasm/setup.sh
+	@touch $@
+
+node_modules/.package-lock.json: package-lock.json
+	npm ci --no-audit --no-fund
+	@touch $@
+
+# ---- native ---------------------------------------------------------------------------------------------------------
+
+NATIVE := $(SRC:src/%.c=build/native/%.o)
+$(NATIVE): build/native/%.o: src/%.c $(HEADERS) | build/setup
+	@mkdir -p $(@D)
+	$(CLANG) $(CFLAGS) -O3 -march=native -c $< -o $@
+
+.PHONY: lib
+lib: build/libhalfclip.a
+build/libhalfclip.a: $(NATIVE)
+	rm -f $@
+	ar rcs $@ $^
+
+# ---- C unit tests, under AddressSanitizer and UBSan ------------------------------------------------------------------
+
+UNITS := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/test_*.c))
+SANITIZED := $(SRC:src/%.c=build/sanitized/%.o)
+$(SANITIZED): build/sanitized/%.o: src/%.c $(HEADERS) | build/setup
+	@mkdir -p $(@D)
+	$(CLANG) $(CFLAGS) $(SANITIZE) -msse4.1 -c $< -o $@
+
+$(UNITS): build/unit/%: tests/unit/%.c $(wildcard tests/unit/*.h) $(SANITIZED)
+	@mkdir -p $(@D)
+	$(CLANG) $(CFLAGS) $(SANITIZE) -msse4.1 -Isrc -Itests/unit $(UNIT_FLAGS_$*) $< $(SANITIZED) -lm -o $@
+
+.PHONY: test-unit
+test-unit: $(UNITS)
+	@set -e; for unit in $^; do ./$$unit; done
+
+# ---- fuzzers --------------------------------------------------------------------------------------------------------
+
+FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+$(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(SRC) $(HEADERS) | build/setup
+	@mkdir -p $(@D)
+	$(CLANG) $(CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -msse4.1 -Isrc $< $(SRC) -lm -o $@
+
+# A fuzzer starts from its committed corpus and keeps what it finds under build/.
+define fuzz
+@set -e; for fuzzer in $(FUZZERS); do \
+    name=$$(basename $$fuzzer); mkdir -p build/corpus/$$name; corpus=; \
+    [ ! -d tests/fuzz/corpus/$$name ] || corpus=tests/fuzz/corpus/$$name; \
+    echo "$$name: $(1) s"; \
+    ./$$fuzzer -max_total_time=$(1) -rss_limit_mb=2048 -timeout=10 -verbosity=0 -print_final_stats=1 \
+        -artifact_prefix=build/corpus/$$name- build/corpus/$$name $$corpus 2>&1 | grep -E 'number_of_executed|ERROR|SUMMARY|Test unit' ; \
+    [ $${PIPESTATUS[0]} -eq 0 ]; \
+done
+endef
+
+.PHONY: test-fuzz fuzz
+test-fuzz: $(FUZZERS)
+	$(call fuzz,5)
+fuzz: $(FUZZERS)
+	$(call fuzz,$(FUZZ_SECONDS))
+
+# ---- JavaScript and browser tests ------------------------------------------------------------------------------------
+
+.PHONY: test-node test-browser test
+test-node: dist build/setup node_modules/.package-lock.json
+	$(NODE) --test --test-reporter=spec 'tests/node/'*.test.mjs
+
+test-browser: dist build/setup node_modules/.package-lock.json
+	$(NODE) --test --test-reporter=spec 'tests/browser/'*.test.mjs
+
+test: test-unit test-fuzz test-node test-browser
+
+# ---- demo, server, benchmarks ------------------------------------------------------------------------------------------
+
+.PHONY: demo start bench clean
+demo: dist node_modules/.package-lock.json
+	$(NODE) web/demo-cli.js
+
+start: dist
+	$(NODE) web/server.js
+
+clean:
+	rm -rf build dist
