@@ -1,0 +1,40 @@
+# The WebAssembly modules: dist/halfclip-simd128.wasm (every engine with SIMD) and dist/halfclip-relaxed.wasm (relaxed SIMD). Included by the
+# Makefile. Each is all of src/ and wasm/, without imports but one, and without glue: web/wasm.js instantiates it.
+
+WASM_FLAVOURS = simd128 relaxed
+WASM_MODULES = $(WASM_FLAVOURS:%=dist/halfclip-%.wasm)
+WASM_SOURCES = $(wildcard src/*.c) $(wildcard wasm/*.c)
+
+WASM_CFLAGS = -std=c11 -O3 -Wall -Wextra -ffp-contract=off -fno-math-errno -fvisibility=hidden -Isrc -Iwasm/include \
+              -msimd128 -mbulk-memory -mnontrapping-fptoint -msign-ext
+WASM_CFLAGS_relaxed = -mrelaxed-simd
+
+# The stack lies below the data, so that an overflow traps instead of overwriting something.
+WASM_LDFLAGS = --no-entry --gc-sections --strip-all --stack-first -z stack-size=524288 --max-memory=4294967296 \
+               $(WASM_EXPORTS:%=--export=%)
+
+# What JavaScript calls as it stands in halfclip.h; wasm/*.c export the rest themselves.
+WASM_EXPORTS = malloc free hc_status_code \
+               hc_loader_new hc_loader_status hc_loader_message hc_loader_header hc_loader_finish hc_loader_free \
+               hc_embed_pixels hc_embed_tokens hc_encoder_config hc_encoder_vocabulary hc_encoder_free \
+               hc_tokenizer_new hc_tokenize hc_tokenizer_vocab_size hc_tokenizer_free
+
+build/wasm/toolchain: wasm/toolchain.sh
+	@mkdir -p $(@D)
+	sh $< > $@.new && mv $@.new $@
+
+define WASM_RULES
+build/wasm/$(1)/%.o: %.c build/wasm/toolchain wasm/build.mk
+	@mkdir -p $$(@D)
+	. build/wasm/toolchain && $$$$WASM_CC $$(WASM_CFLAGS) $$(WASM_CFLAGS_$(1)) -MMD -MP -c $$< -o $$@
+
+# Without -fno-builtin the compiler would turn the loops of memset and the like into calls of themselves.
+build/wasm/$(1)/wasm/libc.o: WASM_CFLAGS += -ffreestanding -fno-builtin
+
+dist/halfclip-$(1).wasm: $$(WASM_SOURCES:%.c=build/wasm/$(1)/%.o)
+	@mkdir -p $$(@D)
+	. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$^ -o $$@
+endef
+$(foreach flavour,$(WASM_FLAVOURS),$(eval $(call WASM_RULES,$(flavour))))
+
+-include $(foreach flavour,$(WASM_FLAVOURS),$(WASM_SOURCES:%.c=build/wasm/$(flavour)/%.d))

@@ -1,0 +1,70 @@
+/* exports.c: what JavaScript needs beyond halfclip.h: 64-bit offsets as doubles (exact up to 2^53, and free of BigInt), structs as arrays of
+ * doubles instead of layouts, and pieces of a shard handed to the one function that a module imports.
+ */
+#include "halfclip.h"
+
+#define EXPORT(name) __attribute__((export_name(#name)))
+
+__attribute__((import_module("env"), import_name("write"))) int hc_wasm_import_write(const void *bytes, size_t n);
+
+EXPORT(hc_wasm_file_size) void hc_wasm_file_size(hc_loader *loader, double size) { hc_loader_file_size(loader, (uint64_t)size); }
+
+EXPORT(hc_wasm_header_need) double hc_wasm_header_need(const hc_loader *loader) { return (double)hc_loader_header_need(loader); }
+
+/* The ranges as pairs of doubles, `capacity` of them at most; returns how many there are. */
+EXPORT(hc_wasm_ranges) size_t hc_wasm_ranges(hc_loader *loader, double *out, size_t capacity)
+{
+    size_t count;
+    const hc_range *ranges = hc_loader_ranges(loader, &count);
+    for (size_t i = 0; i < count && i < capacity; i++) {
+        out[2 * i] = (double)ranges[i].begin;
+        out[2 * i + 1] = (double)ranges[i].end;
+    }
+    return count;
+}
+
+EXPORT(hc_wasm_push) hc_status hc_wasm_push(hc_loader *loader, double offset, const void *bytes, size_t n)
+{
+    return hc_loader_push(loader, (uint64_t)offset, bytes, n);
+}
+
+/* hc_info in its own order, one double a field: out[10]. */
+EXPORT(hc_wasm_info) void hc_wasm_info(const hc_encoder *encoder, double out[10])
+{
+    hc_info info;
+    hc_encoder_info(encoder, &info);
+    const double fields[10] = {info.tower, info.dtype, info.dim, info.tokens_out, info.context_length, info.vocab_size,
+                               info.image_height, info.image_width, (double)info.parameters, (double)info.memory_bytes};
+    for (int i = 0; i < 10; i++)
+        out[i] = fields[i];
+}
+
+static int write_out(void *user, const void *bytes, size_t n)
+{
+    (void)user;
+    return hc_wasm_import_write(bytes, n);
+}
+
+EXPORT(hc_wasm_shard_write) hc_status hc_wasm_shard_write(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length)
+{
+    return hc_shard_write(encoder, vocabulary, vocabulary_length, write_out, NULL);
+}
+
+/* Height and width of what hc_wasm_preprocess gives. */
+EXPORT(hc_wasm_preprocess_size) hc_status hc_wasm_preprocess_size(const char *config, size_t config_length, int size[2])
+{
+    hc_preprocess_cfg cfg;
+    hc_status status = hc_preprocess_parse(config, config_length, &cfg);
+    size[0] = status == HC_OK ? cfg.height : 0;
+    size[1] = status == HC_OK ? cfg.width : 0;
+    return status;
+}
+
+/* hc_preprocess with the configuration as JSON text. */
+EXPORT(hc_wasm_preprocess) hc_status hc_wasm_preprocess(const char *config, size_t config_length, const uint8_t *data, int width, int height,
+                                                        int channels, float *out)
+{
+    hc_preprocess_cfg cfg;
+    hc_status status = hc_preprocess_parse(config, config_length, &cfg);
+    return status == HC_OK ? hc_preprocess(&cfg, data, width, height, channels, out) : status;
+}
