@@ -10,7 +10,7 @@ For each configuration in tests/golden/towers/
                                 tokens [n, context] I32, text_features [n, dim] F32; features are not normalised.
                                 Where OpenCLIP returns a vector a token (pool_type none) they are [n, length, dim]
     index.json                  the list of {name, options, towers, notes}
-and tests/golden/parameters.json: for the towers of OpenCLIP's own configurations, which tensors each has (see `parameters`).
+and tests/golden/parameters.json: for the towers of OpenCLIP's own configurations, which tensors each has (see `tower_parameters`).
 
 Every parameter and buffer is random, and weights are rounded to the stored type before anything is computed (in fp32, as OpenCLIP
 does). The script itself proves that the data can tell right from wrong, and stops where it cannot:
@@ -30,6 +30,7 @@ import torch
 from open_clip.coca_model import CoCa
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP, _build_text_tower, _build_vision_tower
 from safetensors.torch import save_file
+from transformers import CLIPConfig, CLIPModel
 
 GOLDEN = Path(__file__).resolve().parent.parent / 'tests' / 'golden'
 N = 8  # inputs of each configuration
@@ -41,10 +42,13 @@ VISIBLE = 0.01
 # fails as released. matmul is what it means, and the same on 3-d tensors.
 torch.bmm = torch.matmul
 
-VISION = dict(image_size=18, patch_size=6, width=24, layers=2, head_width=12)
-TEXT = dict(context_length=12, vocab_size=96, width=24, heads=2, layers=2)
-LARGER_VISION = dict(image_size=32, patch_size=8, width=48, head_width=16)
-LARGER_TEXT = dict(width=48, heads=3)
+VISION = dict(image_size=18, patch_size=6, width=24, layers=2, head_width=12, mlp_ratio=2.0)
+TEXT = dict(context_length=12, vocab_size=96, width=24, heads=2, layers=2, mlp_ratio=2.0)
+# The tower that a configuration is not about, to keep the files small.
+SMALL_VISION = {**VISION, 'width': 16, 'head_width': 8, 'layers': 1}
+SMALL_TEXT = {**TEXT, 'width': 16, 'layers': 1}
+LARGER_VISION = dict(image_size=32, patch_size=8, width=48, head_width=16, mlp_ratio=4.0)
+LARGER_TEXT = dict(width=48, heads=3, mlp_ratio=4.0)
 
 
 @dataclass
@@ -59,9 +63,12 @@ class Golden:
     names: object = None                           # state dict -> state dict, as other writers name things
     tail: bool = False                             # MLP inputs in GELU's left tail, where its variants differ visibly
     notes: str = ''
+    hugging_face: bool = False                     # the same towers as Hugging Face's CLIPModel computes and stores them
 
     def config(self):
-        config = {'embed_dim': 24, **self.model, 'vision_cfg': {**VISION, **self.vision}, 'text_cfg': {**TEXT, **self.text}}
+        vision = SMALL_VISION if self.text and not self.vision else VISION
+        text = SMALL_TEXT if self.vision and not self.text else TEXT
+        config = {'embed_dim': 24, **self.model, 'vision_cfg': {**vision, **self.vision}, 'text_cfg': {**text, **self.text}}
         if config.get('multimodal_cfg') is not None:
             config['multimodal_cfg'] = {'context_length': config['text_cfg']['context_length'],
                                         'vocab_size': config['text_cfg']['vocab_size'], **config['multimodal_cfg']}
@@ -92,6 +99,14 @@ def openai_names(state):
     return state
 
 
+def old_hugging_face_names(state):
+    """Until 2023 transformers stored its counting buffers, too."""
+    for tower in ('vision_model', 'text_model'):
+        positions = state[f'{tower}.embeddings.position_embedding.weight'].shape[0]
+        state[f'{tower}.embeddings.position_ids'] = torch.arange(positions).unsqueeze(0)
+    return state
+
+
 COCA = dict(custom_text=True, multimodal_cfg=dict(width=16, heads=2, layers=1))
 CUSTOM = dict(custom_text=True)
 
@@ -99,20 +114,21 @@ GOLDENS = [
     Golden('clip', 'CLIP, exact GELU; widths of 48', vision=LARGER_VISION, text=LARGER_TEXT),
     Golden('clip-quick-gelu', 'CLIP, quick_gelu; F32', model=dict(quick_gelu=True), dtype=torch.float32),
     Golden('clip-bf16', 'CLIP; BF16; embed_dim 33', model=dict(embed_dim=33), dtype=torch.bfloat16),
-    Golden('custom-text', 'CustomTextCLIP; init_logit_bias; patch_dropout (idle in eval)', model=dict(**CUSTOM, init_logit_bias=-10),
-           vision=dict(patch_dropout=0.5)),
+    Golden('custom-text', 'CustomTextCLIP; init_logit_bias; patch_dropout (idle in eval); text final_ln_after_pool (which OpenCLIP '
+           'does not read)', model=dict(**CUSTOM, init_logit_bias=-10), vision=dict(patch_dropout=0.5),
+           text=dict(final_ln_after_pool=True)),
     Golden('coca', 'CoCa: attentional_pool, output_tokens, embed_cls, pads in the middle, full-length texts',
            model=dict(**COCA, embed_dim=32),
-           vision=dict(**LARGER_VISION, attentional_pool=True, attn_pooler_queries=5, attn_pooler_heads=4, output_tokens=True),
-           text=dict(**LARGER_TEXT, embed_cls=True, output_tokens=True, context_length=11), notes='text_decoder.* belongs to no tower'),
+           vision=dict(attentional_pool=True, attn_pooler_queries=5, attn_pooler_heads=4, output_tokens=True),
+           text=dict(embed_cls=True, output_tokens=True, context_length=11), notes='text_decoder.* belongs to no tower'),
     Golden('odd-widths', 'widths that are no multiple of 8, heads of 12 and 10; one layer; embed_dim 21', model=dict(embed_dim=21),
            vision=dict(width=36, head_width=12, patch_size=7, image_size=28, layers=1),
            text=dict(width=50, heads=5, context_length=9, vocab_size=77, layers=1)),
 
     Golden('real-shape', 'the proportions of real CLIP: heads of 64, context 77, quick_gelu',
            model=dict(embed_dim=64, quick_gelu=True),
-           vision=dict(image_size=64, patch_size=16, width=128, layers=3, head_width=64),
-           text=dict(context_length=77, vocab_size=600, width=64, heads=1, layers=3)),
+           vision=dict(image_size=64, patch_size=16, width=128, layers=2, head_width=64, mlp_ratio=4.0),
+           text=dict(context_length=77, vocab_size=600, width=64, heads=1, layers=2, mlp_ratio=4.0)),
 
     Golden('gelu-erf', "exact GELU in its tail, where tanh's would show", tail=True),
     Golden('gelu-tanh', 'act_kwargs approximate tanh in both towers', tail=True,
@@ -136,9 +152,8 @@ GOLDENS = [
     Golden('patch-16', 'patch_size 16', vision=dict(image_size=32, patch_size=16)),
 
     Golden('pool-avg', 'image pool_type avg; text pool_type last', vision=dict(pool_type='avg'), text=dict(pool_type='last')),
-    Golden('pool-avg-final-ln', 'final_ln_after_pool with avg; text pool_type first with no_causal_mask; text final_ln_after_pool '
-           '(which OpenCLIP does not read)', vision=dict(pool_type='avg', final_ln_after_pool=True),
-           text=dict(pool_type='first', no_causal_mask=True, final_ln_after_pool=True)),
+    Golden('pool-avg-final-ln', 'final_ln_after_pool with avg; text pool_type first with no_causal_mask', vision=dict(pool_type='avg', final_ln_after_pool=True),
+           text=dict(pool_type='first', no_causal_mask=True)),
     Golden('pool-tok-final-ln', 'final_ln_after_pool with tok; text pool_type first under the causal mask',
            vision=dict(final_ln_after_pool=True), text=dict(pool_type='first')),
     Golden('pool-none', 'pool_type none in both towers: a vector a token', vision=dict(pool_type='none'), text=dict(pool_type='none')),
@@ -193,6 +208,10 @@ GOLDENS = [
     Golden('old-names', 'custom_text with names from before text.', names=old_names, model=CUSTOM),
     Golden('openai', "OpenAI's state dict: mixed F16 and F32, I64 scalars, an attn_mask of infinities", names=openai_names,
            model=dict(quick_gelu=True), notes='tensors that no tower needs: input_resolution, context_length, vocab_size, attn_mask'),
+    Golden('hugging-face', "Hugging Face's CLIPModel: split q/k/v, other names", hugging_face=True),
+    Golden('hugging-face-quick-gelu', "Hugging Face's CLIPModel with quick_gelu (as OpenAI's models there), eos_token_id of the tokenizer, "
+           'position_ids (as old files have); 1 and 3 layers; F32', hugging_face=True, names=old_hugging_face_names,
+           model=dict(quick_gelu=True), dtype=torch.float32, vision=dict(layers=1), text=dict(layers=3)),
     Golden('image-only', 'a checkpoint without the text tower', towers=('image',)),
     Golden('text-only', 'a checkpoint without the image tower', towers=('text',)),
     Golden('text-only-custom', 'a checkpoint without the image tower, CustomTextCLIP', towers=('text',), model=CUSTOM),
@@ -205,6 +224,54 @@ def build(config):
     custom = config.pop('custom_text', False)
     model_class = (CoCa if 'multimodal_cfg' in config else CustomTextCLIP) if custom else CLIP
     return model_class(**config).eval()
+
+
+def build_hugging_face(config):
+    """The CLIPModel that computes the same as build(config)."""
+    vision, text = config['vision_cfg'], config['text_cfg']
+    act = 'quick_gelu' if config.get('quick_gelu') else 'gelu'
+    end = text['vocab_size'] - 1
+
+    def tower(cfg, heads):
+        return dict(hidden_size=cfg['width'], intermediate_size=int(cfg['width'] * cfg['mlp_ratio']), hidden_act=act,
+                    num_hidden_layers=cfg['layers'], num_attention_heads=heads)
+
+    # eos_token_id 2, which OpenAI's first uploads have, makes transformers take the highest id, any other the first such id.
+    return CLIPModel(CLIPConfig(
+        projection_dim=config['embed_dim'],
+        vision_config=dict(tower(vision, vision['width'] // vision['head_width']), image_size=vision['image_size'],
+                           patch_size=vision['patch_size']),
+        text_config=dict(tower(text, text['heads']), vocab_size=text['vocab_size'], max_position_embeddings=text['context_length'],
+                         bos_token_id=end - 1, eos_token_id=end if config.get('quick_gelu') else 2),
+    )).eval()
+
+
+def from_hugging_face(state):
+    """The tensors of a CLIPModel under OpenCLIP's names: how this script knows that both are the same towers."""
+    layer_names = {'layer_norm1': 'ln_1', 'layer_norm2': 'ln_2', 'self_attn.out_proj': 'attn.out_proj', 'mlp.fc1': 'mlp.c_fc',
+                   'mlp.fc2': 'mlp.c_proj'}
+    result = {'logit_scale': state['logit_scale'],
+              'visual.conv1.weight': state['vision_model.embeddings.patch_embedding.weight'],
+              'visual.class_embedding': state['vision_model.embeddings.class_embedding'],
+              'visual.positional_embedding': state['vision_model.embeddings.position_embedding.weight'],
+              'visual.proj': state['visual_projection.weight'].T,
+              'token_embedding.weight': state['text_model.embeddings.token_embedding.weight'],
+              'positional_embedding': state['text_model.embeddings.position_embedding.weight'],
+              'text_projection': state['text_projection.weight'].T}
+    for kind in ('weight', 'bias'):
+        result[f'visual.ln_pre.{kind}'] = state[f'vision_model.pre_layrnorm.{kind}']
+        result[f'visual.ln_post.{kind}'] = state[f'vision_model.post_layernorm.{kind}']
+        result[f'ln_final.{kind}'] = state[f'text_model.final_layer_norm.{kind}']
+        for theirs, ours in (('vision_model.encoder.layers', 'visual.transformer.resblocks'),
+                             ('text_model.encoder.layers', 'transformer.resblocks')):
+            i = 0
+            while f'{theirs}.{i}.layer_norm1.weight' in state:
+                for their_name, our_name in layer_names.items():
+                    result[f'{ours}.{i}.{our_name}.{kind}'] = state[f'{theirs}.{i}.{their_name}.{kind}']
+                result[f'{ours}.{i}.attn.in_proj_{kind}'] = torch.cat(
+                    [state[f'{theirs}.{i}.self_attn.{which}_proj.{kind}'] for which in 'qkv'])
+                i += 1
+    return result
 
 
 def randomise(model, generator, dtype, tail):
@@ -275,6 +342,9 @@ def make_tokens(text, generator):
 
 
 def features(model, tower, inputs):
+    if isinstance(model, CLIPModel):
+        output = model.get_image_features(inputs) if tower == 'image' else model.get_text_features(inputs)
+        return getattr(output, 'pooler_output', output)
     if isinstance(model, CoCa):
         return model.encode_image(inputs, normalize=False) if tower == 'image' else model.encode_text(inputs, normalize=False)
     output = model.encode_image(inputs) if tower == 'image' else model.encode_text(inputs)
@@ -316,12 +386,19 @@ def check_vectors(name, tower, vectors, exact):
     return cosine
 
 
+def cannot_matter(golden, name):
+    # A key bias adds the same number to all logits of a query, which softmax takes away again. (The bias of the packed q/k/v is one
+    # tensor, and that of a whole context's norm reaches the values too.)
+    return golden.name == 'attn-pool-parallel' and name.startswith('visual.attn_pool.') \
+        or name.endswith(('.attn.ln_k.bias', '.k_proj.bias'))
+
+
 def check_tensors(golden, model, tower, inputs, vectors, run):
     """Every tensor of the tower moves the vectors. Returns the name and effect of the one that does least."""
     scale = median_distance(vectors)
     weakest = ('', float('inf'))
     for name, tensor in model.state_dict().items():
-        if not in_tower(name, tower) or golden.name == 'attn-pool-parallel' and name.startswith('visual.attn_pool.'):
+        if not in_tower(name, tower) or cannot_matter(golden, name):
             continue
         kept = tensor.clone()
         tensor.copy_(neutral(name, tensor))
@@ -343,6 +420,7 @@ def is_idle(golden, section, option):
     return option in IDLE \
         or option == 'final_ln_after_pool' and (section == 'text_cfg' or cfg.get('pool_type') != 'avg' or 'attentional_pool' in cfg) \
         or option == 'pool_type' and cfg.get('embed_cls') \
+        or option == 'heads' and cfg.get('pool_type') == 'first' and not cfg.get('no_causal_mask') \
         or option == 'ls_init_value' \
         or option == 'mlp_ratio'
 
@@ -362,7 +440,7 @@ def check_options(golden, model, inputs, expected):
                 continue
             if option == 'quick_gelu' and 'act_kwargs' in config[section]:
                 continue
-            holder[option] = default
+            holder[option] = holder['width'] if option == 'head_width' else default   # one head: 64 is more than there is
             try:
                 other = build(config)
             except (AssertionError, RuntimeError, ValueError):
@@ -420,7 +498,7 @@ def report(golden, tower, cosine, weakest):
 
 def make_golden(golden):
     generator = seeded(golden.name)
-    model = build(golden.config())
+    model = build_hugging_face(golden.config()) if golden.hugging_face else build(golden.config())
     randomise(model, generator, golden.dtype, golden.tail)
     inputs = make_inputs(golden, generator)
     exact = copy.deepcopy(model).double()
@@ -430,10 +508,44 @@ def make_golden(golden):
         wide = inputs[tower].double() if tower == 'image' else inputs[tower]
         cosine = check_vectors(golden.name, tower, expected[tower], features(exact, tower, wide))
         report(golden, tower, cosine, check_tensors(golden, model, tower, inputs[tower], expected[tower], features))
-    check_options(golden, model, inputs, expected)
+    reference = model
+    if golden.hugging_face:
+        reference = build(golden.config())
+        reference.load_state_dict(from_hugging_face(model.state_dict()))
+        for tower in golden.towers:
+            check_vectors(golden.name, tower, expected[tower], features(reference, tower, inputs[tower]))
+    check_options(golden, reference, inputs, expected)
     state = {name: tensor.to(golden.dtype) for name, tensor in model.state_dict().items()
              if len(golden.towers) == 2 or in_tower(name, golden.towers[0])}
     write(golden, golden.names(state) if golden.names else state, inputs, expected, golden.config()['vision_cfg']['image_size'])
+
+
+def tower_parameters(config, tower):
+    """How many tensors and numbers the tower of a config has, and the SHA-256 of its sorted lines "name 2x3\\n" (a name as in
+    OpenCLIP's CLIP state dict, `visual.` before the image tower's and nothing before the text tower's; then its shape).
+    Towers that are not OpenCLIP's own transformers have a family only."""
+    cfg = config['vision_cfg' if tower == 'image' else 'text_cfg']
+    if tower == 'image' and cfg.get('timm_model_name'):
+        return {'family': 'timm'}
+    if tower == 'image' and isinstance(cfg.get('layers'), list):
+        return {'family': 'resnet'}
+    if tower == 'text' and cfg.get('hf_model_name'):
+        return {'family': 'hf'}
+    make = _build_vision_tower if tower == 'image' else _build_text_tower
+    with torch.device('meta'):
+        state = make(config['embed_dim'], copy.deepcopy(cfg), config.get('quick_gelu', False)).state_dict()
+    prefix = 'visual.' if tower == 'image' else ''
+    lines = sorted(f'{prefix}{name} {"x".join(map(str, tensor.shape))}\n' for name, tensor in state.items())
+    return {'family': 'openclip', 'tensors': len(lines), 'parameters': sum(tensor.numel() for tensor in state.values()),
+            'sha256': hashlib.sha256(''.join(lines).encode()).hexdigest()}
+
+
+def write_parameters():
+    lines = []
+    for name in open_clip.list_models():
+        config = open_clip.get_model_config(name)
+        lines.append(f'  {json.dumps(name)}: ' + json.dumps({tower: tower_parameters(config, tower) for tower in ('image', 'text')}))
+    (GOLDEN / 'parameters.json').write_text('{\n' + ',\n'.join(lines) + '\n}\n')
 
 
 def main():
@@ -450,6 +562,8 @@ def main():
              for g in GOLDENS if (GOLDEN / 'towers' / f'{g.name}.safetensors').exists()]
     lines = ',\n'.join('  ' + json.dumps(entry) for entry in index)
     (GOLDEN / 'towers' / 'index.json').write_text(f'[\n{lines}\n]\n')
+    if not wanted:
+        write_parameters()
 
 
 if __name__ == '__main__':
