@@ -1,0 +1,231 @@
+// A small static file server for the demo page, `make demo` and the tests: Node's own http, read-only, local by default.
+//
+// It answers as a careful production server would, so that what works here works elsewhere: correct media types
+// (WebAssembly compiles while it streams only as application/wasm), validators, byte ranges, and the headers under which
+// halfclip promises to work: a strict Content-Security-Policy and cross-origin isolation.
+
+import { createReadStream, realpathSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { fileURLToPath } from 'node:url';
+
+const MEDIA_TYPES = {
+  '.css': 'text/css; charset=utf-8',
+  '.gif': 'image/gif',
+  '.html': 'text/html; charset=utf-8',
+  '.ico': 'image/x-icon',
+  '.jpeg': 'image/jpeg',
+  '.jpg': 'image/jpeg',
+  '.js': 'text/javascript; charset=utf-8',
+  '.json': 'application/json',
+  '.map': 'application/json',
+  '.md': 'text/markdown; charset=utf-8',
+  '.mjs': 'text/javascript; charset=utf-8',
+  '.png': 'image/png',
+  '.svg': 'image/svg+xml',
+  '.ts': 'text/plain; charset=utf-8',
+  '.txt': 'text/plain; charset=utf-8',
+  '.wasm': 'application/wasm',
+  '.webp': 'image/webp',
+};
+
+/** The policy of a page that runs its own scripts, its own workers and WebAssembly, and talks to nobody else. */
+export const contentSecurityPolicy = [
+  "default-src 'self'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self'",
+  "img-src 'self' blob: data:",
+  "style-src 'self'",
+  "connect-src 'self'",
+  "object-src 'none'",
+  "base-uri 'none'",
+].join('; ');
+
+const HEADERS = {
+  'Content-Security-Policy': contentSecurityPolicy,
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cache-Control': 'no-cache',
+};
+
+/**
+ * The one byte range that a Range header asks for (RFC 9110, section 14).
+ * @param {string | undefined} header
+ * @param {number} size  the file's size in bytes
+ * @returns {{ start: number, end: number } | 'unsatisfiable' | undefined}  `end` inclusive; undefined: answer with the
+ *   whole file, which is also the permitted answer to several ranges at once and to a header that makes no sense
+ */
+function parseRange(header, size) {
+  const match = /^bytes=\s*(\d*)-(\d*)\s*$/.exec(header ?? '');
+  if (!match || (match[1] === '' && match[2] === '')) return undefined;
+  if (match[1] === '') {
+    const suffix = Number(match[2]);
+    return suffix === 0 || size === 0 ? 'unsatisfiable' : { start: Math.max(0, size - suffix), end: size - 1 };
+  }
+  const start = Number(match[1]);
+  const end = match[2] === '' ? size - 1 : Math.min(Number(match[2]), size - 1);
+  if (match[2] !== '' && Number(match[2]) < start) return undefined;
+  return start >= size ? 'unsatisfiable' : { start, end };
+}
+
+/** True when the client's copy is still good: If-None-Match first, If-Modified-Since only without it. */
+function isFresh(request, etag, modified) {
+  const tags = request.headers['if-none-match'];
+  if (tags !== undefined) return tags.trim() === '*' || tags.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
+  const since = Date.parse(request.headers['if-modified-since'] ?? '');
+  return Math.floor(modified.getTime() / 1000) * 1000 <= since;
+}
+
+/** If-Range: a range is only good for the version that the client already holds a part of. */
+function rangeStillApplies(request, etag, modified) {
+  const condition = request.headers['if-range'];
+  return condition === undefined || condition === etag || condition === modified.toUTCString();
+}
+
+/**
+ * Serves folders over HTTP.
+ *
+ * @param {object} options
+ * @param {string | URL | Record<string, string | URL>} options.root  a folder, or folders by URL prefix:
+ *   `{ '/': 'dist', '/pictures/': 'tests/pictures' }`; the longest prefix wins
+ * @param {number} [options.port]  0, the default, takes any free port; another number is tried first, then the next ones
+ * @param {string} [options.host]
+ * @param {Record<string, string | undefined>} [options.headers]  added to the default headers; undefined removes one
+ * @param {string} [options.home]  where `/` redirects to
+ * @returns {Promise<{ url: string, served: Map<string, number>, close(): Promise<void> }>}  `url` without a final slash;
+ *   `served` counts the bytes of bodies that were sent, by decoded URL path
+ */
+export async function serve({ root, port = 0, host = '127.0.0.1', headers = {}, home }) {
+  const roots = typeof root === 'string' || root instanceof URL ? { '/': root } : root;
+  const folders = Object.entries(roots)
+    .map(([prefix, folder]) => [prefix, path.resolve(folder instanceof URL ? fileURLToPath(folder) : folder)])
+    .sort(([a], [b]) => b.length - a.length);
+  const common = Object.fromEntries(Object.entries({ ...HEADERS, ...headers }).filter(([, value]) => value !== undefined));
+  const served = new Map();
+
+  /** The file that a URL path names, or undefined if it would lie outside the served folders. */
+  function locate(pathname) {
+    if (/[\0\\]/.test(pathname)) return undefined;
+    const [prefix, folder] = folders.find(([candidate]) => pathname.startsWith(candidate)) ?? [];
+    if (folder === undefined) return undefined;
+    const file = path.join(folder, pathname.slice(prefix.length));
+    return file === folder || file.startsWith(folder + path.sep) || file === folder + path.sep ? file : undefined;
+  }
+
+  function refuse(response, status, extra = {}) {
+    const body = `${status}\n`;
+    response.writeHead(status, { ...common, 'Content-Type': MEDIA_TYPES['.txt'], 'Content-Length': body.length, ...extra });
+    response.end(response.req.method === 'HEAD' ? undefined : body);
+  }
+
+  async function answer(request, response) {
+    if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405, { Allow: 'GET, HEAD' });
+    const [rawPath, query] = request.url.split(/\?(.*)/s);
+    let pathname;
+    try {
+      pathname = decodeURIComponent(rawPath);
+    } catch {
+      return refuse(response, 400);
+    }
+    if (pathname === '/' && home !== undefined) return refuse(response, 302, { Location: home });
+
+    let file = locate(pathname);
+    let found = file && (await stat(file).catch(() => undefined));
+    if (found?.isDirectory()) {
+      // Relative links on the page only work below a slash. The leading slashes collapse: `//host` is another origin.
+      if (!pathname.endsWith('/')) {
+        const target = rawPath.replace(/^\/+/, '/') + '/' + (query === undefined ? '' : `?${query}`);
+        return refuse(response, 301, { Location: target });
+      }
+      file = path.join(file, 'index.html');
+      found = await stat(file).catch(() => undefined);
+    } else if (pathname.endsWith('/')) {
+      found = undefined;
+    }
+    if (!found?.isFile()) return refuse(response, 404);
+
+    const etag = `"${found.size.toString(16)}-${Math.trunc(found.mtimeMs * 1000).toString(16)}"`;
+    const fields = {
+      ...common,
+      'Content-Type': MEDIA_TYPES[path.extname(file).toLowerCase()] ?? 'application/octet-stream',
+      'Accept-Ranges': 'bytes',
+      ETag: etag,
+      'Last-Modified': found.mtime.toUTCString(),
+    };
+    if (isFresh(request, etag, found.mtime)) {
+      response.writeHead(304, fields);
+      return response.end();
+    }
+    const range = rangeStillApplies(request, etag, found.mtime) ? parseRange(request.headers.range, found.size) : undefined;
+    if (range === 'unsatisfiable') return refuse(response, 416, { 'Content-Range': `bytes */${found.size}` });
+
+    const { start, end } = range ?? { start: 0, end: found.size - 1 };
+    if (range) fields['Content-Range'] = `bytes ${start}-${end}/${found.size}`;
+    response.writeHead(range ? 206 : 200, { ...fields, 'Content-Length': end - start + 1 });
+    if (request.method === 'HEAD' || found.size === 0) return response.end();
+
+    const stream = createReadStream(file, { start, end });
+    stream.on('data', (chunk) => served.set(pathname, (served.get(pathname) ?? 0) + chunk.length));
+    await pipeline(stream, response);
+  }
+
+  const server = createServer((request, response) => {
+    // A client that hangs up half-way, as every aborted load does, is not the server's failure; a file that cannot be
+    // read (permissions, a disk error) is, and once bytes are out the only honest answer left is to cut the connection.
+    answer(request, response).catch(() => {
+      if (response.headersSent) response.destroy();
+      else refuse(response, 500);
+    });
+  });
+
+  const last = port === 0 ? 0 : Math.min(port + 50, 65535);
+  for (let candidate = port; ; candidate++) {
+    try {
+      await new Promise((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(candidate, host, () => {
+          server.removeListener('error', reject);
+          resolve();
+        });
+      });
+      break;
+    } catch (error) {
+      if (error.code !== 'EADDRINUSE' || candidate >= last) throw error;
+    }
+  }
+
+  const name = host.includes(':') ? `[${host}]` : host;
+  return {
+    url: `http://${name}:${server.address().port}`,
+    served,
+    close() {
+      return new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      });
+    },
+  };
+}
+
+async function main() {
+  const root = process.argv[2] ?? fileURLToPath(new URL('../dist/', import.meta.url));
+  const page = await stat(path.join(root, 'demo', 'index.html')).catch(() => undefined);
+  if (!page) throw new Error(`${path.join(root, 'demo', 'index.html')} does not exist; run \`make\` first`);
+  const port = Number(process.env.PORT || 8080);
+  if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Error(`PORT is '${process.env.PORT}', not a port number`);
+  const server = await serve({ root, port, home: '/demo/' });
+  process.stdout.write(`halfclip is at ${server.url}/demo/ (Ctrl-C ends it)\n`);
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => server.close().then(() => process.exit(0)));
+}
+
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  main().catch((error) => {
+    process.stderr.write(`halfclip: ${error.message}\n`);
+    process.exitCode = 1;
+  });
+}
