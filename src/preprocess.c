@@ -16,7 +16,7 @@ static int round_half_even(double x)
     return n + (rest > 0.5 || (rest == 0.5 && (n & 1)));
 }
 
-/* The size to which OpenCLIP resizes a picture before it cuts or fills: torchvision's Resize or OpenCLIP's ResizeKeepRatio. */
+/* The size to which OpenCLIP resizes a picture before it cuts or fills: torchvision's Resize or its own ResizeKeepRatio. */
 static void resized_size(const hc_preprocess_cfg *cfg, int width, int height, int *out_width, int *out_height)
 {
     *out_width = cfg->width;
@@ -49,7 +49,8 @@ static void center(int resized, int target, int *skipped, int *at, int *kept)
     *kept = resized < target ? resized : target;
 }
 
-hc_status hc_preprocess(const hc_preprocess_cfg *cfg, const uint8_t *data, int width, int height, int channels, float *out)
+hc_status hc_preprocess(const hc_preprocess_cfg *cfg, const uint8_t *data, int width, int height, int channels,
+                        float *out)
 {
     if (cfg->width < 1 || cfg->height < 1 || cfg->width > MAX_SIDE || cfg->height > MAX_SIDE)
         return HC_MODEL_CONFIG;

@@ -71,6 +71,10 @@ static inline void store32(void *p, int v)
 #define SIMD 0
 #endif
 
+/* Engines compile WebAssembly well only once a function has run for a while, and then from its next call: what is called
+ * for every row must not melt into the one function that is called for every picture. */
+#define OWN_FUNCTION __attribute__((noinline))
+
 enum {
     PRECISION_BITS = 32 - 8 - 2, /* Pillow's: 8 bits for the result, two for weights below 0 and above 1 */
     LOW_BITS = 15,               /* a weight is split into two 16-bit halves for the 16-bit dot product */
@@ -203,7 +207,7 @@ static inline vec round_vec(vec high, vec low)
 #endif
 
 /* One row through `count` windows: dst[i] = the mean of the pixels of src under windows[i]. Both rows have SLACK. */
-static inline void pass_horizontal(const window *windows, int count, const uint8_t *src, uint8_t *dst, int channels)
+static OWN_FUNCTION void pass_horizontal(const window *windows, int count, const uint8_t *src, uint8_t *dst, int channels)
 {
     for (int i = 0; i < count; i++, dst += channels) {
         const window *w = &windows[i];
@@ -255,7 +259,7 @@ static inline void vertical_block(const window *w, const uint8_t *const *rows, s
 #endif
 
 /* dst[0, n) = the mean of w->count rows. rows[w->count] must be readable too if the count is odd. */
-static void pass_vertical(const window *w, const uint8_t *const *rows, size_t n, uint8_t *dst)
+static OWN_FUNCTION void pass_vertical(const window *w, const uint8_t *const *rows, size_t n, uint8_t *dst)
 {
     size_t x = 0;
 #if SIMD
@@ -284,20 +288,20 @@ static void pass_vertical(const window *w, const uint8_t *const *rows, size_t n,
 /* ---- alpha -------------------------------------------------------------------------------------------------------- */
 
 /* True if every alpha of n RGBA pixels is 255: then premultiplying changes nothing. */
-static int is_opaque(const uint8_t *src, size_t n)
+static OWN_FUNCTION int is_opaque(const uint8_t *src, size_t n)
 {
-    uint32_t all = UINT32_MAX, pixel;
-    uint8_t bytes[4];
-    for (size_t i = 0; i < n; i++) {
-        memcpy(&pixel, src + i * 4, 4);
-        all &= pixel;
-    }
-    memcpy(bytes, &all, 4);
-    return bytes[3] == 255;
+    uint8_t all[16], alpha = 255; /* the loop over 16 bytes becomes one vector operation */
+    memset(all, 255, sizeof all);
+    for (; n >= 4; n -= 4, src += 16)
+        for (int i = 0; i < 16; i++)
+            all[i] &= src[i];
+    for (; n; n--, src += 4)
+        alpha &= src[3];
+    return (alpha & all[3] & all[7] & all[11] & all[15]) == 255;
 }
 
 /* RGBA to premultiplied "RGBa", c = round(c * alpha / 255): two channels at a time in the halves of a word. */
-static void premultiply(const uint8_t *src, size_t n, uint8_t *dst)
+static OWN_FUNCTION void premultiply(const uint8_t *src, size_t n, uint8_t *dst)
 {
     for (size_t i = 0; i < n; i++, src += 4, dst += 4) {
         uint32_t alpha = src[3];
@@ -373,8 +377,8 @@ static int reads_in_place(const resizer *r)
     return r->channels == 3 && (!r->horizontal || r->vertical_first);
 }
 
-/* Points r->rows at the rows under r->row_window as the vertical pass wants them: premultiplied, and after the horizontal pass
- * if that comes first. Windows only move down, so each row passes through the ring once. */
+/* Points r->rows at the rows under r->row_window as the vertical pass wants them: premultiplied, and after the horizontal
+ * pass if that comes first. Windows only move down, so each row passes through the ring once. */
 static void gather_rows(resizer *r, int box_width)
 {
     const window *w = &r->row_window;
@@ -415,7 +419,8 @@ hc_status hc_resize(const uint8_t *data, int width, int height, int channels, in
         .data = data, .width = width, .height = height, .channels = channels,
         .left = box->left, .columns = box->width,
         .horizontal = out_width != width, .vertical = out_height != height,
-        /* Pillow 13's rule (before, the horizontal pass always came first): the order decides what is rounded to 8 bits between the passes. */
+        /* The order decides what is rounded to 8 bits between the passes. This is Pillow 13's rule; before, the
+         * horizontal pass always came first. */
         .vertical_first = height > out_height && height - out_height > (width - out_width) * 2,
         .x = axis_make(filter, width, out_width), .y = axis_make(filter, height, out_height),
     };
