@@ -1,0 +1,245 @@
+/* safetensors.c: {"name": {"dtype", "shape", "data_offsets"}, …, "__metadata__": {…}} after an 8-byte length. */
+#include "safetensors.h"
+
+#include "sort.h"
+#include "text_format.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct element_type {
+    const char *name;
+    uint64_t bits;
+    hc_element element;
+} element_type;
+
+static const element_type TYPES[] = {
+    {"F64", 64, HC_F64},   {"F32", 32, HC_F32},       {"F16", 16, HC_F16},      {"BF16", 16, HC_BF16},     {"I8", 8, HC_I8},
+    {"U8", 8, HC_U8},      {"BOOL", 8, HC_OTHER},     {"I16", 16, HC_OTHER},    {"U16", 16, HC_OTHER},     {"I32", 32, HC_OTHER},
+    {"U32", 32, HC_OTHER}, {"I64", 64, HC_OTHER},     {"U64", 64, HC_OTHER},    {"C64", 64, HC_OTHER},     {"F8_E4M3", 8, HC_OTHER},
+    {"F8_E5M2", 8, HC_OTHER}, {"F8_E8M0", 8, HC_OTHER}, {"F6_E2M3", 6, HC_OTHER}, {"F6_E3M2", 6, HC_OTHER}, {"F4", 4, HC_OTHER},
+};
+
+uint64_t hc_safetensors_header_length(const void *prefix)
+{
+    const uint8_t *p = prefix;
+    uint64_t length = 0;
+    for (int i = 8; i-- > 0;) length = length << 8 | p[i];
+    return length;
+}
+
+/* ---- other files -------------------------------------------------------------------------------------------------- */
+
+static int starts(const uint8_t *bytes, size_t n, const char *with, size_t length)
+{
+    return n >= length && !memcmp(bytes, with, length);
+}
+
+const char *hc_safetensors_guess(const void *bytes, size_t n)
+{
+    const uint8_t *p = bytes;
+    size_t zeros = 0;
+    while (zeros < n && !p[zeros]) zeros++;
+    if (n && zeros == n) return "a file of zeros";
+    if (starts(p, n, "PK\3\4", 4)) return "a zip archive, as PyTorch's .pt, .pth and .bin files are";
+    if (n > 1 && p[0] == 0x80 && p[1] >= 2 && p[1] <= 5) return "a Python pickle, as old PyTorch files are";
+    if (starts(p, n, "\x1F\x8B", 2)) return "a gzip archive";
+    if (starts(p, n, "GGUF", 4)) return "a GGUF file";
+    if (starts(p, n, "version ", 8)) return "a Git LFS pointer, not the file it points to";
+    if (starts(p, n, "\x93NUMPY", 6)) return "a NumPy array";
+    if (starts(p, n, "\x89HDF", 4)) return "an HDF5 file";
+    if (n > 2 && p[0] == 0x08 && p[1] < 0x20 && p[2] == 0x12) return "an ONNX model";
+    size_t at = starts(p, n, "\xEF\xBB\xBF", 3) ? 3 : 0;
+    while (at < n && (p[at] == ' ' || p[at] == '\t' || p[at] == '\r' || p[at] == '\n')) at++;
+    if (at < n && p[at] == '<') return at + 1 < n && p[at + 1] == '?' ? "an XML document" : "an HTML page";
+    if (at < n && p[at] == '{') return "a JSON text";
+    return NULL;
+}
+
+/* ---- the header --------------------------------------------------------------------------------------------------- */
+
+#define NAME(tensor) (tensor)->name.text + 1, (tensor)->name.length - 2
+
+/* Reads one entry up to its offsets, which count from the end of the header. NULL, or what is wrong with it. */
+static const char *read_tensor(const hc_json *value, hc_file_tensor *t)
+{
+    hc_json offsets = hc_json_get(value, "data_offsets"), dim, begin = {0}, end = {0};
+    t->dtype = hc_json_get(value, "dtype");
+    t->shape = hc_json_get(value, "shape");
+    if (t->dtype.type != HC_JSON_STRING) return "has no dtype";
+    if (t->shape.type != HC_JSON_ARRAY) return "has no shape";
+    const char *cursor = NULL;
+    hc_json beyond;
+    if (offsets.type != HC_JSON_ARRAY || !hc_json_next(&offsets, &cursor, NULL, &begin) || !hc_json_next(&offsets, &cursor, NULL, &end) ||
+        hc_json_next(&offsets, &cursor, NULL, &beyond) || !hc_json_unsigned(&begin, &t->begin) || !hc_json_unsigned(&end, &t->end))
+        return "has no data_offsets of two integers";
+
+    const element_type *type = NULL;
+    for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++)
+        if (hc_json_is(&t->dtype, TYPES[i].name)) type = &TYPES[i];
+    if (!type) return "has an unknown dtype";
+    t->element = type->element;
+
+    uint64_t bits = type->bits, n;
+    int empty = 0;
+    cursor = NULL;
+    while (hc_json_next(&t->shape, &cursor, NULL, &dim)) {
+        if (!hc_json_unsigned(&dim, &n)) return "has a shape that is not of unsigned integers";
+        if (n && bits > UINT64_MAX / n) return "has a shape whose size overflows";
+        if (n) bits *= n;
+        empty |= !n;
+    }
+    if (empty) bits = 0;
+    if (bits % 8) return "does not end at a whole byte";
+    if (t->end < t->begin) return "ends before it begins";
+    if (t->end - t->begin != bits / 8) return "has data_offsets that are not the size of its shape and dtype";
+    return NULL;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const hc_file_tensor *x = a, *y = b;
+    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+    return x->end < y->end ? -1 : x->end > y->end;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return hc_json_compare(&((const hc_file_tensor *)a)->name, &((const hc_file_tensor *)b)->name);
+}
+
+static hc_status read_metadata(hc_safetensors *out, const hc_json *value, char *message, size_t size)
+{
+    hc_json member;
+    const char *cursor = NULL;
+    if (value->type == HC_JSON_NULL) return HC_OK;
+    if (out->metadata.type != HC_JSON_ABSENT || value->type != HC_JSON_OBJECT) {
+        hc_format(message, size, "the safetensors header has a __metadata__ that is not one object");
+        return HC_WEIGHTS_FORMAT;
+    }
+    while (hc_json_next(value, &cursor, NULL, &member)) {
+        if (member.type == HC_JSON_STRING) continue;
+        hc_format(message, size, "the safetensors header has %t in its __metadata__, expected strings", member.text, member.length);
+        return HC_WEIGHTS_FORMAT;
+    }
+    out->metadata = *value;
+    return HC_OK;
+}
+
+/* No holes, no overlaps, no name twice; offsets become those in the file. */
+static hc_status check_tensors(hc_safetensors *out, uint64_t data, char *message, size_t size)
+{
+    uint64_t at = 0;
+    hc_sort(out->tensors, out->count, sizeof *out->tensors, by_offset);
+    for (size_t i = 0; i < out->count; i++) {
+        hc_file_tensor *t = &out->tensors[i];
+        if (t->begin != at) {
+            hc_format(message, size, "the safetensors header lies: tensor %t begins at byte %u of the data, expected %u (no gaps, no overlaps)",
+                      NAME(t), t->begin, at);
+            return HC_WEIGHTS_FORMAT;
+        }
+        at = t->end;
+        if (at > UINT64_MAX - data) {
+            hc_format(message, size, "the safetensors header lies: tensor %t ends beyond 64 bits", NAME(t));
+            return HC_WEIGHTS_FORMAT;
+        }
+        t->begin += data;
+        t->end += data;
+    }
+    out->file_size = data + at;
+    hc_sort(out->tensors, out->count, sizeof *out->tensors, by_name);
+    for (size_t i = 1; i < out->count; i++) {
+        if (by_name(&out->tensors[i - 1], &out->tensors[i])) continue;
+        hc_format(message, size, "the safetensors header has tensor %t twice", NAME(&out->tensors[i]));
+        return HC_WEIGHTS_FORMAT;
+    }
+    return HC_OK;
+}
+
+static hc_status read_entries(hc_safetensors *out, const hc_json *root, uint64_t data, char *message, size_t size)
+{
+    hc_json key, value;
+    const char *cursor = NULL;
+    size_t i = 0;
+    while (hc_json_next(root, &cursor, &key, &value)) {
+        if (hc_json_is(&key, "__metadata__")) {
+            hc_status status = read_metadata(out, &value, message, size);
+            if (status != HC_OK) return status;
+            continue;
+        }
+        hc_file_tensor *t = &out->tensors[i++];
+        t->name = key;
+        t->used = 0;
+        const char *wrong = read_tensor(&value, t);
+        if (!wrong) continue;
+        hc_format(message, size, "the safetensors header lies: tensor %t %s: %t", NAME(t), wrong, value.text, value.length);
+        return HC_WEIGHTS_FORMAT;
+    }
+    out->count = i;
+    return check_tensors(out, data, message, size);
+}
+
+hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t length, char *message, size_t message_size)
+{
+    hc_json root, value;
+    hc_json_error error;
+    memset(out, 0, sizeof *out);
+    if (!hc_json_parse(header, length, &root, &error)) {
+        hc_format(message, message_size, "the safetensors header is not JSON: %s at byte %u", error.reason,
+                  (uint64_t)error.position + HC_SAFETENSORS_PREFIX);
+        return HC_WEIGHTS_FORMAT;
+    }
+    if (root.type != HC_JSON_OBJECT) {
+        hc_format(message, message_size, "the safetensors header is %t, expected an object", root.text, root.length);
+        return HC_WEIGHTS_FORMAT;
+    }
+    const char *cursor = NULL;
+    size_t entries = 0;
+    while (hc_json_next(&root, &cursor, NULL, &value)) entries++;
+    if (entries > SIZE_MAX / sizeof *out->tensors || !(out->tensors = malloc((entries + !entries) * sizeof *out->tensors))) {
+        hc_format(message, message_size, "out of memory for a header of %u tensors", (uint64_t)entries);
+        return HC_OUT_OF_MEMORY;
+    }
+    hc_status status = read_entries(out, &root, HC_SAFETENSORS_PREFIX + (uint64_t)length, message, message_size);
+    if (status != HC_OK) hc_safetensors_free(out);
+    return status;
+}
+
+void hc_safetensors_free(hc_safetensors *file)
+{
+    free(file->tensors);
+    file->tensors = NULL;
+    file->count = 0;
+}
+
+/* strcmp of a string against a tensor's decoded name. */
+static int compare_name(const char *name, const hc_file_tensor *tensor)
+{
+    char held[256];
+    hc_json_string(&tensor->name, held, sizeof held);
+    return strcmp(name, held);
+}
+
+hc_file_tensor *hc_safetensors_find(const hc_safetensors *file, const char *name)
+{
+    size_t low = 0, high = file->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare_name(name, &file->tensors[middle]) > 0) low = middle + 1;
+        else high = middle;
+    }
+    return low < file->count && hc_json_is(&file->tensors[low].name, name) ? &file->tensors[low] : NULL;
+}
+
+int hc_safetensors_shape(const hc_file_tensor *tensor, uint32_t shape[4])
+{
+    hc_json dim;
+    const char *cursor = NULL;
+    int rank = 0;
+    while (hc_json_next(&tensor->shape, &cursor, NULL, &dim)) {
+        uint64_t n;
+        if (rank == 4 || !hc_json_unsigned(&dim, &n) || n > UINT32_MAX) return -1;
+        shape[rank++] = (uint32_t)n;
+    }
+    return rank;
+}

@@ -1,0 +1,19 @@
+/* status.c: the stable codes that callers match on. */
+#include "halfclip.h"
+
+const char *hc_status_code(hc_status status)
+{
+    switch (status) {
+    case HC_OK: return "";
+    case HC_MODEL_UNSUPPORTED: return "model/unsupported";
+    case HC_MODEL_CONFIG: return "model/unknown";
+    case HC_WEIGHTS_FORMAT: return "weights/format";
+    case HC_WEIGHTS_TRUNCATED: return "weights/truncated";
+    case HC_WEIGHTS_CORRUPT: return "weights/corrupt";
+    case HC_WEIGHTS_MISMATCH: return "weights/mismatch";
+    case HC_INPUT_TYPE: return "input/type";
+    case HC_INPUT_SIZE: return "input/size";
+    case HC_OUT_OF_MEMORY: return "memory/exhausted";
+    }
+    return "";
+}
