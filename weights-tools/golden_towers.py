@@ -248,29 +248,28 @@ def build_hugging_face(config):
 
 def from_hugging_face(state):
     """The tensors of a CLIPModel under OpenCLIP's names: how this script knows that both are the same towers."""
-    layer_names = {'layer_norm1': 'ln_1', 'layer_norm2': 'ln_2', 'self_attn.out_proj': 'attn.out_proj', 'mlp.fc1': 'mlp.c_fc',
-                   'mlp.fc2': 'mlp.c_proj'}
-    result = {'logit_scale': state['logit_scale'],
-              'visual.conv1.weight': state['vision_model.embeddings.patch_embedding.weight'],
-              'visual.class_embedding': state['vision_model.embeddings.class_embedding'],
-              'visual.positional_embedding': state['vision_model.embeddings.position_embedding.weight'],
-              'visual.proj': state['visual_projection.weight'].T,
-              'token_embedding.weight': state['text_model.embeddings.token_embedding.weight'],
-              'positional_embedding': state['text_model.embeddings.position_embedding.weight'],
-              'text_projection': state['text_projection.weight'].T}
-    for kind in ('weight', 'bias'):
-        result[f'visual.ln_pre.{kind}'] = state[f'vision_model.pre_layrnorm.{kind}']
-        result[f'visual.ln_post.{kind}'] = state[f'vision_model.post_layernorm.{kind}']
-        result[f'ln_final.{kind}'] = state[f'text_model.final_layer_norm.{kind}']
-        for theirs, ours in (('vision_model.encoder.layers', 'visual.transformer.resblocks'),
-                             ('text_model.encoder.layers', 'transformer.resblocks')):
-            i = 0
-            while f'{theirs}.{i}.layer_norm1.weight' in state:
-                for their_name, our_name in layer_names.items():
-                    result[f'{ours}.{i}.{our_name}.{kind}'] = state[f'{theirs}.{i}.{their_name}.{kind}']
-                result[f'{ours}.{i}.attn.in_proj_{kind}'] = torch.cat(
-                    [state[f'{theirs}.{i}.self_attn.{which}_proj.{kind}'] for which in 'qkv'])
-                i += 1
+    names = {'vision_model.embeddings.patch_embedding.weight': 'visual.conv1.weight',
+             'vision_model.embeddings.class_embedding': 'visual.class_embedding',
+             'vision_model.embeddings.position_embedding.weight': 'visual.positional_embedding',
+             'visual_projection.weight': 'visual.proj',
+             'text_model.embeddings.token_embedding.weight': 'token_embedding.weight',
+             'text_model.embeddings.position_embedding.weight': 'positional_embedding',
+             'text_projection.weight': 'text_projection', 'logit_scale': 'logit_scale'}
+    pieces = [('vision_model.pre_layrnorm.', 'visual.ln_pre.'), ('vision_model.post_layernorm.', 'visual.ln_post.'),
+              ('text_model.final_layer_norm.', 'ln_final.'), ('vision_model.encoder.layers.', 'visual.transformer.resblocks.'),
+              ('text_model.encoder.layers.', 'transformer.resblocks.'), ('.layer_norm1.', '.ln_1.'), ('.layer_norm2.', '.ln_2.'),
+              ('.self_attn.', '.attn.'), ('.mlp.fc1.', '.mlp.c_fc.'), ('.mlp.fc2.', '.mlp.c_proj.')]
+    result = {}
+    for name, tensor in state.items():
+        if name.endswith(('.k_proj.weight', '.v_proj.weight', '.k_proj.bias', '.v_proj.bias', '.position_ids')):
+            continue
+        renamed = names.get(name, name)
+        for theirs, ours in pieces:
+            renamed = renamed.replace(theirs, ours)
+        if '.q_proj.' in name:
+            tensor = torch.cat([state[name.replace('.q_proj.', f'.{which}_proj.')] for which in 'qkv'])
+            renamed = renamed.replace('q_proj.', 'in_proj_')
+        result[renamed] = tensor.T if name in ('visual_projection.weight', 'text_projection.weight') else tensor
     return result
 
 
