@@ -1,5 +1,5 @@
-# The WebAssembly modules: dist/halfclip-simd128.wasm (every engine with SIMD) and dist/halfclip-relaxed.wasm (relaxed SIMD). Included by the
-# Makefile. Each is all of src/ and wasm/, without imports but one, and without glue: web/wasm.js instantiates it.
+# The package in dist/: what lies in web/, and the WebAssembly modules halfclip-simd128.wasm (every engine with SIMD) and halfclip-relaxed.wasm (relaxed
+# SIMD). Each is all of src/ and wasm/, without glue and with one import: web/wasm.js instantiates it. Included by the Makefile.
 
 WASM_FLAVOURS = simd128 relaxed
 WASM_MODULES = $(WASM_FLAVOURS:%=dist/halfclip-%.wasm)
@@ -19,7 +19,16 @@ WASM_EXPORTS = malloc free hc_status_code \
                hc_embed_pixels hc_embed_tokens hc_encoder_config hc_encoder_vocabulary hc_encoder_free \
                hc_tokenizer_new hc_tokenize hc_tokenizer_vocab_size hc_tokenizer_free
 
-build/wasm/toolchain: wasm/toolchain.sh
+PACKAGE_FILES := $(patsubst web/%,dist/%,$(shell find web -type f))
+
+.PHONY: dist
+dist: $(PACKAGE_FILES) $(WASM_MODULES)
+
+$(PACKAGE_FILES): dist/%: web/%
+	@mkdir -p $(@D)
+	cp $< $@
+
+build/wasm/toolchain: wasm/toolchain.sh | build/setup
 	@mkdir -p $(@D)
 	sh $< > $@.new && mv $@.new $@
 

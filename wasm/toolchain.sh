@@ -3,8 +3,7 @@
 #
 #   1. $WASM_CC and $WASM_LD, if set;
 #   2. Emscripten 4 or later, in $EMSDK or on the PATH, as a compiler only, with the wasm-ld that comes with it;
-#   3. clang with wasm-ld, version 17 or later (older ones predate the final relaxed-SIMD instructions);
-#   4. on Debian and Ubuntu, clang-19 and lld-19 installed with apt-get (as root, or through sudo without a password).
+#   3. clang with wasm-ld, version 17 or later (older ones predate the final relaxed-SIMD instructions).
 #
 # The modules need nothing of Emscripten's libraries or glue. Linking goes to wasm-ld directly: through clang or emcc, an old wasm-opt on the PATH
 # can corrupt relaxed-SIMD code.
@@ -42,11 +41,5 @@ emscripten "${EMSDK:-/nonexistent}/upstream/emscripten/emcc"
 emscripten "$(command -v emcc || echo /nonexistent)"
 clang
 
-if command -v apt-get >/dev/null; then
-  as_root=
-  [ "$(id -u)" -eq 0 ] || as_root='sudo -n'
-  { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends clang-19 lld-19; } >&2 || true
-  clang
-fi
 echo 'wasm/toolchain.sh: no compiler for WebAssembly: install clang and lld (Debian: clang-19 lld-19), or Emscripten 4 or later and set EMSDK' >&2
 exit 1

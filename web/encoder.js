@@ -1,0 +1,282 @@
+// A loaded tower on this thread: one WebAssembly instance and what it computes. Calls are queued and done in order; long ones go in pieces, between
+// which they can be aborted.
+
+import { HalfclipError } from './errors.js';
+import { decodePicture } from './image-source.js';
+import { loadTower } from './load.js';
+import { breathe } from './platform.js';
+import { detectSimd } from './simd.js';
+import { createTokenizer } from './tokenizer.js';
+import { Wasm } from './wasm.js';
+import { openWeights } from './weights.js';
+
+const TEXTS_AT_ONCE = 32;
+const PICTURES_AT_ONCE = 4;
+const DTYPES = [, 'fp32', 'fp16', 'int8'];
+
+// A picture larger than this, in bytes, is resized in an instance of its own: memory never shrinks, and the encoder's should stay small.
+const LARGE_PICTURE = 1 << 20;
+
+export class Encoder {
+  #wasm;
+  #encoder;
+  #config;
+  #tokenizer;
+  #tail = Promise.resolve();
+  #fetch;
+  #dtype;
+
+  /**
+   * @param {object} options
+   * @param {'image' | 'text'} options.tower
+   * @param {string | null} options.model its name, for messages and `info`
+   * @param {string | null} options.config JSON text of an open_clip_config.json, or null: the file is a shard
+   * @param {object} options.weights from describeWeights
+   * @param {string} options.dtype 'auto' | 'fp32' | 'fp16' | 'int8'
+   * @param {RequestCache} [options.cache]
+   * @param {string} [options.integrity]
+   * @param {'relaxed' | 'simd128'} [options.simd]
+   * @param {{ fetch?: typeof fetch, signal?: AbortSignal, onProgress?: Function }} hooks
+   */
+  static async load(options, { fetch, signal, onProgress }) {
+    signal?.throwIfAborted();
+    const starting = Wasm.create(options.simd ?? detectSimd());
+    starting.catch(() => {}); // reported by the await below, after the file was opened
+    const file = await openWeights(options.weights, { fetch, cache: options.cache, signal });
+    try {
+      const wasm = await starting;
+      signal?.throwIfAborted();
+      const encoder = await loadTower(wasm, options, file, { signal, onProgress });
+      const sizes = { fetchedBytes: file.fetched, fileBytes: file.size ?? null };
+      return new Encoder(wasm, encoder, options, sizes, fetch);
+    } catch (error) {
+      throw signal?.aborted ? signal.reason : error;
+    } finally {
+      await file.close();
+    }
+  }
+
+  constructor(wasm, encoder, { tower, model }, sizes, fetch) {
+    this.#wasm = wasm;
+    this.#encoder = encoder;
+    this.#fetch = fetch;
+    this.#config = JSON.parse(wasm.string(wasm.exports.hc_encoder_config(encoder)));
+    const out = wasm.alloc(80, 'info');
+    wasm.exports.hc_wasm_info(encoder, out);
+    const [, dtype, dim, tokensOut, contextLength, vocabSize, height, width, parameters] = wasm.doubles(out, 10);
+    wasm.free(out);
+    this.info = {
+      model,
+      tower,
+      dtype: DTYPES[dtype],
+      dim,
+      tokensOut,
+      ...(tower === 'text' ? { contextLength, vocabSize } : { imageSize: height === width ? height : [height, width] }),
+      parameters,
+      memoryBytes: wasm.memoryBytes,
+      ...sizes,
+      simd: wasm.flavour,
+      threads: 1,
+    };
+  }
+
+  /** One vector a source: texts or pictures. */
+  embed(sources, { normalize = true, signal } = {}) {
+    return this.#enqueue(signal, () =>
+      this.info.tower === 'text' ? this.#embedTexts(sources, normalize, signal) : this.#embedPictures(sources, normalize, signal));
+  }
+
+  /** Int32Array(contextLength) of each text. */
+  tokenize(texts, { signal } = {}) {
+    return this.#enqueue(signal, async () => {
+      const ids = [];
+      for await (const chunk of this.#chunks(texts, TEXTS_AT_ONCE, signal)) ids.push(...(await this.#tokenize(chunk)));
+      return ids;
+    });
+  }
+
+  /** One vector for each Int32Array(contextLength). */
+  embedTokens(ids, { normalize = true, signal } = {}) {
+    return this.#enqueue(signal, async () => {
+      const vectors = [];
+      for await (const chunk of this.#chunks(ids, TEXTS_AT_ONCE, signal)) vectors.push(...this.#run(chunk, normalize));
+      return vectors;
+    });
+  }
+
+  /** Float32Array [3, H, W] of each picture: what the tower gets. */
+  preprocess(sources, { signal } = {}) {
+    return this.#enqueue(signal, async () => {
+      const all = [];
+      for await (const picture of this.#decoded(sources, signal)) all.push(this.#preprocess(picture));
+      return all;
+    });
+  }
+
+  /** One vector for each Float32Array [3, H, W]. */
+  embedPixels(pixels, { normalize = true, signal } = {}) {
+    return this.#enqueue(signal, async () => {
+      const vectors = [];
+      for await (const chunk of this.#chunks(pixels, PICTURES_AT_ONCE, signal)) vectors.push(...this.#run(chunk, normalize));
+      return vectors;
+    });
+  }
+
+  /** The tower as a shard: `write` is called with consecutive pieces, which are valid during the call only. */
+  writeShard(vocabulary, write) {
+    return this.#enqueue(undefined, async () => {
+      const wasm = this.#wasm;
+      wasm.write = write;
+      wasm.with(vocabulary ?? new Uint8Array(0), 'the vocabulary', (pointer, length) =>
+        wasm.check(wasm.exports.hc_wasm_shard_write(this.#encoder, vocabulary ? pointer : 0, length), 'the shard cannot be written'));
+    });
+  }
+
+  dispose() {
+    this.#wasm = null;
+    this.#tokenizer = null;
+  }
+
+  #check(signal) {
+    signal?.throwIfAborted();
+    if (!this.#wasm) throw disposed();
+  }
+
+  /** Runs `work` after everything before it; an abort while it waits rejects at once. */
+  async #enqueue(signal, work) {
+    this.#check(signal);
+    const turn = this.#tail.then(() => {
+      this.#check(signal);
+      return work();
+    });
+    this.#tail = turn.catch(() => {});
+    return untilAborted(turn, signal);
+  }
+
+  async *#chunks(items, size, signal) {
+    for (let at = 0; at < items.length; at += size) {
+      if (at) await breathe();
+      this.#check(signal);
+      yield items.slice(at, at + size);
+    }
+  }
+
+  async #embedTexts(texts, normalize, signal) {
+    const vectors = [];
+    for await (const chunk of this.#chunks(texts, TEXTS_AT_ONCE, signal)) {
+      vectors.push(...this.#run(await this.#tokenize(chunk), normalize));
+    }
+    return vectors;
+  }
+
+  async #embedPictures(sources, normalize, signal) {
+    const vectors = [];
+    let waiting = [];
+    for await (const picture of this.#decoded(sources, signal)) {
+      waiting.push(this.#preprocess(picture));
+      if (waiting.length === PICTURES_AT_ONCE) {
+        vectors.push(...this.#run(waiting, normalize));
+        waiting = [];
+      }
+    }
+    this.#check(signal);
+    if (waiting.length) vectors.push(...this.#run(waiting, normalize));
+    return vectors;
+  }
+
+  /** Decodes pictures in order, the next one while the caller works on this one. */
+  async *#decoded(sources, signal) {
+    const decode = (i) => {
+      if (i >= sources.length) return null;
+      const picture = decodePicture(sources[i], { fetch: this.#fetch, signal });
+      picture.catch(() => {}); // reported when its turn comes
+      return picture;
+    };
+    let next = decode(0);
+    for (let i = 0; i < sources.length; i++) {
+      let picture;
+      try {
+        picture = await next;
+      } catch (error) {
+        throw signal?.aborted ? signal.reason : error;
+      }
+      next = decode(i + 1);
+      if (i) await breathe();
+      this.#check(signal);
+      yield picture;
+    }
+  }
+
+  async #tokenize(texts) {
+    if (!this.#tokenizer) {
+      const wasm = this.#wasm;
+      const textCfg = (this.#config.model_cfg ?? this.#config).text_cfg ?? {};
+      const out = wasm.alloc(4, 'a length');
+      const pointer = wasm.exports.hc_encoder_vocabulary(this.#encoder, out) >>> 0;
+      const length = wasm.ints(out, 1)[0];
+      wasm.free(out);
+      const tokenizer = await createTokenizer(wasm, textCfg, pointer ? { pointer, length } : null, this.info.model ?? 'the model');
+      this.#check();
+      this.#tokenizer = tokenizer;
+    }
+    return this.#tokenizer.tokenize(texts, this.info.contextLength);
+  }
+
+  #preprocess({ data, width, height, channels }) {
+    const wasm = data.length > LARGE_PICTURE ? this.#wasm.spawn() : this.#wasm;
+    const { exports } = wasm;
+    return wasm.with(JSON.stringify(this.#config), 'the config', (config, configLength) => {
+      const size = wasm.alloc(8, 'a size');
+      wasm.check(exports.hc_wasm_preprocess_size(config, configLength, size), 'preprocess_cfg cannot be used');
+      const [outHeight, outWidth] = wasm.ints(size, 2);
+      wasm.free(size);
+      const count = 3 * outHeight * outWidth;
+      const out = wasm.alloc(4 * count, 'pixels');
+      try {
+        return wasm.with(data, 'a picture', (pointer) => {
+          const status = exports.hc_wasm_preprocess(config, configLength, pointer, width, height, channels, out);
+          wasm.check(status, `a picture of ${width} x ${height} pixels: expected 1 to 20,000 a side`);
+          return wasm.floats(out, count).slice();
+        });
+      } finally {
+        wasm.free(out);
+      }
+    });
+  }
+
+  /** One pass over Int32Arrays of ids or Float32Arrays of pixels. */
+  #run(inputs, normalize) {
+    const wasm = this.#wasm;
+    const { dim, tokensOut, tower } = this.info;
+    const input = wasm.alloc(inputs.length * inputs[0].byteLength, 'inputs');
+    const length = dim * tokensOut;
+    let out = 0;
+    try {
+      out = wasm.alloc(4 * inputs.length * length, 'embeddings');
+      const view = tower === 'text' ? wasm.ints(input, inputs.length * inputs[0].length) : wasm.floats(input, inputs.length * inputs[0].length);
+      inputs.forEach((one, i) => view.set(one, i * one.length));
+      const embed = tower === 'text' ? wasm.exports.hc_embed_tokens : wasm.exports.hc_embed_pixels;
+      const problem = tower === 'text' ? `a token id is not in 0 … ${this.info.vocabSize - 1}` : 'a pixel is not finite';
+      wasm.check(embed(this.#encoder, input, inputs.length, normalize ? 1 : 0, out), problem);
+      return inputs.map((_, i) => wasm.floats(out + 4 * i * length, length).slice());
+    } finally {
+      wasm.free(input);
+      if (out) wasm.free(out);
+      this.info.memoryBytes = wasm.memoryBytes;
+    }
+  }
+}
+
+export function disposed() {
+  return new HalfclipError('state/disposed', 'this encoder was disposed of: load another one');
+}
+
+/** The same promise, but rejected with the signal's reason as soon as it is aborted. */
+export function untilAborted(promise, signal) {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

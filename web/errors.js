@@ -1,0 +1,41 @@
+// The one class of error that halfclip raises itself, and how it crosses between a worker and its page.
+
+/**
+ * A failure with a stable code, for example `weights/mismatch`. The message names the file, the tensor or the option, what was found and what was expected.
+ */
+export class HalfclipError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} message
+   * @param {{ cause?: unknown, status?: number }} [details] `status`: the HTTP status of `http/status`
+   */
+  constructor(code, message, { cause, status } = {}) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'HalfclipError';
+    this.code = code;
+    if (status !== undefined) this.status = status;
+  }
+}
+
+/** An error as plain data that every structured clone keeps. */
+export function packError(error) {
+  const { name, message, code, status, stack } = error instanceof Error ? error : new Error(String(error));
+  return { halfclip: error instanceof HalfclipError, name, message, code, status, stack };
+}
+
+/** The error that packError packed. */
+export function unpackError({ halfclip, name, message, code, status, stack }) {
+  if (halfclip) return new HalfclipError(code, message, { status });
+  return Object.assign(new Error(message), { name, stack });
+}
+
+/** Names what was given in place of something else, for messages. */
+export function describe(value) {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value === 'string') return `the string ${JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}…` : value)}`;
+  if (typeof value === 'number' || typeof value === 'boolean') return `the ${typeof value} ${value}`;
+  const name = value.constructor?.name;
+  if (typeof value !== 'object') return `a ${typeof value}`;
+  const length = ArrayBuffer.isView(value) || Array.isArray(value) ? ` of length ${value.length}` : '';
+  return name && name !== 'Object' ? `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}${length}` : 'an object';
+}

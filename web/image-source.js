@@ -1,0 +1,193 @@
+// From whatever holds a picture to its bytes: { data, width, height, channels } with RGB or RGBA bytes, exactly as the file has them: no colour
+// conversion, no premultiplied alpha, EXIF orientation applied. Browsers decode with the platform, Node.js with sharp.
+
+import { HalfclipError, describe } from './errors.js';
+import { get } from './http.js';
+import { importNode, locate } from './platform.js';
+
+const MAX_SIDE = 20000;
+const AS_STORED = { colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image' };
+
+const isA = (value, name) => typeof globalThis[name] === 'function' && value instanceof globalThis[name];
+const isElement = (value) => ['HTMLImageElement', 'HTMLCanvasElement', 'OffscreenCanvas', 'HTMLVideoElement'].some((name) => isA(value, name));
+const canDecode = () => typeof createImageBitmap === 'function' && (typeof OffscreenCanvas === 'function' || typeof document === 'object');
+
+/**
+ * Turns what only this thread can read (elements, relative URLs) into something that a worker can be sent, and rejects what is no picture.
+ * @param {unknown} source as given to embed()
+ * @param {string} name how messages call it
+ */
+export async function capturePicture(source, name) {
+  if (typeof source === 'string' || source instanceof URL) return locate(source);
+  if (isA(source, 'Blob') || isA(source, 'ImageBitmap') || isA(source, 'VideoFrame')) return source;
+  if (source instanceof ArrayBuffer) return new Uint8Array(source);
+  if (source instanceof Uint8Array || source instanceof Uint8ClampedArray) return new Uint8Array(source.buffer, source.byteOffset, source.length);
+  if (isElement(source)) return captureElement(source, name);
+  if (source && typeof source === 'object' && 'data' in source) return checkRaw(source, name);
+  throw new HalfclipError('input/type', `${name} is ${describe(source)}, expected a picture: { data, width, height }, a Blob, a URL, encoded bytes, ` +
+    'an ImageBitmap, an image, canvas or video element, a VideoFrame, or a path in Node.js');
+}
+
+async function captureElement(element, name) {
+  if (isA(element, 'HTMLImageElement')) {
+    try {
+      await element.decode();
+    } catch (error) {
+      throw new HalfclipError('input/decode', `${name}: ${element.currentSrc || 'the image element'} cannot be decoded: ${error.message}`, { cause: error });
+    }
+  }
+  if (isA(element, 'HTMLVideoElement') && element.readyState < 2) {
+    throw new HalfclipError('input/decode', `${name}: the video element has no frame yet, expected readyState 2 or more`);
+  }
+  const width = element.naturalWidth ?? element.videoWidth ?? element.width;
+  const height = element.naturalHeight ?? element.videoHeight ?? element.height;
+  checkSize(width, height, name);
+  return createImageBitmap(element, AS_STORED).catch((error) => {
+    throw new HalfclipError('input/decode', `${name}: ${describe(element)} cannot be read: ${error.message}`, { cause: error });
+  });
+}
+
+/** A plain copy of an ImageData or the like, or an error that says what is wrong with it. */
+function checkRaw({ data, width, height }, name) {
+  if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
+    throw new HalfclipError('input/type', `${name}: data is ${describe(data)}, expected a Uint8Array or Uint8ClampedArray of RGB or RGBA bytes`);
+  }
+  checkSize(width, height, name);
+  const channels = data.length / (width * height);
+  if (channels !== 3 && channels !== 4) {
+    throw new HalfclipError('input/type', `${name}: data has ${data.length} bytes, expected ${width} x ${height} x 3 or x 4`);
+  }
+  return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height, channels };
+}
+
+function checkSize(width, height, name) {
+  const fits = (side) => Number.isInteger(side) && side >= 1 && side <= MAX_SIDE;
+  if (!fits(width) || !fits(height)) {
+    throw new HalfclipError('input/size', `${name}: ${width} x ${height} pixels, expected 1 to ${MAX_SIDE} a side`);
+  }
+}
+
+/**
+ * Decodes what capturePicture captured.
+ * @param {unknown} source
+ * @param {{ fetch?: typeof fetch, signal?: AbortSignal }} options
+ * @returns {Promise<{ data: Uint8Array, width: number, height: number, channels: 3 | 4 }>}
+ */
+export async function decodePicture(source, { fetch, signal }) {
+  if (source.data) return source;
+  if (isA(source, 'ImageBitmap') || isA(source, 'VideoFrame')) return readFrame(source);
+  if (source.url !== undefined) {
+    const response = await get(source.url, { fetch, signal });
+    return decodeBlob(await response.blob(), source.url);
+  }
+  if (source.path !== undefined) return decodeBytes(await readFile(source.path), source.path);
+  if (isA(source, 'Blob')) return decodeBlob(source, source.name ?? 'a picture');
+  return canDecode() ? decodeBlob(new Blob([source]), 'a picture') : decodeBytes(source, 'a picture');
+}
+
+async function readFile(path) {
+  const { readFile } = await importNode('fs/promises');
+  try {
+    return await readFile(path.startsWith('file:') ? new URL(path) : path);
+  } catch (error) {
+    throw new HalfclipError('input/decode', `${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error });
+  }
+}
+
+async function decodeBlob(blob, name) {
+  if (!canDecode()) return decodeBytes(new Uint8Array(await blob.arrayBuffer()), name);
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(blob, AS_STORED);
+  } catch (error) {
+    throw undecodable(name, error);
+  }
+  try {
+    return readBitmap(bitmap, name);
+  } finally {
+    bitmap.close();
+  }
+}
+
+const undecodable = (name, error) =>
+  new HalfclipError('input/decode', `${name}: cannot be decoded as a picture: ${error.message}`, { cause: error });
+
+async function readFrame(frame) {
+  if (isA(frame, 'ImageBitmap')) return readBitmap(frame, 'an ImageBitmap');
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(frame, AS_STORED);
+  } catch (error) {
+    throw undecodable('a VideoFrame', error);
+  }
+  try {
+    return readBitmap(bitmap, 'a VideoFrame');
+  } finally {
+    bitmap.close();
+  }
+}
+
+function readBitmap(bitmap, name) {
+  const { width, height } = bitmap;
+  checkSize(width, height, name);
+  const context = newCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  if (!context) throw new HalfclipError('input/decode', `${name}: this browser has no canvas of ${width} x ${height} pixels`);
+  context.drawImage(bitmap, 0, 0);
+  const { data } = context.getImageData(0, 0, width, height);
+  const exact = isOpaque(data) ? data : readUnpremultiplied(bitmap) ?? data;
+  return { data: new Uint8Array(exact.buffer, exact.byteOffset, exact.length), width, height, channels: 4 };
+}
+
+function newCanvas(width, height) {
+  if (typeof OffscreenCanvas === 'function') return new OffscreenCanvas(width, height);
+  return Object.assign(document.createElement('canvas'), { width, height });
+}
+
+function isOpaque(data) {
+  for (let i = 3; i < data.length; i += 4) if (data[i] !== 255) return false;
+  return true;
+}
+
+/**
+ * A 2D canvas multiplies colour by alpha and so loses what lies under transparent pixels, which PIL keeps; a WebGL texture does not. Null where there is no
+ * WebGL, or not at this size.
+ */
+function readUnpremultiplied(bitmap) {
+  const { width, height } = bitmap;
+  const gl = newCanvas(1, 1).getContext('webgl');
+  if (!gl) return null;
+  try {
+    if (Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) return null;
+    gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+    gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, false);
+    gl.pixelStorei(gl.UNPACK_COLORSPACE_CONVERSION_WEBGL, gl.NONE);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
+    gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
+    gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, gl.getParameter(gl.TEXTURE_BINDING_2D), 0);
+    if (gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE) return null;
+    const data = new Uint8Array(width * height * 4);
+    gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, data);
+    return gl.getError() === gl.NO_ERROR ? data : null;
+  } finally {
+    gl.getExtension('WEBGL_lose_context')?.loseContext();
+  }
+}
+
+let sharp;
+
+async function decodeBytes(bytes, name) {
+  try {
+    const module = 'sharp'; // a variable, so that bundlers for pages do not look for it
+    sharp ??= (await import(/* webpackIgnore: true */ /* @vite-ignore */ module)).default;
+  } catch (error) {
+    throw new HalfclipError('input/decode', `${name}: decoding a picture in Node.js needs the package sharp: npm install sharp`, { cause: error });
+  }
+  try {
+    const picture = sharp(bytes, { ignoreIcc: true, limitInputPixels: MAX_SIDE * MAX_SIDE }).rotate();
+    const { data, info } = await picture.toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });
+    checkSize(info.width, info.height, name);
+    return { data, width: info.width, height: info.height, channels: info.channels };
+  } catch (error) {
+    throw error instanceof HalfclipError ? error : undecodable(name, error);
+  }
+}

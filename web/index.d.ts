@@ -1,0 +1,181 @@
+/// <reference lib="esnext.disposable" />
+
+/** Half of CLIP: an image encoder or a text encoder, loaded alone. */
+
+/** A parsed open_clip_config.json (`{ model_cfg, preprocess_cfg }`), or the model config alone (`{ embed_dim, vision_cfg, text_cfg }`). */
+export interface OpenClipConfig {
+  [key: string]: unknown;
+}
+
+/** URL or URL string, file path (Node.js), Blob/File, ArrayBuffer, Uint8Array: a whole checkpoint (.safetensors), or a shard that holds one tower. */
+export type Weights = string | URL | Blob | ArrayBuffer | Uint8Array;
+
+export interface Progress {
+  /** What is being done: `fetch` reads the weights. */
+  phase: 'fetch';
+  /** Bytes done so far. */
+  loaded: number;
+  /** Bytes in all, where that is known. */
+  total?: number;
+}
+
+export interface LoadOptions {
+  /**
+   * An OpenCLIP architecture name, a parsed open_clip_config.json, or `'halfclip-emoji'`, the bundled model, whose weights lie beside the module.
+   * Never a path. May be left out when `weights` is a shard, which knows its own.
+   */
+  model?: string | OpenClipConfig;
+  /** May be left out for the bundled model only. Strings are relative to the document in a page, and may be paths in Node.js. */
+  weights?: Weights;
+  /** How the weights are held in memory. Default: as the shard holds them, else `'int8'`. */
+  dtype?: 'fp32' | 'fp16' | 'int8';
+  /** How many threads may compute; one is used so far. */
+  threads?: 'auto' | number;
+  /** Whether to load and compute in a worker. Default: true in a page, false elsewhere. */
+  worker?: boolean;
+  /** As in fetch(). */
+  cache?: 'default' | 'no-store' | 'reload';
+  /** Of the whole file, as in `<script integrity>`: `sha256-`, `sha384-` or `sha512-` and base64. */
+  integrity?: string;
+  /** Aborts loading; the promise rejects with the signal's reason. */
+  signal?: AbortSignal;
+  onProgress?(progress: Progress): void;
+  /** In place of the global fetch(): headers, tokens, tests. */
+  fetch?: typeof fetch;
+}
+
+export interface EmbedOptions {
+  /** Whether vectors get length 1. Default: true. */
+  normalize?: boolean;
+  /** Aborts between the items of an array; the promise rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface CallOptions {
+  /** Aborts between the items of an array; the promise rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+export interface TowerInfo {
+  /** The name given as `model`, or null. */
+  readonly model: string | null;
+  readonly tower: 'image' | 'text';
+  readonly dtype: 'fp32' | 'fp16' | 'int8';
+  /** Length of one embedding. */
+  readonly dim: number;
+  /** Embeddings of one input: 1, or the length of the sequence for models with pool_type `none`. */
+  readonly tokensOut: number;
+  /** Numbers in the tower's tensors. */
+  readonly parameters: number;
+  /** Size of the WebAssembly memory: everything that the encoder holds. */
+  readonly memoryBytes: number;
+  /** Bytes of the weight file that were read. */
+  readonly fetchedBytes: number;
+  /** Size of the weight file, if it is known. */
+  readonly fileBytes: number | null;
+  /** The WebAssembly module in use. */
+  readonly simd: 'relaxed' | 'simd128';
+  readonly threads: number;
+}
+
+export interface TextInfo extends TowerInfo {
+  readonly tower: 'text';
+  /** Token ids of one text. */
+  readonly contextLength: number;
+  readonly vocabSize: number;
+}
+
+export interface ImageInfo extends TowerInfo {
+  readonly tower: 'image';
+  /** Pixels a side, or [height, width]. */
+  readonly imageSize: number | [number, number];
+}
+
+/** RGBA or RGB bytes, row by row without padding. An ImageData is one. */
+export interface RawPicture {
+  data: Uint8Array | Uint8ClampedArray;
+  width: number;
+  height: number;
+}
+
+/** Where a picture may come from. Strings are URLs, and paths in Node.js; ArrayBuffer and Uint8Array hold an encoded file. */
+export type ImageSource =
+  | RawPicture
+  | Blob
+  | URL
+  | string
+  | ArrayBuffer
+  | Uint8Array
+  | ImageBitmap
+  | HTMLImageElement
+  | HTMLCanvasElement
+  | OffscreenCanvas
+  | VideoFrame
+  | HTMLVideoElement;
+
+interface Tower {
+  /** Frees the memory. Calls that still run, and later ones, reject with `state/disposed`. */
+  dispose(): void;
+}
+
+/** A text tower. Each method takes one input or an array, and gives one output or an array in the same order. Calls are done one after another. */
+export interface TextTower extends Tower {
+  readonly info: TextInfo;
+  /** Float32Array(dim) of a text; with `tokensOut` above 1, as many vectors one after another. */
+  embed(text: string, options?: EmbedOptions): Promise<Float32Array>;
+  embed(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>;
+  /** Int32Array(contextLength): start and end tokens in, padded as OpenCLIP pads. */
+  tokenize(text: string, options?: CallOptions): Promise<Int32Array>;
+  tokenize(texts: readonly string[], options?: CallOptions): Promise<Int32Array[]>;
+  /** The vector of Int32Array(contextLength); no tokenizer is involved. */
+  embedTokens(ids: Int32Array, options?: EmbedOptions): Promise<Float32Array>;
+  embedTokens(ids: readonly Int32Array[], options?: EmbedOptions): Promise<Float32Array[]>;
+  [Symbol.dispose](): void;
+}
+
+/** An image tower. Each method takes one input or an array, and gives one output or an array in the same order. Calls are done one after another. */
+export interface ImageTower extends Tower {
+  readonly info: ImageInfo;
+  /** Float32Array(dim) of a picture; with `tokensOut` above 1, as many vectors one after another. */
+  embed(source: ImageSource, options?: EmbedOptions): Promise<Float32Array>;
+  embed(sources: readonly ImageSource[], options?: EmbedOptions): Promise<Float32Array[]>;
+  /** Float32Array [3, H, W]: the picture resized, cropped and normalised, as the tower gets it. */
+  preprocess(source: ImageSource, options?: CallOptions): Promise<Float32Array>;
+  preprocess(sources: readonly ImageSource[], options?: CallOptions): Promise<Float32Array[]>;
+  /** The vector of what preprocess() gives. */
+  embedPixels(pixels: Float32Array, options?: EmbedOptions): Promise<Float32Array>;
+  embedPixels(pixels: readonly Float32Array[], options?: EmbedOptions): Promise<Float32Array[]>;
+  [Symbol.dispose](): void;
+}
+
+export function loadTextEncoder(options: LoadOptions): Promise<TextTower>;
+export function loadImageEncoder(options: LoadOptions): Promise<ImageTower>;
+
+/** The cosine of the angle between two vectors of the same length; 0 if either is all zeros. */
+export function cosineSimilarity(a: ArrayLike<number>, b: ArrayLike<number>): number;
+
+export type ErrorCode =
+  | 'model/unknown'
+  | 'model/not-a-path'
+  | 'model/unsupported'
+  | 'weights/not-found'
+  | 'weights/format'
+  | 'weights/truncated'
+  | 'weights/corrupt'
+  | 'weights/mismatch'
+  | 'weights/changed'
+  | 'integrity/mismatch'
+  | 'http/status'
+  | 'http/network'
+  | 'input/type'
+  | 'input/decode'
+  | 'input/size'
+  | 'memory/exhausted'
+  | 'state/disposed';
+
+/** Every failure of halfclip's own. The message names the file, the tensor or the option, what was found and what was expected. */
+export class HalfclipError extends Error {
+  readonly code: ErrorCode;
+  /** The HTTP status, with code `http/status`. */
+  readonly status?: number;
+}

@@ -1,0 +1,147 @@
+// Drives the loader in WebAssembly: asks which bytes it wants, reads them from a source and pushes them in.
+
+import { HalfclipError, describe } from './errors.js';
+import { exhausted } from './wasm.js';
+import { tapSource } from './weights.js';
+
+const STAGING = 1 << 19; // bytes: how much of the file is in WebAssembly's memory at once, besides its header
+const TOWERS = { image: 0, text: 1 };
+const DTYPES = { auto: 0, fp32: 1, fp16: 2, int8: 3 };
+const DIGESTS = { sha256: 256, sha384: 384, sha512: 512 };
+
+/**
+ * Loads one tower.
+ * @param {import('./wasm.js').Wasm} wasm
+ * @param {{ tower: 'image' | 'text', config: string | null, dtype: string, integrity?: string }} options
+ * @param {object} file a source, see weights.js
+ * @param {{ signal?: AbortSignal, onProgress?: (progress: { phase: string, loaded: number, total?: number }) => void }} hooks
+ * @returns {Promise<number>} the pointer to the encoder
+ */
+export async function loadTower(wasm, { tower, config, dtype, integrity }, file, { signal, onProgress = () => {} }) {
+  const { exports } = wasm;
+  const digest = integrity === undefined ? null : startDigest(wasm, integrity);
+  const source = digest ? tapSource(file, digest.update) : file;
+
+  const start = (pointer, length) => exports.hc_loader_new(TOWERS[tower], pointer, length, DTYPES[dtype]);
+  const loader = config === null ? start(0, 0) : wasm.with(config, 'the config', start);
+  if (!loader) throw exhausted('a loader');
+  const check = (hint = '') => {
+    const status = exports.hc_loader_status(loader);
+    if (status) wasm.check(status, `${source.name}: ${wasm.string(exports.hc_loader_message(loader))}${hint}`);
+  };
+  const truncated = (length, expected) =>
+    new HalfclipError('weights/truncated', `${source.name}: ends after ${length} bytes, expected at least ${expected}`);
+  check();
+  if (source.exact) exports.hc_wasm_file_size(loader, source.size);
+  check();
+
+  let header = new Uint8Array(0);
+  for (let need; (need = exports.hc_wasm_header_need(loader)); ) {
+    header = await readOn(source, header, need, signal);
+    wasm.with(header, 'the header', (pointer, length) => exports.hc_loader_header(loader, pointer, length));
+    check(guessFormat(header));
+    if (header.length < need) throw truncated(header.length, need);
+  }
+
+  const ranges = plannedRanges(wasm, loader);
+  check();
+  const total = expectedBytes(source, header.length, ranges, digest);
+  const report = () => onProgress({ phase: 'fetch', loaded: Math.min(source.fetched, total ?? Infinity), total });
+  const staging = wasm.alloc(STAGING, 'staging');
+  report();
+  for (const { begin, end } of ranges) {
+    let offset = begin;
+    for await (const chunk of source.read(begin, end)) {
+      signal?.throwIfAborted();
+      for (let at = 0; at < chunk.length; at += STAGING) {
+        const part = chunk.subarray(at, at + STAGING);
+        wasm.bytes(staging, part.length).set(part);
+        exports.hc_wasm_push(loader, offset, staging, part.length);
+        check();
+        offset += part.length;
+      }
+      report();
+    }
+    if (offset < end) throw truncated(offset, end);
+  }
+  wasm.free(staging);
+  if (digest) {
+    for await (const _ of source.read(ranges.at(-1)?.end ?? 0, Infinity)) report();
+    digest.verify(source.name);
+  }
+
+  const encoder = exports.hc_loader_finish(loader);
+  check();
+  exports.hc_loader_free(loader);
+  return encoder;
+}
+
+/** The file's first `need` bytes, of which `have` are read already; fewer if it is shorter. */
+async function readOn(source, have, need, signal) {
+  const chunks = [have];
+  let length = have.length;
+  for await (const chunk of source.read(length, need)) {
+    signal?.throwIfAborted();
+    chunks.push(chunk.slice());
+    length += chunk.length;
+  }
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, at);
+    at += chunk.length;
+  }
+  return all;
+}
+
+function plannedRanges(wasm, loader) {
+  const count = wasm.exports.hc_wasm_ranges(loader, 0, 0);
+  const out = wasm.alloc(16 * count + 16, 'ranges');
+  wasm.exports.hc_wasm_ranges(loader, out, count);
+  const numbers = wasm.doubles(out, 2 * count).slice();
+  wasm.free(out);
+  return Array.from({ length: count }, (_, i) => ({ begin: numbers[2 * i], end: numbers[2 * i + 1] }));
+}
+
+/** How many bytes will have been read at the end, if that is known. */
+function expectedBytes(source, headerLength, ranges, digest) {
+  if (digest) return source.size;
+  if (source.forward) return ranges.at(-1)?.end ?? headerLength;
+  return ranges.reduce((sum, { begin, end }) => sum + end - begin, headerLength);
+}
+
+/** What a file that is no .safetensors file may be instead. */
+function guessFormat(bytes) {
+  const start = new TextDecoder('latin1').decode(bytes.subarray(0, 512)).trimStart().toLowerCase();
+  if (start.startsWith('<')) return ' (it looks like an HTML page)';
+  if (start.startsWith('version https://git-lfs')) return ' (it is a Git LFS pointer)';
+  if (start.startsWith('pk\x03\x04')) return ' (it looks like a PyTorch checkpoint: weights-tools converts those)';
+  return '';
+}
+
+/** The strongest digest of an SRI string, computed as bytes arrive. */
+function startDigest(wasm, integrity) {
+  const entries = String(integrity).trim().split(/\s+/).map((entry) => /^(sha256|sha384|sha512)-([A-Za-z0-9+/_-]+=*)(\?.*)?$/.exec(entry));
+  const known = entries.filter(Boolean).sort((a, b) => DIGESTS[b[1]] - DIGESTS[a[1]]);
+  if (!known.length) throw new HalfclipError('input/type', `option integrity is ${describe(integrity)}, expected sha256-, sha384- or sha512- and base64`);
+  const algorithm = known[0][1];
+  const expected = known.filter((entry) => entry[1] === algorithm).map((entry) => entry[2].replaceAll('-', '+').replaceAll('_', '/').replace(/=*$/, ''));
+  const hash = wasm.exports.hc_wasm_sha2_new(DIGESTS[algorithm]);
+  if (!hash) throw exhausted('a hash');
+  return {
+    update: (chunk) => {
+      for (let at = 0; at < chunk.length; at += STAGING) {
+        wasm.with(chunk.subarray(at, at + STAGING), 'a piece to hash', (pointer, length) => wasm.exports.hc_wasm_sha2_update(hash, pointer, length));
+      }
+    },
+    verify: (name) => {
+      const out = wasm.alloc(64, 'a digest');
+      wasm.exports.hc_wasm_sha2_finish(hash, out);
+      const found = btoa(String.fromCharCode(...wasm.bytes(out, DIGESTS[algorithm] / 8)));
+      wasm.free(out);
+      if (!expected.includes(found.replace(/=*$/, ''))) {
+        throw new HalfclipError('integrity/mismatch', `${name}: its digest is ${algorithm}-${found}, expected ${integrity}`);
+      }
+    },
+  };
+}

@@ -1,0 +1,82 @@
+// A caller's own `fetch`, used from inside the worker: a function cannot be sent there, so requests and bodies go through a MessagePort, chunk by chunk and only
+// as fast as the worker takes them.
+//
+//   worker → caller   { id, url, init } | { id, pull: true } | { id, cancel: true }
+//   caller → worker   { id, status, statusText, headers, url, type } | { id, chunk } | { id, end: true } | { id, failure }
+
+import { packError, unpackError } from './errors.js';
+
+/** Answers the requests that arrive at `port` with `fetch`. */
+export function serveFetch(port, fetch) {
+  const open = new Map();
+
+  async function start({ id, url, init }) {
+    const abort = new AbortController();
+    open.set(id, { abort });
+    const response = await fetch(url, { ...init, signal: abort.signal });
+    open.set(id, { abort, reader: response.body?.getReader() });
+    const { status, statusText, type } = response;
+    port.postMessage({ id, status, statusText, type, headers: [...response.headers] });
+  }
+
+  async function pull({ id }) {
+    const { done, value } = (await open.get(id)?.reader?.read()) ?? { done: true };
+    if (done) open.delete(id);
+    port.postMessage(done ? { id, end: true } : { id, chunk: value });
+  }
+
+  port.onmessage = async ({ data }) => {
+    try {
+      if (data.cancel) {
+        open.get(data.id)?.abort.abort();
+        open.delete(data.id);
+      } else if (data.pull) await pull(data);
+      else await start(data);
+    } catch (error) {
+      open.delete(data.id);
+      port.postMessage({ id: data.id, failure: packError(error) });
+    }
+  };
+  port.unref?.();
+}
+
+/** A `fetch` whose requests are answered at the other end of `port`. */
+export function remoteFetch(port) {
+  let lastId = 0;
+  const waiting = new Map();
+  port.onmessage = ({ data }) => {
+    const { resolve, reject } = waiting.get(data.id) ?? {};
+    waiting.delete(data.id);
+    if (data.failure) reject?.(unpackError(data.failure));
+    else resolve?.(data);
+  };
+  const ask = (message) =>
+    new Promise((resolve, reject) => {
+      waiting.set(message.id, { resolve, reject });
+      port.postMessage(message);
+    });
+
+  return async (url, { signal, ...init } = {}) => {
+    signal?.throwIfAborted();
+    const id = ++lastId;
+    const cancel = () => {
+      port.postMessage({ id, cancel: true });
+      waiting.get(id)?.reject(signal.reason);
+      waiting.delete(id);
+    };
+    signal?.addEventListener('abort', cancel, { once: true });
+    const { status, statusText, headers, type } = await ask({ id, url: String(url), init });
+    const body = new ReadableStream({
+      async pull(controller) {
+        const { chunk } = await ask({ id, pull: true });
+        if (chunk) controller.enqueue(chunk);
+        else controller.close();
+      },
+      cancel,
+    }, { highWaterMark: 0 });
+    const empty = [101, 204, 205, 304].includes(status);
+    const response = new Response(empty ? null : body, { status, statusText, headers });
+    Object.defineProperty(response, 'type', { value: type });
+    return response;
+  };
+}

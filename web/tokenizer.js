@@ -1,0 +1,48 @@
+// CLIP's byte-pair encoding for one text tower: which vocabulary and cleaning its config asks for, and ids from text.
+
+import { HalfclipError } from './errors.js';
+import { exhausted, readAsset } from './wasm.js';
+
+const CLEAN = { lower: 0, whitespace: 1, canonicalize: 2 };
+
+/** CLIP's own list of merges. */
+export function readClipMerges() {
+  return readAsset(new URL('./clip-merges.bin', import.meta.url));
+}
+
+/**
+ * @param {import('./wasm.js').Wasm} wasm
+ * @param {object} textCfg OpenCLIP's text_cfg
+ * @param {{ pointer: number, length: number } | null} vocabulary the merges that came with the weights, in wasm's memory
+ * @param {string} name of the model, for messages
+ */
+export async function createTokenizer(wasm, textCfg, vocabulary, name) {
+  const unsupported = (what) =>
+    new HalfclipError('model/unsupported', `${name}: its tokenizer ${what} is not CLIP's byte-pair encoding: pass token ids to embedTokens()`);
+  const { clean = 'lower', ...others } = textCfg.tokenizer_kwargs ?? {};
+  if (textCfg.hf_tokenizer_name) throw unsupported(JSON.stringify(textCfg.hf_tokenizer_name));
+  if (!(clean in CLEAN)) throw unsupported(`with clean ${JSON.stringify(clean)}`);
+  for (const option of ['reduction_mask', 'additional_special_tokens']) {
+    if (others[option]?.length) throw unsupported(`with ${option}`);
+  }
+  const { exports } = wasm;
+  const make = (pointer, length) => exports.hc_tokenizer_new(pointer, length, CLEAN[clean]);
+  const tokenizer = vocabulary ? make(vocabulary.pointer, vocabulary.length) : wasm.with(await readClipMerges(), 'the vocabulary', make);
+  if (!tokenizer) throw vocabulary ? new HalfclipError('weights/corrupt', `${name}: its vocabulary is not a list of merges`) : exhausted('the tokenizer');
+
+  return {
+    /** Int32Array(contextLength) of each text. */
+    tokenize(texts, contextLength) {
+      const ids = wasm.alloc(4 * contextLength, 'token ids');
+      try {
+        return texts.map((text) => {
+          wasm.with(text, 'a text', (pointer, length) =>
+            wasm.check(exports.hc_tokenize(tokenizer, pointer, length, ids, contextLength, 0), 'the tokenizer ran out of memory'));
+          return wasm.ints(ids, contextLength).slice();
+        });
+      } finally {
+        wasm.free(ids);
+      }
+    },
+  };
+}

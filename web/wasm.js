@@ -1,0 +1,141 @@
+// One instance of the WebAssembly module: its memory, seen from JavaScript. An encoder has an instance of its own, so that dropping the encoder gives all
+// its memory back.
+
+import { HalfclipError } from './errors.js';
+import { importNode } from './platform.js';
+
+const MODULES = {
+  relaxed: () => new URL('./halfclip-relaxed.wasm', import.meta.url),
+  simd128: () => new URL('./halfclip-simd128.wasm', import.meta.url),
+};
+
+const compiled = new Map();
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+/** Bytes of a file that lies beside this module. */
+export async function readAsset(url) {
+  if (url.protocol === 'file:') return (await importNode('fs/promises')).readFile(url);
+  return new Uint8Array(await (await fetchAsset(url)).arrayBuffer());
+}
+
+async function fetchAsset(url) {
+  const response = await fetch(url);
+  if (!response.ok) throw new HalfclipError('http/status', `${url}: HTTP status ${response.status}, expected 200`, { status: response.status });
+  return response;
+}
+
+async function compile(flavour) {
+  const url = MODULES[flavour]();
+  if (url.protocol === 'file:') return WebAssembly.compile(await readAsset(url));
+  const response = await fetchAsset(url);
+  // Only a server that names the right media type can be compiled while it streams.
+  if (response.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(response);
+  return WebAssembly.compile(await response.arrayBuffer());
+}
+
+function compileOnce(flavour) {
+  let module = compiled.get(flavour);
+  if (!module) {
+    module = compile(flavour);
+    compiled.set(flavour, module);
+    module.catch(() => compiled.delete(flavour));
+  }
+  return module;
+}
+
+export function exhausted(what) {
+  return new HalfclipError('memory/exhausted', `no memory left for ${what}`);
+}
+
+export class Wasm {
+  /**
+   * @param {'relaxed' | 'simd128'} flavour
+   */
+  static async create(flavour) {
+    return new Wasm(await compileOnce(flavour), flavour);
+  }
+
+  constructor(module, flavour) {
+    this.module = module;
+    this.flavour = flavour;
+    /** Receives the pieces of a shard: (bytes: Uint8Array) => void. */
+    this.write = null;
+    const write = (pointer, n) => {
+      this.write(this.bytes(pointer, n));
+      return 0;
+    };
+    try {
+      this.exports = new WebAssembly.Instance(module, { env: { write } }).exports;
+    } catch (error) {
+      if (error instanceof RangeError) throw exhausted('another WebAssembly instance');
+      throw error;
+    }
+  }
+
+  /** A second, empty instance of the same module. */
+  spawn() {
+    return new Wasm(this.module, this.flavour);
+  }
+
+  get memoryBytes() {
+    return this.exports.memory.buffer.byteLength;
+  }
+
+  // Views are made when they are used: memory that grows detaches the older ones. Pointers are unsigned.
+  bytes(pointer, n) {
+    return new Uint8Array(this.exports.memory.buffer, pointer >>> 0, n);
+  }
+
+  floats(pointer, n) {
+    return new Float32Array(this.exports.memory.buffer, pointer >>> 0, n);
+  }
+
+  ints(pointer, n) {
+    return new Int32Array(this.exports.memory.buffer, pointer >>> 0, n);
+  }
+
+  doubles(pointer, n) {
+    return new Float64Array(this.exports.memory.buffer, pointer >>> 0, n);
+  }
+
+  /** The C string at `pointer`. */
+  string(pointer) {
+    const all = this.bytes(pointer, this.memoryBytes - (pointer >>> 0));
+    return decoder.decode(all.slice(0, all.indexOf(0)));
+  }
+
+  /** `n` bytes, which the caller frees. */
+  alloc(n, what) {
+    const pointer = n <= 0xffff0000 ? this.exports.malloc(n) >>> 0 : 0;
+    if (!pointer) throw exhausted(`${n} bytes of ${what}`);
+    return pointer;
+  }
+
+  free(pointer) {
+    this.exports.free(pointer);
+  }
+
+  /** A copy of `data` (text as UTF-8) in this memory, which the caller frees. */
+  put(data, what) {
+    const bytes = typeof data === 'string' ? encoder.encode(data) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const pointer = this.alloc(bytes.length, what);
+    this.bytes(pointer, bytes.length).set(bytes);
+    return { pointer, length: bytes.length };
+  }
+
+  /** Calls `work` with copies of `data`, and frees them whatever happens. */
+  with(data, what, work) {
+    const copy = this.put(data, what);
+    try {
+      return work(copy.pointer, copy.length);
+    } finally {
+      this.free(copy.pointer);
+    }
+  }
+
+  /** Throws the HalfclipError that a status of C stands for. */
+  check(status, message) {
+    if (status) throw new HalfclipError(this.string(this.exports.hc_status_code(status)), message);
+  }
+}
