@@ -116,7 +116,7 @@ async function main() {
   const files = (await readdir(PICTURES)).filter((file) => file.endsWith('.png')).sort();
   const names = files.map((file) => path.basename(file, '.png').replace(/[-_]+/g, ' '));
   const server = await serve({ root: { '/': DIST, '/pictures/': PICTURES } });
-  const shard = (tower) => new URL(`${MODEL}-${tower}.safetensors`, `${server.url}/`);
+  const shard = (tower) => new URL(`models/${MODEL}-${tower}.safetensors`, `${server.url}/`);
   const sent = (tower) => server.served.get(shard(tower).pathname) ?? 0;
 
   try {

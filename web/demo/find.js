@@ -7,8 +7,9 @@ import { fromDrop, fromFiles, fromFolder, fromSamples } from './intake.js';
 
 /** Long side of a thumbnail in pixels: sharp on a dense screen, small enough for a thousand of them. */
 const THUMBNAIL = 320;
-/** The pause after a key before a query is embedded, and between two orderings while pictures come in, in ms. */
+/** The pause after a key before a query is embedded, in ms. */
 const TYPING_PAUSE = 60;
+/** The least pause between two orderings while pictures come in, in ms; with many pictures, a millisecond for each. */
 const ORDERING_PAUSE = 250;
 const BEST = 3;
 
@@ -202,7 +203,7 @@ export function createFindPanel({ towers, notices, announce }) {
 
   let ordering;
   function orderSoon() {
-    if (query) ordering ??= setTimeout(order, ORDERING_PAUSE);
+    if (query) ordering ??= setTimeout(order, Math.max(ORDERING_PAUSE, pictures.length));
   }
 
   function order() {

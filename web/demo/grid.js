@@ -52,7 +52,8 @@ class Tile {
   showScore(score, share = 0, best = false) {
     const text = score === undefined ? '' : score.toFixed(2);
     if (this.score.textContent !== text) this.score.textContent = text;
-    this.meter.style.setProperty('--share', share.toFixed(3));
+    const length = share.toFixed(3);
+    if (this.meter.style.getPropertyValue('--share') !== length) this.meter.style.setProperty('--share', length);
     this.item.classList.toggle('best', best);
     this.item.classList.toggle('scored', score !== undefined);
   }
@@ -113,7 +114,12 @@ export class Grid {
     const before = animated ? new Map(tiles.map((tile) => [tile, tile.item.getBoundingClientRect()])) : undefined;
     const focused = this.#list.contains(document.activeElement) ? document.activeElement : undefined;
 
-    this.#list.append(...tiles.map((tile) => tile.item));
+    // A tile that already stands where it belongs stays in the document: most of them do while pictures come in one by one.
+    let place = this.#list.firstElementChild;
+    for (const { item } of tiles) {
+      if (item === place) place = place.nextElementSibling;
+      else this.#list.insertBefore(item, place);
+    }
     focused?.focus({ preventScroll: true });
     if (!focused) this.#rove(tiles[0]);
     if (before) this.#glide(before);

@@ -4,6 +4,8 @@
 const PAUSE = 800;
 /** How many of the latest timings the reported median is taken of. */
 const TIMINGS = 32;
+/** Errors after which an encoder is of no more use, as when its worker died: the next task loads it anew. */
+const ENDS = ['memory/exhausted', 'state/disposed'];
 
 const blank = () => ({ state: 'absent', loaded: 0, total: 0, info: undefined, timings: [] });
 
@@ -51,7 +53,12 @@ export class Towers {
       signal?.throwIfAborted();
       const encoder = await this.#load(kind);
       signal?.throwIfAborted();
-      return task(encoder);
+      try {
+        return await task(encoder);
+      } catch (error) {
+        if (ENDS.includes(error.code)) this.#release();
+        throw error;
+      }
     });
     this.#turn = result.catch(() => {});
     return result;
@@ -82,11 +89,7 @@ export class Towers {
 
   async #load(kind) {
     if (this.#kind === kind) return this.#encoder;
-    if (this.#kind) {
-      this.#encoder.dispose();
-      this.#update(this.#kind, { state: 'released' });
-      this.#encoder = this.#kind = undefined;
-    }
+    this.#release();
     this.#update(kind, { state: 'loading', loaded: 0, total: 0 });
     try {
       this.#encoder = await this.#loaders[kind]({
@@ -99,6 +102,14 @@ export class Towers {
     this.#kind = kind;
     this.#update(kind, { state: 'ready', info: this.#encoder.info });
     return this.#encoder;
+  }
+
+  #release() {
+    if (!this.#kind) return;
+    const kind = this.#kind;
+    this.#encoder.dispose();
+    this.#encoder = this.#kind = undefined;
+    this.#update(kind, { state: 'released' });
   }
 
   #update(kind, changes) {
