@@ -108,7 +108,7 @@ int hc_layout_names(const hc_layout_match *match, const char *canonical, char na
 
     /* What a family has no rule for it does not have; its own name then says what is missing. */
     const char *pattern = r->canonical ? r->file : canonical;
-    int parts = strchr(pattern, '@') ? HC_LAYOUT_PARTS : 1;
+    int parts = memchr(pattern, '@', strlen(pattern)) ? HC_LAYOUT_PARTS : 1;
     size_t digits = 0;
     while (is_digit(number[digits])) digits++;
     *linear = r->canonical ? r->linear : 0;

@@ -1,0 +1,255 @@
+/* pack.c: conversion, quantisation and the order of panels. Plain loops: they run once for each weight, and compilers vectorise them. */
+#include "pack.h"
+
+#include "kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { CHUNK = 64, BLOCK = HC_PANEL * HC_DEPTH };
+
+size_t hc_pack_element_bytes(hc_element element)
+{
+    switch (element) {
+    case HC_F64: return 8;
+    case HC_F32: return 4;
+    case HC_F16:
+    case HC_BF16: return 2;
+    case HC_I8:
+    case HC_U8: return 1;
+    case HC_OTHER: break;
+    }
+    return 0;
+}
+
+static void convert_chunk(hc_element element, const uint8_t *from, float *to, size_t n)
+{
+    union {
+        double doubles[CHUNK];
+        uint16_t halves[CHUNK];
+        uint32_t words[CHUNK];
+        int8_t bytes[CHUNK];
+    } in;
+    memcpy(&in, from, n * hc_pack_element_bytes(element));
+    switch (element) {
+    case HC_F64:
+        for (size_t i = 0; i < n; i++) to[i] = (float)in.doubles[i];
+        break;
+    case HC_F16: hc_halves_to_floats(in.halves, to, n); break;
+    case HC_BF16: {
+        uint32_t words[CHUNK];
+        for (size_t i = 0; i < n; i++) words[i] = (uint32_t)in.halves[i] << 16;
+        memcpy(to, words, n * sizeof *words);
+        break;
+    }
+    case HC_I8:
+        for (size_t i = 0; i < n; i++) to[i] = in.bytes[i];
+        break;
+    default: memcpy(to, in.words, n * sizeof *in.words);
+    }
+}
+
+/* Magnitudes of floats are ordered as their bits are. */
+static uint32_t largest_bits(const float *values, size_t n)
+{
+    uint32_t largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, values + i, sizeof bits);
+        bits &= 0x7FFFFFFF;
+        largest = bits > largest ? bits : largest;
+    }
+    return largest;
+}
+
+uint32_t hc_pack_floats(hc_element element, const void *from, float *to, size_t n)
+{
+    const uint8_t *bytes = from;
+    size_t size = hc_pack_element_bytes(element);
+    if (element == HC_F32) {
+        memcpy(to, bytes, n * size);
+    } else {
+        for (size_t i = 0; i < n; i += CHUNK) convert_chunk(element, bytes + i * size, to + i, n - i < CHUNK ? n - i : CHUNK);
+    }
+    return largest_bits(to, n);
+}
+
+/* ---- quantisation ------------------------------------------------------------------------------------------------- */
+
+static float scale_of(const float *values, size_t n)
+{
+    uint32_t bits = largest_bits(values, n);
+    float largest;
+    memcpy(&largest, &bits, sizeof largest);
+    return largest / 127.0f;
+}
+
+/* At most CHUNK values; returns their sum. */
+static int32_t quantise_chunk(const float *values, size_t n, float scale, int8_t *q)
+{
+    const float magic = 12582912.0f;   /* 1.5 * 2^23: adding it leaves no fraction, rounded half to even */
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        float rounded = values[i] / scale + magic - magic;
+        rounded = rounded > 127.0f ? 127.0f : rounded < -127.0f ? -127.0f : rounded;
+        q[i] = (int8_t)rounded;
+        sum += q[i];
+    }
+    return sum;
+}
+
+/* ---- matrices ----------------------------------------------------------------------------------------------------- */
+
+static size_t blocks_a_panel(const hc_matrix *m) { return ((size_t)m->k + HC_DEPTH - 1) / HC_DEPTH; }
+
+/* Index of value [row, 0] in fp32 and fp16 panels; value [row, j] is HC_PANEL * j further. */
+static size_t lane_of(const hc_matrix *m, int row) { return (size_t)(row / HC_PANEL) * (size_t)m->k * HC_PANEL + (size_t)(row % HC_PANEL); }
+
+static void pack_row_i8(hc_matrix *m, int row, const float *values)
+{
+    int8_t *to = (int8_t *)m->data + (size_t)(row / HC_PANEL) * blocks_a_panel(m) * BLOCK + (size_t)(row % HC_PANEL) * HC_DEPTH;
+    size_t k = (size_t)m->k;
+    m->scale[row] = scale_of(values, k);
+    m->sum[row] = 0;
+    for (size_t j = 0; j < k; j += CHUNK) {
+        int8_t q[CHUNK] = {0};
+        size_t n = k - j < CHUNK ? k - j : CHUNK;
+        if (m->scale[row] > 0) m->sum[row] += quantise_chunk(values + j, n, m->scale[row], q);
+        for (size_t i = 0; i < n; i += HC_DEPTH) memcpy(to + (j + i) / HC_DEPTH * BLOCK, q + i, HC_DEPTH);
+    }
+}
+
+void hc_pack_row(hc_matrix *m, int row, const float *values)
+{
+    size_t k = (size_t)m->k, lane = m->storage == HC_STORE_I8 ? 0 : lane_of(m, row);
+    switch (m->storage) {
+    case HC_STORE_F32: {
+        float *to = (float *)m->data + lane;
+        for (size_t j = 0; j < k; j++) to[j * HC_PANEL] = values[j];
+        break;
+    }
+    case HC_STORE_F16: {
+        uint16_t *to = (uint16_t *)m->data + lane;
+        for (size_t j = 0; j < k; j++) to[j * HC_PANEL] = hc_float_to_half(values[j]);
+        break;
+    }
+    case HC_STORE_I8: pack_row_i8(m, row, values); break;
+    }
+}
+
+void hc_pack_column(hc_matrix *m, int column, const float *values)
+{
+    for (int row = 0; row < m->n; row++) {
+        size_t at = lane_of(m, row) + (size_t)column * HC_PANEL;
+        if (m->storage == HC_STORE_F32) ((float *)m->data)[at] = values[row];
+        else ((uint16_t *)m->data)[at] = hc_float_to_half(values[row]);
+    }
+}
+
+void hc_pack_block(hc_matrix *m, size_t index, const int8_t block[HC_PANEL * HC_DEPTH])
+{
+    if (m->storage == HC_STORE_I8) {
+        memcpy((int8_t *)m->data + index * BLOCK, block, BLOCK);
+        return;
+    }
+    size_t first_row = index / blocks_a_panel(m) * HC_PANEL, first = index % blocks_a_panel(m) * HC_DEPTH;
+    for (size_t lane = 0; lane < HC_PANEL && first_row + lane < (size_t)m->n; lane++)
+        for (size_t j = 0; j < HC_DEPTH && first + j < (size_t)m->k; j++) {
+            size_t at = lane_of(m, (int)(first_row + lane)) + (first + j) * HC_PANEL;
+            float value = block[lane * HC_DEPTH + j];
+            if (m->storage == HC_STORE_F32) ((float *)m->data)[at] = value;
+            else ((uint16_t *)m->data)[at] = hc_float_to_half(value);
+        }
+}
+
+static int finish_i8(hc_matrix *m)
+{
+    int good = 1;
+    size_t panels = ((size_t)m->n + HC_PANEL - 1) / HC_PANEL, blocks = blocks_a_panel(m);
+    int8_t *at = m->data;
+    memset(m->sum, 0, panels * HC_PANEL * sizeof *m->sum);
+    for (size_t panel = 0; panel < panels; panel++)
+        for (size_t block = 0; block < blocks; block++)
+            for (size_t i = 0; i < BLOCK; i++, at++) {
+                size_t row = panel * HC_PANEL + i / HC_DEPTH, j = block * HC_DEPTH + i % HC_DEPTH;
+                if (row >= (size_t)m->n || j >= (size_t)m->k) *at = 0;
+                good &= *at != -128;
+                m->sum[row] += *at;
+            }
+    return good;
+}
+
+int hc_pack_finish(hc_matrix *m, const float *scale)
+{
+    if (m->storage == HC_STORE_I8) return finish_i8(m);
+    int good = 1;
+    for (int row = 0; row < m->n; row++)
+        for (size_t j = 0, at = lane_of(m, row); j < (size_t)m->k; j++, at += HC_PANEL) {
+            uint16_t *half = (uint16_t *)m->data + at;
+            float *number = (float *)m->data + at, q = m->storage == HC_STORE_F32 ? *number : hc_half_to_float(*half);
+            good &= q > -128.0f;
+            if (m->storage == HC_STORE_F32) *number = q * scale[row];
+            else *half = hc_float_to_half(q * scale[row]);
+        }
+    return good;
+}
+
+void hc_unpack_row(const hc_matrix *m, int row, void *out)
+{
+    size_t lane = lane_of(m, row);
+    for (size_t j = 0; j < (size_t)m->k; j++) {
+        if (m->storage == HC_STORE_F32) ((float *)out)[j] = ((const float *)m->data)[lane + j * HC_PANEL];
+        else ((uint16_t *)out)[j] = ((const uint16_t *)m->data)[lane + j * HC_PANEL];
+    }
+}
+
+void hc_unpack_column(const hc_matrix *m, int column, void *out)
+{
+    for (int row = 0; row < m->n; row++) {
+        size_t at = lane_of(m, row) + (size_t)column * HC_PANEL;
+        if (m->storage == HC_STORE_F32) ((float *)out)[row] = ((const float *)m->data)[at];
+        else ((uint16_t *)out)[row] = ((const uint16_t *)m->data)[at];
+    }
+}
+
+/* ---- tables ------------------------------------------------------------------------------------------------------- */
+
+void hc_pack_table_row(hc_table *t, int row, const float *values)
+{
+    size_t width = (size_t)t->width, at = (size_t)row * width;
+    switch (t->storage) {
+    case HC_STORE_F32: memcpy((float *)t->data + at, values, width * sizeof(float)); break;
+    case HC_STORE_F16:
+        for (size_t j = 0; j < width; j++) ((uint16_t *)t->data)[at + j] = hc_float_to_half(values[j]);
+        break;
+    case HC_STORE_I8: {
+        float scale = scale_of(values, width);
+        t->scale[row] = scale;
+        for (size_t j = 0; scale > 0 && j < width; j += CHUNK)
+            quantise_chunk(values + j, width - j < CHUNK ? width - j : CHUNK, scale, (int8_t *)t->data + at + j);
+        break;
+    }
+    }
+}
+
+int hc_pack_table_finish(hc_table *t, const float *scale)
+{
+    int good = 1;
+    size_t width = (size_t)t->width;
+    for (size_t row = 0; row < (size_t)t->rows; row++)
+        for (size_t at = row * width; at < (row + 1) * width; at++) {
+            if (t->storage == HC_STORE_I8) {
+                good &= ((int8_t *)t->data)[at] != -128;
+            } else if (t->storage == HC_STORE_F32) {
+                float *number = (float *)t->data + at;
+                good &= *number > -128.0f;
+                *number *= scale[row];
+            } else {
+                uint16_t *half = (uint16_t *)t->data + at;
+                float q = hc_half_to_float(*half);
+                good &= q > -128.0f;
+                *half = hc_float_to_half(q * scale[row]);
+            }
+        }
+    return good;
+}

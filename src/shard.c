@@ -1,0 +1,260 @@
+/* shard.c: an encoder as a .safetensors file that holds one tower, written front to back. fp32 and fp16 shards hold OpenCLIP's own
+ * tensors; int8 shards hold matrices in the kernels' order, so that loading one is a copy. */
+#include "json.h"
+#include "pack.h"
+#include "text_format.h"
+#include "tower.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUFFER = 64 * 1024 };
+
+/* One tensor of the file: of one in the tower, or its scales. */
+typedef struct entry {
+    const hc_tensor *tensor;        /* NULL for the vocabulary */
+    int scales;
+    hc_element element;
+    int rank;
+    uint32_t shape[4];
+} entry;
+
+typedef struct shard {
+    const hc_encoder *encoder;
+    const void *vocabulary;
+    size_t vocabulary_length;
+    entry *entries;
+    size_t entry_count;
+    int (*write)(void *user, const void *bytes, size_t n);   /* NULL: only count */
+    void *user;
+    uint8_t *buffer;
+    size_t held;
+    uint64_t written;
+    int stopped;
+} shard;
+
+/* ---- bytes -------------------------------------------------------------------------------------------------------- */
+
+static void flush(shard *s)
+{
+    if (s->held && !s->stopped) s->stopped = s->write(s->user, s->buffer, s->held);
+    s->held = 0;
+}
+
+/* Gathers small pieces, because a call of `write` may cross into another language. */
+static void emit(shard *s, const void *bytes, size_t n)
+{
+    s->written += n;
+    if (!s->write) return;
+    if (s->held + n > BUFFER) flush(s);
+    if (n > BUFFER) {
+        if (!s->stopped) s->stopped = s->write(s->user, bytes, n);
+        return;
+    }
+    memcpy(s->buffer + s->held, bytes, n);
+    s->held += n;
+}
+
+static void emit_text(shard *s, const char *text) { emit(s, text, strlen(text)); }
+
+static void emit_number(shard *s, uint64_t number)
+{
+    char digits[24];
+    hc_format(digits, sizeof digits, "%u", number);
+    emit_text(s, digits);
+}
+
+/* A JSON string whose value is this text. */
+static void emit_string(shard *s, const char *text, size_t n)
+{
+    static const char hex[] = "0123456789abcdef";
+    emit_text(s, "\"");
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 0x20) {
+            if (c == '"' || c == '\\') emit_text(s, "\\");
+            emit(s, &c, 1);
+        } else {
+            emit_text(s, c < 0x10 ? "\\u000" : "\\u001");
+            emit(s, hex + c % 16, 1);
+        }
+    }
+    emit_text(s, "\"");
+}
+
+/* ---- the list of tensors ------------------------------------------------------------------------------------------ */
+
+static const char *name_of(hc_element element)
+{
+    return element == HC_F32 ? "F32" : element == HC_F16 ? "F16" : element == HC_I8 ? "I8" : "U8";
+}
+
+static hc_storage storage_of(const hc_tensor *t)
+{
+    if (t->role == HC_ROLE_VECTOR) return HC_STORE_F32;
+    return t->role == HC_ROLE_TABLE ? ((const hc_table *)t->slot)->storage : ((const hc_matrix *)t->slot)->storage;
+}
+
+static uint64_t bytes_of(const entry *e)
+{
+    uint64_t bytes = hc_pack_element_bytes(e->element);
+    for (int i = 0; i < e->rank; i++) bytes *= e->shape[i];
+    return bytes;
+}
+
+static void add(shard *s, entry e, size_t size)
+{
+    if (hc_pack_element_bytes(e.element) == size) s->entries[s->entry_count++] = e;
+}
+
+/* Wide elements first, so that every tensor is aligned to its element, as readers that map files expect. */
+static void list_entries(shard *s, const hc_tensor *tensors, size_t count)
+{
+    static const hc_element elements[] = {HC_F32, HC_F16, HC_I8};
+    for (size_t size = sizeof(float); size; size /= 2) {
+        for (size_t i = 0; i < count; i++) {
+            const hc_tensor *t = &tensors[i];
+            entry e = {t, 0, elements[storage_of(t)], t->rank, {t->shape[0], t->shape[1], t->shape[2], t->shape[3]}};
+            if (e.element == HC_I8) {
+                add(s, (entry){t, 1, HC_F32, 1, {t->shape[0]}}, size);
+                if (t->role == HC_ROLE_MATRIX) {
+                    e.rank = 4;
+                    e.shape[0] = (t->shape[0] + HC_PANEL - 1) / HC_PANEL;
+                    e.shape[1] = (t->shape[1] + HC_DEPTH - 1) / HC_DEPTH;
+                    e.shape[2] = HC_PANEL;
+                    e.shape[3] = HC_DEPTH;
+                }
+            }
+            add(s, e, size);
+        }
+    }
+    if (s->vocabulary_length) s->entries[s->entry_count++] = (entry){NULL, 0, HC_U8, 1, {(uint32_t)s->vocabulary_length}};
+}
+
+/* ---- the file ----------------------------------------------------------------------------------------------------- */
+
+static void emit_metadata(shard *s, const char *key, const char *text, size_t n)
+{
+    emit_text(s, ",");
+    emit_string(s, key, strlen(key));
+    emit_text(s, ":");
+    emit_string(s, text, n);
+}
+
+static void emit_header(shard *s)
+{
+    static const char *const dtypes[] = {"", "fp32", "fp16", "int8"}, *const keys[] = {"model_cfg", "preprocess_cfg", "tokenizer"};
+    const hc_encoder *encoder = s->encoder;
+    const char *tower = encoder->config.tower == HC_IMAGE ? "image" : "text", *dtype = dtypes[encoder->dtype];
+    hc_json config = {HC_JSON_ABSENT, "", 0};
+    hc_json_error error;
+    emit_text(s, "{\"__metadata__\":{\"format\":\"pt\",\"halfclip\":\"1\"");
+    emit_metadata(s, "tower", tower, strlen(tower));
+    emit_metadata(s, "dtype", dtype, strlen(dtype));
+    hc_json_parse(encoder->config_json, strlen(encoder->config_json), &config, &error);
+    for (int i = 0; i < 3; i++) {
+        hc_json value = hc_json_get(&config, keys[i]);
+        if (value.type != HC_JSON_ABSENT) emit_metadata(s, keys[i], value.text, value.length);
+    }
+    emit_text(s, "}");
+    uint64_t at = 0;
+    for (size_t i = 0; i < s->entry_count; i++) {
+        const entry *e = &s->entries[i];
+        char shape[64];
+        hc_format(shape, sizeof shape, "%x", e->shape, e->rank);
+        emit_text(s, ",\"");
+        emit_text(s, e->tensor ? e->tensor->name : "halfclip.merges");
+        emit_text(s, e->scales ? ".scale\":{\"dtype\":\"" : "\":{\"dtype\":\"");
+        emit_text(s, name_of(e->element));
+        emit_text(s, "\",\"shape\":");
+        emit_text(s, shape);
+        emit_text(s, ",\"data_offsets\":[");
+        emit_number(s, at);
+        emit_text(s, ",");
+        emit_number(s, at += bytes_of(e));
+        emit_text(s, "]}");
+    }
+    emit_text(s, "}");
+    while (s->written % 8) emit_text(s, " ");
+}
+
+static void emit_data(shard *s, const entry *e, void *row)
+{
+    const hc_tensor *t = e->tensor;
+    size_t bytes = (size_t)bytes_of(e), size = hc_pack_element_bytes(e->element);
+    if (!t) {
+        emit(s, s->vocabulary, bytes);
+    } else if (t->role == HC_ROLE_VECTOR) {
+        emit(s, *(float *const *)t->slot, bytes);
+    } else if (t->role == HC_ROLE_TABLE) {
+        const hc_table *table = t->slot;
+        emit(s, e->scales ? (const void *)table->scale : table->data, bytes);
+    } else {
+        const hc_matrix *matrix = t->slot;
+        if (e->scales || e->element == HC_I8) {
+            emit(s, e->scales ? (const void *)matrix->scale : matrix->data, bytes);
+            return;
+        }
+        int by_column = t->role == HC_ROLE_PROJECTION, count = by_column ? matrix->k : matrix->n;
+        for (int i = 0; i < count && !s->stopped; i++) {
+            if (by_column) hc_unpack_column(matrix, i, row);
+            else hc_unpack_row(matrix, i, row);
+            emit(s, row, (size_t)(by_column ? matrix->n : matrix->k) * size);
+        }
+    }
+}
+
+static size_t longest_row(const shard *s)
+{
+    size_t longest = 1;
+    for (size_t i = 0; i < s->entry_count; i++) {
+        const hc_tensor *t = s->entries[i].tensor;
+        if (!t || t->role == HC_ROLE_VECTOR || t->role == HC_ROLE_TABLE) continue;
+        const hc_matrix *matrix = t->slot;
+        size_t values = (size_t)(matrix->k > matrix->n ? matrix->k : matrix->n);
+        if (values > longest) longest = values;
+    }
+    return longest;
+}
+
+static hc_status write_shard(shard *s, int (*write)(void *user, const void *bytes, size_t n), void *row)
+{
+    emit_header(s);
+    uint64_t length = s->written;
+    uint8_t prefix[8];
+    for (int i = 0; i < 8; i++) prefix[i] = (uint8_t)(length >> (8 * i));
+    s->write = write;
+    s->written = 0;
+    emit(s, prefix, sizeof prefix);
+    emit_header(s);
+    for (size_t i = 0; i < s->entry_count && !s->stopped; i++) emit_data(s, &s->entries[i], row);
+    flush(s);
+    return s->stopped ? HC_WEIGHTS_TRUNCATED : HC_OK;
+}
+
+hc_status hc_shard_write(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length,
+                         int (*write)(void *user, const void *bytes, size_t n), void *user)
+{
+    hc_weights weights = encoder->weights;
+    shard s = {.encoder = encoder, .user = user};
+    if (vocabulary && encoder->config.tower == HC_TEXT) {
+        s.vocabulary = vocabulary;
+        s.vocabulary_length = vocabulary_length;
+    }
+    size_t count = hc_tower_tensors(&encoder->config, &weights, NULL, 0);
+    hc_tensor *tensors = calloc(count, sizeof *tensors);
+    s.entries = calloc(2 * count + 1, sizeof *s.entries);
+    s.buffer = malloc(BUFFER);
+    hc_status status = HC_OUT_OF_MEMORY;
+    if (tensors && s.entries && s.buffer) {
+        hc_tower_tensors(&encoder->config, &weights, tensors, count);
+        list_entries(&s, tensors, count);
+        void *row = malloc(longest_row(&s) * sizeof(float));
+        if (row) status = write_shard(&s, write, row);
+        free(row);
+    }
+    free(tensors);
+    free(s.entries);
+    free(s.buffer);
+    return status;
+}
