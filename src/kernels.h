@@ -23,10 +23,11 @@ typedef struct hc_epilogue {
 void hc_gemm_f32(const hc_matrix *w, const float *a, size_t a_stride, int m, const hc_epilogue *epilogue, float *out,
                  size_t out_stride, int fused);
 
-/* The same for w in int8 and quantised activations. The integer part is exact. */
+/* The same for w in int8 and quantised activations. The integer part is exact, whatever a->dot says. */
 void hc_gemm_i8(const hc_matrix *w, const hc_rows *a, int m, const hc_epilogue *epilogue, float *out, size_t out_stride);
 
-/* Rows to 7 bits: scale = (max - min) / 127 over the row and zero, so that 0 is exact; q = round-half-even(x / scale) + zero. An all-zero row gets scale 0. */
+/* Rows to 7 bits: scale = (max - min) / 127 over the row and zero, so that 0 is exact; q = round-half-even(x * (1 / scale)) + zero. A row of zeros (or all below
+ * 1e-35) gets scale 0 and zeros; a row with a NaN or an infinity gets scale NaN. */
 void hc_quantise_rows(const float *x, size_t stride, int rows, int k, const hc_rows *out);
 
 /* LayerNorm over n with the biased variance, as torch: (x - mean) / sqrt(var + eps) * weight + bias. out may be x. */
@@ -45,10 +46,10 @@ typedef struct hc_attention {
     float scale;
     int causal;                /* query i sees keys 0 … q_first + i; the masked part is not computed */
     int q_first;
-    const uint8_t *hidden;     /* [kv_rows], not 0: no query sees this key; or NULL                  */
+    const uint8_t *hidden;     /* [kv_rows], not 0: no query sees this key; or NULL. A query that sees none gets 0 */
     float *out;                /* [q_rows, head_dim]                                                  */
     size_t out_stride;
-    float *scratch;            /* hc_attention_scratch floats                                         */
+    float *scratch;            /* hc_attention_scratch floats, for head_dim and as many kv_rows or more */
 } hc_attention;
 
 size_t hc_attention_scratch(int kv_rows, int head_dim);

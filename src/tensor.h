@@ -33,13 +33,25 @@ typedef struct hc_table {
     float *scale;     /* int8: [rows]; else NULL */
 } hc_table;
 
+/* One activation at 7 bits, 0..127: a byte where the machine multiplies bytes, else 16 bits, so that no kernel has to widen it. */
+#if defined(__wasm_relaxed_simd__) || defined(__SSSE3__)
+#define HC_Q7_IS_BYTE 1
+typedef uint8_t hc_q7;
+#else
+typedef int16_t hc_q7;
+#endif
+
+/* Which of the instructions that compute the same integers hc_gemm_i8 uses, where there is a choice (see simd.h). */
+typedef enum hc_dot { HC_DOT_PAIRS, HC_DOT_QUADS } hc_dot;
+
 /* Activations at 7 bits, one scale and zero point a row: x ≈ scale[row] * (q - zero[row]), q in 0..127.
- * Rows are `stride` bytes apart, a multiple of HC_DEPTH; bytes from k to stride are 0. */
+ * Rows are `stride` elements apart, a multiple of HC_DEPTH; elements from k to stride are 0. */
 typedef struct hc_rows {
-    uint8_t *q;
+    hc_q7 *q;
     size_t stride;
     float *scale;
     int32_t *zero;
+    hc_dot dot;
 } hc_rows;
 
 static inline size_t hc_round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }

@@ -68,7 +68,7 @@ size_t hc_pass_plan(hc_pass *pass, const hc_config *c, hc_dtype dtype, int count
     if (dtype == HC_INT8) {
         size_t depth = (size_t)larger(larger(c->width, c->mlp_width), (int)dim);
         size_t most = rows > queries ? rows : queries;
-        pass->rows.q = take(arena, &used, most * hc_round_up(depth, HC_ALIGN));
+        pass->rows.q = take(arena, &used, most * hc_round_up(depth, HC_ALIGN) * sizeof(hc_q7));
         pass->rows.scale = take_floats(arena, &used, most);
         pass->rows.zero = take(arena, &used, most * sizeof(int32_t));
     }
