@@ -113,8 +113,8 @@ async function main() {
   const { cosineSimilarity, loadImageEncoder, loadTextEncoder } = await import(new URL('index.js', DIST)).catch((error) => {
     throw new Error(`${fileURLToPath(DIST)} holds no package yet (${error.message}); run \`make\``);
   });
-  const files = (await readdir(PICTURES)).filter((file) => file.endsWith('.png')).sort();
-  const names = files.map((file) => path.basename(file, '.png').replace(/[-_]+/g, ' '));
+  const files = (await readdir(PICTURES)).filter((file) => /\.(jpg|png)$/.test(file)).sort();
+  const names = files.map((file) => path.parse(file).name.replace(/[-_]+/g, ' '));
   const server = await serve({ root: { '/': DIST, '/pictures/': PICTURES } });
   const shard = (tower) => new URL(`models/${MODEL}-${tower}.safetensors`, `${server.url}/`);
   const sent = (tower) => server.served.get(shard(tower).pathname) ?? 0;

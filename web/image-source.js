@@ -1,5 +1,6 @@
 // From whatever holds a picture to its bytes: { data, width, height, channels } with RGB or RGBA bytes, exactly as the file has them: no colour
-// conversion, no premultiplied alpha, EXIF orientation applied. Browsers decode with the platform, Node.js with sharp.
+// conversion, no premultiplied alpha, EXIF orientation applied. Browsers decode with the platform, Node.js with sharp, or
+// without it PNG files by png.js.
 
 import { HalfclipError, describe } from './errors.js';
 import { get } from './http.js';
@@ -180,13 +181,27 @@ async function decodeBytes(bytes, name) {
     const module = 'sharp'; // a variable, so that bundlers for pages do not look for it
     sharp ??= (await import(/* webpackIgnore: true */ /* @vite-ignore */ module)).default;
   } catch (error) {
-    throw new HalfclipError('input/decode', `${name}: decoding a picture in Node.js needs the package sharp: npm install sharp`, { cause: error });
+    return decodeWithoutSharp(bytes, name, error);
   }
   try {
     const picture = sharp(bytes, { ignoreIcc: true, limitInputPixels: MAX_SIDE * MAX_SIDE }).rotate();
     const { data, info } = await picture.toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });
     checkSize(info.width, info.height, name);
     return { data, width: info.width, height: info.height, channels: info.channels };
+  } catch (error) {
+    throw error instanceof HalfclipError ? error : undecodable(name, error);
+  }
+}
+
+async function decodeWithoutSharp(bytes, name, cause) {
+  const { decodePng, isPng } = await import('./png.js');
+  if (!isPng(bytes)) {
+    throw new HalfclipError('input/decode', `${name}: decoding a picture that is no PNG file needs the package sharp in Node.js: npm install sharp`, { cause });
+  }
+  try {
+    const { data, width, height } = await decodePng(bytes);
+    checkSize(width, height, name);
+    return { data, width, height, channels: 4 };
   } catch (error) {
     throw error instanceof HalfclipError ? error : undecodable(name, error);
   }

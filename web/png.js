@@ -1,7 +1,7 @@
 // PNG to RGBA bytes with nothing but Node's zlib, for Node.js without `sharp`: every colour type, depth and interlacing of
 // the PNG specification (W3C, third edition). Colour management chunks are left alone, as the encoders' training left them.
 
-import { inflateSync } from 'node:zlib';
+import { importNode } from './platform.js';
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
@@ -73,11 +73,11 @@ function unfilter(filter, row, above, pixelBytes) {
 /**
  * Decodes a PNG file.
  * @param {Uint8Array} bytes  the whole file
- * @returns {{ data: Uint8Array, width: number, height: number }}  RGBA, 4 bytes a pixel, alpha not premultiplied; samples of
+ * @returns {Promise<{ data: Uint8Array, width: number, height: number }>}  RGBA, 4 bytes a pixel, alpha not premultiplied; samples of
  *   16 bits keep their high byte
  * @throws {Error} that says what is wrong with the file
  */
-export function decodePng(bytes) {
+export async function decodePng(bytes) {
   if (!isPng(bytes)) throw new Error('not a PNG file');
   const { IHDR, PLTE, tRNS, data: compressed } = readChunks(bytes);
   const { width, height, depth, colour, interlace } = readHeader(IHDR);
@@ -90,6 +90,7 @@ export function decodePng(bytes) {
     .filter(({ columns, rows }) => columns > 0 && rows > 0)
     .map((pass) => ({ ...pass, rowBytes: Math.ceil((pass.columns * bits) / 8) }));
   const size = passes.reduce((sum, { rows, rowBytes }) => sum + rows * (rowBytes + 1), 0);
+  const { inflateSync } = await importNode('zlib');
   let raw;
   try {
     // One byte of room beyond what the header promises: a file that holds more is not trusted with more memory.

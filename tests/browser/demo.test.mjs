@@ -60,7 +60,7 @@ async function withPage(visit, { query = '', expectedFailures = /^$/, ...options
 
 const fetched = (requests, tower) => requests.filter((url) => url.includes(`-${tower}.safetensors`)).length;
 const firstName = (page) => page.locator('.tile .name').first().textContent();
-const picture = async (name) => ({ name, mimeType: 'image/png', buffer: await readFile(new URL(`demo/pictures/${name}`, DIST)) });
+const picture = async (name) => ({ name, mimeType: name.endsWith('.png') ? 'image/png' : 'image/jpeg', buffer: await readFile(new URL(`demo/pictures/${name}`, DIST)) });
 const sample = (pattern) => samples.find((name) => pattern.test(name));
 
 async function addSamples(page) {
@@ -210,7 +210,7 @@ test('pictures that are dropped and pictures that are pasted', () =>
     const names = [sample(/cat/), sample(/airplane/)];
     const send = (type, name) => page.evaluate(async ([event, url]) => {
       const data = new DataTransfer();
-      data.items.add(new File([await (await fetch(url)).blob()], url.split('/').pop(), { type: 'image/png' }));
+      data.items.add(new File([await (await fetch(url)).blob()], url.split('/').pop(), { type: url.endsWith('.png') ? 'image/png' : 'image/jpeg' }));
       const init = { bubbles: true, cancelable: true };
       if (event === 'paste') document.body.dispatchEvent(new ClipboardEvent('paste', { ...init, clipboardData: data }));
       else document.body.dispatchEvent(new DragEvent(event, { ...init, dataTransfer: data }));

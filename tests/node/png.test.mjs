@@ -88,7 +88,7 @@ function expected({ colour, depth, palette, transparent }, samples) {
 
 for (const [type, depths] of Object.entries(DEPTHS)) {
   const colour = Number(type);
-  test(`colour type ${colour}: every depth, size, filter, interlacing and transparency`, () => {
+  test(`colour type ${colour}: every depth, size, filter, interlacing and transparency`, async () => {
     const random = generator(colour + 1);
     for (const depth of depths) {
       for (const [width, height] of [[1, 1], [3, 2], [5, 9], [33, 17]]) {
@@ -97,7 +97,7 @@ for (const [type, depths] of Object.entries(DEPTHS)) {
             const palette = colour === 3 ? Array.from({ length: 2 ** depth }, () => [random(256), random(256), random(256)]) : undefined;
             const picture = { width, height, colour, depth, interlaced, palette, transparent: hidden };
             const { file, samples } = encode(picture, random);
-            const decoded = decodePng(file);
+            const decoded = await decodePng(file);
             assert.deepEqual([decoded.width, decoded.height], [width, height]);
             assert.deepEqual([...decoded.data], expected(picture, samples), JSON.stringify({ depth, width, height, interlaced, hidden }));
           }
@@ -107,7 +107,7 @@ for (const [type, depths] of Object.entries(DEPTHS)) {
   });
 }
 
-test('what is no PNG, or a damaged one, is refused in words', () => {
+test('what is no PNG, or a damaged one, is refused in words', async () => {
   const { file } = encode({ width: 20, height: 10, colour: 2, depth: 8, interlaced: false }, generator(9));
   const broken = (change) => {
     const copy = Buffer.from(file);
@@ -116,28 +116,28 @@ test('what is no PNG, or a damaged one, is refused in words', () => {
   };
   assert.equal(isPng(file), true);
   assert.equal(isPng(new Uint8Array(3)), false);
-  assert.throws(() => decodePng(new TextEncoder().encode('<!doctype html>')), /not a PNG file/);
-  assert.throws(() => decodePng(new Uint8Array()), /not a PNG file/);
-  assert.throws(() => decodePng(file.subarray(0, 100)), /ends inside its IDAT chunk/);
-  assert.throws(() => decodePng(file.subarray(0, file.length - 12)), /ends before its IEND chunk/);
-  assert.throws(() => decodePng(broken((copy) => copy.writeUInt32BE(0, 16))), /picture of 0 × 10 pixels/);
-  assert.throws(() => decodePng(broken((copy) => copy.writeUInt32BE(0xffffffff, 16))), /pixels/);
-  assert.throws(() => decodePng(broken((copy) => copy.writeUInt32BE(11, 20))), /ends after 610 of 671 bytes/);
-  assert.throws(() => decodePng(broken((copy) => copy.writeUInt32BE(9, 20))), /damaged/);
-  assert.throws(() => decodePng(broken((copy) => (copy[24] = 4))), /colour type 2 with 4 bits/);
-  assert.throws(() => decodePng(broken((copy) => (copy[25] = 3))), /no palette/);
-  assert.throws(() => decodePng(broken((copy) => (copy[28] = 2))), /unknown compression, filter or interlacing/);
-  assert.throws(() => decodePng(broken((copy) => (copy[file.length - 30] ^= 0xff))), /damaged/);
+  await assert.rejects(() => decodePng(new TextEncoder().encode('<!doctype html>')), /not a PNG file/);
+  await assert.rejects(() => decodePng(new Uint8Array()), /not a PNG file/);
+  await assert.rejects(() => decodePng(file.subarray(0, 100)), /ends inside its IDAT chunk/);
+  await assert.rejects(() => decodePng(file.subarray(0, file.length - 12)), /ends before its IEND chunk/);
+  await assert.rejects(() => decodePng(broken((copy) => copy.writeUInt32BE(0, 16))), /picture of 0 × 10 pixels/);
+  await assert.rejects(() => decodePng(broken((copy) => copy.writeUInt32BE(0xffffffff, 16))), /pixels/);
+  await assert.rejects(() => decodePng(broken((copy) => copy.writeUInt32BE(11, 20))), /ends after 610 of 671 bytes/);
+  await assert.rejects(() => decodePng(broken((copy) => copy.writeUInt32BE(9, 20))), /damaged/);
+  await assert.rejects(() => decodePng(broken((copy) => (copy[24] = 4))), /colour type 2 with 4 bits/);
+  await assert.rejects(() => decodePng(broken((copy) => (copy[25] = 3))), /no palette/);
+  await assert.rejects(() => decodePng(broken((copy) => (copy[28] = 2))), /unknown compression, filter or interlacing/);
+  await assert.rejects(() => decodePng(broken((copy) => (copy[file.length - 30] ^= 0xff))), /damaged/);
 });
 
-test('every single damaged byte gives a picture or an error that speaks of PNG, never a crash', () => {
+test('every single damaged byte gives a picture or an error that speaks of PNG, never a crash', async () => {
   const { file } = encode({ width: 9, height: 7, colour: 3, depth: 2, interlaced: true, palette: [[1, 2, 3], [4, 5, 6], [7, 8, 9]] },
     (below) => Math.min(below - 1, 2));
   for (let i = 0; i < file.length; i++) {
     const copy = Buffer.from(file);
     copy[i] ^= 0x15;
     try {
-      decodePng(copy);
+      await decodePng(copy);
     } catch (error) {
       assert.match(error.message, /PNG/);
     }
