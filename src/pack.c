@@ -22,6 +22,12 @@ size_t hc_pack_element_bytes(hc_element element)
     return 0;
 }
 
+size_t hc_matrix_bytes(int n, int k, hc_storage storage)
+{
+    size_t rows = hc_round_up((size_t)n, HC_PANEL), columns = storage == HC_STORE_I8 ? hc_round_up((size_t)k, HC_DEPTH) : (size_t)k;
+    return rows * columns * (storage == HC_STORE_F32 ? sizeof(float) : storage == HC_STORE_F16 ? sizeof(uint16_t) : 1);
+}
+
 static void convert_chunk(hc_element element, const uint8_t *from, float *to, size_t n)
 {
     union {
