@@ -233,3 +233,14 @@ int strncmp(const char *a, const char *b, size_t n)
 }
 
 int strcmp(const char *a, const char *b) { return strncmp(a, b, SIZE_MAX); }
+
+/* The compiler calls this for products of 128 bits, which it makes out of checks for overflow of 64. */
+__int128 __multi3(__int128 a, __int128 b)
+{
+    const uint64_t low = UINT32_MAX, a_low = (uint64_t)a, b_low = (uint64_t)b;
+    uint64_t p00 = (a_low & low) * (b_low & low), p01 = (a_low & low) * (b_low >> 32);
+    uint64_t p10 = (a_low >> 32) * (b_low & low), p11 = (a_low >> 32) * (b_low >> 32);
+    uint64_t middle = (p00 >> 32) + (p01 & low) + (p10 & low);
+    uint64_t high = p11 + (p01 >> 32) + (p10 >> 32) + (middle >> 32) + a_low * (uint64_t)(b >> 64) + (uint64_t)(a >> 64) * b_low;
+    return (__int128)((unsigned __int128)high << 64 | (middle << 32 | (p00 & low)));
+}

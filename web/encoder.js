@@ -6,12 +6,13 @@ import { decodePicture } from './image-source.js';
 import { loadTower } from './load.js';
 import { breathe } from './platform.js';
 import { detectSimd } from './simd.js';
-import { createTokenizer } from './tokenizer.js';
+import { createTokenizer, readClipMerges } from './tokenizer.js';
 import { Wasm } from './wasm.js';
 import { openWeights } from './weights.js';
 
 const TEXTS_AT_ONCE = 32;
 const PICTURES_AT_ONCE = 4;
+const CLIP_VOCABULARY = 49408;
 const DTYPES = [, 'fp32', 'fp16', 'int8'];
 
 // A picture larger than this, in bytes, is resized in an instance of its own: memory never shrinks, and the encoder's should stay small.
@@ -22,9 +23,8 @@ export class Encoder {
   #encoder;
   #config;
   #tokenizer;
-  #tail = Promise.resolve();
   #fetch;
-  #dtype;
+  #tail = Promise.resolve(); // settles when every call so far is done
 
   /**
    * @param {object} options
@@ -122,13 +122,22 @@ export class Encoder {
     });
   }
 
-  /** The tower as a shard: `write` is called with consecutive pieces, which are valid during the call only. */
-  writeShard(vocabulary, write) {
+  /**
+   * The tower as a shard.
+   * @param {(piece: Uint8Array) => void} write is called with consecutive pieces, which are valid during the call only
+   * @param {Uint8Array} [vocabulary] of a text tower: merges, in place of those that came with the weights, or else CLIP's own
+   */
+  writeShard(write, vocabulary) {
     return this.#enqueue(undefined, async () => {
       const wasm = this.#wasm;
+      const own = this.#vocabulary();
+      const { vocabSize } = this.info;
+      if (!vocabulary && !own && vocabSize >= CLIP_VOCABULARY && !this.#textCfg.hf_tokenizer_name) vocabulary = await readClipMerges();
+      const produce = (pointer, length) =>
+        wasm.check(wasm.exports.hc_wasm_shard_write(this.#encoder, pointer, length), 'no memory left for the shard');
       wasm.write = write;
-      wasm.with(vocabulary ?? new Uint8Array(0), 'the vocabulary', (pointer, length) =>
-        wasm.check(wasm.exports.hc_wasm_shard_write(this.#encoder, vocabulary ? pointer : 0, length), 'the shard cannot be written'));
+      if (vocabulary) wasm.with(vocabulary, 'the vocabulary', produce);
+      else produce(own?.pointer ?? 0, own?.length ?? 0);
     });
   }
 
@@ -209,17 +218,25 @@ export class Encoder {
 
   async #tokenize(texts) {
     if (!this.#tokenizer) {
-      const wasm = this.#wasm;
-      const textCfg = (this.#config.model_cfg ?? this.#config).text_cfg ?? {};
-      const out = wasm.alloc(4, 'a length');
-      const pointer = wasm.exports.hc_encoder_vocabulary(this.#encoder, out) >>> 0;
-      const length = wasm.ints(out, 1)[0];
-      wasm.free(out);
-      const tokenizer = await createTokenizer(wasm, textCfg, pointer ? { pointer, length } : null, this.info.model ?? 'the model');
+      const tokenizer = await createTokenizer(this.#wasm, this.#textCfg, this.#vocabulary(), this.info.model ?? 'the model');
       this.#check();
       this.#tokenizer = tokenizer;
     }
     return this.#tokenizer.tokenize(texts, this.info.contextLength);
+  }
+
+  get #textCfg() {
+    return (this.#config.model_cfg ?? this.#config).text_cfg ?? {};
+  }
+
+  /** The merges that came with the weights, in WebAssembly's memory, or null. */
+  #vocabulary() {
+    const wasm = this.#wasm;
+    const out = wasm.alloc(4, 'a length');
+    const pointer = wasm.exports.hc_encoder_vocabulary(this.#encoder, out) >>> 0;
+    const length = wasm.ints(out, 1)[0];
+    wasm.free(out);
+    return pointer ? { pointer, length } : null;
   }
 
   #preprocess({ data, width, height, channels }) {

@@ -25,9 +25,9 @@ export async function loadTower(wasm, { tower, config, dtype, integrity }, file,
   const start = (pointer, length) => exports.hc_loader_new(TOWERS[tower], pointer, length, DTYPES[dtype]);
   const loader = config === null ? start(0, 0) : wasm.with(config, 'the config', start);
   if (!loader) throw exhausted('a loader');
-  const check = (hint = '') => {
+  const check = () => {
     const status = exports.hc_loader_status(loader);
-    if (status) wasm.check(status, `${source.name}: ${wasm.string(exports.hc_loader_message(loader))}${hint}`);
+    if (status) wasm.check(status, `${source.name}: ${wasm.string(exports.hc_loader_message(loader))}`);
   };
   const truncated = (length, expected) =>
     new HalfclipError('weights/truncated', `${source.name}: ends after ${length} bytes, expected at least ${expected}`);
@@ -39,7 +39,7 @@ export async function loadTower(wasm, { tower, config, dtype, integrity }, file,
   for (let need; (need = exports.hc_wasm_header_need(loader)); ) {
     header = await readOn(source, header, need, signal);
     wasm.with(header, 'the header', (pointer, length) => exports.hc_loader_header(loader, pointer, length));
-    check(guessFormat(header));
+    check();
     if (header.length < need) throw truncated(header.length, need);
   }
 
@@ -108,15 +108,6 @@ function expectedBytes(source, headerLength, ranges, digest) {
   if (digest) return source.size;
   if (source.forward) return ranges.at(-1)?.end ?? headerLength;
   return ranges.reduce((sum, { begin, end }) => sum + end - begin, headerLength);
-}
-
-/** What a file that is no .safetensors file may be instead. */
-function guessFormat(bytes) {
-  const start = new TextDecoder('latin1').decode(bytes.subarray(0, 512)).trimStart().toLowerCase();
-  if (start.startsWith('<')) return ' (it looks like an HTML page)';
-  if (start.startsWith('version https://git-lfs')) return ' (it is a Git LFS pointer)';
-  if (start.startsWith('pk\x03\x04')) return ' (it looks like a PyTorch checkpoint: weights-tools converts those)';
-  return '';
 }
 
 /** The strongest digest of an SRI string, computed as bytes arrive. */

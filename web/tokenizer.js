@@ -1,6 +1,6 @@
 // CLIP's byte-pair encoding for one text tower: which vocabulary and cleaning its config asks for, and ids from text.
 
-import { HalfclipError } from './errors.js';
+import { HalfclipError, describe } from './errors.js';
 import { exhausted, readAsset } from './wasm.js';
 
 const CLEAN = { lower: 0, whitespace: 1, canonicalize: 2 };
@@ -37,7 +37,7 @@ export async function createTokenizer(wasm, textCfg, vocabulary, name) {
       try {
         return texts.map((text) => {
           wasm.with(text, 'a text', (pointer, length) =>
-            wasm.check(exports.hc_tokenize(tokenizer, pointer, length, ids, contextLength, 0), 'the tokenizer ran out of memory'));
+            wasm.check(exports.hc_tokenize(tokenizer, pointer, length, ids, contextLength, 0), `cannot tokenize ${describe(text)}`));
           return wasm.ints(ids, contextLength).slice();
         });
       } finally {

@@ -1,0 +1,263 @@
+#!/usr/bin/env node
+// The command line: embed, rank, shard, inspect. Results go to stdout (JSON lines for programs), progress and errors to stderr.
+
+import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { parseArgs } from 'node:util';
+
+import { Encoder } from './encoder.js';
+import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from './index.js';
+import { inspect } from './inspect.js';
+import { resolveModel } from './model.js';
+import { describeWeights } from './weights.js';
+
+const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded alone
+
+  halfclip embed [inputs...]             vectors of texts or pictures, as JSON lines {"input", "embedding"};
+                                         without inputs, one a line from standard input
+      --tower text|image                 default: text, or image if the shard holds one
+      --no-normalize                     vectors as the tower gives them, not of length 1
+  halfclip rank --query TEXT pictures... pictures by words, best first
+  halfclip rank --picture FILE texts...  words by picture, best first; without texts, one a line from standard input
+      --top N                            print only the best N
+      --json                             JSON lines {"input", "score"}
+      --image-weights FILE, --text-weights FILE
+                                         one shard for each tower, in place of --weights
+  halfclip shard --tower text|image --out FILE
+                                         one tower of a checkpoint as a .safetensors shard
+      --vocabulary FILE                  merges for a text shard (default: CLIP's own)
+  halfclip inspect FILE [--json]         what a .safetensors file holds
+
+  --model NAME|CONFIG.json               an OpenCLIP architecture, or the path of an open_clip_config.json; needed unless the weights are
+                                         a shard (default: halfclip-emoji, the bundled model, where no weights are given)
+  --weights FILE|URL                     a .safetensors checkpoint or shard
+  --dtype fp32|fp16|int8                 default: as the shard holds the weights, else int8
+  --integrity sha256-...                 checks the weight file
+  --quiet                                no progress bar
+  --help, --version
+`;
+
+const OPTIONS = {
+  model: { type: 'string' },
+  weights: { type: 'string' },
+  'image-weights': { type: 'string' },
+  'text-weights': { type: 'string' },
+  tower: { type: 'string' },
+  dtype: { type: 'string' },
+  integrity: { type: 'string' },
+  out: { type: 'string' },
+  vocabulary: { type: 'string' },
+  query: { type: 'string' },
+  picture: { type: 'string' },
+  top: { type: 'string' },
+  'no-normalize': { type: 'boolean' },
+  json: { type: 'boolean' },
+  quiet: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean', short: 'v' },
+};
+
+const LOAD_OPTIONS = ['model', 'weights', 'dtype', 'integrity', 'quiet', 'help', 'version'];
+const COMMANDS = {
+  embed: { run: embed, options: ['tower', 'no-normalize'] },
+  rank: { run: rank, options: ['query', 'picture', 'top', 'json', 'image-weights', 'text-weights'] },
+  shard: { run: shard, options: ['tower', 'out', 'vocabulary'] },
+  inspect: { run: inspectFile, options: ['json'] },
+};
+
+class UsageError extends Error {}
+
+/** Prints a line; a reader that has seen enough (`| head`) ends the program quietly. */
+const print = (line) => process.stdout.write(`${line}\n`);
+process.stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
+/** How the library takes the options of a command line. */
+async function loadOptions({ model, weights, dtype, integrity, quiet }, bar = true) {
+  const options = { dtype, integrity, weights, onProgress: bar && !quiet && process.stderr.isTTY ? progressBar() : undefined };
+  if (model === undefined && weights === undefined) model = 'halfclip-emoji';
+  if (model !== undefined) options.model = model.endsWith('.json') ? await readConfig(model) : model;
+  return options;
+}
+
+async function readConfig(path) {
+  let text;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw new HalfclipError('model/unknown', `${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new HalfclipError('model/unknown', `${path}: is not JSON: ${error.message}`);
+  }
+}
+
+function progressBar() {
+  const width = 30;
+  let last = 0;
+  return ({ loaded, total }) => {
+    const done = loaded === total;
+    if (!done && Date.now() - last < 50) return;
+    last = Date.now();
+    const share = total ? loaded / total : 0;
+    const bar = '█'.repeat(Math.round(share * width)).padEnd(width, '░');
+    const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
+    const text = total ? `${bar} ${megabytes(loaded)} of ${megabytes(total)} MB` : `${megabytes(loaded)} MB`;
+    process.stderr.write(`\r\x1b[K${done ? '' : text}`);
+  };
+}
+
+/** The lines of standard input, without empty ones at the end. */
+async function* inputLines() {
+  for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) if (line) yield line;
+}
+
+async function* batches(items, size) {
+  let batch = [];
+  for await (const item of items) {
+    batch.push(item);
+    if (batch.length === size) {
+      yield batch;
+      batch = [];
+    }
+  }
+  if (batch.length) yield batch;
+}
+
+function checkTower(tower) {
+  if (tower !== undefined && tower !== 'text' && tower !== 'image') throw new UsageError(`--tower is ${tower}, expected text or image`);
+  return tower;
+}
+
+async function embed(values, inputs) {
+  const options = await loadOptions(values);
+  const tower = checkTower(values.tower) ?? (await towerOf(values.weights)) ?? 'text';
+  const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)(options);
+  for await (const batch of batches(inputs.length ? inputs : inputLines(), 32)) {
+    const vectors = await encoder.embed(batch, { normalize: !values['no-normalize'] });
+    batch.forEach((input, i) => print(JSON.stringify({ input, embedding: Array.from(vectors[i]) })));
+  }
+  encoder.dispose();
+}
+
+/** Which tower a local shard holds, if the file is one. */
+async function towerOf(path) {
+  if (path === undefined || /^https?:/i.test(path)) return undefined;
+  return (await inspect(path)).metadata.tower;
+}
+
+async function rank(values, inputs) {
+  const { query, picture } = values;
+  if ((query === undefined) === (picture === undefined)) throw new UsageError('rank needs either --query or --picture');
+  const top = values.top === undefined ? Infinity : Number(values.top);
+  if (!(top >= 1)) throw new UsageError(`--top is ${values.top}, expected a number of at least 1`);
+  if (!inputs.length) for await (const line of inputLines()) inputs.push(line);
+  if (!inputs.length) throw new UsageError('rank got nothing to rank');
+
+  // One tower is in memory at a time.
+  const vectorsOf = async (load, weights, items) => {
+    const encoder = await load(await loadOptions({ ...values, weights: weights ?? values.weights }));
+    const vectors = await encoder.embed(items);
+    encoder.dispose();
+    return vectors;
+  };
+  const texts = query === undefined ? inputs : [query];
+  const pictures = query === undefined ? [picture] : inputs;
+  const textVectors = await vectorsOf(loadTextEncoder, values['text-weights'], texts);
+  const pictureVectors = await vectorsOf(loadImageEncoder, values['image-weights'], pictures);
+  const scored = inputs.map((input, i) => ({
+    input,
+    score: query === undefined ? cosineSimilarity(textVectors[i], pictureVectors[0]) : cosineSimilarity(textVectors[0], pictureVectors[i]),
+  }));
+  scored.sort((a, b) => b.score - a.score);
+  for (const { input, score } of scored.slice(0, top)) print(values.json ? JSON.stringify({ input, score }) : `${score.toFixed(4)}  ${input}`);
+}
+
+async function shard(values, inputs) {
+  if (inputs.length) throw new UsageError(`shard takes no inputs, got ${inputs[0]}`);
+  const tower = checkTower(values.tower);
+  if (!tower) throw new UsageError('shard needs --tower text or --tower image');
+  if (!values.out) throw new UsageError('shard needs --out FILE');
+  const { model, weights, dtype = 'auto', integrity, onProgress } = await loadOptions(values);
+  const resolved = await resolveModel(model, tower);
+  const source = { tower, model: resolved.name, config: resolved.config, weights: describeWeights(weights ?? resolved.weights), dtype, integrity };
+  const encoder = await Encoder.load(source, { onProgress });
+  const vocabulary = values.vocabulary && (await readFile(values.vocabulary));
+
+  // Written beside its place and moved there whole: no reader ever sees half a shard.
+  const temporary = `${values.out}.${process.pid}.tmp`;
+  const file = openSync(temporary, 'wx');
+  let bytes = 0;
+  try {
+    await encoder.writeShard((piece) => {
+      for (let at = 0; at < piece.length; ) at += writeSync(file, piece, at);
+      bytes += piece.length;
+    }, vocabulary);
+    closeSync(file);
+    renameSync(temporary, values.out);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  const { parameters, memoryBytes } = encoder.info;
+  print(JSON.stringify({ out: values.out, tower, dtype: encoder.info.dtype, parameters, bytes, memoryBytes }));
+  encoder.dispose();
+}
+
+async function inspectFile({ json }, inputs) {
+  if (inputs.length !== 1) throw new UsageError('inspect needs one FILE');
+  const report = await inspect(inputs[0]);
+  if (json) print(JSON.stringify(report));
+  else for (const line of inspectLines(report)) print(line);
+}
+
+function inspectLines({ file, bytes, metadata, towers, dtypes, tensors }) {
+  const size = (n) => `${(n / 1e6).toFixed(2)} MB`;
+  const columns = (rows) => {
+    const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
+    return rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i])).join('  ')}`.trimEnd());
+  };
+  return [
+    `${file}: safetensors, ${size(bytes)}, ${tensors.length} tensors${metadata.halfclip ? `, a shard of halfclip (${metadata.tower} tower, ${metadata.dtype})` : ''}`,
+    '',
+    'metadata',
+    ...columns([...Object.entries(metadata).map(([key, value]) => [key, value]), ['', '']]),
+    'towers',
+    ...columns([...Object.entries(towers).map(([name, { count, bytes }]) => [name, `${count} tensors`, size(bytes)]), ['', '', '']]),
+    'types',
+    ...columns([...Object.entries(dtypes).map(([name, { count, bytes }]) => [name, `${count} tensors`, size(bytes)]), ['', '', '']]),
+    'tensors',
+    ...columns(tensors.map(({ name, dtype, shape, bytes }) => [name, dtype, `[${shape.join(', ')}]`, String(bytes)])),
+  ];
+}
+
+async function main([command, ...rest]) {
+  if (command === '--version' || command === '-v') {
+    print(JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')).version);
+    return;
+  }
+  if (command === undefined || command === '--help' || command === '-h') {
+    (command === undefined ? process.stderr : process.stdout).write(HELP);
+    process.exitCode = command === undefined ? 2 : 0;
+    return;
+  }
+  if (!Object.hasOwn(COMMANDS, command)) throw new UsageError(`unknown command ${command}, expected ${Object.keys(COMMANDS).join(', ')}`);
+  const { run, options } = COMMANDS[command];
+  const allowed = Object.fromEntries([...LOAD_OPTIONS, ...options].map((name) => [name, OPTIONS[name]]));
+  let parsed;
+  try {
+    parsed = parseArgs({ args: rest, options: allowed, allowPositionals: true });
+  } catch (error) {
+    throw new UsageError(error.message);
+  }
+  if (parsed.values.help) process.stdout.write(HELP);
+  else await run(parsed.values, parsed.positionals);
+}
+
+main(process.argv.slice(2)).catch((error) => {
+  const message = error instanceof HalfclipError ? `${error.code}: ${error.message}` : error instanceof UsageError ? `usage: ${error.message}` : error.stack;
+  process.stderr.write(`halfclip: ${message}\n`);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+});
