@@ -28,8 +28,11 @@ const QUERIES = [
 
 const SHOWN = 3;
 const BAR = 5;
-const NAME = 15;
+const NAME = 14;
 const QUERY = 17;
+/** A name, a space, a bar, a space, '0.31'. */
+const CELL = NAME + 1 + BAR + 1 + 4;
+const GAP = '  ';
 
 const colours = process.stdout.isTTY && !process.env.NO_COLOR;
 const style = (code) => (text) => (colours ? `\x1b[${code}m${text}\x1b[0m` : text);
@@ -78,15 +81,15 @@ async function embedEach(encoder, sources) {
 
 function printRanking(rankings) {
   const highest = Math.max(...rankings.map(({ ranked }) => ranked[0].score));
-  const heads = ['first', 'second', 'third'].map((head) => fit(head, NAME + BAR + 7)).join('');
+  const heads = ['first', 'second', 'third'].map((head) => fit(head, CELL)).join(GAP);
   console.log(faint(`  ${fit('asked for', QUERY)} ${heads}`.trimEnd()));
-  console.log(faint(`  ${'─'.repeat(QUERY + 1 + SHOWN * (NAME + BAR + 7) - 2)}`));
+  console.log(faint(`  ${'─'.repeat(QUERY + 1 + SHOWN * (CELL + GAP.length) - GAP.length)}`));
   for (const { query, ranked } of rankings) {
     const cells = ranked.slice(0, SHOWN).map(({ name, score }, i) => {
       const text = fit(name, NAME);
       return `${i === 0 ? bold(text) : text} ${green(bar(score / highest, BAR))} ${faint(score.toFixed(2))}`;
     });
-    console.log(`  ${fit(query, QUERY)} ${cells.join('  ')}`);
+    console.log(`  ${fit(query, QUERY)} ${cells.join(GAP)}`);
   }
 }
 
