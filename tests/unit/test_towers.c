@@ -1,0 +1,196 @@
+/* test_towers.c: every golden tower against OpenCLIP's own vectors: fp32 within the project's bounds, fp16 and int8 near them; and results that do not
+ * depend on the batch. */
+#include "check.h"
+#include "files.h"
+#include "halfclip.h"
+#include "json.h"
+#include "kernels.h"
+#include "safetensors.h"
+
+#include <string.h>
+
+/* A file of expected tensors, read whole. */
+typedef struct golden {
+    char *bytes;
+    hc_safetensors header;
+} golden;
+
+static golden golden_open(const char *path)
+{
+    golden g;
+    char message[512];
+    size_t length;
+    g.bytes = read_file(path, &length);
+    hc_status status = hc_safetensors_parse(&g.header, g.bytes + 8, (size_t)hc_safetensors_header_length(g.bytes), message, sizeof message);
+    if (status) {
+        fprintf(stderr, "%s: %s\n", path, message);
+        exit(1);
+    }
+    return g;
+}
+
+static void golden_close(golden *g)
+{
+    hc_safetensors_free(&g->header);
+    free(g->bytes);
+}
+
+/* The tensor's numbers, four bytes each, F16 widened; to be freed. Ends the test if the file has none of the name. */
+static void *golden_numbers(const golden *g, const char *name, size_t *count)
+{
+    const hc_file_tensor *t = hc_safetensors_find(&g->header, name);
+    if (!t) {
+        fprintf(stderr, "no golden tensor %s\n", name);
+        exit(1);
+    }
+    size_t bytes = (size_t)(t->end - t->begin);
+    int half = t->element == HC_F16;
+    float *numbers = malloc(half ? 2 * bytes : bytes);
+    if (!numbers)
+        exit(1);
+    memcpy(numbers, g->bytes + t->begin, bytes);
+    *count = half ? bytes / 2 : bytes / 4;
+    for (size_t i = *count; half && i--;) {
+        uint16_t value;
+        memcpy(&value, g->bytes + t->begin + 2 * i, 2);
+        numbers[i] = hc_half_to_float(value);
+    }
+    return numbers;
+}
+
+/* Loads one tower with the file pushed in pieces of 1,000 bytes. */
+static hc_encoder *load(hc_tower tower, const char *name, hc_dtype dtype)
+{
+    char path[256];
+    size_t config_length, length, count;
+    snprintf(path, sizeof path, "tests/golden/towers/%s.json", name);
+    char *config = read_file(path, &config_length);
+    snprintf(path, sizeof path, "tests/golden/towers/%s.safetensors", name);
+    char *file = read_file(path, &length);
+    hc_loader *loader = hc_loader_new(tower, config, config_length, dtype);
+    for (uint64_t need; (need = hc_loader_header_need(loader));)
+        hc_loader_header(loader, file, (size_t)need);
+    const hc_range *ranges = hc_loader_ranges(loader, &count);
+    for (size_t i = 0; i < count; i++)
+        for (uint64_t at = ranges[i].begin; at < ranges[i].end; at += 1000)
+            hc_loader_push(loader, at, file + at, (size_t)(ranges[i].end - at < 1000 ? ranges[i].end - at : 1000));
+    hc_encoder *encoder = hc_loader_finish(loader);
+    CHECK(encoder != NULL, "%s: %s", name, hc_loader_message(loader));
+    hc_loader_free(loader);
+    free(config);
+    free(file);
+    return encoder;
+}
+
+static double distance(const float *a, const float *b, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return sqrt(sum);
+}
+
+static double cosine(const float *a, const float *b, size_t n)
+{
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < n; i++) {
+        ab += (double)a[i] * (double)b[i];
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+    }
+    return ab / sqrt(aa * bb);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median distance between different vectors of `count`, the yardstick for the distance that an error may have. */
+static double median_distance(const float *vectors, size_t count, size_t n)
+{
+    double *all = malloc(count * count * sizeof *all), median;
+    size_t pairs = 0;
+    if (!all)
+        exit(1);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < i; k++)
+            all[pairs++] = distance(vectors + i * n, vectors + k * n, n);
+    qsort(all, pairs, sizeof *all, by_value);
+    median = all[pairs / 2];
+    free(all);
+    return median;
+}
+
+static void check_tower(hc_tower tower, const char *name, hc_dtype dtype, double min_cosine, double max_distance)
+{
+    char path[256];
+    size_t input_count, expected_count;
+    snprintf(path, sizeof path, "tests/golden/towers/%s.expected.safetensors", name);
+    golden g = golden_open(path);
+    void *input = golden_numbers(&g, tower == HC_IMAGE ? "pixels" : "tokens", &input_count);
+    float *expected = golden_numbers(&g, tower == HC_IMAGE ? "image_features" : "text_features", &expected_count);
+    golden_close(&g);
+    hc_encoder *encoder = load(tower, name, dtype);
+    if (!encoder) {
+        free(input);
+        free(expected);
+        return;
+    }
+    hc_info info;
+    hc_encoder_info(encoder, &info);
+    size_t result = (size_t)(info.dim * info.tokens_out);
+    size_t item = tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length;
+    size_t count = expected_count / result;
+    CHECK(count >= 2 && input_count == count * item, "%s: %zu inputs of %zu numbers are not %zu", name, count, item, input_count);
+    float *all = malloc(2 * count * result * sizeof *all), *alone = all + count * result;
+    if (!all)
+        exit(1);
+    hc_status status = HC_OK;
+    for (size_t i = 0; i <= count; i++) {
+        size_t n = i < count ? 1 : count, at = i < count ? i : 0;
+        float *out = i < count ? alone + at * result : all;
+        hc_status s = tower == HC_IMAGE ? hc_embed_pixels(encoder, (float *)input + at * item, n, 0, out)
+                                        : hc_embed_tokens(encoder, (int32_t *)input + at * item, n, 0, out);
+        status = status ? status : s;
+    }
+    CHECK(status == HC_OK, "%s: %s", name, hc_status_code(status));
+    CHECK(!memcmp(all, alone, count * result * sizeof *all), "%s, tower %d: a batch gives other bits than its items alone", name, tower);
+    double unit = median_distance(expected, count, result), worst = 0, lowest = 1;
+    for (size_t i = 0; i < count; i++) {
+        double c = cosine(all + i * result, expected + i * result, result), d = distance(all + i * result, expected + i * result, result) / unit;
+        lowest = c < lowest || c != c ? c : lowest;
+        worst = d > worst || d != d ? d : worst;
+    }
+    CHECK(lowest >= min_cosine, "%s, tower %d, dtype %d: cosine %.7f", name, tower, dtype, lowest);
+    CHECK(worst <= max_distance, "%s, tower %d, dtype %d: distance %.5f of the median", name, tower, dtype, worst);
+    free(all);
+    free(input);
+    free(expected);
+    hc_encoder_free(encoder);
+}
+
+int main(void)
+{
+    size_t length;
+    char *text = read_file("tests/golden/towers/index.json", &length);
+    hc_json index, entry;
+    hc_json_error error;
+    if (!hc_json_parse(text, length, &index, &error))
+        return 1;
+    for (const char *cursor = NULL; hc_json_next(&index, &cursor, NULL, &entry);) {
+        char name[64];
+        hc_json name_value = hc_json_get(&entry, "name"), towers = hc_json_get(&entry, "towers"), tower;
+        hc_json_string(&name_value, name, sizeof name);
+        for (const char *at = NULL; hc_json_next(&towers, &at, NULL, &tower);) {
+            hc_tower which = hc_json_is(&tower, "image") ? HC_IMAGE : HC_TEXT;
+            check_tower(which, name, HC_FP32, 0.99999, 0.005);
+            /* Random weights average nothing out: the bounds of the narrow dtypes catch wrong arithmetic, trained weights prove accuracy. */
+            check_tower(which, name, HC_FP16, 0.9999, 0.02);
+            check_tower(which, name, HC_INT8, 0.95, 0.35);
+        }
+    }
+    free(text);
+    return check_result("towers");
+}
