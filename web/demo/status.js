@@ -21,7 +21,7 @@ function describe(towers, kind) {
 function describeWhole({ image, text }) {
   const info = (image.state === 'ready' ? image : text).info ?? image.info;
   if (!info) return '';
-  const parts = [`${info.model} ${info.dtype}`, info.simd === 'relaxed' ? 'relaxed SIMD' : 'SIMD'];
+  const parts = [info.dtype, info.simd === 'relaxed' ? 'relaxed SIMD' : 'SIMD'];
   if (info.threads > 1) parts.push(`${info.threads} threads`);
   if (image.info && text.info) parts.push(`both at fp32: ${formatBytes(4 * (image.info.parameters + text.info.parameters))}`);
   return parts.join(' · ');
