@@ -15,21 +15,22 @@ const DIST = new URL('../dist/', import.meta.url);
 const PICTURES = new URL('../tests/pictures/', import.meta.url);
 const MODEL = 'halfclip-emoji';
 
-/** What is asked, and what must be among the first three. */
+/** What is asked, and what must be among the first three. What is asked without an answer is there to be looked at. */
 const QUERIES = [
   ['a cat', /cat/],
-  ['something sweet', /doughnut|cookie|cake|honey|chocolate|ice|candy|lollipop|cupcake/],
-  ['a red heart', /heart/],
-  ['music', /guitar|violin|music|trumpet|saxophone|piano|drum/],
-  ['bad weather', /rain|storm|thunder|cloud|umbrella|snow|tornado/],
   ['an airplane', /airplane/],
-  ['fruit', /apple|banana|cherries|grapes|pear|lemon|orange|tangerine|strawberry|melon|pineapple|peach/],
+  ['a red heart', /heart/],
+  ['fruit', /apple|banana|grapes|strawberry/],
+  ['something sweet'],
+  ['music'],
+  ['bad weather'],
+  ['robot and rocket', /robot|rocket/],
 ];
 
 const SHOWN = 3;
 const BAR = 5;
 const NAME = 14;
-const QUERY = 17;
+const QUERY = 18;
 /** A name, a space, a bar, a space, '0.31'. */
 const CELL = NAME + 1 + BAR + 1 + 4;
 const GAP = '  ';
@@ -61,7 +62,8 @@ async function withTower(load, options, task) {
   const encoder = await load(options);
   const loadTime = performance.now() - start;
   try {
-    return { info: encoder.info, loadTime, ...(await task(encoder)) };
+    const results = await task(encoder);
+    return { info: { ...encoder.info }, loadTime, ...results };
   } finally {
     encoder.dispose();
   }
@@ -144,7 +146,7 @@ async function main() {
     console.log();
     for (const { query, wanted, ranked } of rankings) {
       const found = ranked.slice(0, SHOWN).map(({ name }) => name);
-      expect(found.some((name) => wanted.test(name)), `'${query}' found ${found.join(', ')}, and none of them is what was asked for (${wanted.source})`);
+      expect(!wanted || found.some((name) => wanted.test(name)), `'${query}' found ${found.join(', ')}, and none of them is what was asked for (${wanted?.source})`);
     }
   } finally {
     await server.close();
