@@ -154,6 +154,6 @@ async function main() {
 }
 
 main().catch((error) => {
-  process.stderr.write(`halfclip demo: ${error instanceof ExpectationError ? error.message : (error.stack ?? error)}\n`);
+  process.stderr.write(`halfclip demo: ${error instanceof ExpectationError || error.code ? error.message : (error.stack ?? error)}\n`);
   process.exitCode = 1;
 });
