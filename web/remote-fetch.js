@@ -6,15 +6,23 @@
 
 import { packError, unpackError } from './errors.js';
 
-/** Answers the requests that arrive at `port` with `fetch`. */
+/**
+ * Answers the requests that arrive at `port` with `fetch`.
+ * @returns {() => void} ends that, and what is under way
+ */
 export function serveFetch(port, fetch) {
   const open = new Map();
 
   async function start({ id, url, init }) {
     const abort = new AbortController();
-    open.set(id, { abort });
+    const request = { cancel: () => abort.abort() };
+    open.set(id, request);
     const response = await fetch(url, { ...init, signal: abort.signal });
-    open.set(id, { abort, reader: response.body?.getReader() });
+    request.reader = response.body?.getReader();
+    request.cancel = () => {
+      abort.abort();
+      request.reader?.cancel().catch(() => {}); // a fetch of the caller's own may not heed the signal
+    };
     const { status, statusText, type } = response;
     port.postMessage({ id, status, statusText, type, headers: [...response.headers] });
   }
@@ -28,7 +36,7 @@ export function serveFetch(port, fetch) {
   port.onmessage = async ({ data }) => {
     try {
       if (data.cancel) {
-        open.get(data.id)?.abort.abort();
+        open.get(data.id)?.cancel();
         open.delete(data.id);
       } else if (data.pull) await pull(data);
       else await start(data);
@@ -38,6 +46,10 @@ export function serveFetch(port, fetch) {
     }
   };
   port.unref?.();
+  return () => {
+    port.close();
+    for (const { cancel } of open.values()) cancel();
+  };
 }
 
 /** A `fetch` whose requests are answered at the other end of `port`. */

@@ -7,15 +7,15 @@ import { serveFetch } from './remote-fetch.js';
 
 async function startWorker() {
   if (!isNode) return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'halfclip' });
-  const threads = await importNode('worker_threads');
-  const worker = new threads.Worker(new URL('./worker.js', import.meta.url), { name: 'halfclip' });
-  return worker;
+  const { Worker: Thread } = await importNode('worker_threads'); // another name, so that bundlers do not take it for the one above
+  return new Thread(new URL('./worker.js', import.meta.url), { name: 'halfclip' });
 }
 
 export class WorkerEncoder {
   #worker;
   #pending = new Map();
   #lastId = 0;
+  #stopFetch = () => {};
 
   /** As Encoder.load, in a worker of its own. */
   static async load(options, { fetch, signal, onProgress }) {
@@ -23,13 +23,12 @@ export class WorkerEncoder {
     const client = new WorkerEncoder(await startWorker());
     const message = { load: options };
     const transfer = [];
-    let channel;
     if (options.weights.bytes) options.weights = { blob: new Blob([options.weights.bytes]), name: 'the bytes of weights' };
     if (fetch) {
-      channel = new MessageChannel();
-      serveFetch(channel.port1, fetch);
-      message.fetchPort = channel.port2;
-      transfer.push(channel.port2);
+      const { port1, port2 } = new MessageChannel();
+      client.#stopFetch = serveFetch(port1, fetch);
+      message.fetchPort = port2;
+      transfer.push(port2);
     }
     try {
       client.info = await client.#send(message, transfer, signal, onProgress);
@@ -60,6 +59,7 @@ export class WorkerEncoder {
   dispose() {
     this.#worker?.terminate();
     this.#worker = null;
+    this.#stopFetch();
     this.#fail(disposed());
   }
 
