@@ -75,17 +75,18 @@ static int is_removed(uint32_t code)
 static size_t entity_begin(const uint32_t *text, size_t floor, size_t n)
 {
     size_t i = n - 1;
-    while (i > floor && n - i < 26 && is_ascii_alphanumeric(text[i - 1]))
+    while (i > floor && n - i < 25 && is_ascii_alphanumeric(text[i - 1]))
         i--;
     if (i > floor && text[i - 1] == '#')
         i--;
     return i > floor && text[i - 1] == '&' ? i - 1 : n;
 }
 
-/* ftfy's unescape_html, `from` to `to`. The first pass replaces each entity of the text once. `nested`: replaces until no entity
- * is left, with ftfy's other steps applied to what comes out. From the second pass on that ends where ftfy ends pass by
- * pass, since by then no other step can touch the characters that entities are made of; but in linear time (think of
- * &amp;amp;amp;...). It must not be done in the first pass, where terminal escapes are cut out between the replacements. */
+/* ftfy's unescape_html, `from` to `to`. The first pass replaces each entity of the text once. `nested`: replaces
+ * until no entity is left, with ftfy's other steps applied to what comes out. From the second pass on that ends
+ * where ftfy ends pass by pass, since by then no other step can touch the characters that entities are made of;
+ * but in linear time (think of &amp;amp;amp;...). It must not be done in the first pass, where terminal escapes
+ * are cut out between the replacements. */
 static void unescape_entities(hc_cleaner *cleaner, const hc_codes *from, hc_codes *to, int nested)
 {
     size_t floor = 0;
@@ -95,7 +96,8 @@ static void unescape_entities(hc_cleaner *cleaner, const hc_codes *from, hc_code
         while (to->n && to->at[to->n - 1] == ';') {
             hc_codes *value = &cleaner->value;
             const size_t begin = entity_begin(to->at, floor, to->n);
-            if (begin == to->n || hc_entity(cleaner->entities, cleaner->unicode, to->at + begin, to->n - begin, value) < 0)
+            if (begin == to->n ||
+                hc_entity(cleaner->entities, cleaner->unicode, to->at + begin, to->n - begin, value) < 0)
                 break;
             to->n = begin;
             if (!nested) {
@@ -134,7 +136,8 @@ static void remove_controls(const hc_cleaner *cleaner, hc_codes *text)
     for (size_t i = 0; i < text->n; i++) {
         if (text->at[i] == 0x1B && i + 1 < text->n && text->at[i + 1] == '[') {
             size_t end = i + 2;
-            while (end < text->n && (text->at[end] == ';' || hc_properties(cleaner->unicode, text->at[end]) & HC_DECIMAL))
+            while (end < text->n &&
+                   (text->at[end] == ';' || hc_properties(cleaner->unicode, text->at[end]) & HC_DECIMAL))
                 end++;
             if (end < text->n && is_ascii_letter(text->at[end])) {
                 i = end;
@@ -210,7 +213,8 @@ static void fix_text(hc_cleaner *cleaner)
 
 /* ---- the mode's own cleaning -------------------------------------------------------------------------------------- */
 
-/* Whether the sigma at text[i] ends a word: the nearest character before it that is not case-ignorable is cased, that after it is not. */
+/* Whether the sigma at text[i] ends a word: the nearest character before it that is not case-ignorable is cased,
+ * that after it is not. */
 static int is_final_sigma(const hc_unicode *unicode, const hc_codes *text, size_t i)
 {
     size_t before = i, after = i + 1;

@@ -68,6 +68,13 @@ static int hex_digit(uint32_t code)
     return is_digit(code) ? (int)(code - '0') : (code | 0x20) - 'a' < 6 ? (int)((code | 0x20) - 'a' + 10) : -1;
 }
 
+/* html.unescape takes any other characters for a name: [^\t\n\f <&#;] */
+static int ends_name(uint32_t code)
+{
+    return code == '\t' || code == '\n' || code == '\f' || code == ' ' || code == '<' || code == '&' || code == '#' ||
+           code == ';';
+}
+
 /* The index of a name without its semicolon, or -1. */
 static int find(const hc_entities *entities, const uint32_t *name, size_t n)
 {
@@ -89,7 +96,8 @@ static int find(const hc_entities *entities, const uint32_t *name, size_t n)
     return -1;
 }
 
-/* The longest start of name[n], two letters or more, that stands without a semicolon; its length in *used. -1 if there is none. */
+/* The longest start of name[n], two letters or more, that stands without a semicolon; its length in *used. -1 if
+ * there is none. */
 static int find_bare(const hc_entities *entities, const uint32_t *name, size_t n, size_t *used)
 {
     for (*used = n < ENTITY_LONGEST_BARE ? n : ENTITY_LONGEST_BARE; *used >= 2; --*used) {
@@ -111,8 +119,9 @@ static void push_entity(const hc_entities *entities, int index, hc_codes *out)
 static void push_number(uint32_t number, hc_codes *out)
 {
     static const uint16_t windows_1252[32] = {
-        0x20AC, 0x81,   0x201A, 0x192,  0x201E, 0x2026, 0x2020, 0x2021, 0x2C6, 0x2030, 0x160, 0x2039, 0x152, 0x8D, 0x17D, 0x8F,
-        0x90,   0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014, 0x2DC, 0x2122, 0x161, 0x203A, 0x153, 0x9D, 0x17E, 0x178
+        0x20AC, 0x81,   0x201A, 0x192,  0x201E, 0x2026, 0x2020, 0x2021, 0x2C6, 0x2030, 0x160, 0x2039, 0x152, 0x8D, 0x17D,
+        0x8F,   0x90,   0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014, 0x2DC, 0x2122, 0x161, 0x203A, 0x153, 0x9D,
+        0x17E,  0x178
     };
     if (number - 0x80 < 32)
         hc_push(out, windows_1252[number - 0x80]);
@@ -161,8 +170,7 @@ hc_status hc_unescape(const hc_entities *entities, const uint32_t *text, size_t 
             i += i < n && text[i] == ';';
             continue;
         }
-        while (length < 32 && i + length < n && name[length] != '\t' && name[length] != '\n' && name[length] != '\f' &&
-               name[length] != ' ' && name[length] != '<' && name[length] != '&' && name[length] != '#' && name[length] != ';')
+        while (length < 32 && i + length < n && !ends_name(name[length]))
             length++;
         const int ended = length && i + length < n && name[length] == ';';
         int found = ended ? find(entities, name, length) : -1;

@@ -15,8 +15,8 @@ void hc_entities_free(hc_entities *entities);
  * HC_INPUT_TYPE for a decimal reference of more than 4300 digits, where Python's int() raises ValueError. */
 hc_status hc_unescape(const hc_entities *entities, const uint32_t *text, size_t n, hc_codes *out);
 
-/* What ftfy makes of one whole reference text[n], from '&' to ';': up to two code points in `value`, and returns how many.
- * -1 if it leaves the text as it is. Knows names in capitals: &EACUTE; */
+/* What ftfy makes of one whole reference text[n], from '&' to ';': up to two code points in `value`, and returns
+ * how many. -1 if it leaves the text as it is. Knows names in capitals: &EACUTE; */
 int hc_entity(const hc_entities *entities, const hc_unicode *unicode, const uint32_t *text, size_t n, hc_codes *value);
 
 #endif

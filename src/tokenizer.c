@@ -1,7 +1,8 @@
 /* tokenizer.c: CLIP's byte-pair encoding, as OpenCLIP 3.3.0's SimpleTokenizer does it.
  *
- * A text is cleaned (clean.c), cut into words by the rules of SimpleTokenizer's pattern, and the UTF-8 bytes of each word
- * are merged in order of rank (Sennrich et al., "Neural machine translation of rare words with subword units", 2016). */
+ * A text is cleaned (clean.c), cut into words by the rules of SimpleTokenizer's pattern, and the UTF-8 bytes of
+ * each word are merged in order of rank (Sennrich et al., "Neural machine translation of rare words with subword
+ * units", 2016). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,7 +84,8 @@ hc_tokenizer *hc_tokenizer_new(const void *merges, size_t length, hc_clean clean
         goto fail;
     for (size_t i = 0; i < count; i++, bytes += 4) {
         const uint16_t first = (uint16_t)(bytes[0] | bytes[1] << 8), second = (uint16_t)(bytes[2] | bytes[3] << 8);
-        /* A merge is of tokens that exist by then. encode_word relies on it: no merge makes room for one of lower rank. */
+        /* A merge is of tokens that exist by then. encode_word relies on it: no merge makes room for one of lower
+         * rank. */
         if (first >= FIRST_MERGE + i || second >= FIRST_MERGE + i)
             goto fail;
         const uint32_t slot = pair_slot(tokenizer, first, second);
@@ -121,8 +123,8 @@ int hc_tokenizer_vocab_size(const hc_tokenizer *tokenizer)
 
 static const char *const special_tokens[2] = { "<start_of_text>", "<end_of_text>" };
 
-/* The length of `literal`, in lower case, if text[n] begins with it whatever the case; else 0. `regex` with IGNORECASE takes the long
- * s for an s. */
+/* The length of `literal`, in lower case, if text[n] begins with it whatever the case; else 0. `regex` with
+ * IGNORECASE takes the long s for an s. */
 static size_t match_literal(const uint32_t *text, size_t n, const char *literal)
 {
     size_t i = 0;
@@ -219,9 +221,9 @@ static void offer(hc_tokenizer *tokenizer, uint32_t position, size_t *heap_size)
     }
 }
 
-/* The tokens of word[n], at most `room` of them, and their count in *made. SimpleTokenizer merges all pairs of the lowest rank from left
- * to right, and again. A heap in order of rank, then place, does the same in n log n: a merge only makes pairs that
- * contain its token, and their ranks are higher. */
+/* The tokens of word[n], at most `room` of them, and their count in *made. SimpleTokenizer merges all pairs of the
+ * lowest rank from left to right, and again. A heap in order of rank, then place, does the same in n log n: a
+ * merge only makes pairs that contain its token, and their ranks are higher. */
 static hc_status encode_word(hc_tokenizer *tokenizer, const uint32_t *word, size_t n, int32_t *ids, int room, int *made)
 {
     uint8_t bytes[4];
@@ -265,7 +267,8 @@ static hc_status encode_word(hc_tokenizer *tokenizer, const uint32_t *word, size
     return HC_OK;
 }
 
-hc_status hc_tokenize(hc_tokenizer *tokenizer, const char *text, size_t length, int32_t *ids, int context_length, int *used)
+hc_status hc_tokenize(hc_tokenizer *tokenizer, const char *text, size_t length, int32_t *ids, int context_length,
+                      int *used)
 {
     const int32_t start_token = (int32_t)(FIRST_MERGE + tokenizer->merge_count), end_token = start_token + 1;
     const hc_codes *codes;
@@ -285,7 +288,8 @@ hc_status hc_tokenize(hc_tokenizer *tokenizer, const char *text, size_t length, 
         i += word_n ? word_n : 1;
         if (!word_n)
             continue;
-        /* Only these two words, in just these letters, are special; <START_OF_TEXT> is a word like others, and a long one. */
+        /* Only these two words, in just these letters, are special; <START_OF_TEXT> is a word like others, and a
+         * long one. */
         int special = -1;
         for (int k = 0; k < 2 && special < 0; k++)
             if (word[0] == '<' && word_n == strlen(special_tokens[k])) {

@@ -229,7 +229,8 @@ static uint32_t composite(const hc_unicode *unicode, uint32_t first, uint32_t se
     return 0;
 }
 
-/* Sorts the marks [begin, end) by combining class, stably: by insertion, or in buckets where that would be quadratic. */
+/* Sorts the marks [begin, end) by combining class, stably: by insertion, or in buckets where that would be
+ * quadratic. */
 static void order_marks(const hc_unicode *unicode, uint32_t *begin, uint32_t *end, hc_codes *spare)
 {
     const size_t n = (size_t)(end - begin);
@@ -276,8 +277,8 @@ void hc_normalize(const hc_unicode *unicode, hc_codes *text, hc_codes *scratch)
             order_marks(unicode, scratch->at + begin, scratch->at + i, text);
     }
 
-    /* `last` is the class of the mark before, 0 right after the starter: a mark composes with the starter unless one of its own
-     * class or above stands between. */
+    /* `last` is the class of the mark before, 0 right after the starter: a mark composes with the starter unless
+     * one of its own class or above stands between. */
     uint32_t *starter = NULL;
     unsigned last = 0;
     text->n = 0;
@@ -312,8 +313,9 @@ void hc_push_utf8(hc_codes *out, const char *text, size_t length)
             *to++ = lead;
             continue;
         }
-        /* Only the first continuation byte has a range of its own: no overlong forms, no surrogates, nothing above U+10FFFF. */
-        const int more = lead >= 0xC2 && lead < 0xE0 ? 1 : lead >= 0xE0 && lead < 0xF0 ? 2 : lead >= 0xF0 && lead < 0xF5 ? 3 : 0;
+        /* Only the first continuation byte has a range of its own: no overlong forms, no surrogates, nothing above
+         * U+10FFFF. */
+        const int more = lead < 0xC2 || lead > 0xF4 ? 0 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3;
         uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
         uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
         uint32_t code = lead & (0x3Fu >> more);

@@ -1,16 +1,15 @@
 /* unicode.h: what the tokenizer knows about characters: properties, mappings, normalisation form C, and UTF-8.
  *
- * The tables (unicode_tables.inc) are those of the Python that OpenCLIP runs on, packed small because they travel in the
- * .wasm; hc_unicode_new unpacks them once a tokenizer.
- */
+ * The tables (unicode_tables.inc) are those of the Python that OpenCLIP runs on, packed small because they travel
+ * in the .wasm; hc_unicode_new unpacks them once a tokenizer. */
 #ifndef HC_UNICODE_H
 #define HC_UNICODE_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* A growing array of code points. After a failed allocation it drops what is pushed and `failed` stays set, so that one check
- * at the end of a step is enough. All zero is empty. */
+/* A growing array of code points. After a failed allocation it drops what is pushed and `failed` stays set, so
+ * that one check at the end of a step is enough. All zero is empty. */
 typedef struct hc_codes {
     uint32_t *at;
     size_t n, capacity;
@@ -60,11 +59,12 @@ unsigned hc_properties(const hc_unicode *unicode, uint32_t code);
 /* Pushes what `code` maps to, which is itself for most. */
 void hc_push_mapped(const hc_unicode *unicode, hc_map map, uint32_t code, hc_codes *out);
 
-/* Brings `text` into normalisation form C (UAX #15), with `scratch` to work in. In time linear in the text, however many
- * combining marks are stacked. */
+/* Brings `text` into normalisation form C (UAX #15), with `scratch` to work in. In time linear in the text,
+ * however many combining marks are stacked. */
 void hc_normalize(const hc_unicode *unicode, hc_codes *text, hc_codes *scratch);
 
-/* Pushes the code points of UTF-8 bytes. Each maximal part of an ill-formed sequence is one U+FFFD, as TextDecoder has it. */
+/* Pushes the code points of UTF-8 bytes. Each maximal part of an ill-formed sequence is one U+FFFD, as TextDecoder
+ * has it. */
 void hc_push_utf8(hc_codes *out, const char *text, size_t length);
 
 /* Writes a code point as one to four bytes and returns how many. */

@@ -60,13 +60,14 @@ def properties():
         char = chr(code)
         bits = (LETTER * bool(letter.fullmatch(char)) | NUMBER * bool(number.fullmatch(char))
                 | OTHER * bool(other.fullmatch(char)) | DECIMAL * bool(decimal.fullmatch(char)))
-        # str.lower turns a capital sigma into a final one after a cased letter; case-ignorable characters between do not count.
-        # Cased ones that are also ignorable are only ever skipped.
+        # str.lower turns a capital sigma into a final one after a cased letter; case-ignorable characters between do
+        # not count. Cased ones that are also ignorable are only ever skipped.
         after = (char + 'Σ').lower()[-1] == 'ς'
         after_cased = ('a' + char + 'Σ').lower()[-1] == 'ς'
         bits |= CASED if after else CASE_IGNORABLE if after_cased else 0
         table[code] = bits | unicodedata.combining(char) << 8
-        # src/clean.c does no str.split and no str.strip: whatever they cut at is outside every run of the pattern, and what is not is gone before.
+        # src/clean.c does no str.split and no str.strip: whatever they cut at is outside every run of the pattern,
+        # or does not get that far.
         if char.isspace() and bits & (LETTER | NUMBER | OTHER):
             assert ftfy.fixes.remove_control_chars(char) == '' and html.unescape(f'&#{code};') == '', hex(code)
         assert char.isspace() or bits & (LETTER | NUMBER | OTHER) or code == 0x345, hex(code)
@@ -95,7 +96,8 @@ def runs(table):
 def as_pairs(table, start):
     """{code: text} as [(code, first, second)], first to be mapped again; second 0 for none.
 
-    A text of three characters needs another entry whose text is its first two, under a code from `start` on if none has it.
+    A text of three characters needs another entry whose text is its first two: under a code from `start` on, if no
+    character has it.
     """
     pairs = {}
     by_text = {text: code for code, text in table.items()}
@@ -126,7 +128,7 @@ def canonical():
 
 
 def ftfy_folds():
-    """What ftfy's character-by-character steps make of each character, in ftfy's order; removed characters are not here."""
+    """What ftfy's steps on single characters make of each, in ftfy's order; removed characters are not here."""
     table = {}
     for code in CODES:
         text = chr(code)
@@ -166,8 +168,11 @@ def mapping(pairs, composes=None):
 # ---- HTML entities --------------------------------------------------------------------------------------------------
 
 def entities():
-    """html.entities.html5 in order of name: how much of the name before it it shares (with flags), the rest of it with the top bit on its
-    last letter; then all values."""
+    """html.entities.html5 in order of name.
+
+    Columns: how many letters each name shares with the one before it (and flags), the rest of it with the top bit on its
+    last letter, the first and the second code point of its value.
+    """
     names = sorted({name.rstrip(';') for name in html5})
     heads, rests, firsts, seconds, previous, flags = bytearray(), bytearray(), [], [], '', 0
     for name in names:
@@ -182,7 +187,8 @@ def entities():
             seconds.append(ord(value[1]))
         previous = name
     assert max(map(len, names)) < 32
-    return bytes(heads) + bytes(rests) + deltas(firsts) + deltas(seconds), len(names), sum(map(len, names)), max(len(n) for n in names if n in html5)
+    data = bytes(heads) + bytes(rests) + deltas(firsts) + deltas(seconds)
+    return data, len(names), sum(map(len, names)), max(len(name) for name in names if name in html5)
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
@@ -198,8 +204,9 @@ def array(name, data):
 
 
 def header(what):
-    return (f'/* {what}\n * Written by weights-tools/unicode_tables.py; the layout is described there. Python {sys.version.split()[0]} (Unicode '
-            f'{unicodedata.unidata_version}), regex {regex.__version__}, ftfy {ftfy.__version__}. */\n')
+    return (f'/* {what} Written by weights-tools/unicode_tables.py, which describes the layout.\n'
+            f' * Python {sys.version.split()[0]} (Unicode {unicodedata.unidata_version}), regex {regex.__version__}, '
+            f'ftfy {ftfy.__version__}. */\n')
 
 
 def main():

@@ -1,6 +1,7 @@
 /* fuzz_tokenizer.c: any bytes as a text, at any context length, in each mode; and any bytes as a list of merges.
  *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz/fuzz_tokenizer.c src/*.c -o fuzz_tokenizer
+ *     clang -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz/fuzz_tokenizer.c \
+ *         src/{tokenizer,clean,html,unicode}.c -o fuzz_tokenizer
  *     ./fuzz_tokenizer                  (from the repository's root) */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,8 @@ static void check_text(hc_tokenizer *tokenizer, const char *text, size_t length,
     const int shorter = 1 + context / 2;
     if (shorter < used) {
         require(hc_tokenize(tokenizer, text, length, again, shorter, NULL) == HC_OK, "not HC_OK again");
-        require(!memcmp(ids, again, sizeof *ids * (size_t)(shorter - 1)) && again[shorter - 1] == vocabulary - 1, "cut differently");
+        require(!memcmp(ids, again, sizeof *ids * (size_t)(shorter - 1)) && again[shorter - 1] == vocabulary - 1,
+                "cut differently");
     }
 }
 

@@ -1,11 +1,12 @@
-/* test_tokenizer.c: the tokenizer against OpenCLIP's ids (tests/golden/tokens, written by weights-tools/golden_tokens.py), and its edges. */
+/* test_tokenizer.c: the tokenizer against OpenCLIP's ids in tests/golden/tokens (weights-tools/golden_tokens.py
+ * writes and describes the files), and its edges. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "../../src/halfclip.h"
 #include "check.h"
 
-enum { CONTEXT = 77, START = 49406, END = 49407 };
+enum { CONTEXT = 77, START = 49406, END = 49407, CAT = 2368, AMPERSAND = 261 };   /* ids of CLIP's vocabulary */
 
 #ifdef __SANITIZE_ADDRESS__
 /* Lets the tests of exhausted memory run: an allocation above this size fails, in place of ending the program. */
@@ -48,7 +49,8 @@ static unsigned u32(const uint8_t *at)
 }
 
 /* Compares one text with the ids that OpenCLIP has for it at 77, at that length and at others. */
-static void check_text(hc_tokenizer *tokenizer, int mode, const char *text, size_t length, const uint8_t *expected, int n)
+static void check_text(hc_tokenizer *tokenizer, int mode, const char *text, size_t length, const uint8_t *expected,
+                       int n)
 {
     static const int contexts[] = { CONTEXT, 1, 2, 3, 9, 76 };
     int32_t ids[CONTEXT + 3];
@@ -60,8 +62,8 @@ static void check_text(hc_tokenizer *tokenizer, int mode, const char *text, size
         const hc_status status = hc_tokenize(tokenizer, text, length, ids, context, &used);
         for (int i = 0; i < context; i++)
             same &= ids[i] == (i == kept - 1 ? end : i < kept ? (int)u16(expected + 2 * i) : 0);
-        CHECK(status == HC_OK && used == kept && same && ids[context] == 0x55555555, "mode %d, context %d, text \"%.*s\": other ids than OpenCLIP's",
-              mode, context, (int)length, text);
+        CHECK(status == HC_OK && used == kept && same && ids[context] == 0x55555555,
+              "mode %d, context %d, text \"%.*s\": other ids than OpenCLIP's", mode, context, (int)length, text);
     }
 }
 
@@ -71,7 +73,8 @@ static void check_golden(const char *path, bytes merges, unsigned expected_merge
     const uint8_t *at = golden.at, *end = at + golden.n;
     CHECK(golden.n > 20 && !memcmp(at, "HCTOKENS", 8), "%s is no golden file", path);
     const unsigned merge_count = u32(at + 8), count = u32(at + 16);
-    CHECK(merge_count == expected_merges && u32(at + 12) == CONTEXT && count > 200, "%u merges, %u strings", merge_count, count);
+    CHECK(merge_count == expected_merges && u32(at + 12) == CONTEXT && count > 200, "%u merges, %u strings", merge_count,
+          count);
     at += 20;
 
     hc_tokenizer *tokenizers[3];
@@ -92,7 +95,8 @@ static void check_golden(const char *path, bytes merges, unsigned expected_merge
             const int head = *at++;
             if (head == 254) {
                 int32_t out[CONTEXT];
-                CHECK(hc_tokenize(tokenizers[mode], copy, length, out, CONTEXT, NULL) == HC_INPUT_TYPE, "OpenCLIP raises an exception");
+                CHECK(hc_tokenize(tokenizers[mode], copy, length, out, CONTEXT, NULL) == HC_INPUT_TYPE,
+                      "OpenCLIP raises an exception");
                 raised++;
                 continue;
             }
@@ -116,7 +120,8 @@ static int same_ids(hc_tokenizer *tokenizer, const char *text, size_t length, co
 {
     int32_t ids[CONTEXT], other_ids[CONTEXT];
     return hc_tokenize(tokenizer, text, length, ids, CONTEXT, NULL) == HC_OK &&
-           hc_tokenize(tokenizer, other, strlen(other), other_ids, CONTEXT, NULL) == HC_OK && !memcmp(ids, other_ids, sizeof ids);
+           hc_tokenize(tokenizer, other, strlen(other), other_ids, CONTEXT, NULL) == HC_OK &&
+           !memcmp(ids, other_ids, sizeof ids);
 }
 
 static void check_utf8(hc_tokenizer *tokenizer)
@@ -179,8 +184,8 @@ static void check_lists(bytes merges)
     memset(copy, 0, merges.n);
     free(copy);
     int32_t ids[4];
-    CHECK(tokenizer && hc_tokenize(tokenizer, "cat", 3, ids, 4, NULL) == HC_OK && ids[0] == START && ids[1] == 2368 && ids[2] == END && ids[3] == 0,
-          "a cat is 2368");
+    CHECK(tokenizer && hc_tokenize(tokenizer, "cat", 3, ids, 4, NULL) == HC_OK && ids[0] == START && ids[1] == CAT &&
+              ids[2] == END && ids[3] == 0, "a cat");
     hc_tokenizer_free(tokenizer);
     hc_tokenizer_free(NULL);
 }
@@ -189,9 +194,11 @@ static void check_calls(hc_tokenizer *tokenizer)
 {
     int32_t ids[CONTEXT];
     int used;
-    CHECK(hc_tokenize(tokenizer, "", 0, ids, 3, &used) == HC_OK && used == 2 && ids[0] == START && ids[1] == END && ids[2] == 0, "an empty text");
+    CHECK(hc_tokenize(tokenizer, "", 0, ids, 3, &used) == HC_OK && used == 2 && ids[0] == START && ids[1] == END &&
+              ids[2] == 0, "an empty text");
     CHECK(hc_tokenize(tokenizer, NULL, 0, ids, 2, NULL) == HC_OK && ids[1] == END, "no text");
-    CHECK(hc_tokenize(tokenizer, "cat", 3, ids, 1, &used) == HC_OK && used == 1 && ids[0] == END, "room for the end token only");
+    CHECK(hc_tokenize(tokenizer, "cat", 3, ids, 1, &used) == HC_OK && used == 1 && ids[0] == END,
+          "room for the end token only");
     CHECK(hc_tokenize(tokenizer, "cat", 3, ids, 0, NULL) == HC_INPUT_TYPE, "no room");
     CHECK(hc_tokenize(tokenizer, "cat", 3, ids, -1, NULL) == HC_INPUT_TYPE, "no room");
 }
@@ -205,7 +212,8 @@ static void check_large(hc_tokenizer *tokenizer, const char *unit, size_t total)
         text[i] = unit[i % n];
     int32_t ids[CONTEXT];
     int used = 0;
-    CHECK(hc_tokenize(tokenizer, text, total, ids, CONTEXT, &used) == HC_OK && used >= 2 && ids[used - 1] == END, "a megabyte of %s", unit);
+    CHECK(hc_tokenize(tokenizer, text, total, ids, CONTEXT, &used) == HC_OK && used >= 2 && ids[used - 1] == END,
+          "a megabyte of %s", unit);
     free(text);
 }
 
@@ -220,8 +228,9 @@ int main(void)
     hc_tokenizer *tokenizer = hc_tokenizer_new(merges.at, merges.n, HC_CLEAN_LOWER);
     check_utf8(tokenizer);
     check_calls(tokenizer);
-    const char *const units[] = { "a", "abcdefghij", "!", "\xE7\x8C\xAB", "amp;&", "&amp;", "&#38;", "&am&#x70;", "\x1B[", "\x1B[1", "&#1", "&semi",
-                                  "a\xCC\x81\xCC\xA3", "\xCC\x81\xCC\xA3", "\xCE\xA3", "\xCE\xA3.", "<end_of_text", "'" };
+    const char *const units[] = { "a", "abcdefghij", "!", "\xE7\x8C\xAB", "amp;&", "&amp;", "&#38;", "&am&#x70;", "\x1B[",
+                                  "\x1B[1", "&#1", "&semi", "a\xCC\x81\xCC\xA3", "\xCC\x81\xCC\xA3", "\xCE\xA3",
+                                  "\xCE\xA3.", "<end_of_text", "'" };
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
         check_large(tokenizer, units[i], 1000000);
     char *nested = malloc(1000001);   /* one '&' and a quarter of a million times what makes of it one more */
@@ -229,7 +238,8 @@ int main(void)
     for (size_t i = 0; i < 250000; i++)
         memcpy(nested + 1 + 4 * i, "amp;", 4);
     int32_t ids[CONTEXT];
-    CHECK(hc_tokenize(tokenizer, nested, 1000001, ids, CONTEXT, NULL) == HC_OK && ids[1] == 261 && ids[2] == END, "a million characters for one '&'");
+    CHECK(hc_tokenize(tokenizer, nested, 1000001, ids, CONTEXT, NULL) == HC_OK && ids[1] == AMPERSAND && ids[2] == END,
+          "a million characters for one '&'");
     free(nested);
 
 #ifdef __SANITIZE_ADDRESS__
@@ -237,7 +247,7 @@ int main(void)
     memset(huge, 'a', 20000000);
     CHECK(hc_tokenize(tokenizer, huge, 20000000, ids, CONTEXT, NULL) == HC_OUT_OF_MEMORY, "no memory for the text");
     CHECK(hc_tokenize(tokenizer, huge, 4000000, ids, CONTEXT, NULL) == HC_OUT_OF_MEMORY, "no memory for a word");
-    CHECK(hc_tokenize(tokenizer, "cat", 3, ids, CONTEXT, NULL) == HC_OK && ids[1] == 2368, "it goes on");
+    CHECK(hc_tokenize(tokenizer, "cat", 3, ids, CONTEXT, NULL) == HC_OK && ids[1] == CAT, "it goes on");
     free(huge);
 #endif
     hc_tokenizer_free(tokenizer);
