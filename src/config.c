@@ -17,8 +17,9 @@ enum {
     MAX_PIXELS = 1 << 24,
     MAX_POSITIONS = 1 << 16,
     MAX_VOCABULARY = 1 << 22,
-    MAX_MATRIX = 1 << 27,         /* numbers in one matrix or table  */
-    MAX_ACTIVATIONS = 1 << 27     /* numbers in one layer's activations for one input */
+    MAX_MATRIX = 1 << 27,         /* numbers in one matrix                         */
+    MAX_TABLE = 0x7FFFFFFF,       /* in the token table, whose rows are read alone */
+    MAX_ACTIVATIONS = 1 << 27     /* in one layer, for one input                   */
 };
 
 static const char *const VISION_KEYS[] = {
@@ -234,7 +235,7 @@ static void check_sizes(reader *r, const hc_config *c)
     int64_t channels = c->mlp_width + 8 * (int64_t)c->width + 8 * (int64_t)c->embed_dim;
     if ((int64_t)c->width * c->mlp_width > MAX_MATRIX || 3 * (int64_t)c->width * c->width > MAX_MATRIX)
         FAIL(r, HC_MODEL_UNSUPPORTED, "%s: matrices of %d by %d numbers are more than a tower may have here", r->section_name, c->width, c->mlp_width);
-    if (c->tower == HC_TEXT && (int64_t)c->vocab_size * c->width > MAX_MATRIX * (int64_t)4)
+    if (c->tower == HC_TEXT && (int64_t)c->vocab_size * c->width > MAX_TABLE)
         FAIL(r, HC_MODEL_UNSUPPORTED, "text_cfg: a table of %d tokens by %d numbers is more than a tower may have here", c->vocab_size, c->width);
     if (c->tower == HC_IMAGE && 3 * (int64_t)c->patch_height * c->patch_width * c->width > MAX_MATRIX)
         FAIL(r, HC_MODEL_UNSUPPORTED, "vision_cfg.patch_size is %d by %d, which is more than a tower may have here", c->patch_height, c->patch_width);

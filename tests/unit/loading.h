@@ -14,7 +14,7 @@ typedef struct bytes {
 } bytes;
 
 /* A whole file, followed by a NUL; the program ends if it cannot be read. */
-static bytes read_file(const char *path)
+static inline bytes read_file(const char *path)
 {
     FILE *file = fopen(path, "rb");
     if (!file) {
@@ -30,7 +30,7 @@ static bytes read_file(const char *path)
     return b;
 }
 
-static bytes golden_tower(const char *name, const char *ending)
+static inline bytes golden_tower(const char *name, const char *ending)
 {
     char path[256];
     snprintf(path, sizeof path, "tests/golden/towers/%s%s", name, ending);
@@ -45,7 +45,7 @@ typedef struct outcome {
 } outcome;
 
 /* Loads as a caller would, the header first in 8 bytes, then whole, then the ranges in chunks. `config` may be NULL. `known`: whether the size is told. */
-static hc_encoder *load_bytes(hc_tower tower, bytes file, const char *config, hc_dtype dtype, size_t chunk, int known, outcome *end)
+static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *config, hc_dtype dtype, size_t chunk, int known, outcome *end)
 {
     hc_encoder *encoder = NULL;
     memset(end, 0, sizeof *end);
@@ -73,7 +73,7 @@ static hc_encoder *load_bytes(hc_tower tower, bytes file, const char *config, hc
     return encoder;
 }
 
-static int append_bytes(void *user, const void *data, size_t n)
+static inline int append_bytes(void *user, const void *data, size_t n)
 {
     bytes *b = user;
     uint8_t *grown = realloc(b->data, b->size + n + 1);
@@ -85,14 +85,14 @@ static int append_bytes(void *user, const void *data, size_t n)
     return 0;
 }
 
-static hc_status shard_bytes(const hc_encoder *encoder, bytes vocabulary, bytes *shard)
+static inline hc_status shard_bytes(const hc_encoder *encoder, bytes vocabulary, bytes *shard)
 {
     *shard = (bytes){NULL, 0};
     return hc_shard_write(encoder, vocabulary.data, vocabulary.size, append_bytes, shard);
 }
 
 /* A file of this header, padded to 8 bytes, and `data` zero bytes. */
-static bytes make_file(const char *header, size_t data)
+static inline bytes make_file(const char *header, size_t data)
 {
     size_t length = strlen(header), padded = (length + 7) / 8 * 8;
     bytes b = {calloc(1, 8 + padded + data + 1), 8 + padded + data};
@@ -102,7 +102,7 @@ static bytes make_file(const char *header, size_t data)
     return b;
 }
 
-static size_t header_length(bytes file)
+static inline size_t header_length(bytes file)
 {
     uint64_t length = 0;
     for (int i = 8; i-- > 0;) length = length << 8 | file.data[i];
@@ -110,7 +110,7 @@ static size_t header_length(bytes file)
 }
 
 /* The same file with one piece of its header replaced; the program ends if the piece is not there. */
-static bytes edit_header(bytes file, const char *from, const char *to)
+static inline bytes edit_header(bytes file, const char *from, const char *to)
 {
     size_t length = header_length(file);
     char *header = calloc(1, length + strlen(to) + 1);
@@ -129,7 +129,7 @@ static bytes edit_header(bytes file, const char *from, const char *to)
 }
 
 /* Where the data of a tensor begins and ends in the file. */
-static uint8_t *tensor_data(bytes file, const char *name, size_t *size)
+static inline uint8_t *tensor_data(bytes file, const char *name, size_t *size)
 {
     char key[256];
     snprintf(key, sizeof key, "\"%s\"", name);
