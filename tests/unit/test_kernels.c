@@ -1,0 +1,646 @@
+/* test_kernels.c: every kernel against reference.h over many shapes, and the same bits in every build: the outputs of fixed inputs, hashed, are those of
+ * kernel_hashes.h. Built for WebAssembly too, where tests/node/kernels.test.mjs calls `run` and `hash`. */
+#include "reference.h"
+#include "kernel_hashes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __wasm__
+static int checks_failed, checks_done, first_failed_line;
+#define CHECK(condition, ...)                                                                     \
+    do {                                                                                          \
+        checks_done++;                                                                            \
+        if (!(condition) && !checks_failed++)                                                     \
+            first_failed_line = __LINE__;                                                         \
+    } while (0)
+#else
+#include "check.h"
+#endif
+
+/* ---- random numbers, hashes, memory ---- */
+
+static uint32_t random_state = 1;
+
+/* xorshift32 (Marsaglia, 2003) */
+static uint32_t random_bits(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    return random_state ^= random_state << 5;
+}
+
+static int random_below(int n) { return (int)(random_bits() % (uint32_t)n); }
+static float random_float(void) { return (float)((int32_t)random_bits() >> 8) * (1.0f / (1 << 23)); }   /* -1 … 1 */
+
+static uint32_t hashes[HASHES];
+
+/* FNV-1a, over the bytes of many outputs in turn. */
+static void hash(hashed what, const void *bytes, size_t n)
+{
+    const unsigned char *p = bytes;
+    uint32_t h = hashes[what] ? hashes[what] : 2166136261u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 16777619u;
+    hashes[what] = h;
+}
+
+static void *allocate(size_t bytes)
+{
+    void *p = malloc(bytes ? bytes : 1);
+    if (!p)
+        __builtin_trap();
+    return p;
+}
+
+static float *random_floats(size_t n, float scale)
+{
+    float *x = allocate(n * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = random_float() * scale;
+    return x;
+}
+
+/* Rows `stride` apart; memory ends with the last row's last value. */
+static float *random_rows(int rows, int n, size_t stride, float scale) { return random_floats((size_t)rows * stride - (stride - (size_t)n), scale); }
+
+/* Vectors are padded to whole panels. */
+static float *random_vector(int n)
+{
+    float *x = random_floats(hc_round_up((size_t)n, HC_PANEL), 1);
+    for (size_t i = (size_t)n; i < hc_round_up((size_t)n, HC_PANEL); i++)
+        x[i] = 0;
+    return x;
+}
+
+static const float GUARD = 12345.5f;
+enum { GAP = 3 };            /* guarded floats after each row */
+
+static float *guarded(int rows, int n)
+{
+    size_t count = (size_t)rows * (size_t)(n + GAP);
+    float *x = allocate(count * sizeof *x);
+    for (size_t i = 0; i < count; i++)
+        x[i] = GUARD;
+    return x;
+}
+
+static int guards_stand(const float *x, int rows, int n)
+{
+    for (int r = 0; r < rows; r++)
+        for (int i = n; i < n + GAP; i++)
+            if (x[(size_t)r * (size_t)(n + GAP) + (size_t)i] != GUARD)
+                return 0;
+    return 1;
+}
+
+static void hash_rows(hashed what, const float *x, int rows, int n)
+{
+    for (int r = 0; r < rows; r++)
+        hash(what, x + (size_t)r * (size_t)(n + GAP), (size_t)n * sizeof *x);
+}
+
+/* ---- weights ---- */
+
+typedef struct test_matrix {
+    hc_matrix packed;
+    double *plain;           /* [n, k] what was packed */
+} test_matrix;
+
+/* Random weights; at int8 `extreme` makes all of them 127 or -127. */
+static test_matrix make_weights(int n, int k, hc_storage storage, int extreme)
+{
+    size_t panels = hc_round_up((size_t)n, HC_PANEL) / HC_PANEL, depth = storage == HC_STORE_I8 ? hc_round_up((size_t)k, HC_DEPTH) : (size_t)k;
+    size_t size = storage == HC_STORE_I8 ? 1 : storage == HC_STORE_F16 ? 2 : 4, count = panels * depth * HC_PANEL;
+    test_matrix w = {.packed = {.n = n, .k = k, .storage = storage, .data = allocate(count * size)}, .plain = allocate((size_t)n * (size_t)k * sizeof(double))};
+    memset(w.packed.data, 0, count * size);
+    if (storage == HC_STORE_I8) {
+        w.packed.scale = random_vector(n);
+        w.packed.sum = allocate(panels * HC_PANEL * sizeof(int32_t));
+        memset(w.packed.sum, 0, panels * HC_PANEL * sizeof(int32_t));
+    }
+    for (int c = 0; c < n; c++)
+        for (int i = 0; i < k; i++) {
+            size_t panel = (size_t)(c / HC_PANEL), lane = (size_t)(c % HC_PANEL), at = (size_t)i;
+            float value = random_float();
+            if (storage == HC_STORE_I8) {
+                int q = extreme ? (random_bits() & 1 || extreme == 2 ? 127 : -127) : random_below(255) - 127;
+                ((int8_t *)w.packed.data)[((panel * depth / HC_DEPTH + at / HC_DEPTH) * HC_PANEL + lane) * HC_DEPTH + at % HC_DEPTH] = (int8_t)q;
+                w.packed.sum[c] += q;
+                value = (float)q;
+            } else if (storage == HC_STORE_F16) {
+                uint16_t half = hc_float_to_half(value);
+                ((uint16_t *)w.packed.data)[(panel * depth + at) * HC_PANEL + lane] = half;
+                value = (float)reference_half(half);
+            } else {
+                ((float *)w.packed.data)[(panel * depth + at) * HC_PANEL + lane] = value;
+            }
+            w.plain[(size_t)c * (size_t)k + at] = (double)value;
+        }
+    return w;
+}
+
+static void free_weights(test_matrix *w)
+{
+    free(w->packed.data);
+    free(w->packed.scale);
+    free(w->packed.sum);
+    free(w->plain);
+}
+
+/* One of the epilogues: each part is there or not, by the bits of `which`. */
+static hc_epilogue make_epilogue(int n, int which)
+{
+    hc_epilogue e = {.activation = (hc_activation)(which >> 1 & 3)};
+    e.bias = which & 1 ? random_vector(n) : NULL;
+    e.gamma = which & 8 ? random_vector(n) : NULL;
+    return e;
+}
+
+static void free_epilogue(hc_epilogue *e)
+{
+    free((void *)(uintptr_t)e->bias);
+    free((void *)(uintptr_t)e->gamma);
+}
+
+/* ---- GEMM ---- */
+
+static void check_gemm_f32(int m, int n, int k, hc_storage storage, int which)
+{
+    size_t a_stride = (size_t)k + (which & 1), out_stride = (size_t)(n + GAP);
+    test_matrix w = make_weights(n, k, storage, 0);
+    hc_epilogue e = make_epilogue(n, which);
+    float *a = random_rows(m, k, a_stride, 1), *residual = random_floats((size_t)m * out_stride, 1);
+    for (int fused = 0; fused < 2; fused++) {
+        float *out = guarded(m, n);
+        e.residual = which & 16 ? residual : NULL;
+        if (which & 32) {    /* in place */
+            for (int r = 0; r < m; r++)
+                memcpy(out + (size_t)r * out_stride, residual + (size_t)r * out_stride, (size_t)n * sizeof *out);
+            e.residual = out;
+        }
+        hc_gemm_f32(&w.packed, a, a_stride, m, &e, out, out_stride, fused);
+        CHECK(guards_stand(out, m, n), "m %d n %d k %d: written beyond the row", m, n, k);
+        if (!fused)
+            hash_rows(storage == HC_STORE_F16 ? HASH_GEMM_F16 : HASH_GEMM_F32, out, m, n);
+        double worst = 0;
+        for (int r = 0; r < m; r++)
+            for (int c = 0; c < n; c++) {
+                double sum = 0, size = 0;
+                for (int i = 0; i < k; i++) {
+                    double product = (double)a[(size_t)r * a_stride + (size_t)i] * w.plain[(size_t)c * (size_t)k + (size_t)i];
+                    sum += product;
+                    size += fabs(product);
+                }
+                double expected = reference_epilogue(&e, sum, c, e.residual ? (double)residual[(size_t)r * out_stride + (size_t)c] : 0);
+                double error = fabs((double)out[(size_t)r * out_stride + (size_t)c] - expected) / (size + 4);
+                worst = error > worst ? error : worst;
+            }
+        CHECK(worst < 5e-7, "m %d n %d k %d storage %d epilogue %d fused %d: %g", m, n, k, (int)storage, which, fused, worst);
+        free(out);
+    }
+    free(residual);
+    free(a);
+    free_epilogue(&e);
+    free_weights(&w);
+}
+
+static hc_rows make_rows(int m, int k)
+{
+    size_t stride = hc_round_up((size_t)k, HC_DEPTH);
+    hc_rows rows = {.stride = stride};
+    rows.q = allocate((size_t)m * stride * sizeof *rows.q);
+    rows.scale = allocate((size_t)m * sizeof *rows.scale);
+    rows.zero = allocate((size_t)m * sizeof *rows.zero);
+    return rows;
+}
+
+static void free_rows(hc_rows *rows)
+{
+    free(rows->q);
+    free(rows->scale);
+    free(rows->zero);
+}
+
+/* Bit for bit: the integers and what follows them are exact by definition. `extreme`: 1 all ±127, 2 all 127. */
+static void check_gemm_i8(int m, int n, int k, int extreme, int which)
+{
+    size_t out_stride = (size_t)(n + GAP);
+    test_matrix w = make_weights(n, k, HC_STORE_I8, extreme);
+    hc_rows rows = make_rows(m, k);
+    for (int r = 0; r < m; r++) {
+        rows.scale[r] = random_float();
+        rows.zero[r] = extreme ? r % 2 * 127 : random_below(128);
+        for (size_t i = 0; i < rows.stride; i++)
+            rows.q[(size_t)r * rows.stride + i] = i >= (size_t)k ? 0 : extreme ? 127 : (hc_q7)random_below(128);
+    }
+    hc_epilogue e = make_epilogue(n, which), plain = {0};
+    float *residual = random_floats((size_t)m * out_stride, 1);
+    for (int dot = 0; dot < 2; dot++) {
+        float *out = guarded(m, n), *full = guarded(m, n);
+        rows.dot = (hc_dot)dot;
+        e.residual = which & 16 ? residual : NULL;
+        hc_gemm_i8(&w.packed, &rows, m, &plain, out, out_stride);
+        hc_gemm_i8(&w.packed, &rows, m, &e, full, out_stride);
+        CHECK(guards_stand(out, m, n) && guards_stand(full, m, n), "m %d n %d k %d: written beyond the row", m, n, k);
+        if (!dot)
+            hash_rows(HASH_GEMM_I8, full, m, n);
+        int wrong = 0;
+        double worst = 0;
+        for (int r = 0; r < m; r++)
+            for (int c = 0; c < n; c++) {
+                int32_t exact = 0;
+                for (int i = 0; i < k; i++)
+                    exact += ((int32_t)rows.q[(size_t)r * rows.stride + (size_t)i] - rows.zero[r]) * (int32_t)w.plain[(size_t)c * (size_t)k + (size_t)i];
+                float expected = w.packed.scale[c] * rows.scale[r] * (float)exact;
+                size_t at = (size_t)r * out_stride + (size_t)c;
+                wrong += out[at] != expected;
+                double error = fabs((double)full[at] - reference_epilogue(&e, (double)expected, c, e.residual ? (double)residual[at] : 0)) /
+                               (fabs((double)expected) + 4);
+                worst = error > worst ? error : worst;
+            }
+        CHECK(wrong == 0, "m %d n %d k %d dot %d: %d wrong integers", m, n, k, dot, wrong);
+        CHECK(worst < 5e-7, "m %d n %d k %d dot %d epilogue %d: %g", m, n, k, dot, which, worst);
+        free(out);
+        free(full);
+    }
+    free(residual);
+    free_epilogue(&e);
+    free_rows(&rows);
+    free_weights(&w);
+}
+
+/* A row's result must not depend on the rows that are computed with it. */
+static void check_rows_alone(int n, int k)
+{
+    enum { ROWS = 11 };
+    test_matrix f32 = make_weights(n, k, HC_STORE_F32, 0), i8 = make_weights(n, k, HC_STORE_I8, 0);
+    float *a = random_floats((size_t)(ROWS * k), 1), *all = guarded(ROWS, n), *one = guarded(1, n);
+    size_t stride = (size_t)(n + GAP), bytes = (size_t)n * sizeof(float);
+    hc_epilogue plain = {0};
+    hc_rows rows = make_rows(ROWS, k);
+    for (int fused = 0; fused < 2; fused++) {
+        hc_gemm_f32(&f32.packed, a, (size_t)k, ROWS, &plain, all, stride, fused);
+        for (int r = 0; r < ROWS; r++) {
+            hc_gemm_f32(&f32.packed, a + r * k, (size_t)k, 1, &plain, one, stride, fused);
+            CHECK(!memcmp(one, all + (size_t)r * stride, bytes), "fp32 row %d of n %d k %d fused %d", r, n, k, fused);
+        }
+    }
+    hc_quantise_rows(a, (size_t)k, ROWS, k, &rows);
+    hc_gemm_i8(&i8.packed, &rows, ROWS, &plain, all, stride);
+    for (int r = 0; r < ROWS; r++) {
+        hc_rows row = {rows.q + (size_t)r * rows.stride, rows.stride, rows.scale + r, rows.zero + r, HC_DOT_PAIRS};
+        hc_gemm_i8(&i8.packed, &row, 1, &plain, one, stride);
+        CHECK(!memcmp(one, all + (size_t)r * stride, bytes), "int8 row %d of n %d k %d", r, n, k);
+    }
+    free_rows(&rows);
+    free(a);
+    free(all);
+    free(one);
+    free_weights(&f32);
+    free_weights(&i8);
+}
+
+static void check_gemms(void)
+{
+    for (int m = 1; m <= 9; m++)
+        for (int n = 1; n <= 40; n++) {
+            int k = 1 + random_below(70), which = random_below(64);
+            check_gemm_f32(m, n, k, HC_STORE_F32, which);
+            check_gemm_f32(m, n, k, HC_STORE_F16, which);
+            check_gemm_i8(m, n, k, 0, which);
+        }
+    for (int k = 1; k <= 70; k++) {
+        check_gemm_f32(3, 9, k, HC_STORE_F32, k);
+        check_gemm_f32(1, 33, k, HC_STORE_F16, k);
+        check_gemm_i8(5, 9, k, k % 3, k);
+        check_gemm_i8(1, 33, k, k % 3, k);
+    }
+    static const int large[][3] = {{50, 24, 768}, {197, 9, 515}, {257, 8, 37}, {97, 17, 1030}, {1, 40, 2050}, {2, 24, 1027}, {13, 8, 4100}};
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        int m = large[i][0], n = large[i][1], k = large[i][2];
+        check_gemm_f32(m, n, k, HC_STORE_F32, (int)i * 9);
+        check_gemm_f32(m, n, k, HC_STORE_F16, (int)i * 7);
+        check_gemm_i8(m, n, k, (int)i % 3, (int)i * 5);
+    }
+    check_gemm_i8(5, 8, 16384, 2, 0);
+    check_gemm_i8(1, 32, 16384, 1, 0);
+    check_rows_alone(37, 100);
+    check_rows_alone(8, 1100);
+}
+
+/* ---- rows: LayerNorm, quantisation, normalisation ---- */
+
+static void check_layer_norm(int rows, int n, float scale, float shift)
+{
+    size_t stride = (size_t)n + GAP;
+    float *x = random_floats((size_t)rows * stride, scale), *weight = random_vector(n), *bias = random_vector(n), *out = guarded(rows, n);
+    double *expected = allocate((size_t)n * sizeof *expected);
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < n; i++)
+            x[(size_t)r * stride + (size_t)i] += shift;
+    hc_layer_norm(x, stride, rows, n, weight, bias, 1e-5f, out, stride);
+    CHECK(guards_stand(out, rows, n), "n %d: written beyond the row", n);
+    hash_rows(HASH_LAYER_NORM, out, rows, n);
+    double worst = 0;
+    for (int r = 0; r < rows; r++) {
+        reference_layer_norm(x + (size_t)r * stride, n, weight, bias, (double)1e-5f, expected);
+        for (int i = 0; i < n; i++) {
+            double error = fabs((double)out[(size_t)r * stride + (size_t)i] - expected[i]) / (1 + fabs((double)(shift / scale)));
+            worst = error > worst ? error : worst;
+        }
+    }
+    CHECK(worst < 2e-6, "layer norm of %d, scale %g, shift %g: %g", n, (double)scale, (double)shift, worst);
+
+    hc_rows two_steps = make_rows(rows, n), one_step = make_rows(rows, n);
+    float *row = allocate(hc_round_up((size_t)n, HC_PANEL) * sizeof *row);
+    hc_quantise_rows(out, stride, rows, n, &two_steps);
+    hc_layer_norm_quantise(x, stride, rows, n, weight, bias, 1e-5f, row, &one_step);
+    CHECK(!memcmp(two_steps.q, one_step.q, (size_t)rows * one_step.stride * sizeof *one_step.q) &&
+          !memcmp(two_steps.scale, one_step.scale, (size_t)rows * sizeof(float)) && !memcmp(two_steps.zero, one_step.zero, (size_t)rows * sizeof(int32_t)),
+          "n %d: layer norm and quantisation in one pass differ from two", n);
+
+    hc_layer_norm(x, stride, rows, n, weight, bias, 1e-5f, x, stride);
+    int same = 1;
+    for (int r = 0; r < rows; r++)
+        same &= !memcmp(x + (size_t)r * stride, out + (size_t)r * stride, (size_t)n * sizeof *x);
+    CHECK(same, "n %d: in place", n);
+    free(row);
+    free_rows(&two_steps);
+    free_rows(&one_step);
+    free(expected);
+    free(out);
+    free(bias);
+    free(weight);
+    free(x);
+}
+
+static void check_quantise(int rows, int k, float scale, float shift)
+{
+    size_t stride = (size_t)k + 1;
+    float *x = random_rows(rows, k, stride, scale);
+    hc_rows q = make_rows(rows, k);
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < k; i++)
+            x[(size_t)r * stride + (size_t)i] += shift;
+    hc_quantise_rows(x, stride, rows, k, &q);
+    hash(HASH_QUANTISE, q.scale, (size_t)rows * sizeof(float));
+    hash(HASH_QUANTISE, q.zero, (size_t)rows * sizeof(int32_t));
+    for (int r = 0; r < rows; r++) {
+        double step = (double)q.scale[r], worst = 0;
+        int in_range = q.zero[r] >= 0 && q.zero[r] <= 127, padded = 1;
+        for (size_t i = 0; i < q.stride; i++) {
+            int level = q.q[(size_t)r * q.stride + i];
+            unsigned char byte = (unsigned char)level;
+            hash(HASH_QUANTISE, &byte, 1);
+            in_range &= level >= 0 && level <= 127;
+            if (i >= (size_t)k) {
+                padded &= level == 0;
+            } else {
+                double error = fabs(step * (level - q.zero[r]) - (double)x[(size_t)r * stride + i]);
+                worst = error > worst ? error : worst;
+            }
+        }
+        CHECK(in_range && padded, "k %d: levels out of range or padding not 0", k);
+        /* half a step, and half a step more at one end, where the zero point was rounded */
+        CHECK(worst <= step * 1.0001, "k %d scale %g shift %g: error of %g steps", k, (double)scale, (double)shift, worst / step);
+    }
+    free_rows(&q);
+    free(x);
+}
+
+static void check_quantise_special(void)
+{
+    float x[3][20] = {{0}};
+    hc_rows q = make_rows(3, 20);
+    x[1][19] = NAN;
+    x[2][3] = INFINITY;
+    hc_quantise_rows(x[0], 20, 3, 20, &q);
+    int zeros = 1, in_range = 1;
+    for (int i = 0; i < 20; i++)
+        zeros &= q.q[i] == 0;
+    for (int i = 0; i < 60; i++) {
+        int level = q.q[i];
+        in_range &= level >= 0 && level <= 127;
+    }
+    CHECK(zeros && q.scale[0] == 0 && q.zero[0] == 0, "a row of zeros");
+    CHECK(in_range && isnan(q.scale[1]) && isnan(q.scale[2]), "rows with NaN and infinity");
+    float ties[4] = {0, 127, 2.5f, 3.5f};
+    hc_quantise_rows(ties, 4, 1, 4, &q);
+    CHECK(q.scale[0] == 1 && q.zero[0] == 0 && q.q[1] == 127 && q.q[2] == 2 && q.q[3] == 4, "ties go to even");
+    float below[3] = {-127, 0, -1};
+    hc_quantise_rows(below, 4, 1, 3, &q);
+    CHECK(q.zero[0] == 127 && q.q[0] == 0 && q.q[1] == 127 && q.q[2] == 126, "all below zero");
+    free_rows(&q);
+}
+
+static void check_normalise(int n, float scale)
+{
+    float *x = random_floats((size_t)n, scale);
+    double sum = 0, worst = 0;
+    float *before = allocate((size_t)n * sizeof *before);
+    memcpy(before, x, (size_t)n * sizeof *x);
+    for (int i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    hc_normalise(x, n);
+    hash(HASH_NORMALISE, x, (size_t)n * sizeof *x);
+    for (int i = 0; i < n; i++) {
+        double norm = sqrt(sum) > 1e-12 ? sqrt(sum) : 1e-12, error = fabs((double)x[i] - (double)before[i] / norm);
+        worst = error > worst ? error : worst;
+    }
+    CHECK(worst < 1e-6, "normalise %d: %g", n, worst);
+    free(before);
+    free(x);
+}
+
+/* ---- attention ---- */
+
+static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hide, float size)
+{
+    size_t q_stride = (size_t)dim + 1, kv_stride = (size_t)dim + 2, out_stride = (size_t)(dim + GAP);
+    float *q = random_rows(q_rows, dim, q_stride, size), *out = guarded(q_rows, dim);
+    float *k = random_rows(kv_rows, dim, kv_stride, size), *v = random_rows(kv_rows, dim, kv_stride, 1);
+    float *scratch = allocate(hc_attention_scratch(kv_rows, dim) * sizeof *scratch);
+    uint8_t *hidden = allocate((size_t)kv_rows);
+    for (int j = 0; j < kv_rows; j++)
+        hidden[j] = hide == 2 || random_below(3) == 0;
+    hc_attention t = {
+        .q = q, .k = k, .v = v, .q_stride = q_stride, .kv_stride = kv_stride, .q_rows = q_rows, .kv_rows = kv_rows, .head_dim = dim,
+        .scale = 1 / sqrtf((float)dim), .causal = causal, .q_first = causal ? kv_rows - q_rows : 0, .hidden = hide ? hidden : NULL,
+        .out = out, .out_stride = out_stride, .scratch = scratch,
+    };
+    for (size_t i = 0; i < hc_attention_scratch(kv_rows, dim); i++)
+        scratch[i] = NAN;    /* what scratch holds must not matter */
+    hc_attention_head(&t);
+    CHECK(guards_stand(out, q_rows, dim), "q %d kv %d dim %d: written beyond the row", q_rows, kv_rows, dim);
+    hash_rows(HASH_ATTENTION, out, q_rows, dim);
+    double *weights = allocate((size_t)kv_rows * sizeof *weights), *expected = allocate((size_t)dim * sizeof *expected), worst = 0;
+    for (int r = 0; r < q_rows; r++) {
+        reference_attention(&t, r, weights, expected);
+        for (int d = 0; d < dim; d++) {
+            double error = fabs((double)out[(size_t)r * out_stride + (size_t)d] - expected[d]);
+            worst = error > worst || error != error ? error : worst;
+        }
+    }
+    CHECK(worst < 2e-6 * (1 + (double)(size * size)), "q %d kv %d dim %d causal %d hidden %d: %g", q_rows, kv_rows, dim, causal, hide, worst);
+    free(expected);
+    free(weights);
+    free(hidden);
+    free(scratch);
+    free(v);
+    free(k);
+    free(out);
+    free(q);
+}
+
+static void check_attentions(void)
+{
+    for (int dim = 1; dim <= 40; dim++) {
+        int q_rows = 1 + random_below(20), kv_rows = 20 + random_below(20);
+        check_attention(q_rows, kv_rows, dim, dim % 2, dim / 2 % 2, 1);
+    }
+    for (int kv = 1; kv <= 20; kv++) {
+        check_attention(kv, kv, 64, 1, 0, 2);
+        check_attention(1, kv, 5, 0, 1, 1);
+    }
+    static const int dims[] = {64, 80, 88, 104, 256};
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
+        check_attention(19, 77, dims[i], (int)i % 2, 0, 1);
+    check_attention(50, 50, 64, 0, 0, 8);       /* peaked */
+    check_attention(77, 77, 64, 1, 0, 30);      /* scores hundreds apart */
+    check_attention(9, 12, 8, 0, 2, 1);         /* every key is hidden */
+}
+
+/* ---- functions of one value ---- */
+
+/* The largest |error| / max(|expected|, floor), over values spread evenly from -limit to limit. */
+static double worst_activation(hc_activation activation, float limit, double floor_of_scale)
+{
+    enum { N = 20000 };
+    float *x = allocate((N + 1) * sizeof *x), *y = allocate((N + 1) * sizeof *y);
+    double worst = 0;
+    for (int i = 0; i <= N; i++)
+        x[i] = y[i] = limit * ((float)(2 * i - N) / (float)N);
+    hc_activate(activation, y, N + 1);
+    hash(HASH_ACTIVATE, y, (N + 1) * sizeof *y);
+    for (int i = 0; i <= N; i++) {
+        double expected = reference_activate(activation, (double)x[i]);
+        double scale = fabs(expected) > floor_of_scale ? fabs(expected) : floor_of_scale;
+        double error = fabs((double)y[i] - expected) / scale;
+        worst = error > worst || error != error ? error : worst;
+    }
+    free(x);
+    free(y);
+    return worst;
+}
+
+static void check_functions(void)
+{
+    static const hc_activation all[] = {HC_IDENTITY, HC_GELU, HC_GELU_TANH, HC_QUICK_GELU};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        double near = worst_activation(all[i], 4, 1), far = worst_activation(all[i], 1000, 1);
+        CHECK(near <= 7e-7 && far <= 7e-7, "activation %d: %g near 0, %g further away", (int)all[i], near, far);
+    }
+    double worst = 0;
+    for (int i = 0; i <= 20000; i++) {
+        float x = -87.33f + 176.05f * ((float)i / 20000), y = hc_expf(x);
+        hash(HASH_EXP, &y, sizeof y);
+        double error = fabs((double)y / reference_exp((double)x) - 1);
+        worst = error > worst || error != error ? error : worst;
+    }
+    CHECK(worst < 1.2e-7, "exp: %g", worst);
+    CHECK(hc_expf(0) == 1 && hc_expf(-88) == 0 && hc_expf(-INFINITY) == 0 && hc_expf(89) == INFINITY && hc_expf(INFINITY) == INFINITY && isnan(hc_expf(NAN)),
+          "exp of special values");
+
+    double near[2] = {0, 0};
+    for (int i = -6000; i <= 6000; i++) {
+        float gelu = (float)i / 1000;
+        double x = (double)gelu, expected = reference_activate(HC_GELU, x);
+        hc_activate(HC_GELU, &gelu, 1);
+        near[i > 0] = fabs((double)gelu - expected) > near[i > 0] ? fabs((double)gelu - expected) : near[i > 0];
+    }
+    CHECK(near[0] < 1e-6 && near[1] < 1.5e-6, "GELU: %g below 0, %g above", near[0], near[1]);
+}
+
+static void check_halves(void)
+{
+    uint16_t *halves = allocate(65536 * sizeof *halves);
+    float *floats = allocate(65536 * sizeof *floats);
+    int wrong = 0, wrong_back = 0, wrong_tie = 0;
+    for (int i = 0; i < 65536; i++)
+        halves[i] = (uint16_t)i;
+    hc_halves_to_floats(halves + 1, floats + 1, 65535);
+    floats[0] = hc_half_to_float(0);
+    for (int i = 0; i < 65536; i++) {
+        double expected = reference_half((uint16_t)i);
+        int nan = isnan(expected);
+        float one = hc_half_to_float((uint16_t)i), exact = (float)expected;
+        wrong += nan ? !isnan(floats[i]) : memcmp(floats + i, &exact, sizeof exact) != 0;
+        wrong += memcmp(&one, floats + i, sizeof one) != 0;
+        uint16_t back = hc_float_to_half(floats[i]);
+        wrong_back += nan ? !isnan(hc_half_to_float(back)) : back != i;
+        /* halfway to the next half, and a little to both sides */
+        if ((i & 0x7fff) < 0x7c00) {
+            double next = (i & 0x7fff) == 0x7bff ? (i & 0x8000 ? -65536 : 65536) : reference_half((uint16_t)(i + 1));
+            float middle = (float)((expected + next) / 2);
+            wrong_tie += hc_float_to_half(middle) != i + (i & 1);
+            wrong_tie += hc_float_to_half(middle * (1 - 1e-6f)) != i;
+            wrong_tie += hc_float_to_half(middle * (1 + 1e-6f)) != i + 1;
+        }
+    }
+    CHECK(wrong == 0, "%d of 65536 halves", wrong);
+    CHECK(wrong_back == 0, "%d of 65536 halves there and back", wrong_back);
+    CHECK(wrong_tie == 0, "%d roundings", wrong_tie);
+    CHECK(hc_float_to_half(1e30f) == 0x7c00 && hc_float_to_half(-INFINITY) == 0xfc00 && hc_float_to_half(1e-30f) == 0 && hc_float_to_half(-0.0f) == 0x8000,
+          "overflow, underflow and signed zero");
+    free(halves);
+    free(floats);
+}
+
+/* ---- all of it ---- */
+
+static void check_all(void)
+{
+    check_halves();
+    check_functions();
+    check_gemms();
+    for (int n = 1; n <= 40; n++) {
+        check_layer_norm(2, n, 1, 0);
+        check_quantise(2, n, 3, (float)(n % 5 - 2));
+        check_normalise(n, n == 7 ? 0 : n == 8 ? 1e-10f : 5);
+    }
+    check_layer_norm(3, 768, 1, 0);
+    check_layer_norm(3, 768, 1, 100);
+    check_layer_norm(3, 1029, 1e-3f, 0);
+    check_quantise(3, 768, 1e-3f, 0);
+    check_quantise(3, 1029, 1e20f, 0);
+    check_quantise_special();
+    check_normalise(512, 1);
+    check_attentions();
+    for (int i = 0; i < HASHES; i++)
+        CHECK(hashes[i] == KERNEL_HASHES[i].hash, "%s: other bits than elsewhere: found 0x%08x", KERNEL_HASHES[i].name, (unsigned)hashes[i]);
+}
+
+#ifdef __wasm__
+#define EXPORT(name) __attribute__((export_name(#name))) name
+
+int EXPORT(run)(void);
+int EXPORT(done)(void);
+int EXPORT(failed_line)(void);
+unsigned EXPORT(hash_of)(int what);
+
+int run(void)
+{
+    check_all();
+    return checks_failed;
+}
+int done(void) { return checks_done; }
+int failed_line(void) { return first_failed_line; }
+unsigned hash_of(int what) { return hashes[what]; }
+#else
+int main(void)
+{
+    check_all();
+    return check_result("kernels");
+}
+#endif
