@@ -1,0 +1,158 @@
+/* kernels.c: times the kernels. Natively a program that prints a table; for WebAssembly a module that tests/bench/kernels.mjs calls: `prepare` a GEMM of one
+ * kind and shape, then `repeat` it. */
+#include "kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { F32, F32_FUSED, F16, F16_FUSED, I8, I8_QUADS, ATTENTION, GELU, KINDS };
+
+static struct {
+    int kind, m, n, k;
+    hc_matrix w;
+    hc_rows rows;
+    float *a, *bias, *out, *scratch;
+} job;
+
+static uint32_t random_state = 1;
+
+static int random_byte(void)
+{
+    random_state = random_state * 1664525 + 1013904223;
+    return (int)(random_state >> 24);
+}
+
+static void *allocate(size_t bytes)
+{
+    void *p = malloc(bytes);
+    if (!p)
+        __builtin_trap();
+    memset(p, 0, bytes);
+    return p;
+}
+
+static float *random_floats(size_t n)
+{
+    float *x = allocate(n * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (float)(random_byte() - 128) / 128;
+    return x;
+}
+
+/* 0 if there is no such kind of job. The shape of attention is m tokens of 64 in one head; of GELU, m × n values. */
+static int start(int kind, int m, int n, int k)
+{
+    if (kind >= KINDS)
+        return 0;
+    size_t count = hc_round_up((size_t)n, HC_PANEL) * hc_round_up((size_t)k, HC_DEPTH), stride = hc_round_up((size_t)k, HC_ALIGN);
+    free(job.w.data);
+    free(job.w.scale);
+    free(job.w.sum);
+    free(job.rows.q);
+    free(job.rows.scale);
+    free(job.rows.zero);
+    free(job.a);
+    free(job.bias);
+    free(job.out);
+    free(job.scratch);
+    job.kind = kind;
+    job.m = m;
+    job.n = n;
+    job.k = k;
+    job.w = (hc_matrix){.n = n, .k = k, .storage = kind <= F32_FUSED ? HC_STORE_F32 : kind <= F16_FUSED ? HC_STORE_F16 : HC_STORE_I8};
+    job.w.scale = random_floats((size_t)n + HC_PANEL);
+    job.w.sum = allocate(((size_t)n + HC_PANEL) * sizeof(int32_t));
+    if (job.w.storage == HC_STORE_F32) {
+        job.w.data = random_floats(count);
+    } else if (job.w.storage == HC_STORE_F16) {
+        uint16_t *data = job.w.data = allocate(count * 2);
+        for (size_t i = 0; i < count; i++)
+            data[i] = hc_float_to_half((float)(random_byte() - 128) / 128);
+    } else {
+        int8_t *data = job.w.data = allocate(count);
+        for (size_t i = 0; i < count; i++)
+            data[i] = (int8_t)(random_byte() % 255 - 127);
+    }
+    job.rows = (hc_rows){.q = allocate((size_t)m * stride * sizeof(hc_q7)), .stride = stride, .dot = kind == I8_QUADS ? HC_DOT_QUADS : HC_DOT_PAIRS};
+    job.rows.scale = allocate((size_t)m * sizeof(float));
+    job.rows.zero = allocate((size_t)m * sizeof(int32_t));
+    job.a = random_floats((size_t)m * (size_t)(k > 192 ? k : 192));
+    job.bias = random_floats((size_t)n + HC_PANEL);
+    job.out = random_floats((size_t)m * (size_t)(n > 64 ? n : 64));
+    job.scratch = random_floats(hc_attention_scratch(m, 64));
+    return 1;
+}
+
+/* The GEMM's time includes quantising its rows, as in a tower. */
+static void run(void)
+{
+    hc_epilogue e = {.bias = job.bias};
+    if (job.kind == ATTENTION) {
+        hc_attention t = {
+            .q = job.a, .k = job.a + 64, .v = job.a + 128, .q_stride = 192, .kv_stride = 192, .q_rows = job.m, .kv_rows = job.m, .head_dim = 64,
+            .scale = 0.125f, .out = job.out, .out_stride = 64, .scratch = job.scratch,
+        };
+        hc_attention_head(&t);
+    } else if (job.kind == GELU) {
+        hc_activate(HC_GELU, job.out, (size_t)job.m * (size_t)job.n);
+    } else if (job.w.storage == HC_STORE_I8) {
+        hc_quantise_rows(job.a, (size_t)job.k, job.m, job.k, &job.rows);
+        hc_gemm_i8(&job.w, &job.rows, job.m, &e, job.out, (size_t)job.n);
+    } else {
+        hc_gemm_f32(&job.w, job.a, (size_t)job.k, job.m, &e, job.out, (size_t)job.n, job.kind == F32_FUSED || job.kind == F16_FUSED);
+    }
+}
+
+#ifdef __wasm__
+__attribute__((export_name("prepare"))) int prepare(int kind, int m, int n, int k) { return start(kind, m, n, k); }
+
+__attribute__((export_name("repeat"))) void repeat(int times)
+{
+    while (times-- > 0)
+        run();
+}
+#else
+#include <stdio.h>
+#include <time.h>
+
+static double seconds(void)
+{
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Operations: two a multiply-add; one a value for GELU. */
+static double operations(int kind, int m, int n, int k)
+{
+    return kind == ATTENTION ? 4.0 * m * m * 64 : kind == GELU ? (double)m * n : 2.0 * m * n * k;
+}
+
+int main(void)
+{
+    static const char *const names[KINDS] = {"f32", "f32 fused", "f16", "f16 fused", "int8 pairs", "int8 quads", "attention", "GELU"};
+    static const int shapes[][3] = {{50, 3072, 768}, {50, 768, 3072}, {197, 3072, 768}, {8, 3072, 768}, {1, 3072, 768}};
+    printf("10^9 operations a second, best of runs    ");
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        printf("%5d x %4d x %4d", shapes[s][0], shapes[s][1], shapes[s][2]);
+    for (int kind = 0; kind < KINDS; kind++) {
+        printf("\n%-42s", names[kind]);
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            int m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
+            double best = 1e9, all = 0;
+            start(kind, m, n, k);
+            for (int i = 0; i < 400 && all < 0.15; i++) {
+                double before = seconds();
+                run();
+                double took = seconds() - before;
+                best = took < best ? took : best;
+                all += took;
+            }
+            printf("%18.1f", operations(kind, m, n, k) / best * 1e-9);
+            fflush(stdout);
+        }
+    }
+    printf("\n");
+    return 0;
+}
+#endif
