@@ -71,8 +71,19 @@ async function load(tower, options) {
   const { name, config, weights } = await resolveModel(options.model, tower);
   const described = describeWeights(options.weights ?? weights);
   const core = { tower, model: name, config, weights: described, dtype, cache, integrity, simd };
-  const Where = (worker ?? isPage) ? WorkerEncoder : Encoder;
-  return Where.load(core, { fetch, signal, onProgress });
+  const hooks = { fetch, signal, onProgress };
+  const thread = (worker ?? isPage) && (await startWorker(signal, worker === true));
+  return thread ? thread.load(core, hooks) : Encoder.load(core, hooks);
+}
+
+/** A worker, or null where a page may not have one (the module is of another origin, or a policy forbids it) and nobody asked for it. */
+async function startWorker(signal, required) {
+  try {
+    return await WorkerEncoder.start(signal);
+  } catch (error) {
+    if (required || signal?.aborted) throw error;
+    return null;
+  }
 }
 
 const EACH = Symbol('each');

@@ -5,11 +5,14 @@ import { HalfclipError, unpackError } from './errors.js';
 import { importNode, isNode } from './platform.js';
 import { serveFetch } from './remote-fetch.js';
 
-async function startWorker() {
+async function createWorker() {
   if (!isNode) return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'halfclip' });
   const { Worker: Thread } = await importNode('worker_threads'); // another name, so that bundlers do not take it for the one above
-  return new Thread(new URL('./worker.js', import.meta.url), { name: 'halfclip' });
+  // Flags of the program's own, such as --input-type, are not for a file.
+  return new Thread(new URL('./worker.js', import.meta.url), { name: 'halfclip', execArgv: [] });
 }
+
+const STARTED = 0; // the id of the worker's first message
 
 export class WorkerEncoder {
   #worker;
@@ -17,21 +20,11 @@ export class WorkerEncoder {
   #lastId = 0;
   #stopFetch = () => {};
 
-  /** As Encoder.load, in a worker of its own. */
-  static async load(options, { fetch, signal, onProgress }) {
-    signal?.throwIfAborted();
-    const client = new WorkerEncoder(await startWorker());
-    const message = { load: options };
-    const transfer = [];
-    if (options.weights.bytes) options.weights = { blob: new Blob([options.weights.bytes]), name: 'the bytes of weights' };
-    if (fetch) {
-      const { port1, port2 } = new MessageChannel();
-      client.#stopFetch = serveFetch(port1, fetch);
-      message.fetchPort = port2;
-      transfer.push(port2);
-    }
+  /** A worker that runs, with nothing loaded; rejects where workers cannot be had. */
+  static async start(signal) {
+    const client = new WorkerEncoder();
     try {
-      client.info = await client.#send(message, transfer, signal, onProgress);
+      await untilAborted(client.#listen(await createWorker()), signal);
       return client;
     } catch (error) {
       client.dispose();
@@ -39,15 +32,44 @@ export class WorkerEncoder {
     }
   }
 
-  constructor(worker) {
+  /** As Encoder.load. Disposes of the worker if it fails. */
+  async load(options, { fetch, signal, onProgress }) {
+    const message = { load: options };
+    const transfer = [];
+    if (options.weights.bytes) message.load = { ...options, weights: { blob: new Blob([options.weights.bytes]), name: 'the bytes of weights' } };
+    if (fetch) {
+      const { port1, port2 } = new MessageChannel();
+      this.#stopFetch = serveFetch(port1, fetch);
+      message.fetchPort = port2;
+      transfer.push(port2);
+    }
+    try {
+      this.info = await this.#send(message, transfer, signal, onProgress);
+      return this;
+    } catch (error) {
+      this.dispose();
+      throw error;
+    }
+  }
+
+  /** Resolves once the worker has said that it runs. */
+  #listen(worker) {
     this.#worker = worker;
+    const started = new Promise((resolve, reject) => this.#pending.set(STARTED, { resolve, reject }));
     const receive = (data) => this.#receive(data);
-    const fail = (error) => this.#fail(new HalfclipError('memory/exhausted', `the worker stopped: ${error?.message || 'it could not be started'}`));
-    if (isNode) worker.on('message', receive).on('error', fail).unref();
+    const fail = (event) => {
+      const [code, what] = this.#pending.has(STARTED) ? ['http/network', 'could not be started'] : ['memory/exhausted', 'stopped'];
+      this.#fail(new HalfclipError(code, `the worker ${what}: ${event.message || 'no reason given'}`));
+    };
+    if (isNode) worker.on('message', receive).on('error', fail);
     else {
       worker.onmessage = ({ data }) => receive(data);
-      worker.onerror = (event) => fail(event);
+      worker.onerror = (event) => {
+        event.preventDefault();
+        fail(event);
+      };
     }
+    return started;
   }
 
   embed(sources, options) { return this.#call('embed', sources, options); }
@@ -71,9 +93,13 @@ export class WorkerEncoder {
     signal?.throwIfAborted();
     if (!this.#worker) throw disposed();
     const id = ++this.#lastId;
-    const answer = new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject, onProgress }));
+    try {
+      this.#worker.postMessage({ ...message, id }, transfer);
+    } catch (error) {
+      throw new HalfclipError('input/type', `an input cannot be sent to the worker: ${error.message}`, { cause: error });
+    }
     this.#worker.ref?.(); // an idle worker does not keep Node.js running, a busy one does
-    this.#worker.postMessage({ ...message, id }, transfer);
+    const answer = new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject, onProgress }));
     const abort = () => this.#worker?.postMessage({ id, abort: true });
     signal?.addEventListener('abort', abort);
     try {

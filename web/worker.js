@@ -1,7 +1,7 @@
 // The worker: one Encoder (encoder.js), driven by messages from worker-client.js.
 //
 //   to the worker     { id, load: options, fetchPort? } | { id, call: method, args } | { id, abort: true }
-//   from the worker   { id, result, memoryBytes } | { id, error } | { id, progress }
+//   from the worker   { id: 0 } at first, { id, result, memoryBytes } | { id, error } | { id, progress }
 
 import { Encoder } from './encoder.js';
 import { packError } from './errors.js';
@@ -37,6 +37,7 @@ function serve(port) {
     if (data.abort) aborts.get(data.id)?.abort();
     else answer(data);
   };
+  port.postMessage({ id: 0 });
 }
 
 const buffersOf = (result) => (Array.isArray(result) ? result.map((array) => array.buffer) : []);

@@ -76,3 +76,55 @@ export function medianDistance(vectors) {
   for (let i = 0; i < vectors.length; i++) for (let j = 0; j < i; j++) all.push(distance(vectors[i], vectors[j]));
   return all.sort((a, b) => a - b)[all.length >> 1];
 }
+
+/** A checkpoint of random weights in fp16, with its config; without a cfg, a tower is left out. */
+export function randomCheckpoint({ vision_cfg, text_cfg, embed_dim = 16 }) {
+  let seed = 1;
+  const tensors = {};
+  const add = (name, ...shape) => {
+    const halves = new Uint16Array(shape.reduce((a, b) => a * b));
+    for (let i = 0; i < halves.length; i++) {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+      halves[i] = (seed >>> 31 << 15) | 0x2a00 | (seed >>> 16 & 0x5ff); // a magnitude of 0.05 to 0.12
+    }
+    tensors[name] = { dtype: 'F16', shape, bytes: Buffer.from(halves.buffer) };
+  };
+  const norm = (name, width) => ['weight', 'bias'].forEach((part) => add(`${name}.${part}`, width));
+  const blocks = (prefix, { width, layers }) => {
+    for (let i = 0; i < layers; i++) {
+      const block = `${prefix}transformer.resblocks.${i}`;
+      norm(`${block}.ln_1`, width);
+      norm(`${block}.ln_2`, width);
+      add(`${block}.attn.in_proj_weight`, 3 * width, width);
+      add(`${block}.attn.in_proj_bias`, 3 * width);
+      add(`${block}.attn.out_proj.weight`, width, width);
+      add(`${block}.attn.out_proj.bias`, width);
+      add(`${block}.mlp.c_fc.weight`, 4 * width, width);
+      add(`${block}.mlp.c_fc.bias`, 4 * width);
+      add(`${block}.mlp.c_proj.weight`, width, 4 * width);
+      add(`${block}.mlp.c_proj.bias`, width);
+    }
+  };
+  if (vision_cfg) {
+    const { image_size, patch_size, width } = vision_cfg;
+    const [height, across] = [image_size, image_size].flat();
+    add('visual.class_embedding', width);
+    add('visual.positional_embedding', Math.floor(height / patch_size) * Math.floor(across / patch_size) + 1, width);
+    add('visual.conv1.weight', width, 3, patch_size, patch_size);
+    norm('visual.ln_pre', width);
+    norm('visual.ln_post', width);
+    add('visual.proj', width, embed_dim);
+    blocks('visual.', vision_cfg);
+  }
+  if (text_cfg) {
+    const { context_length, vocab_size, width } = text_cfg;
+    add('positional_embedding', context_length, width);
+    add('token_embedding.weight', vocab_size, width);
+    norm('ln_final', width);
+    add('text_projection', width, embed_dim);
+    blocks('', text_cfg);
+  }
+  const tiny = { image_size: 32, patch_size: 16, width: 64, layers: 1 };
+  const config = { embed_dim, vision_cfg: vision_cfg ?? tiny, text_cfg: text_cfg ?? { context_length: 8, vocab_size: 64, width: 64, heads: 1, layers: 1 } };
+  return { config, file: buildSafetensors({ tensors }) };
+}
