@@ -31,6 +31,22 @@ all: dist
 
 include wasm/build.mk
 
+# ---- the demo's pictures ----------------------------------------------------------------------------------------------------
+
+# The demo page's sample pictures; the page reads their names from index.txt.
+PICTURES := $(patsubst tests/pictures/%,dist/demo/pictures/%,$(wildcard tests/pictures/*))
+dist: $(PICTURES) dist/demo/pictures/index.txt
+
+$(PICTURES): dist/demo/pictures/%: tests/pictures/%
+	@mkdir -p $(@D)
+	@cp $< $@
+
+dist/demo/pictures/index.txt: $(PICTURES)
+	@mkdir -p $(@D)
+	@printf '%s\n' $(sort $(notdir $(PICTURES))) > $@
+
+build/wasm/toolchain: | build/setup
+
 # ---- what the machine needs -----------------------------------------------------------------------------------------
 
 build/setup: wasm/setup.sh

@@ -1,0 +1,25 @@
+// Every architecture of OpenCLIP loads, or is refused with a reason; and the README's table says the same.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { readmeParts, supported, table } from '../models.mjs';
+
+const rows = await supported();
+
+test('towers of OpenCLIP\'s own transformers are taken, others are refused by family', async () => {
+  const golden = JSON.parse(await readFile(new URL('../golden/parameters.json', import.meta.url)));
+  const family = { timm: /timm/, resnet: /ResNet/, hf: /Hugging Face|hf_model_name/ };
+  assert.equal(rows.length, 144);
+  for (const row of rows) {
+    for (const tower of ['image', 'text']) {
+      const expected = golden[row.name][tower].family;
+      if (expected === 'openclip') assert.equal(row[tower], null, `${row.name} ${tower}: ${row[tower]}`);
+      else assert.match(row[tower] ?? 'taken', family[expected], `${row.name} ${tower}`);
+    }
+  }
+});
+
+test('the table in README.md is the one that the loader gives (node tests/models.mjs --write)', async () => {
+  assert.equal((await readmeParts())[1], table(rows));
+});
