@@ -1,11 +1,11 @@
-/* loading.h: files and loaders for the tests of weights: reading a file, loading a tower from bytes, writing a shard to memory, making small files. */
+/* loading.h: for the tests of weights: loading a tower from bytes, writing a shard to memory, and taking files apart to build others. */
 #ifndef LOADING_H
 #define LOADING_H
 
+#include "files.h"
 #include "halfclip.h"
+#include "safetensors.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct bytes {
@@ -13,20 +13,10 @@ typedef struct bytes {
     size_t size;
 } bytes;
 
-/* A whole file, followed by a NUL; the program ends if it cannot be read. */
-static inline bytes read_file(const char *path)
+static inline bytes read_bytes(const char *path)
 {
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        perror(path);
-        exit(2);
-    }
-    fseek(file, 0, SEEK_END);
-    bytes b = {NULL, (size_t)ftell(file)};
-    rewind(file);
-    b.data = calloc(1, b.size + 1);
-    if (fread(b.data, 1, b.size, file) != b.size) exit(2);
-    fclose(file);
+    bytes b;
+    b.data = (uint8_t *)read_file(path, &b.size);
     return b;
 }
 
@@ -34,20 +24,21 @@ static inline bytes golden_tower(const char *name, const char *ending)
 {
     char path[256];
     snprintf(path, sizeof path, "tests/golden/towers/%s%s", name, ending);
-    return read_file(path);
+    return read_bytes(path);
 }
+
+/* ---- loading ------------------------------------------------------------------------------------------------------ */
 
 /* How a load ended. */
 typedef struct outcome {
     hc_status status;
     char message[512];
-    uint64_t pushed;
+    size_t ranges, pushed;
 } outcome;
 
-/* Loads as a caller would, the header first in 8 bytes, then whole, then the ranges in chunks. `config` may be NULL. `known`: whether the size is told. */
+/* Loads as a caller would: the header first in 8 bytes, then whole, then the ranges in chunks. `config` may be NULL. `known`: whether the size is told. */
 static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *config, hc_dtype dtype, size_t chunk, int known, outcome *end)
 {
-    hc_encoder *encoder = NULL;
     memset(end, 0, sizeof *end);
     hc_loader *loader = hc_loader_new(tower, config, config ? strlen(config) : 0, dtype);
     if (!loader) {
@@ -57,16 +48,15 @@ static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *con
     if (known) hc_loader_file_size(loader, file.size);
     for (uint64_t need, asked = 0; (need = hc_loader_header_need(loader)) > asked; asked = need)
         hc_loader_header(loader, file.data, need < file.size ? (size_t)need : file.size);
-    size_t count;
-    const hc_range *ranges = hc_loader_ranges(loader, &count);
-    for (size_t i = 0; i < count; i++)
+    const hc_range *ranges = hc_loader_ranges(loader, &end->ranges);
+    for (size_t i = 0; i < end->ranges; i++)
         for (uint64_t at = ranges[i].begin; at < ranges[i].end && at < file.size; at += chunk) {
             uint64_t stop = at + chunk < ranges[i].end ? at + chunk : ranges[i].end;
             if (stop > file.size) stop = file.size;
             hc_loader_push(loader, at, file.data + at, (size_t)(stop - at));
-            end->pushed += stop - at;
+            end->pushed += (size_t)(stop - at);
         }
-    encoder = hc_loader_finish(loader);
+    hc_encoder *encoder = hc_loader_finish(loader);
     end->status = hc_loader_status(loader);
     snprintf(end->message, sizeof end->message, "%s", hc_loader_message(loader));
     hc_loader_free(loader);
@@ -85,64 +75,79 @@ static inline int append_bytes(void *user, const void *data, size_t n)
     return 0;
 }
 
-static inline hc_status shard_bytes(const hc_encoder *encoder, bytes vocabulary, bytes *shard)
+/* Everything that an encoder holds, to compare two of them and to load it again. */
+static inline bytes shard_of(const hc_encoder *encoder)
 {
-    *shard = (bytes){NULL, 0};
-    return hc_shard_write(encoder, vocabulary.data, vocabulary.size, append_bytes, shard);
+    bytes shard = {NULL, 0};
+    size_t length = 0;
+    const void *vocabulary = encoder ? hc_encoder_vocabulary(encoder, &length) : NULL;
+    if (encoder) hc_shard_write(encoder, vocabulary, length, append_bytes, &shard);
+    return shard;
 }
 
-/* A file of this header, padded to 8 bytes, and `data` zero bytes. */
-static inline bytes make_file(const char *header, size_t data)
-{
-    size_t length = strlen(header), padded = (length + 7) / 8 * 8;
-    bytes b = {calloc(1, 8 + padded + data + 1), 8 + padded + data};
-    for (int i = 0; i < 8; i++) b.data[i] = (uint8_t)((uint64_t)padded >> (8 * i));
-    memset(b.data + 8, ' ', padded);
-    memcpy(b.data + 8, header, length);
-    return b;
-}
+static inline int same_bytes(bytes a, bytes b) { return a.size && a.size == b.size && !memcmp(a.data, b.data, a.size); }
 
-static inline size_t header_length(bytes file)
-{
-    uint64_t length = 0;
-    for (int i = 8; i-- > 0;) length = length << 8 | file.data[i];
-    return (size_t)length;
-}
+/* ---- files -------------------------------------------------------------------------------------------------------- */
 
-/* The same file with one piece of its header replaced; the program ends if the piece is not there. */
-static inline bytes edit_header(bytes file, const char *from, const char *to)
+/* One tensor of a file: its name, and the rest as JSON text and bytes. */
+typedef struct part {
+    char name[128], dtype[16], shape[64];
+    const uint8_t *data;
+    size_t size;
+} part;
+
+/* The tensors of a file in the order of their names; `data` points into the file. Room for four more. */
+static inline part *take_apart(bytes file, size_t *count)
 {
-    size_t length = header_length(file);
-    char *header = calloc(1, length + strlen(to) + 1);
-    memcpy(header, file.data + 8, length);
-    char *at = strstr(header, from);
-    if (!at) {
-        fprintf(stderr, "no %s in the header\n", from);
-        exit(2);
+    hc_safetensors header;
+    char message[512];
+    if (hc_safetensors_parse(&header, (const char *)file.data + 8, (size_t)hc_safetensors_header_length(file.data), message, sizeof message)) {
+        fprintf(stderr, "%s\n", message);
+        exit(1);
     }
-    memmove(at + strlen(to), at + strlen(from), strlen(at + strlen(from)) + 1);
-    memcpy(at, to, strlen(to));
-    bytes edited = make_file(header, file.size - 8 - length);
-    memcpy(edited.data + edited.size - (file.size - 8 - length), file.data + 8 + length, file.size - 8 - length);
-    free(header);
-    return edited;
+    part *parts = calloc(header.count + 4, sizeof *parts);
+    *count = header.count;
+    for (size_t i = 0; i < header.count; i++) {
+        const hc_file_tensor *t = &header.tensors[i];
+        hc_json_string(&t->name, parts[i].name, sizeof parts[i].name);
+        hc_json_string(&t->dtype, parts[i].dtype, sizeof parts[i].dtype);
+        snprintf(parts[i].shape, sizeof parts[i].shape, "%.*s", (int)t->shape.length, t->shape.text);
+        parts[i].data = file.data + t->begin;
+        parts[i].size = (size_t)(t->end - t->begin);
+    }
+    hc_safetensors_free(&header);
+    return parts;
 }
 
-/* Where the data of a tensor begins and ends in the file. */
-static inline uint8_t *tensor_data(bytes file, const char *name, size_t *size)
+static inline part *part_of(part *parts, size_t count, const char *name)
 {
-    char key[256];
-    snprintf(key, sizeof key, "\"%s\"", name);
-    char *at = strstr((char *)file.data + 8, key);
-    at = at ? strstr(at, "data_offsets") : NULL;
-    at = at ? strchr(at, '[') : NULL;
-    if (!at) {
-        fprintf(stderr, "no tensor %s\n", name);
-        exit(2);
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(parts[i].name, name)) return &parts[i];
+    fprintf(stderr, "no tensor %s\n", name);
+    exit(1);
+}
+
+/* A file of these tensors in this order; parts without a name are left out. `metadata`: a JSON object, or NULL. */
+static inline bytes build_file(const part *parts, size_t count, const char *metadata)
+{
+    bytes file = {NULL, 0};
+    char entry[512];
+    size_t at = 0;
+    append_bytes(&file, "\0\0\0\0\0\0\0\0{\"__metadata__\":", 24);
+    append_bytes(&file, metadata ? metadata : "{}", metadata ? strlen(metadata) : 2);
+    for (size_t i = 0; i < count; i++) {
+        if (!*parts[i].name) continue;
+        int n = snprintf(entry, sizeof entry, ",\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}", parts[i].name, parts[i].dtype,
+                         parts[i].shape, at, at + parts[i].size);
+        append_bytes(&file, entry, (size_t)n);
+        at += parts[i].size;
     }
-    size_t begin = strtoul(at + 1, &at, 10), end = strtoul(at + 1, NULL, 10);
-    if (size) *size = end - begin;
-    return file.data + 8 + header_length(file) + begin;
+    append_bytes(&file, "}", 1);
+    uint64_t length = file.size - 8;
+    for (int i = 0; i < 8; i++) file.data[i] = (uint8_t)(length >> (8 * i));
+    for (size_t i = 0; i < count; i++)
+        if (*parts[i].name) append_bytes(&file, parts[i].data, parts[i].size);
+    return file;
 }
 
 #endif
