@@ -1,0 +1,204 @@
+// The command line, as a program is run.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import sharp from 'sharp';
+
+import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { cosine, golden, parseSafetensors, randomCheckpoint, rows } from './support.mjs';
+
+const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+const clip = golden('clip');
+const folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
+after(() => rmSync(folder, { recursive: true }));
+const at = (name) => path.join(folder, name);
+
+const { config, file } = randomCheckpoint({
+  vision_cfg: { image_size: 32, patch_size: 8, width: 64, layers: 2 },
+  text_cfg: { context_length: 77, vocab_size: 49408, width: 64, heads: 1, layers: 2 },
+});
+writeFileSync(at('model.safetensors'), file);
+writeFileSync(at('config.json'), JSON.stringify({ model_cfg: config, preprocess_cfg: { mean: [0.5, 0.5, 0.5] } }));
+const MODEL = ['--model', 'config.json', '--weights', 'model.safetensors'];
+
+function run(args, input = '') {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [CLI, ...args], { cwd: folder });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (data) => (stdout += data));
+    child.stderr.on('data', (data) => (stderr += data));
+    child.on('close', (status) => resolve({ status, stdout, stderr }));
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+  });
+}
+
+async function works(args, input) {
+  const { status, stdout, stderr } = await run(args, input);
+  assert.equal(status, 0, stderr);
+  assert.equal(stderr, '');
+  return stdout;
+}
+
+const jsonLines = (text) => text.trim().split('\n').map((line) => JSON.parse(line));
+
+async function pictureFile(name, colour) {
+  await sharp({ create: { width: 40, height: 30, channels: 3, background: colour } }).png().toFile(at(name));
+  return name;
+}
+
+test('--help and --version', async () => {
+  const help = await works(['--help']);
+  for (const word of ['embed', 'rank', 'shard', 'inspect', '--weights', '--dtype']) assert.ok(help.includes(word), word);
+  assert.equal(await works(['embed', '--help']), help);
+  assert.equal(await works(['--version']), `${JSON.parse(readFileSync(new URL('../../package.json', import.meta.url))).version}\n`);
+});
+
+test('failures: a sentence on stderr, and a status', async () => {
+  const fails = async (args, status, pattern) => {
+    const result = await run(args);
+    assert.equal(result.status, status, result.stderr);
+    assert.match(result.stderr, pattern);
+    assert.equal(result.stdout, '');
+  };
+  await fails([], 2, /halfclip embed/);
+  await fails(['embedd'], 2, /^halfclip: usage: unknown command embedd/);
+  await fails(['embed', '--colour'], 2, /--colour/);
+  await fails(['inspect'], 2, /FILE/);
+  await fails(['shard', '--out', 'x'], 2, /--tower/);
+  await fails(['rank', 'a'], 2, /--query or --picture/);
+  await fails(['rank', '--query', 'a', '--top', 'x', 'b'], 2, /--top/);
+  await fails(['embed', '--model', 'ViT-B-33', '--weights', 'model.safetensors', 'a'], 1, /^halfclip: model\/unknown: .*ViT-B-32/);
+  await fails(['embed', '--model', 'nothing.json', '--weights', 'model.safetensors', 'a'], 1, /^halfclip: model\/unknown: nothing\.json/);
+  await fails(['embed', ...MODEL.slice(0, 3), 'none.safetensors', 'a'], 1, /^halfclip: weights\/not-found: none\.safetensors/);
+  await fails(['embed', ...MODEL, '--tower', 'image', 'none.png'], 1, /^halfclip: input\/decode: none\.png/);
+  await fails(['inspect', 'config.json'], 1, /^halfclip: weights\/format: config\.json/);
+  await fails(['shard', ...MODEL, '--tower', 'text', '--out', 'no/such/folder.safetensors'], 1, /folder\.safetensors/);
+});
+
+test('embed: texts from arguments and from standard input', async () => {
+  const lines = jsonLines(await works(['embed', ...MODEL, 'a cat', 'a dog']));
+  assert.deepEqual(lines.map(({ input }) => input), ['a cat', 'a dog']);
+  assert.ok(lines.every(({ embedding }) => embedding.length === 16 && Math.abs(Math.hypot(...embedding) - 1) < 1e-5));
+  assert.deepEqual(jsonLines(await works(['embed', ...MODEL], 'a cat\r\na dog\n')), lines);
+  const raw = jsonLines(await works(['embed', ...MODEL, '--no-normalize', 'a cat']));
+  assert.ok(Math.abs(Math.hypot(...raw[0].embedding) - 1) > 1e-3);
+  assert.ok(cosine(raw[0].embedding, lines[0].embedding) > 0.99999);
+});
+
+test('embed: pictures', async () => {
+  const red = await pictureFile('red.png', '#f00');
+  const [line] = jsonLines(await works(['embed', ...MODEL, '--tower', 'image', '--dtype', 'fp32', red]));
+  const image = await loadImageEncoder({ model: JSON.parse(readFileSync(at('config.json'))), weights: at('model.safetensors'), dtype: 'fp32' });
+  assert.deepEqual(line.embedding, Array.from(await image.embed(at(red))));
+  image.dispose();
+});
+
+test('rank: pictures by words, and words by picture', async () => {
+  const pictures = await Promise.all([['r.png', '#e11'], ['g.png', '#1e1'], ['b.png', '#11e']].map(([name, colour]) => pictureFile(name, colour)));
+  const words = ['red', 'green', 'blue'];
+  const vectors = async (tower, inputs) => new Map(jsonLines(await works(['embed', ...MODEL, '--tower', tower, ...inputs])).map(({ input, embedding }) => [input, embedding]));
+  const [ofPictures, ofWords] = [await vectors('image', pictures), await vectors('text', words)];
+
+  const byWords = jsonLines(await works(['rank', ...MODEL, '--json', '--query', 'green', ...pictures]));
+  assert.deepEqual(byWords.map(({ input }) => input).sort(), [...pictures].sort());
+  for (const { input, score } of byWords) assert.ok(Math.abs(score - cosine(ofWords.get('green'), ofPictures.get(input))) < 1e-5);
+  assert.ok(byWords[0].score >= byWords[1].score && byWords[1].score >= byWords[2].score);
+
+  const byPicture = jsonLines(await works(['rank', ...MODEL, '--json', '--picture', 'b.png'], words.join('\n')));
+  for (const { input, score } of byPicture) assert.ok(Math.abs(score - cosine(ofWords.get(input), ofPictures.get('b.png'))) < 1e-5);
+  const table = await works(['rank', ...MODEL, '--top', '2', '--query', 'green', ...pictures]);
+  assert.deepEqual(table.trim().split('\n').map((line) => line.split('  ')[1]), byWords.slice(0, 2).map(({ input }) => input));
+});
+
+for (const dtype of ['int8', 'fp16', 'fp32']) {
+  test(`shard: a tower at ${dtype} gives the same vectors as its checkpoint`, async () => {
+    for (const tower of ['text', 'image']) {
+      const out = at(`${tower}-${dtype}.safetensors`);
+      const [report] = jsonLines(await works(['shard', ...MODEL, '--tower', tower, '--dtype', dtype, '--out', out]));
+      const bytes = readFileSync(out);
+      assert.equal(report.bytes, bytes.length);
+      const { metadata, tensors } = parseSafetensors(bytes);
+      assert.equal(metadata.format, 'pt');
+      assert.equal(metadata.halfclip, '1');
+      assert.equal(metadata.tower, tower);
+      assert.equal(metadata.dtype, dtype);
+      assert.deepEqual(JSON.parse(metadata.model_cfg), config);
+      assert.deepEqual(JSON.parse(metadata.preprocess_cfg).mean, [0.5, 0.5, 0.5]);
+      assert.equal(Boolean(tensors['halfclip.merges']), tower === 'text');
+
+      const load = tower === 'text' ? loadTextEncoder : loadImageEncoder;
+      const input = tower === 'text' ? 'a photo of a cat' : { data: Uint8Array.from({ length: 3072 }, (_, i) => i * 7), width: 32, height: 32 };
+      const checkpoint = await load({ model: JSON.parse(readFileSync(at('config.json'))), weights: at('model.safetensors'), dtype });
+      const shard = await load({ weights: out });
+      assert.equal(shard.info.dtype, dtype);
+      assert.equal(shard.info.parameters, checkpoint.info.parameters);
+      assert.deepEqual(await shard.embed(input), await checkpoint.embed(input));
+      // The config may be given as well, or a part of the shard's precision dropped.
+      const again = await load({ model: JSON.parse(readFileSync(at('config.json'))), weights: out });
+      assert.deepEqual(await again.embed(input), await shard.embed(input));
+      for (const encoder of [checkpoint, shard, again]) encoder.dispose();
+
+      const other = tower === 'text' ? loadImageEncoder : loadTextEncoder;
+      await assert.rejects(other({ weights: out }), { code: 'weights/mismatch' });
+    }
+    assert.deepEqual(readdirSync(folder).filter((name) => name.endsWith('.tmp')), []);
+  });
+}
+
+test('a shard of another model than was asked for', async () => {
+  await works(['shard', ...MODEL, '--tower', 'text', '--out', at('t.safetensors')]);
+  await assert.rejects(loadTextEncoder({ model: 'ViT-B-32', weights: at('t.safetensors') }), { code: 'weights/mismatch' });
+});
+
+test('embed finds out which tower a shard holds', async () => {
+  await works(['shard', ...MODEL, '--tower', 'image', '--out', at('i.safetensors')]);
+  const name = await pictureFile('one.png', '#123');
+  assert.equal(jsonLines(await works(['embed', '--weights', at('i.safetensors'), name])).length, 1);
+});
+
+test('a vocabulary of one\'s own', async () => {
+  const small = golden('real-shape');
+  const merges = readFileSync(new URL('../../dist/clip-merges.bin', import.meta.url)).subarray(0, 4 * 100);
+  writeFileSync(at('merges.bin'), merges);
+  writeFileSync(at('small.json'), JSON.stringify(small.config));
+  await works(['shard', '--model', 'small.json', '--weights', fileURLToPath(small.path), '--tower', 'text', '--vocabulary', 'merges.bin', '--out', 'small.safetensors']);
+  const text = await loadTextEncoder({ weights: at('small.safetensors') });
+  const ids = await text.tokenize('the cat');
+  assert.equal(ids[0], 612);
+  assert.ok(ids.includes(613));
+  text.dispose();
+});
+
+test('inspect', async () => {
+  const report = JSON.parse(await works(['inspect', '--json', fileURLToPath(clip.path)]));
+  assert.equal(report.format, 'safetensors');
+  assert.equal(report.bytes, readFileSync(clip.path).length);
+  const { tensors } = parseSafetensors(readFileSync(clip.path));
+  assert.equal(report.tensors.length, Object.keys(tensors).length);
+  for (const { name, dtype, shape, bytes } of report.tensors) assert.deepEqual({ dtype, shape, bytes }, { dtype: tensors[name].dtype, shape: tensors[name].shape, bytes: tensors[name].bytes.length });
+  assert.ok(report.towers.image.count > 20 && report.towers.text.count > 20);
+  const table = await works(['inspect', fileURLToPath(clip.path)]);
+  for (const word of ['visual.conv1.weight', 'ln_final.weight', 'image', 'text']) assert.ok(table.includes(word), word);
+});
+
+test('a pipe that closes early ends the program quietly', async () => {
+  const child = spawn('bash', ['-c', `"${process.execPath}" "${CLI}" inspect "${fileURLToPath(clip.path)}" | head -n 1; exit \${PIPESTATUS[0]}`]);
+  let stderr = '';
+  child.stderr.on('data', (data) => (stderr += data));
+  assert.equal(await new Promise((resolve) => child.on('close', resolve)), 0);
+  assert.equal(stderr, '');
+});
+
+test('tokens of a shard are those of its model', async () => {
+  const text = await loadTextEncoder({ model: clip.config, weights: clip.path, dtype: 'fp32' });
+  const [expected] = rows(clip.expected.text_features);
+  assert.ok(cosine(await text.embedTokens(rows(clip.expected.tokens)[0]), expected) > 0.99999);
+  text.dispose();
+});

@@ -1,0 +1,109 @@
+// What wasm/ adds to src/: the allocator and the digests, in every flavour that this engine runs.
+
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+
+import { detectSimd } from '../../dist/simd.js';
+
+const FLAVOURS = detectSimd() === 'relaxed' ? ['relaxed', 'simd128'] : ['simd128'];
+const modules = Object.fromEntries(FLAVOURS.map((flavour) =>
+  [flavour, new WebAssembly.Module(readFileSync(new URL(`../../dist/halfclip-${flavour}.wasm`, import.meta.url)))]));
+const start = (flavour) => new WebAssembly.Instance(modules[flavour], { env: { write: () => 0 } }).exports;
+
+/** Numbers in 0 … n - 1, the same in every run. */
+function generator(seed) {
+  let state = seed;
+  return (n) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * n);
+  };
+}
+
+for (const flavour of FLAVOURS) {
+  test(`${flavour}: one import, and no exported name of one letter`, () => {
+    assert.deepEqual(WebAssembly.Module.imports(modules[flavour]).map(({ module, name }) => `${module}.${name}`), ['env.write']);
+    assert.ok(WebAssembly.Module.exports(modules[flavour]).every(({ name }) => name.length > 1));
+  });
+
+  test(`${flavour}: blocks of memory are aligned, apart, and keep what is in them`, () => {
+    const exports = start(flavour);
+    const random = generator(7);
+    const first = exports.malloc(1);
+    exports.free(first);
+    const live = new Map(); // pointer to { size, byte }
+    const view = (pointer, size) => new Uint8Array(exports.memory.buffer, pointer, size);
+    const check = (pointer, size, byte) => assert.ok(view(pointer, size).every((found) => found === byte), `block of ${size} at ${pointer}`);
+    let used = 0;
+    let most = 0;
+    for (let step = 0; step < 8000; step++) {
+      const pointers = [...live.keys()];
+      const growing = !live.size || random(live.size > 200 ? 6 : 10) >= 5;
+      if (growing) {
+        const size = random(8) ? random(3000) : random(200000);
+        const pointer = exports.malloc(size) >>> 0;
+        assert.ok(pointer && pointer % 16 === 0 && !live.has(pointer));
+        view(pointer, size).fill(step & 255);
+        live.set(pointer, { size, byte: step & 255 });
+        used += size;
+      } else {
+        const pointer = pointers[random(pointers.length)];
+        const { size, byte } = live.get(pointer);
+        check(pointer, size, byte);
+        exports.free(pointer);
+        live.delete(pointer);
+        used -= size;
+      }
+      most = Math.max(most, used);
+    }
+    for (const [pointer, { size, byte }] of live) {
+      check(pointer, size, byte);
+      exports.free(pointer);
+    }
+    const { byteLength } = exports.memory.buffer;
+    assert.ok(byteLength < 1.5 * most + 2e6, `${byteLength} bytes of memory for ${most} in use`);
+    // All of it is free again, in one piece.
+    assert.equal(exports.malloc(byteLength - first - 16), first);
+    assert.equal(exports.memory.buffer.byteLength, byteLength, 'free neighbours have merged');
+  });
+
+  test(`${flavour}: memory grows by what is asked for, and no further`, () => {
+    const exports = start(flavour);
+    const before = exports.memory.buffer.byteLength;
+    assert.ok(exports.malloc(100e6));
+    assert.ok(exports.memory.buffer.byteLength - before <= 100e6 + 2 * 65536);
+  });
+
+  test(`${flavour}: more than there is gives NULL, and the heap lives on`, () => {
+    const exports = start(flavour);
+    for (const size of [0xffffffff, 0xfffffff0, 0xfffe0001, 0xfffd0000]) assert.equal(exports.malloc(size), 0);
+    const pointer = exports.malloc(1000);
+    assert.ok(pointer);
+    exports.free(pointer);
+    exports.free(0);
+    assert.equal(exports.malloc(1000), pointer);
+  });
+
+  test(`${flavour}: SHA-2 in pieces, as node:crypto has it`, () => {
+    const exports = start(flavour);
+    const random = generator(3);
+    const bytes = randomBytes(5000);
+    const at = exports.malloc(bytes.length);
+    const out = exports.malloc(64);
+    for (const bits of [256, 384, 512]) {
+      for (const length of [0, 1, 55, 56, 63, 64, 65, 111, 112, 119, 120, 127, 128, 129, 1000, 5000]) {
+        const hash = exports.hc_wasm_sha2_new(bits);
+        for (let done = 0; done < length; ) {
+          const piece = bytes.subarray(done, Math.min(length, done + 1 + random(300)));
+          new Uint8Array(exports.memory.buffer, at, piece.length).set(piece);
+          exports.hc_wasm_sha2_update(hash, at, piece.length);
+          done += piece.length;
+        }
+        exports.hc_wasm_sha2_finish(hash, out);
+        const found = Buffer.from(new Uint8Array(exports.memory.buffer, out, bits / 8)).toString('hex');
+        assert.equal(found, createHash(`sha${bits}`).update(bytes.subarray(0, length)).digest('hex'), `${bits} bits of ${length} bytes`);
+      }
+    }
+  });
+}
