@@ -512,18 +512,19 @@ uint64_t hc_loader_header_need(const hc_loader *loader) { return loader->status 
 /* The first 8 bytes and the one after them tell safetensors from everything else that comes under its name. */
 static void check_prefix(hc_loader *loader, const uint8_t *bytes, size_t n)
 {
+    int ends = loader->file_size_known && loader->file_size < HC_SAFETENSORS_PREFIX + 2;
+    if (n < HC_SAFETENSORS_PREFIX && !ends) return;
     const char *guess = hc_safetensors_guess(bytes, n);
     uint64_t length = n < HC_SAFETENSORS_PREFIX ? 0 : hc_safetensors_header_length(bytes);
-    int short_file = loader->file_size_known && loader->file_size < HC_SAFETENSORS_PREFIX + 2;
-    if (!short_file && n < HC_SAFETENSORS_PREFIX) return;
-    if (short_file || length < 2 || length > HC_SAFETENSORS_MAX_HEADER || (n > HC_SAFETENSORS_PREFIX && bytes[HC_SAFETENSORS_PREFIX] != '{')) {
-        if (guess) FAIL(loader, HC_WEIGHTS_FORMAT, "the file looks like %s, expected a safetensors file", guess);
-        else if (short_file) FAIL(loader, HC_WEIGHTS_TRUNCATED, "the file ends at byte %u, before a safetensors header", loader->file_size);
-        else FAIL(loader, HC_WEIGHTS_FORMAT, "the file does not begin as a safetensors file does (with its header's length and '{')");
-    }
+    int plausible = length >= 2 && length <= HC_SAFETENSORS_MAX_HEADER && (n == HC_SAFETENSORS_PREFIX || bytes[HC_SAFETENSORS_PREFIX] == '{');
+    ends |= plausible && loader->file_size_known && loader->file_size < HC_SAFETENSORS_PREFIX + length;
+    if (guess && (ends || !plausible))
+        FAIL(loader, HC_WEIGHTS_FORMAT, "the file looks like %s, expected a safetensors file", guess);
+    else if (ends)
+        FAIL(loader, HC_WEIGHTS_TRUNCATED, "the file ends at byte %u, before its safetensors header does", loader->file_size);
+    else if (!plausible)
+        FAIL(loader, HC_WEIGHTS_FORMAT, "the file does not begin as a safetensors file does (with its header's length and '{')");
     loader->header_need = HC_SAFETENSORS_PREFIX + length;
-    if (loader->file_size_known && loader->header_need > loader->file_size)
-        FAIL(loader, HC_WEIGHTS_TRUNCATED, "the file ends at byte %u, before its header does at %u", loader->file_size, loader->header_need);
 }
 
 hc_status hc_loader_header(hc_loader *loader, const void *bytes, size_t n)
