@@ -63,7 +63,8 @@ node_modules/.package-lock.json: package-lock.json
 NATIVE := $(SRC:src/%.c=build/native/%.o)
 $(NATIVE): build/native/%.o: src/%.c $(HEADERS) | build/setup
 	@mkdir -p $(@D)
-	$(CLANG) $(CFLAGS) -O3 $(NATIVE_FLAGS) -c $< -o $@
+	@echo cc $@
+	@$(CLANG) $(CFLAGS) -O3 $(NATIVE_FLAGS) -c $< -o $@
 
 .PHONY: lib
 lib: build/libhalfclip.a
@@ -77,11 +78,13 @@ UNITS := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/test_*.c))
 SANITIZED := $(SRC:src/%.c=build/sanitized/%.o)
 $(SANITIZED): build/sanitized/%.o: src/%.c $(HEADERS) | build/setup
 	@mkdir -p $(@D)
-	$(CLANG) $(CFLAGS) $(SANITIZE) -msse4.1 -c $< -o $@
+	@echo cc $@
+	@$(CLANG) $(CFLAGS) $(SANITIZE) -msse4.1 -c $< -o $@
 
 $(UNITS): build/unit/%: tests/unit/%.c $(wildcard tests/unit/*.h) $(SANITIZED)
 	@mkdir -p $(@D)
-	$(CLANG) $(CFLAGS) $(SANITIZE) -msse4.1 -Isrc -Itests/unit $(UNIT_FLAGS_$*) $< $(SANITIZED) -lm -o $@
+	@echo cc $@
+	@$(CLANG) $(CFLAGS) $(SANITIZE) -msse4.1 -Isrc -Itests/unit $(UNIT_FLAGS_$*) $< $(SANITIZED) -lm -o $@
 
 .PHONY: test-unit
 test-unit: $(UNITS)
@@ -92,7 +95,8 @@ test-unit: $(UNITS)
 FUZZERS := $(patsubst tests/fuzz/%.c,build/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(SRC) $(HEADERS) | build/setup
 	@mkdir -p $(@D)
-	$(CLANG) $(CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -msse4.1 -Isrc $< $(SRC) -lm -o $@
+	@echo cc $@
+	@$(CLANG) $(CFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -msse4.1 -Isrc $< $(SRC) -lm -o $@
 
 # A fuzzer starts from its committed corpus and keeps what it finds under build/.
 define fuzz

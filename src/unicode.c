@@ -303,9 +303,9 @@ void hc_normalize(const hc_unicode *unicode, hc_codes *text, hc_codes *scratch)
 
 void hc_push_utf8(hc_codes *out, const char *text, size_t length)
 {
-    const uint8_t *at = (const uint8_t *)text, *end = at + length;
     if (!length || !hc_codes_reserve(out, length))
         return;
+    const uint8_t *at = (const uint8_t *)text, *end = at + length;
     uint32_t *to = out->at + out->n;
     while (at < end) {
         const uint8_t lead = *at++;

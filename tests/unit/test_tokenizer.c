@@ -8,7 +8,15 @@
 
 enum { CONTEXT = 77, START = 49406, END = 49407, CAT = 2368, AMPERSAND = 261 };   /* ids of CLIP's vocabulary */
 
-#ifdef __SANITIZE_ADDRESS__
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#endif
+
+#ifdef SANITIZED
 /* Lets the tests of exhausted memory run: an allocation above this size fails, in place of ending the program. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
@@ -242,7 +250,7 @@ int main(void)
           "a million characters for one '&'");
     free(nested);
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef SANITIZED
     char *huge = malloc(20000000);
     memset(huge, 'a', 20000000);
     CHECK(hc_tokenize(tokenizer, huge, 20000000, ids, CONTEXT, NULL) == HC_OUT_OF_MEMORY, "no memory for the text");
