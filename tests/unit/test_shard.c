@@ -1,0 +1,371 @@
+/* test_shard.c: a shard loads to the encoder that wrote it, bit for bit, and is written again byte for byte; other dtypes are the numbers they should be;
+ * and shards that are wrong are refused. */
+#include "check.h"
+#include "json.h"
+#include "loading.h"
+#include "tower.h"
+
+static const hc_tower TOWERS[] = {HC_IMAGE, HC_TEXT};
+static const char *const DTYPES[] = {"", "fp32", "fp16", "int8"};
+
+static hc_encoder *golden_encoder(const char *name, hc_tower tower, hc_dtype dtype)
+{
+    outcome end;
+    bytes file = golden_tower(name, ".safetensors"), config = golden_tower(name, ".json");
+    hc_encoder *encoder = load_bytes(tower, file, (char *)config.data, dtype, 4096, 1, &end);
+    CHECK(encoder, "%s: %s", name, end.message);
+    free(file.data);
+    free(config.data);
+    return encoder;
+}
+
+static hc_encoder *load_shard(hc_tower tower, bytes shard, hc_dtype dtype, outcome *end) { return load_bytes(tower, shard, NULL, dtype, 1000, 1, end); }
+
+static void refuse(hc_tower tower, bytes shard, hc_status status, const char *word)
+{
+    outcome end;
+    hc_encoder *encoder = load_shard(tower, shard, HC_AUTO, &end);
+    CHECK(!encoder && end.status == status && strstr(end.message, word), "expected %s about %s, found %s: %s", hc_status_code(status), word,
+          hc_status_code(end.status), end.message);
+    hc_encoder_free(encoder);
+}
+
+/* The vector of one made-up input, to be freed. */
+static float *embed(hc_encoder *encoder, size_t *length)
+{
+    hc_info info;
+    hc_encoder_info(encoder, &info);
+    *length = (size_t)(info.dim * info.tokens_out) * sizeof(float);
+    float *out = malloc(*length);
+    size_t n = info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length;
+    float *pixels = malloc(n * sizeof *pixels);
+    int32_t *ids = malloc(n * sizeof *ids);
+    for (size_t i = 0; i < n; i++) {
+        pixels[i] = (float)(i * 7919 % 256) / 64 - 2;
+        ids[i] = (int32_t)(i * 31 % (size_t)(info.vocab_size + 1 - (info.vocab_size > 0)));
+    }
+    hc_status status = info.tower == HC_IMAGE ? hc_embed_pixels(encoder, pixels, 1, 1, out) : hc_embed_tokens(encoder, ids, 1, 1, out);
+    CHECK(status == HC_OK, "%s", hc_status_code(status));
+    free(pixels);
+    free(ids);
+    return out;
+}
+
+/* ---- there and back ----------------------------------------------------------------------------------------------- */
+
+static void check_round_trip(const char *name, hc_tower tower, hc_dtype dtype)
+{
+    outcome end;
+    hc_encoder *first = golden_encoder(name, tower, dtype);
+    if (!first) return;
+    bytes shard = shard_of(first);
+    hc_encoder *second = load_shard(tower, shard, HC_AUTO, &end);
+    CHECK(second, "%s: %s", name, end.message);
+    if (second) {
+        hc_info a, b;
+        size_t n;
+        bytes again = shard_of(second);
+        CHECK(same_bytes(shard, again), "%s %d %s: the shard changes when it is written again", name, tower, DTYPES[dtype]);
+        hc_encoder_info(first, &a);
+        hc_encoder_info(second, &b);
+        CHECK(!memcmp(&a, &b, sizeof a) && b.dtype == dtype, "%s: info", name);
+        CHECK(!strcmp(hc_encoder_config(first), hc_encoder_config(second)), "%s: %s", name, hc_encoder_config(second));
+        float *x = embed(first, &n), *y = embed(second, &n);
+        CHECK(!memcmp(x, y, n), "%s %d %s: another vector", name, tower, DTYPES[dtype]);
+        free(x);
+        free(y);
+        free(again.data);
+    }
+    hc_encoder_free(first);
+    hc_encoder_free(second);
+    free(shard.data);
+}
+
+static void test_round_trips(void)
+{
+    size_t length;
+    char *text = read_file("tests/golden/towers/index.json", &length);
+    hc_json index, entry, tower;
+    hc_json_error error;
+    CHECK(hc_json_parse(text, length, &index, &error), "%s", error.reason);
+    for (const char *cursor = NULL; hc_json_next(&index, &cursor, NULL, &entry);) {
+        char name[64];
+        hc_json name_value = hc_json_get(&entry, "name"), towers = hc_json_get(&entry, "towers");
+        hc_json_string(&name_value, name, sizeof name);
+        for (const char *at = NULL; hc_json_next(&towers, &at, NULL, &tower);)
+            for (int dtype = HC_FP32; dtype <= HC_INT8; dtype++) check_round_trip(name, hc_json_is(&tower, "image") ? HC_IMAGE : HC_TEXT, (hc_dtype)dtype);
+    }
+    free(text);
+}
+
+/* ---- the file ----------------------------------------------------------------------------------------------------- */
+
+static void test_format(void)
+{
+    for (int t = 0; t < 2; t++)
+        for (int dtype = HC_FP32; dtype <= HC_INT8; dtype++) {
+            hc_encoder *encoder = golden_encoder("clip", TOWERS[t], (hc_dtype)dtype);
+            bytes shard = shard_of(encoder);
+            hc_safetensors file;
+            char message[512];
+            uint64_t length = hc_safetensors_header_length(shard.data);
+            CHECK(length % 8 == 0 && hc_safetensors_parse(&file, (char *)shard.data + 8, (size_t)length, message, sizeof message) == HC_OK, "%s", message);
+            CHECK(file.file_size == shard.size, "%zu bytes", shard.size);
+            static const char *const keys[] = {"format", "halfclip", "tower", "dtype"};
+            const char *const values[] = {"pt", "1", t ? "text" : "image", DTYPES[dtype]};
+            for (int i = 0; i < 4; i++) {
+                hc_json value = hc_json_get(&file.metadata, keys[i]);
+                CHECK(hc_json_is(&value, values[i]), "%s is %.*s", keys[i], (int)value.length, value.text);
+            }
+            hc_json model = hc_json_get(&file.metadata, "model_cfg"), tokenizer = hc_json_get(&file.metadata, "tokenizer");
+            CHECK(model.type == HC_JSON_STRING && hc_json_get(&file.metadata, "preprocess_cfg").type == HC_JSON_STRING, "configs as text");
+            CHECK(t ? hc_json_is(&tokenizer, "{\"clean\":\"lower\"}") : tokenizer.type == HC_JSON_ABSENT, "the tokenizer of a text shard");
+            for (size_t i = 0; i < file.count; i++) {
+                const hc_file_tensor *tensor = &file.tensors[i];
+                uint64_t size = tensor->element == HC_F32 ? 4 : tensor->element == HC_F16 ? 2 : 1;
+                CHECK(tensor->begin % size == 0, "%.*s is not aligned", (int)tensor->name.length, tensor->name.text);
+            }
+            hc_safetensors_free(&file);
+            free(shard.data);
+            hc_encoder_free(encoder);
+        }
+}
+
+static void test_vocabulary(void)
+{
+    static const uint8_t merges[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    for (int t = 0; t < 2; t++) {
+        outcome end;
+        size_t length = 0;
+        bytes shard = {NULL, 0};
+        hc_encoder *encoder = golden_encoder("clip", TOWERS[t], HC_INT8), *again;
+        CHECK(!hc_encoder_vocabulary(encoder, &length) && length == 0, "a checkpoint has none");
+        CHECK(hc_shard_write(encoder, merges, sizeof merges, append_bytes, &shard) == HC_OK, "written");
+        again = load_shard(TOWERS[t], shard, HC_AUTO, &end);
+        CHECK(again, "%s", end.message);
+        if (again) {
+            const void *held = hc_encoder_vocabulary(again, &length);
+            CHECK(t ? length == sizeof merges && !memcmp(held, merges, length) : !held && !length, "%zu bytes of vocabulary", length);
+        }
+        hc_encoder_free(again);
+        hc_encoder_free(encoder);
+        free(shard.data);
+    }
+}
+
+typedef struct stopper {
+    size_t calls, limit;
+} stopper;
+
+static int stop(void *user, const void *data, size_t n)
+{
+    stopper *s = user;
+    (void)data;
+    CHECK(n > 0, "an empty piece");
+    return ++s->calls >= s->limit;
+}
+
+static void test_stopped(void)
+{
+    hc_encoder *encoder = golden_encoder("real-shape", HC_IMAGE, HC_FP32);
+    stopper s = {0, 1000000};
+    CHECK(hc_shard_write(encoder, NULL, 0, stop, &s) == HC_OK && s.calls > 3, "%zu pieces", s.calls);
+    size_t all = s.calls;
+    for (size_t limit = 1; limit <= all; limit++) {
+        s = (stopper){0, limit};
+        CHECK(hc_shard_write(encoder, NULL, 0, stop, &s) == HC_WEIGHTS_TRUNCATED && s.calls == limit, "%zu calls after piece %zu", s.calls, limit);
+    }
+    hc_encoder_free(encoder);
+}
+
+/* ---- other dtypes ------------------------------------------------------------------------------------------------- */
+
+static void test_other_dtypes(void)
+{
+    static const char *const matrices[] = {"visual.transformer.resblocks.0.mlp.c_fc.weight", "token_embedding.weight"};
+    for (int t = 0; t < 2; t++) {
+        outcome end;
+        hc_encoder *encoders[4];
+        bytes shards[4];
+        for (int dtype = HC_FP32; dtype <= HC_INT8; dtype++) {
+            encoders[dtype] = golden_encoder("clip-quick-gelu", TOWERS[t], (hc_dtype)dtype);
+            shards[dtype] = shard_of(encoders[dtype]);
+        }
+        /* Narrowing goes the same way from a shard as from the checkpoint. */
+        for (int dtype = HC_FP16; dtype <= HC_INT8; dtype++) {
+            hc_encoder *narrowed = load_shard(TOWERS[t], shards[HC_FP32], (hc_dtype)dtype, &end);
+            bytes shard = shard_of(narrowed);
+            CHECK(same_bytes(shard, shards[dtype]), "fp32 to %s: %s", DTYPES[dtype], end.message);
+            hc_encoder_free(narrowed);
+            free(shard.data);
+        }
+        /* Widening multiplies by the scales, whether they come first (as they are written) or last. */
+        for (int dtype = HC_FP32; dtype <= HC_FP16; dtype++)
+            for (int reversed = 0; reversed < 2; reversed++) {
+                size_t count, wide_count, n = 0, k = 0, wrong = 0;
+                part *parts = take_apart(shards[HC_INT8], &count), *copies = calloc(count, sizeof *copies);
+                const char metadata[] = "{}";
+                for (size_t i = 0; i < count; i++) copies[i] = parts[reversed ? count - 1 - i : i];
+                bytes config = golden_tower("clip-quick-gelu", ".json"), file = build_file(copies, count, metadata);
+                hc_encoder *wide = load_bytes(TOWERS[t], file, (char *)config.data, (hc_dtype)dtype, 100, 1, &end);
+                bytes wide_shard = shard_of(wide);
+                CHECK(wide, "%s", end.message);
+                if (wide) {
+                    part *wide_parts = take_apart(wide_shard, &wide_count);
+                    const part *w = part_of(wide_parts, wide_count, matrices[t]), *q = part_of(parts, count, matrices[t]);
+                    char scale_name[160];
+                    snprintf(scale_name, sizeof scale_name, "%s.scale", matrices[t]);
+                    const part *scale = part_of(parts, count, scale_name);
+                    CHECK(sscanf(w->shape, "[%zu, %zu]", &n, &k) == 2 && scale->size == 4 * n, "%s", w->shape);
+                    for (size_t i = 0; i < n * k; i++) {
+                        size_t row = i / k, j = i % k, at = t ? i : (row / 8 * ((k + 3) / 4) + j / 4) * 32 + row % 8 * 4 + j % 4;
+                        float s, value;
+                        memcpy(&s, scale->data + 4 * row, 4);
+                        float expected = (float)(int8_t)q->data[at] * s;
+                        if (dtype == HC_FP32) {
+                            memcpy(&value, w->data + 4 * i, 4);
+                        } else {
+                            uint16_t half;
+                            memcpy(&half, w->data + 2 * i, 2);
+                            value = hc_half_to_float(half);
+                            expected = hc_half_to_float(hc_float_to_half(expected));
+                        }
+                        wrong += value != expected;
+                    }
+                    CHECK(!wrong, "%s of int8 at %s: %zu values differ", matrices[t], DTYPES[dtype], wrong);
+                    free(wide_parts);
+                }
+                hc_encoder_free(wide);
+                free(wide_shard.data);
+                free(file.data);
+                free(config.data);
+                free(copies);
+                free(parts);
+            }
+        for (int dtype = HC_FP32; dtype <= HC_INT8; dtype++) {
+            hc_encoder_free(encoders[dtype]);
+            free(shards[dtype].data);
+        }
+    }
+}
+
+/* ---- what is refused ---------------------------------------------------------------------------------------------- */
+
+/* The shard's metadata with one piece replaced. */
+static bytes with_metadata(bytes shard, const char *from, const char *to)
+{
+    size_t count;
+    hc_safetensors file;
+    char message[512], *metadata = calloc(1, 4096);
+    part *parts = take_apart(shard, &count);
+    hc_safetensors_parse(&file, (char *)shard.data + 8, (size_t)hc_safetensors_header_length(shard.data), message, sizeof message);
+    memcpy(metadata, file.metadata.text, file.metadata.length);
+    hc_safetensors_free(&file);
+    char *at = strstr(metadata, from);
+    if (!at) {
+        fprintf(stderr, "no %s in %s\n", from, metadata);
+        exit(1);
+    }
+    memmove(at + strlen(to), at + strlen(from), strlen(at + strlen(from)) + 1);
+    memcpy(at, to, strlen(to));
+    bytes edited = build_file(parts, count, metadata);
+    free(metadata);
+    free(parts);
+    return edited;
+}
+
+static void test_metadata(void)
+{
+    static const struct { const char *from, *to; hc_status status; const char *word; } cases[] = {
+        {"\"halfclip\":\"1\"", "\"halfclip\":\"2\"", HC_WEIGHTS_FORMAT, "version"},
+        {"\"dtype\":\"int8\"", "\"dtype\":\"int4\"", HC_WEIGHTS_FORMAT, "int4"},
+        {"\"tower\":\"text\"", "\"tower\":\"image\"", HC_WEIGHTS_MISMATCH, "holds the \"image\" tower"},
+        {"\"model_cfg\":\"{", "\"model_cfg\":\"", HC_WEIGHTS_FORMAT, "model_cfg"},
+        {"\"model_cfg\":\"{", "\"model_cfg\":\"[\",\"x\":\"{", HC_WEIGHTS_FORMAT, "model_cfg"},
+        {"\"preprocess_cfg\":\"{", "\"preprocess_cfg\":\"", HC_WEIGHTS_FORMAT, "preprocess_cfg"},
+        {"\"model_cfg\":", "\"other_cfg\":", HC_MODEL_CONFIG, "no model was given"},
+        {"heads", "hands", HC_MODEL_UNSUPPORTED, "hands"},
+    };
+    outcome end;
+    hc_encoder *encoder = golden_encoder("clip", HC_TEXT, HC_INT8);
+    bytes shard = shard_of(encoder);
+    refuse(HC_IMAGE, shard, HC_WEIGHTS_MISMATCH, "shard that holds the \"text\" tower, the image tower was asked for");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bytes edited = with_metadata(shard, cases[i].from, cases[i].to);
+        refuse(HC_TEXT, edited, cases[i].status, cases[i].word);
+        free(edited.data);
+    }
+    /* A given config comes first; what it does not say the shard adds. */
+    const char *model = "{\"embed_dim\": 24, \"vision_cfg\": {}, \"text_cfg\": {\"context_length\": 12, \"vocab_size\": 96, \"width\": 48, \"heads\": 6, \"layers\": 2}}";
+    hc_encoder *given = load_bytes(HC_TEXT, shard, model, HC_AUTO, 100, 1, &end);
+    CHECK(given && given->config.heads == 6 && strstr(hc_encoder_config(given), "\"heads\": 6") && strstr(hc_encoder_config(given), "0.48145466"), "%s", end.message);
+    hc_encoder_free(given);
+    model = "{\"embed_dim\": 24, \"vision_cfg\": {}, \"text_cfg\": {\"context_length\": 12, \"vocab_size\": 96, \"width\": 48, \"heads\": 6, \"layers\": 3}}";
+    given = load_bytes(HC_TEXT, shard, model, HC_AUTO, 100, 1, &end);
+    CHECK(!given && end.status == HC_WEIGHTS_MISMATCH && strstr(end.message, "resblocks.2"), "%s", end.message);
+    hc_encoder_free(encoder);
+    free(shard.data);
+}
+
+static void test_quantised_values(void)
+{
+    hc_encoder *encoder = golden_encoder("odd-widths", HC_TEXT, HC_INT8);
+    bytes shard = shard_of(encoder);
+    size_t count;
+    part *parts = take_apart(shard, &count);
+    static const struct { const char *name; size_t at; uint32_t value; size_t size; const char *word; } cases[] = {
+        {"transformer.resblocks.0.mlp.c_fc.weight", 0, 0x80, 1, "-128"},
+        {"token_embedding.weight", 5, 0x80, 1, "-128"},
+        {"transformer.resblocks.0.mlp.c_fc.weight.scale", 4, 0x7FC00000, 4, "NaN"},
+        {"transformer.resblocks.0.mlp.c_fc.weight.scale", 4, 0xBF800000, 4, "negative"},
+        {"token_embedding.weight.scale", 8, 0x7F000000, 4, "too large"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t offset = (size_t)(part_of(parts, count, cases[i].name)->data - shard.data) + cases[i].at;
+        uint8_t kept[4];
+        memcpy(kept, shard.data + offset, sizeof kept);
+        memcpy(shard.data + offset, &cases[i].value, cases[i].size);
+        for (int dtype = HC_FP32; dtype <= HC_INT8; dtype++) {
+            outcome end;
+            hc_encoder *bad = load_shard(HC_TEXT, shard, (hc_dtype)dtype, &end);
+            CHECK(!bad && end.status == HC_WEIGHTS_CORRUPT && strstr(end.message, cases[i].word) && strstr(end.message, cases[i].name), "%s: %s", cases[i].name, end.message);
+            hc_encoder_free(bad);
+        }
+        memcpy(shard.data + offset, kept, sizeof kept);
+    }
+    /* Rubbish in the padding of a panel does not reach the encoder. */
+    const part *padded = part_of(parts, count, "transformer.resblocks.0.attn.out_proj.weight");
+    size_t last = (size_t)(padded->data - shard.data) + padded->size - 1;
+    CHECK(shard.data[last] == 0, "the last value is padding");
+    shard.data[last] = 99;
+    outcome end;
+    hc_encoder *cleaned = load_shard(HC_TEXT, shard, HC_AUTO, &end);
+    shard.data[last] = 0;
+    bytes again = shard_of(cleaned);
+    CHECK(same_bytes(shard, again), "%s", end.message);
+    free(again.data);
+    hc_encoder_free(cleaned);
+
+    part *scale = part_of(parts, count, "transformer.resblocks.0.mlp.c_fc.weight.scale");
+    *scale->name = '\0';
+    bytes config = golden_tower("odd-widths", ".json"), file = build_file(parts, count, NULL);
+    cleaned = load_bytes(HC_TEXT, file, (char *)config.data, HC_AUTO, 100, 1, &end);
+    CHECK(!cleaned && end.status == HC_WEIGHTS_MISMATCH && strstr(end.message, "c_fc.weight.scale is missing"), "%s", end.message);
+    free(file.data);
+    free(config.data);
+    free(parts);
+    free(shard.data);
+    hc_encoder_free(encoder);
+}
+
+int main(void)
+{
+    test_round_trips();
+    test_format();
+    test_vocabulary();
+    test_stopped();
+    test_other_dtypes();
+    test_metadata();
+    test_quantised_values();
+    return check_result("shard");
+}
