@@ -74,6 +74,7 @@ build/libhalfclip.a: $(NATIVE)
 
 # ---- C unit tests, under AddressSanitizer and UBSan ------------------------------------------------------------------
 
+UNIT_FLAGS_test_out_of_memory := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 UNITS := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/test_*.c))
 SANITIZED := $(SRC:src/%.c=build/sanitized/%.o)
 $(SANITIZED): build/sanitized/%.o: src/%.c $(HEADERS) | build/setup

@@ -1,0 +1,120 @@
+/* test_out_of_memory.c: every allocation of a load and of writing a shard fails once, in turn. Each time the failure is reported, nothing stays allocated,
+ * and the next load works. Linked with --wrap for malloc, calloc, realloc and free. */
+#include "check.h"
+#include "loading.h"
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *block, size_t size);
+void __real_free(void *block);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+void __wrap_free(void *block);
+
+/* Allocations to go until one fails (0: none fails), how many were asked for, and how many are alive. */
+static long fail_in, asked, alive;
+
+static int fails(void)
+{
+    asked++;
+    return fail_in > 0 && --fail_in == 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    void *block = fails() ? NULL : __real_malloc(size);
+    alive += block != NULL;
+    return block;
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    void *block = fails() ? NULL : __real_calloc(count, size);
+    alive += block != NULL;
+    return block;
+}
+
+void *__wrap_realloc(void *block, size_t size)
+{
+    void *grown = fails() ? NULL : __real_realloc(block, size);
+    alive += grown && !block;
+    return grown;
+}
+
+void __wrap_free(void *block)
+{
+    alive -= block != NULL;
+    __real_free(block);
+}
+
+static int discard(void *user, const void *data, size_t n)
+{
+    *(size_t *)user += n + (data == NULL);
+    return 0;
+}
+
+/* Loads with the n-th allocation failing (0: none). Returns how many were asked for. */
+static long load_failing(const char *name, hc_tower tower, bytes file, const char *config, hc_dtype dtype, long n)
+{
+    outcome end;
+    long before = alive;
+    asked = 0;
+    fail_in = n;
+    hc_encoder *encoder = load_bytes(tower, file, config, dtype, 61, 1, &end);
+    long used = asked;
+    fail_in = 0;
+    CHECK(n ? !encoder && end.status == HC_OUT_OF_MEMORY : encoder && end.status == HC_OK, "%s, allocation %ld of %ld: %s: %s", name, n, used,
+          hc_status_code(end.status), end.message);
+    hc_encoder_free(encoder);
+    CHECK(alive == before, "%s: %ld blocks stay after allocation %ld failed", name, alive - before, n);
+    return used;
+}
+
+static void test_load(const char *name, hc_tower tower, bytes file, const char *config, hc_dtype dtype)
+{
+    long count = load_failing(name, tower, file, config, dtype, 0);
+    CHECK(count > 10, "%s: %ld allocations", name, count);
+    for (long n = 1; n <= count; n++) load_failing(name, tower, file, config, dtype, n);
+    load_failing(name, tower, file, config, dtype, 0);
+}
+
+int main(void)
+{
+    static const char *const names[] = {"clip", "hugging-face"};
+    for (size_t i = 0; i < 2; i++) {
+        bytes file = golden_tower(names[i], ".safetensors"), config = golden_tower(names[i], ".json");
+        test_load(names[i], HC_IMAGE, file, (char *)config.data, HC_INT8);
+        test_load(names[i], HC_TEXT, file, (char *)config.data, HC_FP16);
+        free(file.data);
+        free(config.data);
+    }
+
+    /* A shard with a vocabulary, loaded at its own dtype and at a wider one, and written. */
+    static const uint8_t merges[4] = {1, 0, 2, 0};
+    outcome end;
+    bytes file = golden_tower("clip", ".safetensors"), config = golden_tower("clip", ".json"), shard = {NULL, 0};
+    hc_encoder *encoder = load_bytes(HC_TEXT, file, (char *)config.data, HC_INT8, 4096, 1, &end);
+    CHECK(encoder && hc_shard_write(encoder, merges, sizeof merges, append_bytes, &shard) == HC_OK, "%s", end.message);
+    long written = 0;
+    for (long n = 0; encoder && (n == 0 || n <= written); n++) {
+        size_t size = 0;
+        long before = alive;
+        asked = 0;
+        fail_in = n;
+        hc_status status = hc_shard_write(encoder, merges, sizeof merges, discard, &size);
+        fail_in = 0;
+        if (!n) written = asked;
+        CHECK(status == (n ? HC_OUT_OF_MEMORY : HC_OK) && size == (n ? 0 : shard.size), "write, allocation %ld: %s", n, hc_status_code(status));
+        CHECK(alive == before, "write: %ld blocks stay after allocation %ld failed", alive - before, n);
+    }
+    CHECK(written > 2, "%ld allocations", written);
+    test_load("shard", HC_TEXT, shard, NULL, HC_AUTO);
+    test_load("shard at fp32", HC_TEXT, shard, NULL, HC_FP32);
+    hc_encoder_free(encoder);
+    free(shard.data);
+    free(file.data);
+    free(config.data);
+    CHECK(alive == 0, "%ld blocks stay", alive);
+    return check_result("out of memory");
+}
