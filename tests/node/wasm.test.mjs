@@ -51,9 +51,18 @@ for (const flavour of FLAVOURS) {
         const pointer = pointers[random(pointers.length)];
         const { size, byte } = live.get(pointer);
         check(pointer, size, byte);
-        exports.free(pointer);
         live.delete(pointer);
         used -= size;
+        if (random(3)) exports.free(pointer);
+        else {
+          const other = random(2) ? random(2 * size + 1) : random(20000);
+          const moved = exports.realloc(pointer, other) >>> 0;
+          assert.ok(moved && moved % 16 === 0 && !live.has(moved));
+          check(moved, Math.min(size, other), byte);
+          view(moved, other).fill(byte);
+          live.set(moved, { size: other, byte });
+          used += other;
+        }
       }
       most = Math.max(most, used);
     }
@@ -66,6 +75,16 @@ for (const flavour of FLAVOURS) {
     // All of it is free again, in one piece.
     assert.equal(exports.malloc(byteLength - first - 16), first);
     assert.equal(exports.memory.buffer.byteLength, byteLength, 'free neighbours have merged');
+  });
+
+  test(`${flavour}: the last block grows in place`, () => {
+    const exports = start(flavour);
+    const pointer = exports.malloc(10);
+    new Uint8Array(exports.memory.buffer, pointer, 10).fill(7);
+    for (let size = 10; size < 50e6; size *= 3) assert.equal(exports.realloc(pointer, size), pointer);
+    assert.ok(new Uint8Array(exports.memory.buffer, pointer, 10).every((byte) => byte === 7));
+    assert.ok(exports.memory.buffer.byteLength < 50e6);
+    assert.equal(exports.realloc(pointer, 0xffffffff), 0);
   });
 
   test(`${flavour}: memory grows by what is asked for, and no further`, () => {

@@ -1,0 +1,146 @@
+// The package as `npm pack` makes it, installed into an empty folder: what is in it, its types, and that it runs in this Node.js and in the newest.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+
+import { cosineSimilarity, loadTextEncoder } from '../../dist/index.js';
+import { cosine, golden, rows } from './support.mjs';
+
+const NEWEST = '26.10.0';
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const run = promisify(execFile);
+const npm = (args, cwd) => run('npm', [...args, '--no-audit', '--no-fund', '--loglevel=error'], { cwd });
+
+let folder;
+let packed;
+
+before(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
+  const { stdout } = await npm(['pack', '--json', '--ignore-scripts', '--pack-destination', folder], ROOT);
+  [packed] = JSON.parse(stdout.slice(stdout.indexOf('[')));
+  writeFileSync(path.join(folder, 'package.json'), '{ "type": "module", "private": true }');
+  await npm(['install', '--offline', `./${packed.filename}`], folder);
+});
+
+after(() => rmSync(folder, { recursive: true }));
+
+test('what is in it', () => {
+  const names = packed.files.map(({ path }) => path);
+  for (const name of ['index.js', 'index.d.ts', 'worker.js', 'cli.js', 'models.js', 'clip-merges.bin', 'halfclip-relaxed.wasm', 'halfclip-simd128.wasm',
+    'models/halfclip-emoji-image.safetensors', 'models/halfclip-emoji-text.safetensors']) {
+    assert.ok(names.includes(`dist/${name}`), name);
+  }
+  const others = names.filter((name) => !name.startsWith('dist/') && !['package.json', 'README.md', 'LICENSE'].includes(name));
+  assert.deepEqual(others, []);
+  assert.ok(!names.some((name) => /demo|server/.test(name)), 'the demo stays at home');
+  const manifest = JSON.parse(readFileSync(path.join(folder, 'node_modules/halfclip/package.json'), 'utf8'));
+  assert.equal(manifest.dependencies, undefined);
+  assert.ok(!Object.keys(manifest.scripts).some((name) => /install|prepare/.test(name)));
+  assert.ok(!existsSync(path.join(folder, 'node_modules/sharp')));
+});
+
+test('what a page fetches is at most 150 kB, compressed', () => {
+  const dist = path.join(folder, 'node_modules/halfclip/dist');
+  const modules = new Set(['worker.js', 'models.js', 'halfclip-relaxed.wasm']);
+  const visit = (name) => {
+    modules.add(name);
+    for (const [, next] of readFileSync(path.join(dist, name), 'utf8').matchAll(/from '\.\/([\w-]+\.js)'/g)) if (!modules.has(next)) visit(next);
+  };
+  visit('index.js');
+  visit('worker.js');
+  assert.ok(modules.has('encoder.js') && !modules.has('cli.js'));
+  const bytes = [...modules].reduce((sum, name) => sum + gzipSync(readFileSync(path.join(dist, name)), { level: 9 }).length, 0);
+  assert.ok(bytes <= 150_000, `${bytes} bytes`);
+});
+
+const PROGRAM = `
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { HalfclipError, loadImageEncoder, loadTextEncoder } from 'halfclip';
+
+const { model, weights, tokens, pixels } = JSON.parse(readFileSync('input.json', 'utf8'));
+const result = { node: process.version, vectors: {} };
+for (const worker of [false, true]) {
+  const text = await loadTextEncoder({ model, weights, dtype: 'fp32', worker });
+  const image = await loadImageEncoder({ model, weights, dtype: 'fp32', worker });
+  result.simd = text.info.simd;
+  result.vectors[worker] = {
+    text: Array.from(await text.embedTokens(Int32Array.from(tokens), { normalize: false })),
+    image: Array.from(await image.embedPixels(Float32Array.from(pixels), { normalize: false })),
+  };
+  const error = await image.embed(new Uint8Array(100)).catch((error) => error);
+  assert.ok(error instanceof HalfclipError);
+  assert.equal(error.code, 'input/decode');
+  assert.match(error.message, /npm install sharp/);
+  if (Symbol.dispose) image[Symbol.dispose]();
+  else image.dispose();
+  text.dispose();
+}
+for (const part of ['worker', 'halfclip-relaxed.wasm', 'halfclip-simd128.wasm']) assert.ok(readFileSync(new URL(import.meta.resolve('halfclip/' + part))).length > 1000);
+console.log(JSON.stringify(result));
+`;
+
+async function runIn(node) {
+  const { name, config, path: weights, expected } = golden('clip');
+  const [tokens, pixels] = [rows(expected.tokens)[1], rows(expected.pixels)[1]];
+  writeFileSync(path.join(folder, 'input.json'), JSON.stringify({ model: config, weights: fileURLToPath(weights), tokens: [...tokens], pixels: [...pixels] }));
+  writeFileSync(path.join(folder, 'program.js'), PROGRAM);
+  const { stdout } = await run(node, ['program.js'], { cwd: folder });
+  const result = JSON.parse(stdout);
+  for (const vectors of Object.values(result.vectors)) {
+    assert.ok(cosine(vectors.text, rows(expected.text_features)[1]) > 0.99999, name);
+    assert.ok(cosine(vectors.image, rows(expected.image_features)[1]) > 0.99999, name);
+  }
+  assert.deepEqual(result.vectors.true, result.vectors.false, 'a worker computes the same');
+  return result;
+}
+
+test('it runs in this Node.js', async () => {
+  const result = await runIn(process.execPath);
+  assert.equal(result.node, process.version);
+});
+
+test(`it runs in Node.js ${NEWEST}, with relaxed SIMD`, async () => {
+  const place = path.join(ROOT, 'build/node-newest');
+  const name = `node-${process.platform}-${process.arch}`;
+  const node = path.join(place, 'node_modules', name, 'bin/node');
+  if (!existsSync(node)) {
+    mkdirSync(place, { recursive: true });
+    writeFileSync(path.join(place, 'package.json'), '{ "private": true }');
+    await npm(['install', `${name}@${NEWEST}`], place);
+  }
+  const result = await runIn(node);
+  assert.equal(result.node, `v${NEWEST}`);
+  assert.equal(result.simd, 'relaxed');
+});
+
+test('the bundled model', async () => {
+  const text = await loadTextEncoder({ model: 'halfclip-emoji' });
+  const [cat, face, train] = await text.embed(['a cat', 'a cat face', 'a train']);
+  assert.ok(cosineSimilarity(cat, face) > cosineSimilarity(cat, train));
+  text.dispose();
+});
+
+test('its command', async () => {
+  const { stdout } = await run(path.join(folder, 'node_modules/.bin/halfclip'), ['embed', '--model', 'halfclip-emoji', 'a cat'], { cwd: folder });
+  const { input, embedding } = JSON.parse(stdout);
+  assert.equal(input, 'a cat');
+  assert.ok(Math.abs(Math.hypot(...embedding) - 1) < 1e-5);
+});
+
+test('its types', async () => {
+  const tsc = path.join(ROOT, 'node_modules/typescript/bin/tsc');
+  writeFileSync(path.join(folder, 'use.ts'), readFileSync(new URL('types.ts', import.meta.url)));
+  for (const resolution of [{ module: 'nodenext' }, { module: 'esnext', moduleResolution: 'bundler' }]) {
+    const compilerOptions = { noEmit: true, strict: true, target: 'es2022', types: [], ...resolution };
+    writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['use.ts'] }));
+    await run(process.execPath, [tsc], { cwd: folder }).catch(({ stdout }) => assert.fail(stdout));
+  }
+});

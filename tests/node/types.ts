@@ -1,0 +1,63 @@
+// What package.test.mjs compiles: every part of the interface used as intended, and misuse that must not compile.
+
+import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from 'halfclip';
+import type { ErrorCode, ImageInfo, ImageSource, ImageTower, LoadOptions, Progress, TextInfo, TextTower, Weights } from 'halfclip';
+
+const weights: Weights[] = ['a.safetensors', new URL('https://example.org/a'), new Blob([]), new ArrayBuffer(8), new Uint8Array(8)];
+
+const options: LoadOptions = {
+  model: 'ViT-B-32',
+  weights: weights[0],
+  dtype: 'int8',
+  threads: 'auto',
+  worker: true,
+  cache: 'no-store',
+  integrity: 'sha256-',
+  signal: new AbortController().signal,
+  onProgress({ phase, loaded, total }: Progress) {
+    console.log(phase, loaded / (total ?? 1));
+  },
+  fetch,
+};
+
+export async function texts(): Promise<number> {
+  const text: TextTower = await loadTextEncoder(options);
+  const one: Float32Array = await text.embed('a cat');
+  const many: Float32Array[] = await text.embed(['a cat', 'a dog'], { normalize: false, signal: options.signal });
+  const ids: Int32Array = await text.tokenize('a cat');
+  const same: Float32Array[] = await text.embedTokens([ids]);
+  const info: TextInfo = text.info;
+  console.log(info.contextLength, many, same);
+  text.dispose();
+  return cosineSimilarity(one, many[0]!);
+}
+
+export async function pictures(element: HTMLImageElement, bitmap: ImageBitmap): Promise<void> {
+  using image: ImageTower = await loadImageEncoder({ model: { model_cfg: {}, preprocess_cfg: {} }, weights: weights[1] });
+  const sources: ImageSource[] = [element, bitmap, new Blob([]), { data: new Uint8ClampedArray(4), width: 1, height: 1 }, 'a.png', new ImageData(1, 1)];
+  const vectors: Float32Array[] = await image.embed(sources);
+  const pixels: Float32Array = await image.preprocess(element);
+  const vector: Float32Array = await image.embedPixels(pixels);
+  const info: ImageInfo = image.info;
+  const size: number | [number, number] = info.imageSize;
+  console.log(vectors, vector, size);
+}
+
+export function codeOf(error: unknown): ErrorCode | number | undefined {
+  return error instanceof HalfclipError ? error.status ?? error.code : undefined;
+}
+
+// @ts-expect-error: an unknown dtype
+loadTextEncoder({ ...options, dtype: 'fp8' });
+
+export async function misuse(text: TextTower, image: ImageTower): Promise<void> {
+  // @ts-expect-error: a number is no text
+  await text.embed(7);
+  // @ts-expect-error: token ids are an Int32Array
+  await text.embedTokens([1, 2, 3]);
+  // @ts-expect-error: one text gives one vector
+  const wrong: Float32Array[] = await text.embed('a');
+  // @ts-expect-error: info cannot be changed
+  image.info.dim = 3;
+  console.log(wrong);
+}
