@@ -33,7 +33,7 @@ import convert
 from golden_towers import from_hugging_face
 from models import encoder_of
 
-CLI = Path(__file__).resolve().parent.parent / 'web' / 'cli.js'
+CLI = Path(__file__).resolve().parent.parent / 'dist' / 'cli.js'
 MIN_COSINE = {'fp32': 0.99999, 'fp16': 0.999, 'int8': 0.99}
 PANEL, DEPTH = 8, 4   # of quantised matrices: panels of 8 output channels, 4 consecutive inputs each
 
@@ -50,6 +50,8 @@ class VerifyError(Exception):
 
 def embed_with_halfclip(tower, weights, model, dtype, inputs):
     """Normalised vectors [n, dim] from the command line tool, which prints one JSON object an input."""
+    if not CLI.exists():
+        raise VerifyError(f'{CLI} is not there: build it with make')
     command = ['node', str(CLI), 'embed', '--tower', tower, '--weights', str(weights)]
     command += ['--model', str(model)] if model else []
     command += ['--dtype', dtype] if dtype else []
@@ -135,8 +137,12 @@ def embed_with_openclip(module, tower, config, inputs, tokenizer):
     vectors = []
     for source in inputs:
         batch = transform(Image.open(source)).unsqueeze(0) if tower == 'image' else tokenizer([source])
+        if tower == 'text' and batch.max() >= module.vocab_size:
+            raise VerifyError(f'the model has {module.vocab_size} tokens, and CLIP\'s vocabulary gives id {batch.max()}: '
+                              'make a shard with its own --vocabulary')
         output = module(batch)
-        vectors.append((output[0] if isinstance(output, tuple) else output).flatten())
+        output = output[0] if isinstance(output, tuple) else output
+        vectors.append(torch.nn.functional.normalize(output, dim=-1).flatten())   # pool_type none: a vector a token
     return torch.nn.functional.normalize(torch.stack(vectors), dim=-1)
 
 
