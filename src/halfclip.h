@@ -74,6 +74,10 @@ uint64_t hc_loader_header_need(const hc_loader *loader);
 /* The file's first `n` bytes, always from offset 0. Fewer than needed is no error: ask again with more. */
 hc_status hc_loader_header(hc_loader *loader, const void *bytes, size_t n);
 
+/* In place of hc_loader_header, for files of another format or a checkpoint in several files: JSON text like a safetensors header,
+ * {name: {"dtype", "shape", "data_offsets": [begin, end]}}, whose offsets count from the file's start; they may come in any order, leave gaps and overlap. */
+hc_status hc_loader_directory(hc_loader *loader, const char *directory, size_t n);
+
 /* What this tower needs of the file, in file order, gaps of up to 64 KiB included. Owned by the loader. */
 const hc_range *hc_loader_ranges(hc_loader *loader, size_t *count);
 

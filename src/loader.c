@@ -34,6 +34,7 @@ struct item {
     target target;
     hc_element element;
     uint64_t begin, at, end;        /* in the file; `at` is the next byte that is awaited */
+    uint64_t reach;                 /* where the last of this item and those before it ends */
     size_t unit_values, unit;       /* values and bytes that can only be taken together */
     size_t done;                    /* units taken                                      */
     int first;                      /* row of the tensor where the item starts          */
@@ -379,6 +380,7 @@ static void order_items(hc_loader *loader)
             item *it = order[i];
             sorted[i] = *it;
             if (it->has_partner) sorted[i].partner = (it->target == TO_SCALES ? it - 1 : it + 1)->partner;
+            sorted[i].reach = i && sorted[i - 1].reach > it->end ? sorted[i - 1].reach : it->end;
         }
         free(loader->items);
         loader->items = sorted;
@@ -405,7 +407,7 @@ static void plan_ranges(hc_loader *loader)
     for (size_t i = 0; loader->ranges && i < loader->item_count; i++) {
         const item *it = &loader->items[i];
         hc_range *last = loader->ranges + loader->range_count - 1;
-        if (loader->range_count && it->begin - last->end <= LARGEST_GAP) last->end = it->end;
+        if (loader->range_count && (it->begin < last->end || it->begin - last->end <= LARGEST_GAP)) last->end = it->reach;
         else loader->ranges[loader->range_count++] = (hc_range){it->begin, it->end};
     }
 }
@@ -527,6 +529,19 @@ static void check_prefix(hc_loader *loader, const uint8_t *bytes, size_t n)
     loader->header_need = HC_SAFETENSORS_PREFIX + length;
 }
 
+/* Plans from what was parsed, if it was, and frees it. */
+static hc_status plan(hc_loader *loader, hc_safetensors *file)
+{
+    if (loader->status != HC_OK) return loader->status;
+    loader->described_size = file->file_size;
+    check_size(loader);
+    read_shard_metadata(loader, &file->metadata);
+    if (loader->status == HC_OK) plan_encoder(loader, file);
+    hc_safetensors_free(file);
+    loader->header_need = 0;
+    return loader->status;
+}
+
 hc_status hc_loader_header(hc_loader *loader, const void *bytes, size_t n)
 {
     if (loader->status != HC_OK || !loader->header_need) return loader->status;
@@ -536,14 +551,15 @@ hc_status hc_loader_header(hc_loader *loader, const void *bytes, size_t n)
     hc_safetensors file;
     loader->status = hc_safetensors_parse(&file, (const char *)bytes + HC_SAFETENSORS_PREFIX, (size_t)loader->header_need - HC_SAFETENSORS_PREFIX,
                                           loader->message, sizeof loader->message);
-    if (loader->status != HC_OK) return loader->status;
-    loader->described_size = file.file_size;
-    check_size(loader);
-    read_shard_metadata(loader, &file.metadata);
-    if (loader->status == HC_OK) plan_encoder(loader, &file);
-    hc_safetensors_free(&file);
-    loader->header_need = 0;
-    return loader->status;
+    return plan(loader, &file);
+}
+
+hc_status hc_loader_directory(hc_loader *loader, const char *directory, size_t n)
+{
+    if (loader->status != HC_OK || !loader->header_need) return loader->status;
+    hc_safetensors file;
+    loader->status = hc_safetensors_parse_directory(&file, directory, n, loader->message, sizeof loader->message);
+    return plan(loader, &file);
 }
 
 const hc_range *hc_loader_ranges(hc_loader *loader, size_t *count)
@@ -568,6 +584,20 @@ static int convert(hc_loader *loader, item *it, const uint8_t *bytes, float *to,
     return loader->status == HC_OK;
 }
 
+/* Quantisers write -127 to 127. 0 after a failure. */
+static int check_quantised(hc_loader *loader, item *it, const uint8_t *bytes, size_t n)
+{
+    uint8_t any = 0, lowest = 255;   /* q + 128, so that the lowest is unsigned, which every SIMD has a minimum for */
+    for (size_t i = 0; i < n; i++) {
+        uint8_t shifted = bytes[i] ^ 0x80;
+        any |= bytes[i];
+        lowest = shifted < lowest ? shifted : lowest;
+    }
+    it->nonzero |= any != 0;
+    if (!lowest) FAIL(loader, HC_WEIGHTS_CORRUPT, "tensor %s holds -128, expected -127 to 127", it->name);
+    return loader->status == HC_OK;
+}
+
 /* Takes whole units in order. */
 static void take_units(hc_loader *loader, item *it, const uint8_t *bytes, size_t units)
 {
@@ -585,20 +615,18 @@ static void take_units(hc_loader *loader, item *it, const uint8_t *bytes, size_t
         break;
     }
     case TO_BLOCKS:
-        for (size_t i = 0; i < units; i++) {
-            int8_t block[HC_PANEL * HC_DEPTH];
-            memcpy(block, bytes + i * sizeof block, sizeof block);
-            hc_pack_block(slot, it->done + i, block);
-            for (size_t j = 0; j < sizeof block; j++) it->nonzero |= block[j];
-        }
+        if (check_quantised(loader, it, bytes, units * it->unit)) hc_pack_blocks(slot, it->done, (const int8_t *)bytes, units);
         break;
     case TO_QUANTISED: {
         hc_table *table = slot;
+        if (!check_quantised(loader, it, bytes, units * it->unit)) break;
+        if (table->storage == HC_STORE_I8) {
+            memcpy((int8_t *)table->data + it->done * it->unit, bytes, units * it->unit);
+            break;
+        }
         for (size_t i = 0; i < units; i++) {
-            size_t row = it->done + i;
-            if (!convert(loader, it, bytes + i * it->unit, loader->row, it->unit_values)) break;
-            if (table->storage == HC_STORE_I8) memcpy((int8_t *)table->data + row * it->unit_values, bytes + i * it->unit, it->unit);
-            else hc_pack_table_row(table, (int)row, loader->row);
+            hc_pack_floats(HC_I8, bytes + i * it->unit, loader->row, it->unit_values);
+            hc_pack_table_row(table, (int)(it->done + i), loader->row);
         }
         break;
     }
@@ -617,10 +645,10 @@ static void take_units(hc_loader *loader, item *it, const uint8_t *bytes, size_t
 }
 
 /* Quantised values and their scales are both here. */
-static void finish_quantised(hc_loader *loader, const item *values, item *scales)
+static void finish_quantised(const item *values, item *scales)
 {
-    int good = values->target == TO_BLOCKS ? hc_pack_finish(values->tensor->slot, scales->scales) : hc_pack_table_finish(values->tensor->slot, scales->scales);
-    if (!good) FAIL(loader, HC_WEIGHTS_CORRUPT, "tensor %s holds -128, expected -127 to 127", values->name);
+    if (values->target == TO_BLOCKS) hc_pack_finish(values->tensor->slot, scales->scales);
+    else hc_pack_table_finish(values->tensor->slot, scales->scales);
     if (scales->owns_scales) {
         free(scales->scales);
         scales->scales = NULL;
@@ -638,7 +666,7 @@ static void complete(hc_loader *loader, item *it)
     if (!it->has_partner) return;
     item *partner = &loader->items[it->partner];
     if (partner->at < partner->end) return;
-    finish_quantised(loader, it->target == TO_SCALES ? partner : it, it->target == TO_SCALES ? it : partner);
+    finish_quantised(it->target == TO_SCALES ? partner : it, it->target == TO_SCALES ? it : partner);
 }
 
 /* The part of a chunk that this item waits for; a unit that the chunk cuts is kept. */
@@ -672,7 +700,7 @@ hc_status hc_loader_push(hc_loader *loader, uint64_t offset, const void *bytes, 
     size_t low = 0, high = loader->status == HC_OK && !loader->header_need ? loader->item_count : 0;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (loader->items[middle].end <= offset) low = middle + 1;
+        if (loader->items[middle].reach <= offset) low = middle + 1;
         else high = middle;
     }
     for (; low < loader->item_count && !loader->header_need && loader->status == HC_OK && loader->items[low].begin < end; low++) {

@@ -60,8 +60,8 @@ const char *hc_safetensors_guess(const void *bytes, size_t n)
 
 #define NAME(tensor) (tensor)->name.text + 1, (tensor)->name.length - 2
 
-/* Reads one entry up to its offsets, which count from the end of the header. NULL, or what is wrong with it. */
-static const char *read_tensor(const hc_json *value, hc_file_tensor *t)
+/* Reads one entry up to its offsets. NULL, or what is wrong with it. A directory may name types of its own, whose size nobody knows. */
+static const char *read_tensor(const hc_json *value, hc_file_tensor *t, int directory)
 {
     hc_json offsets = hc_json_get(value, "data_offsets"), dim, begin = {0}, end = {0};
     t->dtype = hc_json_get(value, "dtype");
@@ -77,10 +77,10 @@ static const char *read_tensor(const hc_json *value, hc_file_tensor *t)
     const element_type *type = NULL;
     for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++)
         if (hc_json_is(&t->dtype, TYPES[i].name)) type = &TYPES[i];
-    if (!type) return "has an unknown dtype";
-    t->element = type->element;
+    if (!type && !directory) return "has an unknown dtype";
+    t->element = type ? type->element : HC_OTHER;
 
-    uint64_t bits = type->bits, n;
+    uint64_t bits = type ? type->bits : 8, n;
     int empty = 0;
     cursor = NULL;
     while (hc_json_next(&t->shape, &cursor, NULL, &dim)) {
@@ -92,7 +92,7 @@ static const char *read_tensor(const hc_json *value, hc_file_tensor *t)
     if (empty) bits = 0;
     if (bits % 8) return "does not end at a whole byte";
     if (t->end < t->begin) return "ends before it begins";
-    if (t->end - t->begin != bits / 8) return "has data_offsets that are not the size of its shape and dtype";
+    if (type && t->end - t->begin != bits / 8) return "has data_offsets that are not the size of its shape and dtype";
     return NULL;
 }
 
@@ -126,8 +126,8 @@ static hc_status read_metadata(hc_safetensors *out, const hc_json *value, char *
     return HC_OK;
 }
 
-/* No holes, no overlaps, no name twice; offsets become those in the file. */
-static hc_status check_tensors(hc_safetensors *out, uint64_t data, char *message, size_t size)
+/* No holes and no overlaps; offsets become those in the file. */
+static hc_status place_tensors(hc_safetensors *out, uint64_t data, char *message, size_t size)
 {
     uint64_t at = 0;
     hc_sort(out->tensors, out->count, sizeof *out->tensors, by_offset);
@@ -147,6 +147,11 @@ static hc_status check_tensors(hc_safetensors *out, uint64_t data, char *message
         t->end += data;
     }
     out->file_size = data + at;
+    return HC_OK;
+}
+
+static hc_status check_names(hc_safetensors *out, char *message, size_t size)
+{
     hc_sort(out->tensors, out->count, sizeof *out->tensors, by_name);
     for (size_t i = 1; i < out->count; i++) {
         if (by_name(&out->tensors[i - 1], &out->tensors[i])) continue;
@@ -156,6 +161,7 @@ static hc_status check_tensors(hc_safetensors *out, uint64_t data, char *message
     return HC_OK;
 }
 
+/* `data` is where the data begin; 0 for a directory. */
 static hc_status read_entries(hc_safetensors *out, const hc_json *root, uint64_t data, char *message, size_t size)
 {
     hc_json key, value;
@@ -170,16 +176,17 @@ static hc_status read_entries(hc_safetensors *out, const hc_json *root, uint64_t
         hc_file_tensor *t = &out->tensors[i++];
         t->name = key;
         t->used = 0;
-        const char *wrong = read_tensor(&value, t);
+        const char *wrong = read_tensor(&value, t, !data);
         if (!wrong) continue;
         hc_format(message, size, "the safetensors header lies: tensor %t %s: %t", NAME(t), wrong, value.text, value.length);
         return HC_WEIGHTS_FORMAT;
     }
     out->count = i;
-    return check_tensors(out, data, message, size);
+    hc_status status = data ? place_tensors(out, data, message, size) : HC_OK;
+    return status == HC_OK ? check_names(out, message, size) : status;
 }
 
-hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t length, char *message, size_t message_size)
+static hc_status parse(hc_safetensors *out, const char *header, size_t length, uint64_t data, char *message, size_t message_size)
 {
     hc_json root, value;
     hc_json_error error;
@@ -200,9 +207,19 @@ hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t l
         hc_format(message, message_size, "out of memory for a header of %u tensors", (uint64_t)entries);
         return HC_OUT_OF_MEMORY;
     }
-    hc_status status = read_entries(out, &root, HC_SAFETENSORS_PREFIX + (uint64_t)length, message, message_size);
+    hc_status status = read_entries(out, &root, data, message, message_size);
     if (status != HC_OK) hc_safetensors_free(out);
     return status;
+}
+
+hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t length, char *message, size_t message_size)
+{
+    return parse(out, header, length, HC_SAFETENSORS_PREFIX + (uint64_t)length, message, message_size);
+}
+
+hc_status hc_safetensors_parse_directory(hc_safetensors *out, const char *directory, size_t length, char *message, size_t message_size)
+{
+    return parse(out, directory, length, 0, message, message_size);
 }
 
 void hc_safetensors_free(hc_safetensors *file)
