@@ -152,12 +152,9 @@ void hc_pack_column(hc_matrix *m, int column, const float *values)
     }
 }
 
-void hc_pack_block(hc_matrix *m, size_t index, const int8_t block[HC_PANEL * HC_DEPTH])
+/* A block into fp32 or fp16 panels. */
+static void spread_block(hc_matrix *m, size_t index, const int8_t *block)
 {
-    if (m->storage == HC_STORE_I8) {
-        memcpy((int8_t *)m->data + index * BLOCK, block, BLOCK);
-        return;
-    }
     size_t first_row = index / blocks_a_panel(m) * HC_PANEL, first = index % blocks_a_panel(m) * HC_DEPTH;
     for (size_t lane = 0; lane < HC_PANEL && first_row + lane < (size_t)m->n; lane++)
         for (size_t j = 0; j < HC_DEPTH && first + j < (size_t)m->k; j++) {
@@ -168,36 +165,57 @@ void hc_pack_block(hc_matrix *m, size_t index, const int8_t block[HC_PANEL * HC_
         }
 }
 
-static int finish_i8(hc_matrix *m)
+void hc_pack_blocks(hc_matrix *m, size_t index, const int8_t *blocks, size_t count)
 {
-    int good = 1;
-    size_t panels = ((size_t)m->n + HC_PANEL - 1) / HC_PANEL, blocks = blocks_a_panel(m);
-    int8_t *at = m->data;
-    memset(m->sum, 0, panels * HC_PANEL * sizeof *m->sum);
-    for (size_t panel = 0; panel < panels; panel++)
-        for (size_t block = 0; block < blocks; block++)
-            for (size_t i = 0; i < BLOCK; i++, at++) {
-                size_t row = panel * HC_PANEL + i / HC_DEPTH, j = block * HC_DEPTH + i % HC_DEPTH;
-                if (row >= (size_t)m->n || j >= (size_t)m->k) *at = 0;
-                good &= *at != -128;
-                m->sum[row] += *at;
-            }
-    return good;
+    if (m->storage == HC_STORE_I8) {
+        memcpy((int8_t *)m->data + index * BLOCK, blocks, count * BLOCK);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) spread_block(m, index + i, blocks + i * BLOCK);
 }
 
-int hc_pack_finish(hc_matrix *m, const float *scale)
+/* Whatever a file has in the padding, it must not count. */
+static void clear_padding(hc_matrix *m)
 {
-    if (m->storage == HC_STORE_I8) return finish_i8(m);
-    int good = 1;
+    size_t blocks = blocks_a_panel(m), panels = ((size_t)m->n + HC_PANEL - 1) / HC_PANEL;
+    int8_t *data = m->data;
+    for (size_t panel = 0; panel < panels; panel++)
+        for (size_t lane = 0; lane < HC_PANEL; lane++)
+            for (size_t j = panel * HC_PANEL + lane < (size_t)m->n ? (size_t)m->k : 0; j < blocks * HC_DEPTH; j++)
+                data[(panel * blocks + j / HC_DEPTH) * BLOCK + lane * HC_DEPTH + j % HC_DEPTH] = 0;
+}
+
+static void sum_channels(hc_matrix *m)
+{
+    size_t blocks = blocks_a_panel(m), panels = ((size_t)m->n + HC_PANEL - 1) / HC_PANEL;
+    const int8_t *at = m->data;
+    for (size_t panel = 0; panel < panels; panel++) {
+        int32_t sums[HC_PANEL] = {0};
+        for (size_t block = 0; block < blocks; block++, at += BLOCK)
+            for (size_t lane = 0; lane < HC_PANEL; lane++) {
+                const int8_t *q = at + lane * HC_DEPTH;
+                sums[lane] += q[0] + q[1] + q[2] + q[3];
+            }
+        memcpy(m->sum + panel * HC_PANEL, sums, sizeof sums);
+    }
+}
+
+void hc_pack_finish(hc_matrix *m, const float *scale)
+{
+    if (m->storage == HC_STORE_I8) {
+        clear_padding(m);
+        sum_channels(m);
+        return;
+    }
     for (int row = 0; row < m->n; row++)
         for (size_t j = 0, at = lane_of(m, row); j < (size_t)m->k; j++, at += HC_PANEL) {
-            uint16_t *half = (uint16_t *)m->data + at;
-            float *number = (float *)m->data + at, q = m->storage == HC_STORE_F32 ? *number : hc_half_to_float(*half);
-            good &= q > -128.0f;
-            if (m->storage == HC_STORE_F32) *number = q * scale[row];
-            else *half = hc_float_to_half(q * scale[row]);
+            if (m->storage == HC_STORE_F32) {
+                ((float *)m->data)[at] *= scale[row];
+            } else {
+                uint16_t *half = (uint16_t *)m->data + at;
+                *half = hc_float_to_half(hc_half_to_float(*half) * scale[row]);
+            }
         }
-    return good;
 }
 
 void hc_unpack_row(const hc_matrix *m, int row, void *out)
@@ -238,24 +256,16 @@ void hc_pack_table_row(hc_table *t, int row, const float *values)
     }
 }
 
-int hc_pack_table_finish(hc_table *t, const float *scale)
+void hc_pack_table_finish(hc_table *t, const float *scale)
 {
-    int good = 1;
     size_t width = (size_t)t->width;
-    for (size_t row = 0; row < (size_t)t->rows; row++)
+    for (size_t row = 0; t->storage != HC_STORE_I8 && row < (size_t)t->rows; row++)
         for (size_t at = row * width; at < (row + 1) * width; at++) {
-            if (t->storage == HC_STORE_I8) {
-                good &= ((int8_t *)t->data)[at] != -128;
-            } else if (t->storage == HC_STORE_F32) {
-                float *number = (float *)t->data + at;
-                good &= *number > -128.0f;
-                *number *= scale[row];
+            if (t->storage == HC_STORE_F32) {
+                ((float *)t->data)[at] *= scale[row];
             } else {
                 uint16_t *half = (uint16_t *)t->data + at;
-                float q = hc_half_to_float(*half);
-                good &= q > -128.0f;
-                *half = hc_float_to_half(q * scale[row]);
+                *half = hc_float_to_half(hc_half_to_float(*half) * scale[row]);
             }
         }
-    return good;
 }

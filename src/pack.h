@@ -24,18 +24,17 @@ void hc_pack_row(hc_matrix *matrix, int row, const float *values);
 /* Puts one input channel (n values) in its place; fp32 and fp16 only. */
 void hc_pack_column(hc_matrix *matrix, int column, const float *values);
 
-/* Puts block `index` of an int8 matrix, 8 channels by 4 values as shards hold them, in its place, not yet scaled. */
-void hc_pack_block(hc_matrix *matrix, size_t index, const int8_t block[HC_PANEL * HC_DEPTH]);
+/* Puts blocks of an int8 matrix from block `index` on, each 8 channels by 4 values as shards hold them, in their place, not yet scaled. */
+void hc_pack_blocks(hc_matrix *matrix, size_t index, const int8_t *blocks, size_t count);
 
-/* After the last block. int8: clears the padding and computes the sums. fp32, fp16: multiplies each channel by its scale.
- * Returns 0 if a value is -128, which no quantiser writes. */
-int hc_pack_finish(hc_matrix *matrix, const float *scale);
+/* After the last block. int8: clears the padding and computes the sums. fp32, fp16: multiplies each channel by its scale. */
+void hc_pack_finish(hc_matrix *matrix, const float *scale);
 
 /* Puts one row of a table in its place, quantised at int8. */
 void hc_pack_table_row(hc_table *table, int row, const float *values);
 
-/* After the last row of quantised values: as hc_pack_finish. */
-int hc_pack_table_finish(hc_table *table, const float *scale);
+/* After the last row of quantised values: fp32 and fp16 are multiplied by each row's scale. */
+void hc_pack_table_finish(hc_table *table, const float *scale);
 
 /* The reverse of hc_pack_row and hc_pack_column for fp32 and fp16: floats or halves, as the matrix holds them. */
 void hc_unpack_row(const hc_matrix *matrix, int row, void *out);
