@@ -38,8 +38,12 @@ export class Encoder {
    * @param {'relaxed' | 'simd128'} [options.simd]
    * @param {{ fetch?: typeof fetch, signal?: AbortSignal, onProgress?: Function }} hooks
    */
-  static async load(options, { fetch, signal, onProgress }) {
-    signal?.throwIfAborted();
+  static async load(options, hooks) {
+    hooks.signal?.throwIfAborted();
+    return untilAborted(Encoder.#load(options, hooks), hooks.signal);
+  }
+
+  static async #load(options, { fetch, signal, onProgress }) {
     const starting = Wasm.create(options.simd ?? detectSimd());
     starting.catch(() => {}); // reported by the await below, after the file was opened
     const file = await openWeights(options.weights, { fetch, cache: options.cache, signal });
@@ -49,8 +53,6 @@ export class Encoder {
       const encoder = await loadTower(wasm, options, file, { signal, onProgress });
       const sizes = { fetchedBytes: file.fetched, fileBytes: file.size ?? null };
       return new Encoder(wasm, encoder, options, sizes, fetch);
-    } catch (error) {
-      throw signal?.aborted ? signal.reason : error;
     } finally {
       await file.close();
     }

@@ -27,7 +27,9 @@ export async function get(url, { fetch = globalThis.fetch, cache = 'default', si
 export async function* bodyChunks(response, url, signal) {
   if (!response.body) return;
   const reader = response.body.getReader();
+  const cancel = () => reader.cancel().catch(() => {});
   let done = false;
+  signal?.addEventListener('abort', cancel); // a fetch of the caller's own may not heed the signal
   try {
     for (;;) {
       let chunk;
@@ -42,7 +44,8 @@ export async function* bodyChunks(response, url, signal) {
       yield chunk.value;
     }
   } finally {
-    if (!done) reader.cancel().catch(() => {});
+    signal?.removeEventListener('abort', cancel);
+    if (!done) cancel();
   }
 }
 

@@ -269,8 +269,8 @@ for (const worker of [false, true]) {
     const slow = async () => new Response(new ReadableStream({
       pull(stream) {
         stream.enqueue(new Uint8Array(file.subarray(0, 4096)));
-        controller.abort(reason);
-        return new Promise(() => {});
+        setTimeout(() => controller.abort(reason), 20);
+        return new Promise(() => {}); // nothing more ever comes
       },
       cancel() {
         cancelled = true;
