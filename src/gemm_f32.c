@@ -79,8 +79,9 @@ void hc_gemm_f32(const hc_matrix *w, const float *a, size_t a_stride, int m, con
     float sums[BLOCK_ROWS * HC_PANEL], widened[STRETCH * HC_PANEL];
     int all_panels = (w->n + HC_PANEL - 1) / HC_PANEL;
     size_t panel_size = (size_t)w->k * HC_PANEL;
-    for (int row = 0, rows; row < m; row += rows) {
-        rows = m - row < BLOCK_ROWS ? m - row : BLOCK_ROWS;
+    int blocks = tile_count(m, BLOCK_ROWS);
+    for (int i = 0; i < blocks; i++) {
+        int row = tile_first_row(m, blocks, i), rows = tile_first_row(m, blocks, i + 1) - row;
         hc_epilogue e = *epilogue;
         e.residual = e.residual ? e.residual + (size_t)row * out_stride : NULL;
         for (int panel = 0, panels; panel < all_panels; panel += panels) {

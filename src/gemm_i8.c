@@ -5,13 +5,15 @@
  */
 #include "tile.h"
 
-/* `b` of a tile: panels of bytes, or of 16-bit numbers widened from them, which the 16-bit dot product reads faster where many rows share them. */
-typedef enum multiply { BYTE_PAIRS, BYTE_QUADS, WIDE, WIDEN } multiply;
+/* How a tile multiplies. BYTE_PAIRS adds 16-bit sums of two products to the 32-bit sums, BYTE_FOURS adds two such sums first, which not all weights allow,
+ * BYTE_QUADS is the one instruction for it all. WIDE multiplies 16-bit numbers that were widened once for many rows, WIDEN widens them for each tile. */
+typedef enum multiply { BYTE_PAIRS, BYTE_FOURS, BYTE_QUADS, WIDE, WIDEN } multiply;
 
 enum {
     BLOCK_ROWS = 128,        /* rows whose sums lie on the stack                       */
     STRETCH = 1024,          /* k of a widened panel: 16 kB, half of a small first-level cache */
-    FEW_ROWS = 4             /* up to which a panel is not worth widening beforehand   */
+    FEW_ROWS = 4,            /* up to which a panel is not worth widening beforehand   */
+    FOURS_ROWS = 12          /* from which a panel is worth the look whether it allows BYTE_FOURS */
 };
 
 /* sums [rows][8 panels] += a · b over `groups` times HC_DEPTH of k. Panels are b_panel elements apart. */
@@ -22,16 +24,26 @@ SIMD_INLINE void tile_i8(multiply how, int rows, int panels, const hc_q7 *a, siz
         for (int c = 0; c < 2 * panels; c++)
             acc[r][c] = i32_load(sums + (r * panels * 2 + c) * 4);
 #ifdef HC_Q7_IS_BYTE
-    i16x8 ones = i16_splat(1);
+    i16x8 ones = (i16x8)i32_constant(0x00010001);
     const int8_t *bytes = b;
-    for (int g = 0; g < groups; g++, a += HC_DEPTH, bytes += HC_PANEL * HC_DEPTH) {
+    int g = 0;
+    for (; how == BYTE_FOURS && g + 2 <= groups; g += 2, a += 2 * HC_DEPTH, bytes += 2 * HC_PANEL * HC_DEPTH)
+        for (int c = 0; c < 2; c++) {
+            i8x16 first = i8_load(bytes + c * 16), second = i8_load(bytes + c * 16 + HC_PANEL * HC_DEPTH);
+            for (int r = 0; r < rows; r++) {
+                const hc_q7 *x = a + (size_t)r * a_stride;
+                i16x8 sum = i16_dot_bytes((u8x16)i32_load_splat(x), first) + i16_dot_bytes((u8x16)i32_load_splat(x + HC_DEPTH), second);
+                acc[r][c] += i32_dot_i16(sum, ones);
+            }
+        }
+    for (; g < groups; g++, a += HC_DEPTH, bytes += HC_PANEL * HC_DEPTH) {
         i8x16 w[2 * TILE_PANELS];
         for (int c = 0; c < 2 * panels; c++)
             w[c] = i8_load(bytes + (size_t)(c / 2) * b_panel + c % 2 * 16);
         for (int r = 0; r < rows; r++) {
             u8x16 x = (u8x16)i32_load_splat(a + (size_t)r * a_stride);
             for (int c = 0; c < 2 * panels; c++)
-                acc[r][c] = how == BYTE_QUADS ? i32_dot_quads(acc[r][c], x, w[c]) : i32_dot_pairs(acc[r][c], x, w[c], ones);
+                acc[r][c] = how == BYTE_QUADS ? i32_dot_quads(acc[r][c], x, w[c]) : acc[r][c] + i32_dot_i16(i16_dot_bytes(x, w[c]), ones);
         }
     }
 #else
@@ -108,9 +120,34 @@ static void block_quads(int panels, const hc_q7 *a, size_t a_stride, int m, int 
     few(BYTE_QUADS, panels, a, a_stride, m, groups, b, b_panel, sums);
 }
 
+static void block_fours(const hc_q7 *a, size_t a_stride, int m, int groups, const int8_t *b, int32_t *sums)
+{
+    tiles(BYTE_FOURS, 1, a, a_stride, m, groups, b, 0, sums);
+}
+
+/* Whether sums of four products of the panel fit 16 bits, those of two neighbours and of the same two in the next group: 127 * 258 < 2^15. */
+static int allows_fours(const int8_t *b, int groups)
+{
+    const u8x16 ones = (u8x16)i32_constant(0x01010101);
+    i16x8 excess = i16_splat(0);
+    for (int g = 0; g + 2 <= groups; g += 2, b += 2 * HC_PANEL * HC_DEPTH)
+        for (int c = 0; c < 2; c++) {
+            i8x16 first = i8_load(b + c * 16), second = i8_load(b + c * 16 + HC_PANEL * HC_DEPTH);
+            i16x8 size = i16_dot_bytes(ones, i8_abs(first)) + i16_dot_bytes(ones, i8_abs(second));
+            excess |= size > 258;
+        }
+    i32x4 any = (i32x4)excess;
+    return !(any[0] | any[1] | any[2] | any[3]);
+}
+
 static void block_i8(hc_dot dot, int panels, const hc_q7 *a, size_t a_stride, int m, int groups, const int8_t *b, size_t b_panel, int32_t *sums)
 {
-    (dot == HC_DOT_QUADS ? block_quads : block_pairs)(panels, a, a_stride, m, groups, b, b_panel, sums);
+    if (dot == HC_DOT_QUADS)
+        block_quads(panels, a, a_stride, m, groups, b, b_panel, sums);
+    else if (m >= FOURS_ROWS && allows_fours(b, groups))
+        block_fours(a, a_stride, m, groups, b, sums);
+    else
+        block_pairs(panels, a, a_stride, m, groups, b, b_panel, sums);
 }
 #else
 static void block_wide(const hc_q7 *a, size_t a_stride, int m, int groups, const int8_t *b, int32_t *sums)
@@ -158,8 +195,9 @@ void hc_gemm_i8(const hc_matrix *w, const hc_rows *a, int m, const hc_epilogue *
     float scaled[BLOCK_ROWS * HC_PANEL];
     int all_panels = (w->n + HC_PANEL - 1) / HC_PANEL, groups = (w->k + HC_DEPTH - 1) / HC_DEPTH;
     size_t panel_size = (size_t)groups * HC_PANEL * HC_DEPTH;
-    for (int row = 0, rows; row < m; row += rows) {
-        rows = m - row < BLOCK_ROWS ? m - row : BLOCK_ROWS;
+    int blocks = tile_count(m, BLOCK_ROWS);
+    for (int i = 0; i < blocks; i++) {
+        int row = tile_first_row(m, blocks, i), rows = tile_first_row(m, blocks, i + 1) - row;
         hc_epilogue e = *epilogue;
         e.residual = e.residual ? e.residual + (size_t)row * out_stride : NULL;
         for (int panel = 0, panels; panel < all_panels; panel += panels) {

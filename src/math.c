@@ -32,7 +32,7 @@ void hc_activate(hc_activation activation, float *x, size_t n)
     }
 }
 
-float hc_half_to_float(uint16_t half) { return f32_from_halves((u32x4){half, half, half, half})[0]; }
+float hc_half_to_float(uint16_t half) { return f32_from_halves(i32_splat(half))[0]; }
 
 void hc_halves_to_floats(const uint16_t *from, float *to, size_t n)
 {

@@ -43,6 +43,24 @@ SIMD_INLINE f32x4 f32_splat(float x) { return (f32x4){x, x, x, x}; }
 SIMD_INLINE i32x4 i32_splat(int32_t x) { return (i32x4){x, x, x, x}; }
 SIMD_INLINE i16x8 i16_splat(int16_t x) { return (i16x8){x, x, x, x, x, x, x, x}; }
 
+/* The same for a constant in a loop. V8 builds a constant vector with several instructions wherever LLVM leaves one, which is beside each use; a splat of a value
+ * that LLVM can't see through is moved out of the loop instead. */
+SIMD_INLINE f32x4 f32_constant(float x)
+{
+#if defined(__wasm__)
+    __asm__("" : "+r"(x));
+#endif
+    return f32_splat(x);
+}
+
+SIMD_INLINE i32x4 i32_constant(int32_t x)
+{
+#if defined(__wasm__)
+    __asm__("" : "+r"(x));
+#endif
+    return i32_splat(x);
+}
+
 /* Four bytes at p, four times. */
 SIMD_INLINE i32x4 i32_load_splat(const void *p) { int32_t x; memcpy(&x, p, sizeof x); return i32_splat(x); }
 
@@ -88,8 +106,8 @@ SIMD_INLINE f32x4 f32_fma(f32x4 a, f32x4 b, f32x4 c)
 /* To the nearest integer, ties to even, for |x| <= 2^22: adding 1.5 * 2^23 leaves the integer in the low bits. */
 SIMD_INLINE i32x4 i32_round(f32x4 x)
 {
-    const float magic = 12582912.0f;
-    return (i32x4)(x + f32_splat(magic)) - (i32x4)f32_splat(magic);
+    f32x4 magic = f32_constant(12582912.0f);
+    return (i32x4)(x + magic) - (i32x4)magic;
 }
 
 SIMD_INLINE f32x4 f32_from_i32(i32x4 x) { return __builtin_convertvector(x, f32x4); }
@@ -178,18 +196,27 @@ SIMD_INLINE void i16_widen_pairs(i8x16 x, i16x8 *first, i16x8 *last)
 }
 
 #ifdef HC_Q7_IS_BYTE
-/* acc + the sums of four neighbouring products of u (0..127) and s: exact, as no pair of products exceeds 2 * 127 * 127 < 2^15, where these instructions would
- * differ between machines. The first takes two instructions more, but both are fast on every machine; the second is one instruction where the machine has it
- * (VNNI, ARM's dot product) and slow where not. */
-SIMD_INLINE i32x4 i32_dot_pairs(i32x4 acc, u8x16 u, i8x16 s, i16x8 ones)
+/* |x| for x in -127..127. */
+SIMD_INLINE i8x16 i8_abs(i8x16 x)
 {
-#if defined(__wasm_relaxed_simd__)
-    return acc + i32_dot_i16((i16x8)wasm_i16x8_relaxed_dot_i8x16_i7x16((v128_t)s, (v128_t)u), ones);
+#if defined(__wasm_simd128__)
+    return (i8x16)wasm_i8x16_abs((v128_t)x);
 #else
-    return acc + i32_dot_i16((i16x8)_mm_maddubs_epi16((__m128i)u, (__m128i)s), ones);
+    return (i8x16)_mm_abs_epi8((__m128i)x);
 #endif
 }
 
+/* Sums of two neighbouring products of u (0..127) and s: exact, because they stay below 2^15, where the instructions would differ between machines. */
+SIMD_INLINE i16x8 i16_dot_bytes(u8x16 u, i8x16 s)
+{
+#if defined(__wasm_relaxed_simd__)
+    return (i16x8)wasm_i16x8_relaxed_dot_i8x16_i7x16((v128_t)s, (v128_t)u);
+#else
+    return (i16x8)_mm_maddubs_epi16((__m128i)u, (__m128i)s);
+#endif
+}
+
+/* acc + the sums of four neighbouring products: the same with one instruction where the machine has it (VNNI, ARM's dot product), slower than two where not. */
 SIMD_INLINE i32x4 i32_dot_quads(i32x4 acc, u8x16 u, i8x16 s)
 {
 #if defined(__wasm_relaxed_simd__)
@@ -199,7 +226,7 @@ SIMD_INLINE i32x4 i32_dot_quads(i32x4 acc, u8x16 u, i8x16 s)
 #elif defined(__AVXVNNI__)
     return (i32x4)_mm_dpbusd_avx_epi32((__m128i)acc, (__m128i)u, (__m128i)s);
 #else
-    return i32_dot_pairs(acc, u, s, i16_splat(1));
+    return acc + i32_dot_i16(i16_dot_bytes(u, s), i16_splat(1));
 #endif
 }
 #endif

@@ -12,7 +12,7 @@
 /* The most rows of a tile: as many as leave enough of the 16 registers of x86-64 for `a`, the panel and products. A fused product needs no register. */
 enum { TILE_ROWS = 4, TILE_ROWS_FUSED = 6, TILE_PANELS = 4 };
 
-/* Tiles per panel for m rows, and the rows of tile i: as even as can be, because a tile of one row takes almost as long as one of four. */
+/* Cuts m rows into as few tiles (or blocks) as can be, of rows as even as can be: a tile of one row takes almost as long as one of four. */
 SIMD_INLINE int tile_count(int m, int most) { return (m + most - 1) / most; }
 SIMD_INLINE int tile_first_row(int m, int tiles, int i) { return (int)((int64_t)m * i / tiles); }
 

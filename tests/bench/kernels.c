@@ -71,7 +71,7 @@ static int start(int kind, int m, int n, int k)
     } else {
         int8_t *data = job.w.data = allocate(count);
         for (size_t i = 0; i < count; i++)
-            data[i] = (int8_t)(random_byte() % 255 - 127);
+            data[i] = (int8_t)((random_byte() + random_byte() + random_byte() + random_byte() - 510) / 5);
     }
     job.rows = (hc_rows){.q = allocate((size_t)m * stride * sizeof(hc_q7)), .stride = stride, .dot = kind == I8_QUADS ? HC_DOT_QUADS : HC_DOT_PAIRS};
     job.rows.scale = allocate((size_t)m * sizeof(float));
@@ -115,12 +115,8 @@ __attribute__((export_name("repeat"))) void repeat(int times)
 #include <stdio.h>
 #include <time.h>
 
-static double seconds(void)
-{
-    struct timespec t;
-    timespec_get(&t, TIME_UTC);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+/* Of processor time, so that what else runs on the machine matters less. */
+static double seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
 
 /* Operations: two a multiply-add; one a value for GELU. */
 static double operations(int kind, int m, int n, int k)
@@ -141,12 +137,14 @@ int main(void)
             int m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
             double best = 1e9, all = 0;
             start(kind, m, n, k);
-            for (int i = 0; i < 400 && all < 0.15; i++) {
+            for (int times = 1; all < 0.15;) {
                 double before = seconds();
-                run();
+                for (int i = 0; i < times; i++)
+                    run();
                 double took = seconds() - before;
-                best = took < best ? took : best;
+                best = took > 0.001 && took / times < best ? took / times : best;
                 all += took;
+                times *= took < 0.002 ? 2 : 1;
             }
             printf("%18.1f", operations(kind, m, n, k) / best * 1e-9);
             fflush(stdout);

@@ -10,13 +10,13 @@ typedef enum hashed {
 } hashed;
 
 static const struct { const char *name; uint32_t hash; } KERNEL_HASHES[HASHES] = {
-    [HASH_GEMM_F32] = {"hc_gemm_f32 of fp32", 0x031c4457},
-    [HASH_GEMM_F16] = {"hc_gemm_f32 of fp16", 0xe9ec7a76},
-    [HASH_GEMM_I8] = {"hc_gemm_i8", 0x0db392dd},
-    [HASH_LAYER_NORM] = {"hc_layer_norm", 0xc3b142bd},
-    [HASH_QUANTISE] = {"hc_quantise_rows", 0x93cb3058},
-    [HASH_NORMALISE] = {"hc_normalise", 0x9a4d0c33},
-    [HASH_ATTENTION] = {"hc_attention_head", 0xdcfcf0d7},
+    [HASH_GEMM_F32] = {"hc_gemm_f32 of fp32", 0x2da0213b},
+    [HASH_GEMM_F16] = {"hc_gemm_f32 of fp16", 0xb9e95149},
+    [HASH_GEMM_I8] = {"hc_gemm_i8", 0x8312e5b0},
+    [HASH_LAYER_NORM] = {"hc_layer_norm", 0x47dfaa89},
+    [HASH_QUANTISE] = {"hc_quantise_rows", 0x6bbbd5dd},
+    [HASH_NORMALISE] = {"hc_normalise", 0x1b7bb30a},
+    [HASH_ATTENTION] = {"hc_attention_head", 0xeecd8e22},
     [HASH_EXP] = {"hc_expf", 0xb51308b9},
     [HASH_ACTIVATE] = {"hc_activate", 0x1065ab89},
 };
