@@ -1,17 +1,16 @@
 // From whatever holds a picture to its bytes: { data, width, height, channels } with RGB or RGBA bytes, exactly as the file has them: no colour
-// conversion, no premultiplied alpha, EXIF orientation applied. Browsers decode with the platform, Node.js with sharp, or
-// without it PNG files by png.js.
+// conversion, no premultiplied alpha, EXIF orientation applied. Browsers decode with the platform; Node.js with sharp, and PNG files without it.
 
 import { HalfclipError, describe } from './errors.js';
 import { get } from './http.js';
-import { importNode, locate } from './platform.js';
+import { importNode, isNode, locate } from './platform.js';
 
 const MAX_SIDE = 20000;
 const AS_STORED = { colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image' };
 
 const isA = (value, name) => typeof globalThis[name] === 'function' && value instanceof globalThis[name];
 const isElement = (value) => ['HTMLImageElement', 'HTMLCanvasElement', 'OffscreenCanvas', 'HTMLVideoElement'].some((name) => isA(value, name));
-const canDecode = () => typeof createImageBitmap === 'function' && (typeof OffscreenCanvas === 'function' || typeof document === 'object');
+const canDecode = () => !isNode && typeof createImageBitmap === 'function'; // Deno has one that reads little
 
 /**
  * Turns what only this thread can read (elements, relative URLs) into something that a worker can be sent, and rejects what is no picture.
@@ -196,7 +195,7 @@ async function decodeBytes(bytes, name) {
 async function decodeWithoutSharp(bytes, name, cause) {
   const { decodePng, isPng } = await import('./png.js');
   if (!isPng(bytes)) {
-    throw new HalfclipError('input/decode', `${name}: decoding a picture that is no PNG file needs the package sharp in Node.js: npm install sharp`, { cause });
+    throw new HalfclipError('input/decode', `${name}: decoding pictures other than PNG in Node.js needs the package sharp: npm install sharp`, { cause });
   }
   try {
     const { data, width, height } = await decodePng(bytes);

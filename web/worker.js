@@ -5,7 +5,7 @@
 
 import { Encoder } from './encoder.js';
 import { packError } from './errors.js';
-import { importNode } from './platform.js';
+import { importNode, isNode } from './platform.js';
 import { remoteFetch } from './remote-fetch.js';
 
 function serve(port) {
@@ -42,5 +42,5 @@ function serve(port) {
 
 const buffersOf = (result) => (Array.isArray(result) ? result.map((array) => array.buffer) : []);
 
-if (typeof WorkerGlobalScope === 'function') serve(globalThis);
-else importNode('worker_threads').then(({ parentPort }) => serve(parentPort));
+if (isNode) importNode('worker_threads').then(({ parentPort }) => serve(parentPort));
+else serve(globalThis);
