@@ -13,7 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGEST_GAP = 64 * 1024 };
+enum {
+    LARGEST_GAP = 64 * 1024,
+    LARGEST_VOCABULARY = 65536 * 4   /* ids have 16 bits, and every merge makes one from two */
+};
 
 /* Where an item's values go. */
 typedef enum target {
@@ -304,6 +307,10 @@ static void plan_vocabulary(hc_loader *loader, const hc_safetensors *file)
 {
     const hc_file_tensor *found = loader->tower == HC_TEXT ? hc_safetensors_find(file, "halfclip.merges") : NULL;
     if (!found || found->element != HC_U8 || found->begin == found->end) return;
+    if (found->end - found->begin > LARGEST_VOCABULARY) {
+        FAIL(loader, HC_WEIGHTS_FORMAT, "tensor halfclip.merges has %u bytes, expected at most %u", found->end - found->begin, (uint64_t)LARGEST_VOCABULARY);
+        return;
+    }
     hc_encoder *e = loader->encoder;
     e->vocabulary = allocate(loader, found->end - found->begin, 1, "the vocabulary");
     if (!e->vocabulary) return;

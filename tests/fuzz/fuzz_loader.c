@@ -1,5 +1,5 @@
-/* fuzz_loader.c: any bytes as a shard or a checkpoint, in any chunking. The first two bytes choose tower, dtype and chunks; then comes the file. A load that
- * succeeds computes a vector and is written and loaded again, to the same bytes. */
+/* fuzz_loader.c: any bytes as a shard or a checkpoint, in any chunking. The first two bytes choose tower, dtype, chunks and whether a directory of the file's
+ * tensors comes first; then comes the file. A load that succeeds computes a vector and is written and loaded again, to the same bytes. */
 #include "halfclip.h"
 
 #include <stdlib.h>
@@ -25,6 +25,24 @@ static int append(void *user, const void *piece, size_t n)
     return 0;
 }
 
+/* All bytes that the loader asks for, as far as there are any. */
+static hc_encoder *push(hc_loader *loader, const uint8_t *file, size_t size, size_t chunk)
+{
+    size_t count;
+    const hc_range *ranges = hc_loader_ranges(loader, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (ranges[i].begin >= ranges[i].end || (i && ranges[i].begin <= ranges[i - 1].end)) abort();
+        for (uint64_t at = ranges[i].begin; at < ranges[i].end && at < size; at += chunk) {
+            uint64_t end = ranges[i].end < size ? ranges[i].end : size;
+            hc_loader_push(loader, at, file + at, end - at < chunk ? (size_t)(end - at) : chunk);
+        }
+    }
+    hc_encoder *encoder = hc_loader_finish(loader);
+    if (!encoder != (hc_loader_status(loader) != HC_OK) || (!encoder && !*hc_loader_message(loader))) abort();
+    hc_loader_free(loader);
+    return encoder;
+}
+
 static hc_encoder *load(hc_tower tower, hc_dtype dtype, int given, const uint8_t *file, size_t size, size_t chunk)
 {
     hc_loader *loader = hc_loader_new(tower, given ? CONFIG : NULL, given ? sizeof CONFIG - 1 : 0, dtype);
@@ -33,17 +51,19 @@ static hc_encoder *load(hc_tower tower, hc_dtype dtype, int given, const uint8_t
     hc_loader_file_size(loader, size);
     for (uint64_t need, asked = 0; (need = hc_loader_header_need(loader)) > asked; asked = need)
         hc_loader_header(loader, file, need < size ? (size_t)need : size);
-    size_t count;
-    const hc_range *ranges = hc_loader_ranges(loader, &count);
-    for (size_t i = 0; i < count; i++) {
-        if (ranges[i].begin >= ranges[i].end || ranges[i].end > size || (i && ranges[i].begin <= ranges[i - 1].end)) abort();
-        for (uint64_t at = ranges[i].begin; at < ranges[i].end; at += chunk)
-            hc_loader_push(loader, at, file + at, ranges[i].end - at < chunk ? (size_t)(ranges[i].end - at) : chunk);
-    }
-    hc_encoder *encoder = hc_loader_finish(loader);
-    if (!encoder != (hc_loader_status(loader) != HC_OK) || (!encoder && !*hc_loader_message(loader))) abort();
-    hc_loader_free(loader);
-    return encoder;
+    return push(loader, file, size, chunk);
+}
+
+/* A directory, its length in the first two bytes, and the file that it describes. */
+static hc_encoder *load_directory(hc_tower tower, hc_dtype dtype, const uint8_t *bytes, size_t size, size_t chunk)
+{
+    if (size < 2) return NULL;
+    size_t length = bytes[0] | (size_t)bytes[1] << 8;
+    if (length > size - 2) length = size - 2;
+    hc_loader *loader = hc_loader_new(tower, CONFIG, sizeof CONFIG - 1, dtype);
+    if (!loader) abort();
+    hc_loader_directory(loader, (const char *)bytes + 2, length);
+    return push(loader, bytes + 2 + length, size - 2 - length, chunk);
 }
 
 static void embed(hc_encoder *encoder)
@@ -74,7 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t chunk = data[1] ? data[1] : 1u << 20, n = size - 2;
     uint8_t *file = malloc(n + !n);
     memcpy(file, data + 2, n);
-    hc_encoder *encoder = load(tower, (hc_dtype)(data[0] >> 1 & 3), data[0] >> 3 & 1, file, n, chunk);
+    hc_dtype dtype = (hc_dtype)(data[0] >> 1 & 3);
+    hc_encoder *encoder = data[0] & 16 ? load_directory(tower, dtype, file, n, chunk) : load(tower, dtype, data[0] >> 3 & 1, file, n, chunk);
     if (encoder) {
         embed(encoder);
         bytes shard = shard_of(encoder);

@@ -148,8 +148,16 @@ static void test_vocabulary(void)
             CHECK(t ? length == sizeof merges && !memcmp(held, merges, length) : !held && !length, "%zu bytes of vocabulary", length);
         }
         hc_encoder_free(again);
-        hc_encoder_free(encoder);
         free(shard.data);
+
+        /* No list of merges of 16-bit ids is this long. */
+        uint8_t *long_merges = calloc(1, 262148);
+        shard = (bytes){NULL, 0};
+        CHECK(hc_shard_write(encoder, long_merges, 262148, append_bytes, &shard) == HC_OK, "written");
+        if (t) refuse(HC_TEXT, shard, HC_WEIGHTS_FORMAT, "halfclip.merges has 262148 bytes");
+        free(long_merges);
+        free(shard.data);
+        hc_encoder_free(encoder);
     }
 }
 
