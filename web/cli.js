@@ -214,20 +214,25 @@ async function inspectFile({ json }, inputs) {
 }
 
 function inspectLines({ file, bytes, metadata, towers, dtypes, tensors }) {
-  const size = (n) => `${(n / 1e6).toFixed(2)} MB`;
+  const size = (n) => (n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : `${(n / 1e6).toFixed(1)} MB`);
+  const count = (n) => `${n} tensor${n === 1 ? '' : 's'}`;
+  const groups = (all) => columns(Object.entries(all).map(([name, group]) => [name, count(group.count), size(group.bytes)]));
   const columns = (rows) => {
-    const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
+    const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i].length)));
     return rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i])).join('  ')}`.trimEnd());
   };
   return [
-    `${file}: safetensors, ${size(bytes)}, ${tensors.length} tensors${metadata.halfclip ? `, a shard of halfclip (${metadata.tower} tower, ${metadata.dtype})` : ''}`,
+    `${file}: safetensors, ${size(bytes)}, ${count(tensors.length)}${metadata.halfclip ? `, a shard of halfclip (${metadata.tower} tower, ${metadata.dtype})` : ''}`,
     '',
     'metadata',
-    ...columns([...Object.entries(metadata).map(([key, value]) => [key, value]), ['', '']]),
+    ...columns(Object.entries(metadata)),
+    '',
     'towers',
-    ...columns([...Object.entries(towers).map(([name, { count, bytes }]) => [name, `${count} tensors`, size(bytes)]), ['', '', '']]),
+    ...groups(towers),
+    '',
     'types',
-    ...columns([...Object.entries(dtypes).map(([name, { count, bytes }]) => [name, `${count} tensors`, size(bytes)]), ['', '', '']]),
+    ...groups(dtypes),
+    '',
     'tensors',
     ...columns(tensors.map(({ name, dtype, shape, bytes }) => [name, dtype, `[${shape.join(', ')}]`, String(bytes)])),
   ];

@@ -34,6 +34,7 @@ export class Encoder {
    * @param {object} options.weights from describeWeights
    * @param {string} options.dtype 'auto' | 'fp32' | 'fp16' | 'int8'
    * @param {RequestCache} [options.cache]
+   * @param {object} [options.retry] see index.d.ts
    * @param {string} [options.integrity]
    * @param {'relaxed' | 'simd128'} [options.simd]
    * @param {{ fetch?: typeof fetch, signal?: AbortSignal, onProgress?: Function }} hooks
@@ -46,7 +47,8 @@ export class Encoder {
   static async #load(options, { fetch, signal, onProgress }) {
     const starting = Wasm.create(options.simd ?? detectSimd());
     starting.catch(() => {}); // reported by the await below, after the file was opened
-    const file = await openWeights(options.weights, { fetch, cache: options.cache, signal });
+    const { cache, retry, integrity } = options;
+    const file = await openWeights(options.weights, { fetch, cache, retry, signal, whole: integrity !== undefined });
     try {
       const wasm = await starting;
       signal?.throwIfAborted();
@@ -199,7 +201,8 @@ export class Encoder {
   async *#decoded(sources, signal) {
     const decode = (i) => {
       if (i >= sources.length) return null;
-      const picture = decodePicture(sources[i], { fetch: this.#fetch, signal });
+      const name = sources.length > 1 ? `picture ${i}` : 'the picture';
+      const picture = decodePicture(sources[i], name, { fetch: this.#fetch, signal });
       picture.catch(() => {}); // reported when its turn comes
       return picture;
     };

@@ -70,19 +70,20 @@ function checkSize(width, height, name) {
 /**
  * Decodes what capturePicture captured.
  * @param {unknown} source
+ * @param {string} name how messages call it, if it has no name of its own
  * @param {{ fetch?: typeof fetch, signal?: AbortSignal }} options
  * @returns {Promise<{ data: Uint8Array, width: number, height: number, channels: 3 | 4 }>}
  */
-export async function decodePicture(source, { fetch, signal }) {
+export async function decodePicture(source, name, { fetch, signal }) {
   if (source.data) return source;
-  if (isA(source, 'ImageBitmap') || isA(source, 'VideoFrame')) return readFrame(source);
+  if (isA(source, 'ImageBitmap') || isA(source, 'VideoFrame')) return readFrame(source, name);
   if (source.url !== undefined) {
     const response = await get(source.url, { fetch, signal });
     return decodeBlob(await response.blob(), source.url);
   }
   if (source.path !== undefined) return decodeBytes(await readFile(source.path), source.path);
-  if (isA(source, 'Blob')) return decodeBlob(source, source.name ?? 'a picture');
-  return canDecode() ? decodeBlob(new Blob([source]), 'a picture') : decodeBytes(source, 'a picture');
+  if (isA(source, 'Blob')) return decodeBlob(source, source.name ?? name);
+  return canDecode() ? decodeBlob(new Blob([source]), name) : decodeBytes(source, name);
 }
 
 async function readFile(path) {
@@ -112,19 +113,9 @@ async function decodeBlob(blob, name) {
 const undecodable = (name, error) =>
   new HalfclipError('input/decode', `${name}: cannot be decoded as a picture: ${error.message}`, { cause: error });
 
-async function readFrame(frame) {
-  if (isA(frame, 'ImageBitmap')) return readBitmap(frame, 'an ImageBitmap');
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(frame, AS_STORED);
-  } catch (error) {
-    throw undecodable('a VideoFrame', error);
-  }
-  try {
-    return readBitmap(bitmap, 'a VideoFrame');
-  } finally {
-    bitmap.close();
-  }
+async function readFrame(frame, name) {
+  if (isA(frame, 'ImageBitmap')) return readBitmap(frame, name);
+  return decodeBlob(frame, name); // createImageBitmap takes a VideoFrame as well
 }
 
 function readBitmap(bitmap, name) {
