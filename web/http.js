@@ -1,52 +1,86 @@
-// One GET, with failures as HalfclipErrors.
+// One request, with failures as HalfclipErrors.
 
 import { HalfclipError } from './errors.js';
 
+const LONGEST_TIMER = 0x7fffffff;
+
 /**
  * @param {string} url
- * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal }} options
- * @returns {Promise<Response>} with a status of success
+ * @param {{ method?: string, headers?: Record<string, string>, fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, stall?: number }} options
+ *   stall: milliseconds to wait for the first byte
+ * @returns {Promise<Response>} with any status
  */
-export async function get(url, { fetch = globalThis.fetch, cache = 'default', signal } = {}) {
-  const init = cache === 'default' ? { signal } : { cache, signal };
-  let response;
+export async function request(url, { method = 'GET', headers, fetch = globalThis.fetch, cache = 'default', signal, stall = Infinity }) {
+  signal?.throwIfAborted();
+  const init = { signal };
+  if (method !== 'GET') init.method = method;
+  if (headers) init.headers = headers;
+  if (cache !== 'default') init.cache = cache;
+  const limit = new AbortController();
+  const stop = () => limit.abort(signal.reason);
+  if (stall < Infinity) {
+    init.signal = limit.signal;
+    signal?.addEventListener('abort', stop);
+  }
+  const answer = (async () => fetch(url, init))();
   try {
-    response = await fetch(url, init);
+    return await patiently(answer, url, { signal, stall });
   } catch (error) {
-    throw networkError(url, error, signal);
+    signal?.removeEventListener('abort', stop);
+    limit.abort(error);
+    answer.then((late) => late.body?.cancel()).catch(() => {});
+    throw error;
   }
-  if (!response.ok) {
-    response.body?.cancel().catch(() => {});
-    throw new HalfclipError('http/status', `${url}: HTTP status ${response.status}${response.statusText && ` ${response.statusText}`}, expected 200`,
-      { status: response.status });
-  }
-  return response;
 }
 
-/** The chunks of a response's body. Leaving the loop early cancels the rest. */
-export async function* bodyChunks(response, url, signal) {
+/** As request(), but a status that is no success is an error. */
+export async function get(url, options = {}) {
+  const response = await request(url, options);
+  if (response.ok) return response;
+  response.body?.cancel().catch(() => {});
+  throw statusError(url, response);
+}
+
+export function statusError(url, { status, statusText }) {
+  const hint = status === 401 || status === 403 ? '; where it needs a token, give one with option fetch' : '';
+  return new HalfclipError('http/status', `${url}: HTTP status ${status}${statusText && ` ${statusText}`}, expected 200 or 206${hint}`, { status });
+}
+
+/**
+ * The chunks of a response's body. Leaving the loop early cancels the rest.
+ * @param {{ signal?: AbortSignal, stall?: number }} options stall: milliseconds to wait for a chunk
+ */
+export async function* bodyChunks(response, url, options) {
   if (!response.body) return;
   const reader = response.body.getReader();
-  const cancel = () => reader.cancel().catch(() => {});
   let done = false;
-  signal?.addEventListener('abort', cancel); // a fetch of the caller's own may not heed the signal
   try {
     for (;;) {
-      let chunk;
-      try {
-        chunk = await reader.read();
-      } catch (error) {
-        done = true;
-        throw networkError(url, error, signal);
-      }
+      const chunk = await patiently(reader.read(), url, options);
       done = chunk.done;
       if (done) return;
       yield chunk.value;
     }
   } finally {
-    signal?.removeEventListener('abort', cancel);
-    if (!done) cancel();
+    if (!done) reader.cancel().catch(() => {});
   }
+}
+
+/** The same promise, but rejected as soon as `signal` is aborted or `stall` milliseconds have passed: a fetch of the caller's own may not heed a signal. */
+function patiently(promise, url, { signal, stall = Infinity }) {
+  return new Promise((resolve, reject) => {
+    const settle = (how, value) => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+      how(value);
+    };
+    const abort = () => settle(reject, signal.reason);
+    const expire = () => settle(reject, new HalfclipError('http/network', `${url}: no byte came for ${stall} ms`));
+    const timer = stall < LONGEST_TIMER ? setTimeout(expire, stall) : undefined;
+    promise.then((value) => settle(resolve, value), (error) => settle(reject, networkError(url, error, signal)));
+    signal?.addEventListener('abort', abort);
+    if (signal?.aborted) abort();
+  });
 }
 
 function networkError(url, error, signal) {

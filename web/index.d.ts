@@ -19,6 +19,18 @@ export interface Progress {
   total?: number;
 }
 
+/** How patient to be with the network. */
+export interface Retry {
+  /** How often a request is made in a row without 64 KiB arriving, counting the first. Default: 5. */
+  attempts?: number;
+  /** Milliseconds before the second attempt; each further pause is twice as long, up to 10 s, and none is shorter than a server's Retry-After. Default: 300. */
+  pause?: number;
+  /** Milliseconds without a byte after which a transfer counts as broken. Default: 30,000. */
+  stall?: number;
+  /** Milliseconds that reading the weights may take in all. Default: no limit. */
+  timeout?: number;
+}
+
 export interface LoadOptions {
   /**
    * An OpenCLIP architecture name, a parsed open_clip_config.json, or `'halfclip-emoji'`, the bundled model, whose weights lie beside the module.
@@ -35,6 +47,8 @@ export interface LoadOptions {
   worker?: boolean;
   /** As in fetch(). */
   cache?: 'default' | 'no-store' | 'reload';
+  /** When requests that failed are made again: after broken transfers, which resume where they broke, and answers of 408, 425, 429 and 500 to 504. */
+  retry?: Retry;
   /** Of the whole file, as in `<script integrity>`: `sha256-`, `sha384-` or `sha512-` and base64. */
   integrity?: string;
   /** Aborts loading; the promise rejects with the signal's reason. */

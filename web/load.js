@@ -2,7 +2,8 @@
 
 import { HalfclipError, describe } from './errors.js';
 import { exhausted } from './wasm.js';
-import { tapSource } from './weights.js';
+import { concatenate } from './remote-file.js';
+import { readBytes, tapSource } from './weights.js';
 
 const STAGING = 1 << 19; // bytes: how much of the file is in WebAssembly's memory at once, besides its header
 const TOWERS = { image: 0, text: 1 };
@@ -32,12 +33,12 @@ export async function loadTower(wasm, { tower, config, dtype, integrity }, file,
   const truncated = (length, expected) =>
     new HalfclipError('weights/truncated', `${source.name}: ends after ${length} bytes, expected at least ${expected}`);
   check();
-  if (source.exact) exports.hc_wasm_file_size(loader, source.size);
+  if (source.size !== undefined) exports.hc_wasm_file_size(loader, source.size);
   check();
 
   let header = new Uint8Array(0);
   for (let need; (need = exports.hc_wasm_header_need(loader)); ) {
-    header = await readOn(source, header, need, signal);
+    header = concatenate([header, await readBytes(source, header.length, need)]);
     wasm.with(header, 'the header', (pointer, length) => exports.hc_loader_header(loader, pointer, length));
     check();
     if (header.length < need) throw truncated(header.length, need);
@@ -46,10 +47,11 @@ export async function loadTower(wasm, { tower, config, dtype, integrity }, file,
   const ranges = plannedRanges(wasm, loader);
   check();
   const total = expectedBytes(source, header.length, ranges, digest);
-  const report = () => onProgress({ phase: 'fetch', loaded: Math.min(source.fetched, total ?? Infinity), total });
+  let loaded = header.length;
+  const report = () => onProgress({ phase: 'fetch', loaded: Math.min(source.forward ? source.fetched : loaded, total ?? Infinity), total });
   const staging = wasm.alloc(STAGING, 'staging');
   report();
-  for (const { begin, end } of ranges) {
+  await inParallel(ranges, source, async ({ begin, end }) => {
     let offset = begin;
     for await (const chunk of source.read(begin, end)) {
       signal?.throwIfAborted();
@@ -60,15 +62,17 @@ export async function loadTower(wasm, { tower, config, dtype, integrity }, file,
         check();
         offset += part.length;
       }
+      loaded += chunk.length;
       report();
     }
     if (offset < end) throw truncated(offset, end);
-  }
+  });
   wasm.free(staging);
   if (digest) {
     for await (const _ of source.read(ranges.at(-1)?.end ?? 0, Infinity)) report();
     digest.verify(source.name);
   }
+  await source.verify();
 
   const encoder = exports.hc_loader_finish(loader);
   check();
@@ -76,22 +80,23 @@ export async function loadTower(wasm, { tower, config, dtype, integrity }, file,
   return encoder;
 }
 
-/** The file's first `need` bytes, of which `have` are read already; fewer if it is shorter. */
-async function readOn(source, have, need, signal) {
-  const chunks = [have];
-  let length = have.length;
-  for await (const chunk of source.read(length, need)) {
-    signal?.throwIfAborted();
-    chunks.push(chunk.slice());
-    length += chunk.length;
-  }
-  const all = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    all.set(chunk, at);
-    at += chunk.length;
-  }
-  return all;
+/** Does `work` with every range, several at once where the source allows; after a failure nothing of it is still running. */
+async function inParallel(ranges, source, work) {
+  const waiting = ranges.values();
+  let failure;
+  const worker = async () => {
+    for (const range of waiting) {
+      try {
+        await work(range);
+      } catch (error) {
+        failure ??= { error };
+        await source.close(); // ends the others' reads
+      }
+      if (failure) return;
+    }
+  };
+  await Promise.all(Array.from({ length: source.parallel }, worker));
+  if (failure) throw failure.error;
 }
 
 function plannedRanges(wasm, loader) {

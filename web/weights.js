@@ -1,14 +1,17 @@
-// Where weights come from: a URL, a path, a Blob or bytes, each as a source that is read once, from front to back.
+// Where weights come from: a URL, a path, a Blob or bytes, each as a source that is read by ranges.
 //
-// A source has: `name`, for messages; `size` in bytes, or undefined; `exact`, whether the size can be relied on; `forward`, whether gaps are read too;
-// `fetched`, the bytes read so far; `read(begin, end)`, an async iterator over the chunks of bytes [begin, end), which ends early where the file does, may
-// reuse a chunk's memory for the next one, and is called with ranges that go forward; `close()`.
+// A source has: `name`, for messages; `size` in bytes, or undefined; `fetched`, the bytes read so far; `peek(n)`, the first bytes; `read(begin, end)`, an async
+// iterator over the chunks of bytes [begin, end), which ends early where the file does and may reuse a chunk's memory for the next one; `parallel`, how many
+// ranges may be read at once; `forward`, whether it is a stream, whose ranges must go forward and whose gaps are read too; `sibling(name)`, a file beside
+// it; `verify()`, which throws if the file was changed meanwhile; `close()`.
 
 import { HalfclipError, describe } from './errors.js';
-import { bodyChunks, get } from './http.js';
 import { importNode, locate } from './platform.js';
+import { RemoteFile, concatenate } from './remote-file.js';
+import { completeRetry } from './retry.js';
 
 const CHUNK = 1 << 19;
+const REQUESTS_AT_ONCE = 4;
 
 /**
  * What an option `weights` stands for, as plain data that can be sent to a worker.
@@ -25,141 +28,295 @@ export function describeWeights(weights) {
 }
 
 /**
- * Opens what describeWeights described.
- * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal }} options
+ * Opens what describeWeights described, or the first of several URLs that a hub has.
+ * @param {{ url?: string, others?: string[], hint?: string, path?: string, blob?: Blob, name?: string, bytes?: Uint8Array }} weights others: URLs to try next;
+ *   hint: ends the message when nothing is found
+ * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry?: object, whole?: boolean }} options retry: see index.d.ts; whole: everything is
+ *   going to be read, from front to back
  */
 export async function openWeights(weights, options) {
-  if (weights.path !== undefined) return openFile(weights.path);
-  if (weights.url !== undefined) return openUrl(weights.url, options);
-  if (weights.blob) return blobSource(weights.blob, weights.name);
-  return bytesSource(weights.bytes);
+  try {
+    if (weights.path !== undefined) return await openFile(weights.path);
+    if (weights.url !== undefined) return await openUrls([weights.url, ...(weights.others ?? [])], options);
+  } catch (error) {
+    if (!weights.hint || !(error.code === 'weights/not-found' || error.status === 404)) throw error;
+    throw new HalfclipError('weights/not-found', `${error.message}; ${weights.hint}`, { cause: error });
+  }
+  return weights.blob ? blobSource(weights.blob, weights.name) : bytesSource(weights.bytes);
 }
 
-function bytesSource(bytes) {
-  return {
-    name: 'the bytes of weights',
-    size: bytes.length,
-    exact: true,
-    fetched: 0,
-    async *read(begin, end) {
-      for (let at = begin; at < Math.min(end, bytes.length); at += CHUNK) {
-        const chunk = bytes.subarray(at, Math.min(end, at + CHUNK));
-        this.fetched += chunk.length;
-        yield chunk;
+/** The bytes of a source's range, in one piece. */
+export async function readBytes(source, begin, end) {
+  const parts = [];
+  for await (const chunk of source.read(begin, end)) parts.push(chunk.slice());
+  return concatenate(parts);
+}
+
+class Source {
+  parallel = 1;
+  forward = false;
+  received = 0;
+
+  constructor(name, size) {
+    this.name = name;
+    this.size = size;
+  }
+
+  get fetched() {
+    return this.received;
+  }
+
+  async peek(n) {
+    const before = this.received;
+    const head = await readBytes(this, 0, n);
+    this.received = before; // they are read again
+    return head;
+  }
+
+  async sibling(name) {
+    throw new HalfclipError('weights/not-found', `${this.name} names the file ${name} beside it, which cannot be found from ${this.name}: give a URL or a path`);
+  }
+
+  async verify() {}
+
+  async close() {}
+}
+
+class BytesSource extends Source {
+  #bytes;
+
+  constructor(bytes) {
+    super('the bytes of weights', bytes.length);
+    this.#bytes = bytes;
+  }
+
+  async *read(begin, end) {
+    const last = Math.min(end, this.size);
+    for (let at = begin; at < last; at += CHUNK) {
+      const chunk = this.#bytes.subarray(at, Math.min(last, at + CHUNK));
+      this.received += chunk.length;
+      yield chunk;
+    }
+  }
+}
+
+const bytesSource = (bytes) => new BytesSource(bytes);
+
+class BlobSource extends Source {
+  #blob;
+
+  constructor(blob, name) {
+    super(name, blob.size);
+    this.#blob = blob;
+  }
+
+  async *read(begin, end) {
+    const last = Math.min(end, this.size);
+    for (let at = begin; at < last; at += CHUNK) {
+      let bytes;
+      try {
+        bytes = await this.#blob.slice(at, Math.min(last, at + CHUNK)).arrayBuffer();
+      } catch (error) {
+        throw new HalfclipError('weights/changed', `${this.name}: cannot be read any more, it was changed or removed: ${error.message}`, { cause: error });
       }
-    },
-    async close() {},
-  };
+      this.received += bytes.byteLength;
+      yield new Uint8Array(bytes);
+    }
+  }
+}
+
+export const blobSource = (blob, name) => new BlobSource(blob, name);
+
+class FileSource extends Source {
+  #file;
+  #path;
+  #stat;
+
+  constructor(path, file, stat) {
+    super(path, stat.size);
+    this.#path = path;
+    this.#file = file;
+    this.#stat = stat;
+  }
+
+  async *read(begin, end) {
+    const buffer = new Uint8Array(CHUNK);
+    for (let at = begin; at < end; ) {
+      const { bytesRead } = await this.#file.read(buffer, 0, Math.min(CHUNK, end - at), at);
+      if (!bytesRead) return;
+      at += bytesRead;
+      this.received += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  }
+
+  async sibling(name) {
+    const path = await importNode('path');
+    const { fileURLToPath } = await importNode('url');
+    return openFile(path.join(path.dirname(this.#path.startsWith('file:') ? fileURLToPath(this.#path) : this.#path), name));
+  }
+
+  async verify() {
+    const { size, mtimeMs } = await this.#file.stat();
+    if (size === this.#stat.size && mtimeMs === this.#stat.mtimeMs) return;
+    throw new HalfclipError('weights/changed', `${this.#path}: the file changed while it was read`);
+  }
+
+  close() {
+    return this.#file.close();
+  }
 }
 
 async function openFile(path) {
   const { open } = await importNode('fs/promises');
   let file;
-  let size;
   try {
     file = await open(path.startsWith('file:') ? new URL(path) : path);
     const stat = await file.stat();
     if (!stat.isFile()) throw new HalfclipError('weights/not-found', `${path}: is not a file`);
-    size = stat.size;
+    return new FileSource(path, file, stat);
   } catch (error) {
     await file?.close();
     if (error instanceof HalfclipError) throw error;
     throw new HalfclipError('weights/not-found', `${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error });
   }
-  return {
-    name: path,
-    size,
-    exact: true,
-    fetched: 0,
-    async *read(begin, end) {
-      const buffer = new Uint8Array(CHUNK);
-      for (let at = begin; at < end; ) {
-        const { bytesRead } = await file.read(buffer, 0, Math.min(CHUNK, end - at), at);
-        if (!bytesRead) return;
-        at += bytesRead;
-        this.fetched += bytesRead;
-        yield buffer.subarray(0, bytesRead);
-      }
-    },
-    close: () => file.close(),
-  };
 }
 
-function blobSource(blob, name) {
-  return {
-    name,
-    size: blob.size,
-    exact: true,
-    fetched: 0,
-    async *read(begin, end) {
-      const last = Math.min(end, blob.size);
-      for (let at = begin; at < last; at += CHUNK) {
-        let bytes;
-        try {
-          bytes = await blob.slice(at, Math.min(last, at + CHUNK)).arrayBuffer();
-        } catch (error) {
-          throw new HalfclipError('weights/not-found', `${name}: cannot be read: ${error.message}`, { cause: error });
-        }
-        this.fetched += bytes.byteLength;
-        yield new Uint8Array(bytes);
+/** A URL whose server sends ranges. */
+class UrlSource extends Source {
+  parallel = REQUESTS_AT_ONCE;
+  #remote;
+  #options;
+
+  constructor(remote, options) {
+    super(remote.url, remote.size);
+    this.#remote = remote;
+    this.#options = options;
+  }
+
+  get fetched() {
+    return this.#remote.fetched;
+  }
+
+  /** Of the file's version, for caches. */
+  get validator() {
+    return this.#remote.validator;
+  }
+
+  read(begin, end) {
+    return this.#remote.read(begin, end);
+  }
+
+  async measure() {
+    this.size = await this.#remote.measure();
+  }
+
+  sibling(name) {
+    return openUrls([new URL(name, this.#remote.url).href], this.#options);
+  }
+
+  async close() {
+    this.#remote.close();
+  }
+}
+
+/** A stream of the whole file: what lies before a range is read and dropped. */
+class ForwardSource extends Source {
+  forward = true;
+  #chunks;
+  #source;
+  #tap;
+  #rest = new Uint8Array(0);
+  #at = 0; // of #rest in the file
+
+  /**
+   * @param {AsyncGenerator<Uint8Array>} chunks
+   * @param {object} source what the stream is of
+   * @param {(chunk: Uint8Array) => void} [tap] sees every chunk once
+   */
+  constructor(chunks, source, tap) {
+    super(source.name, source.size);
+    this.#chunks = chunks;
+    this.#source = source;
+    this.#tap = tap;
+  }
+
+  get validator() {
+    return this.#source.validator;
+  }
+
+  sibling(name) {
+    return this.#source.sibling(name);
+  }
+
+  verify() {
+    return this.#source.verify();
+  }
+
+  async #next() {
+    const { done, value } = await this.#chunks.next();
+    if (done) return null;
+    this.received += value.length;
+    this.#tap?.(value);
+    return value;
+  }
+
+  async peek(n) {
+    const parts = [this.#rest];
+    let length = this.#rest.length;
+    for (let chunk; length < n && (chunk = await this.#next()); length += chunk.length) parts.push(chunk.slice());
+    this.#rest = concatenate(parts);
+    return this.#rest.subarray(0, n);
+  }
+
+  async *read(begin, end) {
+    for (;;) {
+      const skip = Math.min(this.#rest.length, Math.max(0, begin - this.#at));
+      this.#rest = this.#rest.subarray(skip);
+      this.#at += skip;
+      if (this.#rest.length) {
+        const part = this.#rest.subarray(0, Math.max(0, end - this.#at));
+        this.#rest = this.#rest.subarray(part.length);
+        this.#at += part.length;
+        if (part.length) yield part;
       }
-    },
-    async close() {},
-  };
+      if (this.#at >= end) return;
+      if (this.#rest.length) continue;
+      const chunk = await this.#next();
+      if (!chunk) return;
+      this.#rest = chunk;
+    }
+  }
+
+  async close() {
+    await this.#source.close(); // first, so that nothing waits for the network any more
+    await this.#chunks.return();
+  }
+}
+
+/** The same source, read whole: `tap` sees every byte in order once the reader has read on to `Infinity`. */
+export const tapSource = (source, tap) => new ForwardSource(source.read(0, Infinity), source, tap);
+
+/** The first of the URLs that there is. */
+async function openUrls(urls, options) {
+  const retry = completeRetry(options.retry);
+  const deadline = options.deadline ?? performance.now() + retry.timeout;
+  const once = { ...options, retry, deadline };
+  for (const [i, url] of urls.entries()) {
+    try {
+      return await openUrl(url, once);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      if (urls.length === 1) throw error;
+      if (i === urls.length - 1) {
+        throw new HalfclipError('weights/not-found', `${urls.join(', ')}: none of these is there (HTTP status 404)`, { cause: error });
+      }
+    }
+  }
 }
 
 async function openUrl(url, options) {
-  const response = await get(url, options);
-  const length = Number(response.headers.get('content-length') ?? NaN);
-  // Content-Length counts compressed bytes, and across origins Content-Encoding cannot be seen.
-  const encoded = response.headers.get('content-encoding');
-  const size = Number.isSafeInteger(length) && (!encoded || encoded === 'identity') ? length : undefined;
-  return forwardSource(bodyChunks(response, url, options.signal), { name: url, size, exact: size !== undefined && response.type !== 'cors' });
-}
-
-/**
- * A source over a stream of the whole file: what lies before a range is read and dropped.
- * @param {AsyncGenerator<Uint8Array>} chunks
- * @param {(chunk: Uint8Array) => void} [tap] sees every chunk once
- */
-function forwardSource(chunks, { name, size, exact }, tap) {
-  let rest = new Uint8Array(0);
-  let at = 0; // of `rest` in the file
-  return {
-    name,
-    size,
-    exact,
-    forward: true,
-    fetched: 0,
-    async *read(begin, end) {
-      for (;;) {
-        if (at + rest.length > begin && rest.length) {
-          const from = Math.max(0, begin - at);
-          const to = Math.min(rest.length, end - at);
-          const part = rest.subarray(from, to);
-          rest = rest.subarray(to);
-          at += to;
-          yield part;
-        } else {
-          at += rest.length;
-          rest = rest.subarray(rest.length);
-        }
-        if (at >= end) return;
-        if (rest.length) continue;
-        const { done, value } = await chunks.next();
-        if (done) return;
-        this.fetched += value.length;
-        tap?.(value);
-        rest = value;
-      }
-    },
-    async close() {
-      await chunks.return();
-    },
-  };
-}
-
-/** The same source, which its owner still closes, read whole: `tap` sees every byte in order once the reader has read on to `Infinity`. */
-export function tapSource(source, tap) {
-  return forwardSource(source.read(0, Infinity), source, tap);
+  const remote = await RemoteFile.open(url, options);
+  const source = new UrlSource(remote, options);
+  return remote.whole ? new ForwardSource(remote.whole, source) : source;
 }

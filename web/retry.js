@@ -1,0 +1,71 @@
+// When a request that failed is made again: a few times, after growing pauses, and within the caller's limits.
+
+import { HalfclipError, describe } from './errors.js';
+
+const LONGEST_PAUSE = 10_000;
+const LONGEST_RETRY_AFTER = 60_000;
+const DEFAULTS = { attempts: 5, pause: 300, stall: 30_000, timeout: Infinity };
+
+/** What stopped an attempt, where another one may fare better; `after`: milliseconds that the server wants to be left alone. */
+export class Transient {
+  constructor(error, after = 0) {
+    this.error = error;
+    this.after = after;
+  }
+}
+
+/**
+ * The option `retry`, completed; see index.d.ts.
+ * @param {{ attempts?: number, pause?: number, stall?: number, timeout?: number }} [retry]
+ */
+export function completeRetry(retry = {}) {
+  if (retry === null || typeof retry !== 'object') throw new HalfclipError('input/type', `option retry is ${describe(retry)}, expected an object`);
+  for (const [name, value] of Object.entries(retry)) {
+    if (!Object.hasOwn(DEFAULTS, name)) throw new HalfclipError('input/type', `option retry.${name} is not known, expected ${Object.keys(DEFAULTS).join(', ')}`);
+    if (value !== undefined && !(value >= (name === 'attempts' ? 1 : 0))) {
+      throw new HalfclipError('input/type', `option retry.${name} is ${describe(value)}, expected a number${name === 'attempts' ? ' of at least 1' : ' of milliseconds'}`);
+    }
+  }
+  return { ...DEFAULTS, ...Object.fromEntries(Object.entries(retry).filter(([, value]) => value !== undefined)) };
+}
+
+/**
+ * Waits before the next attempt; throws the failure when there should be none.
+ * @param {Transient} failure
+ * @param {number} failures how many there were in a row
+ * @param {{ attempts: number, pause: number }} retry
+ * @param {AbortSignal} signal
+ */
+export async function pauseAfter({ error, after }, failures, { attempts, pause }, signal) {
+  if (failures >= attempts) throw error;
+  if (after > LONGEST_RETRY_AFTER) throw error;
+  const growing = Math.min(LONGEST_PAUSE, pause * 2 ** (failures - 1)) * (0.75 + Math.random() / 2); // clients that failed together come back apart
+  await sleep(Math.max(after, growing), signal);
+}
+
+/** Milliseconds of a Retry-After header, which holds seconds or a date. */
+export function retryAfter(headers) {
+  const value = headers.get('retry-after');
+  if (!value) return 0;
+  const time = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return time > 0 ? time : 0;
+}
+
+function sleep(time, signal) {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      reject(signal.reason);
+      return;
+    }
+    const wake = () => {
+      signal.removeEventListener('abort', stop);
+      resolve();
+    };
+    const timer = setTimeout(wake, time);
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    signal.addEventListener('abort', stop, { once: true });
+  });
+}
