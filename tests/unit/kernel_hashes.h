@@ -12,7 +12,7 @@ typedef enum hashed {
 static const struct { const char *name; uint32_t hash; } KERNEL_HASHES[HASHES] = {
     [HASH_GEMM_F32] = {"hc_gemm_f32 of fp32", 0x2da0213b},
     [HASH_GEMM_F16] = {"hc_gemm_f32 of fp16", 0xb9e95149},
-    [HASH_GEMM_I8] = {"hc_gemm_i8", 0x8312e5b0},
+    [HASH_GEMM_I8] = {"hc_gemm_i8", 0x851318ba},
     [HASH_LAYER_NORM] = {"hc_layer_norm", 0x47dfaa89},
     [HASH_QUANTISE] = {"hc_quantise_rows", 0x6bbbd5dd},
     [HASH_NORMALISE] = {"hc_normalise", 0x1b7bb30a},

@@ -127,7 +127,7 @@ static int random_weight(range what, int i)
     case BEYOND:
         break;
     }
-    return 65;
+    return i % 8 == 0 || i % 8 == 2 ? 64 : 65;    /* 259 in two neighbours and the two that are four further */
 }
 
 static test_matrix make_weights(int n, int k, hc_storage storage, range what)
@@ -455,6 +455,9 @@ static void check_quantise_special(void)
     float below[3] = {-127, 0, -1};
     hc_quantise_rows(below, 4, 1, 3, &q);
     CHECK(q.zero[0] == 127 && q.q[0] == 0 && q.q[1] == 127 && q.q[2] == 126, "all below zero");
+    float both[2] = {-63.5f, 63.5f};       /* 64 on both sides of 0 would be one level too many */
+    hc_quantise_rows(both, 2, 1, 2, &q);
+    CHECK(q.scale[0] == 1 && q.zero[0] == 64 && q.q[0] == 0 && q.q[1] == 127, "the highest level");
     free_rows(&q);
 }
 
