@@ -128,3 +128,15 @@ export function randomCheckpoint({ vision_cfg, text_cfg, embed_dim = 16 }) {
   const config = { embed_dim, vision_cfg: vision_cfg ?? tiny, text_cfg: text_cfg ?? { context_length: 8, vocab_size: 64, width: 64, heads: 1, layers: 1 } };
   return { config, file: buildSafetensors({ tensors }) };
 }
+
+/** A file with `clip`'s tensors and others of no tower between them, so that both towers lie in several ranges, none of which the first request reaches. */
+export function scatteredCheckpoint(clip) {
+  const { tensors } = parseSafetensors(readFileSync(clip.path));
+  const padding = (bytes) => ({ dtype: 'U8', shape: [bytes], bytes: Buffer.alloc(bytes, 'padding') });
+  const scattered = { 'padding.first': padding(300_000) };
+  Object.entries(tensors).forEach(([name, tensor], i) => {
+    if (i % 12 === 11) scattered[`padding.${i}`] = padding(70_000);
+    scattered[name] = tensor;
+  });
+  return buildSafetensors({ tensors: scattered });
+}
