@@ -125,6 +125,32 @@ static void test_order(void)
     close_fixture(&f);
 }
 
+/* A hole in the middle: what comes after it is not taken, and counts only when it comes again after the missing bytes. */
+static void test_holes(void)
+{
+    fixture f = open_fixture("clip");
+    const size_t begin = (size_t)hc_safetensors_header_length(f.file.data) + 8, cuts[] = {begin, f.file.size / 3, f.file.size / 2, f.file.size};
+    for (int filled = 0; filled < 2; filled++) {
+        hc_loader *loader = hc_loader_new(HC_IMAGE, (char *)f.config.data, f.config.size, HC_FP32);
+        while (hc_loader_header_need(loader)) hc_loader_header(loader, f.file.data, f.file.size);
+        const int order[] = {0, 2, 1, 2};
+        for (int i = 0; i < (filled ? 4 : 2); i++)
+            CHECK(hc_loader_push(loader, cuts[order[i]], f.file.data + cuts[order[i]], cuts[order[i] + 1] - cuts[order[i]]) == HC_OK, "%s", hc_loader_message(loader));
+        hc_encoder *encoder = hc_loader_finish(loader);
+        if (filled) {
+            bytes expected = loaded(&f, HC_IMAGE, f.file, HC_FP32), shard = shard_of(encoder);
+            CHECK(same_bytes(expected, shard), "%s", hc_loader_message(loader));
+            free(expected.data);
+            free(shard.data);
+        } else {
+            CHECK(!encoder && hc_loader_status(loader) == HC_WEIGHTS_TRUNCATED && strstr(hc_loader_message(loader), "visual."), "%s", hc_loader_message(loader));
+        }
+        hc_encoder_free(encoder);
+        hc_loader_free(loader);
+    }
+    close_fixture(&f);
+}
+
 static float value_at(const part *p, size_t i)
 {
     float value;
@@ -568,6 +594,7 @@ int main(void)
 {
     test_chunks();
     test_order();
+    test_holes();
     test_values();
     test_sums();
     test_prefixes();
