@@ -10,7 +10,6 @@ import { Encoder } from './encoder.js';
 import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from './index.js';
 import { inspect } from './inspect.js';
 import { resolveModel } from './model.js';
-import { describeWeights } from './weights.js';
 
 const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded alone
 
@@ -29,9 +28,12 @@ const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded
       --vocabulary FILE                  merges for a text shard (default: CLIP's own)
   halfclip inspect FILE [--json]         what a .safetensors file holds
 
-  --model NAME|CONFIG.json               an OpenCLIP architecture, or the path of an open_clip_config.json; needed unless the weights are
-                                         a shard (default: halfclip-emoji, the bundled model, where no weights are given)
-  --weights FILE|URL                     a .safetensors checkpoint or shard
+  --model NAME|CONFIG.json               an OpenCLIP architecture, hf-hub:org/repo, local-dir:folder, or the path of an open_clip_config.json;
+                                         needed unless the weights are a shard (default: halfclip-emoji, the bundled model, where no
+                                         weights are given)
+  --weights FILE|URL|TAG                 a checkpoint (.safetensors, .safetensors.index.json, PyTorch's .pt, .pth, .bin) or a shard, or
+                                         one of OpenCLIP's pretrained tags; not needed where the model's name says where they are
+  --hub URL                              where such names are looked up (default: https://huggingface.co)
   --dtype fp32|fp16|int8                 default: as the shard holds the weights, else int8
   --integrity sha256-...                 checks the weight file
   --quiet                                no progress bar
@@ -46,6 +48,7 @@ const OPTIONS = {
   tower: { type: 'string' },
   dtype: { type: 'string' },
   integrity: { type: 'string' },
+  hub: { type: 'string' },
   out: { type: 'string' },
   vocabulary: { type: 'string' },
   query: { type: 'string' },
@@ -58,7 +61,7 @@ const OPTIONS = {
   version: { type: 'boolean', short: 'v' },
 };
 
-const LOAD_OPTIONS = ['model', 'weights', 'dtype', 'integrity', 'quiet', 'help', 'version'];
+const LOAD_OPTIONS = ['model', 'weights', 'dtype', 'integrity', 'hub', 'quiet', 'help', 'version'];
 const COMMANDS = {
   embed: { run: embed, options: ['tower', 'no-normalize'] },
   rank: { run: rank, options: ['query', 'picture', 'top', 'json', 'image-weights', 'text-weights'] },
@@ -73,8 +76,8 @@ const print = (line) => process.stdout.write(`${line}\n`);
 process.stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
 /** How the library takes the options of a command line. */
-async function loadOptions({ model, weights, dtype, integrity, quiet }, bar = true) {
-  const options = { dtype, integrity, weights, onProgress: bar && !quiet && process.stderr.isTTY ? progressBar() : undefined };
+async function loadOptions({ model, weights, dtype, integrity, hub, quiet }, bar = true) {
+  const options = { dtype, integrity, hub, weights, onProgress: bar && !quiet && process.stderr.isTTY ? progressBar() : undefined };
   if (model === undefined && weights === undefined) model = 'halfclip-emoji';
   if (model !== undefined) options.model = model.endsWith('.json') ? await readConfig(model) : model;
   return options;
@@ -180,9 +183,9 @@ async function shard(values, inputs) {
   const tower = checkTower(values.tower);
   if (!tower) throw new UsageError('shard needs --tower text or --tower image');
   if (!values.out) throw new UsageError('shard needs --out FILE');
-  const { model, weights, dtype = 'auto', integrity, onProgress } = await loadOptions(values);
-  const resolved = await resolveModel(model, tower);
-  const source = { tower, model: resolved.name, config: resolved.config, weights: describeWeights(weights ?? resolved.weights), dtype, integrity };
+  const { model, weights, dtype = 'auto', integrity, hub, onProgress } = await loadOptions(values);
+  const resolved = await resolveModel(model, weights, tower, { hub });
+  const source = { tower, model: resolved.name, config: resolved.config, weights: resolved.weights, dtype, integrity };
   const encoder = await Encoder.load(source, { onProgress });
   const vocabulary = values.vocabulary && (await readFile(values.vocabulary));
 

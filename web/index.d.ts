@@ -7,7 +7,10 @@ export interface OpenClipConfig {
   [key: string]: unknown;
 }
 
-/** URL or URL string, file path (Node.js), Blob/File, ArrayBuffer, Uint8Array: a whole checkpoint (.safetensors), or a shard that holds one tower. */
+/**
+ * URL or URL string, file path (Node.js), Blob/File, ArrayBuffer, Uint8Array: a whole checkpoint (.safetensors; .pt, .pth or .bin of PyTorch; a
+ * .safetensors.index.json with its files beside it), or a shard that holds one tower.
+ */
 export type Weights = string | URL | Blob | ArrayBuffer | Uint8Array;
 
 export interface Progress {
@@ -33,11 +36,15 @@ export interface Retry {
 
 export interface LoadOptions {
   /**
-   * An OpenCLIP architecture name, a parsed open_clip_config.json, or `'halfclip-emoji'`, the bundled model, whose weights lie beside the module.
-   * Never a path. May be left out when `weights` is a shard, which knows its own.
+   * An OpenCLIP architecture name; a parsed open_clip_config.json; `'hf-hub:org/repo'` (or `'hf-hub:org/repo@revision'`), a repository of OpenCLIP or of a Hugging
+   * Face `CLIPModel`; `'local-dir:folder'`, the same in a folder (Node.js); or `'halfclip-emoji'`, the bundled model, whose weights lie beside the module.
+   * Otherwise never a path. May be left out when `weights` is a shard, which knows its own.
    */
   model?: string | OpenClipConfig;
-  /** May be left out for the bundled model only. Strings are relative to the document in a page, and may be paths in Node.js. */
+  /**
+   * May be left out where the model's name says where its weights are. Of an OpenCLIP architecture also a pretrained tag, such as `'laion2b_s34b_b79k'`. Other
+   * strings are relative to the document in a page, and may be paths in Node.js.
+   */
   weights?: Weights;
   /** How the weights are held in memory. Default: as the shard holds them, else `'int8'`. */
   dtype?: 'fp32' | 'fp16' | 'int8';
@@ -54,6 +61,8 @@ export interface LoadOptions {
   /** Aborts loading; the promise rejects with the signal's reason. */
   signal?: AbortSignal;
   onProgress?(progress: Progress): void;
+  /** Where `hf-hub:` names and pretrained tags are looked up: any server with the same paths. Default: `https://huggingface.co`. */
+  hub?: string | URL;
   /** In place of the global fetch(): headers, tokens, tests. */
   fetch?: typeof fetch;
 }

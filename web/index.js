@@ -9,7 +9,6 @@ import { capturePicture } from './image-source.js';
 import { resolveModel } from './model.js';
 import { isPage } from './platform.js';
 import { completeRetry } from './retry.js';
-import { describeWeights } from './weights.js';
 import { WorkerEncoder } from './worker-client.js';
 
 export { HalfclipError };
@@ -54,7 +53,7 @@ export function cosineSimilarity(a, b) {
 
 async function load(tower, options) {
   if (!options || typeof options !== 'object') throw new HalfclipError('input/type', `expected options, got ${describe(options)}`);
-  const { dtype = 'auto', threads = 'auto', worker, cache = 'default', retry, integrity, signal, onProgress, fetch, simd } = options;
+  const { dtype = 'auto', threads = 'auto', worker, cache = 'default', retry, integrity, signal, onProgress, fetch, hub, simd } = options;
   const expect = (name, right, expected) => {
     if (!right) throw new HalfclipError('input/type', `option ${name} is ${describe(options[name])}, expected ${expected}`);
   };
@@ -67,12 +66,12 @@ async function load(tower, options) {
   expect('signal', signal === undefined || typeof signal?.throwIfAborted === 'function', 'an AbortSignal');
   expect('onProgress', onProgress === undefined || typeof onProgress === 'function', 'a function');
   expect('fetch', fetch === undefined || typeof fetch === 'function', 'a function');
+  expect('hub', hub === undefined || typeof hub === 'string' || hub instanceof URL, 'the URL of a hub, such as "https://huggingface.co"');
   completeRetry(retry);
   signal?.throwIfAborted();
 
-  const { name, config, weights } = await resolveModel(options.model, tower);
-  const described = describeWeights(options.weights ?? weights);
-  const core = { tower, model: name, config, weights: described, dtype, cache, retry, integrity, simd };
+  const { name, config, weights } = await resolveModel(options.model, options.weights, tower, { hub, fetch, cache, retry, signal });
+  const core = { tower, model: name, config, weights, dtype, cache, retry, integrity, simd };
   const hooks = { fetch, signal, onProgress };
   const thread = (worker ?? isPage) && (await startWorker(signal, worker === true));
   return thread ? thread.load(core, hooks) : Encoder.load(core, hooks);

@@ -1,6 +1,7 @@
-// What the option `model` stands for: the config of an architecture.
+// What the options `model` and `weights` stand for: the config of an architecture, and where its tensors are.
 
 import { HalfclipError, describe } from './errors.js';
+import { describeWeights } from './weights.js';
 
 const BUNDLED = 'halfclip-emoji';
 const SHARDS = {
@@ -9,28 +10,55 @@ const SHARDS = {
 };
 
 /**
+ * What the options `model` and `weights` stand for together.
  * @param {string | object | undefined} model
+ * @param {unknown} weights
  * @param {'image' | 'text'} tower
- * @returns {Promise<{ name: string | null, config: string | null, weights?: URL }>} config: JSON text as in an open_clip_config.json, or null: the shard has its
- *   own; weights: what the bundled model loads
+ * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, retry?: object, signal?: AbortSignal }} options for names that are looked up on a hub
+ * @returns {Promise<{ name: string | null, config: string | null, weights: object }>} config: JSON text as in an open_clip_config.json, or null: the shard has its
+ *   own; weights: for openWeights
  */
-export async function resolveModel(model, tower) {
-  if (model === undefined) return { name: null, config: null };
-  if (model && typeof model === 'object' && !Array.isArray(model) && !(model instanceof URL)) return { name: null, config: JSON.stringify(model) };
+export async function resolveModel(model, weights, tower, options = {}) {
+  if (model === undefined) return { name: null, config: null, weights: describeWeights(weights) };
+  if (model && typeof model === 'object' && !Array.isArray(model) && !(model instanceof URL)) {
+    return { name: null, config: JSON.stringify(model), weights: describeWeights(weights) };
+  }
   if (model instanceof URL) throw notAPath(model.href);
   if (typeof model !== 'string') {
     throw new HalfclipError('input/type', `option model is ${describe(model)}, expected an OpenCLIP architecture name or a parsed open_clip_config.json`);
   }
-  if (model === BUNDLED) return { name: model, config: null, weights: SHARDS[tower]() };
-  if (model.startsWith('hf-hub:')) {
-    throw new HalfclipError('model/unsupported', `model ${JSON.stringify(model)}: names of a hub are not supported yet: give the parsed open_clip_config.json as model`);
+  if (model === BUNDLED) return { name: model, config: null, weights: describeWeights(weights ?? SHARDS[tower]()) };
+  if (/^(hf-hub|local-dir):/.test(model)) {
+    const { resolveNamed } = await import('./hub.js');
+    const found = await resolveNamed(model, tower, options);
+    return { name: model, config: JSON.stringify(found.config), weights: weights === undefined ? found.weights : describeWeights(weights) };
   }
   const { models } = await import('./models.js');
   const name = model.replaceAll('/', '-'); // OpenAI writes ViT-B/32, and OpenCLIP reads it
-  if (Object.hasOwn(models, name)) return { name, config: JSON.stringify(models[name]) };
-  if (/[\\/]|^local-dir:|\.(json|safetensors|pt|pth|bin|onnx)$/i.test(model)) throw notAPath(model);
+  if (Object.hasOwn(models, name)) return resolveKnown(name, models[name], weights, options.hub);
+  if (/[\\/]|\.(json|safetensors|pt|pth|bin|onnx)$/i.test(model)) throw notAPath(model);
   const nearest = nearestNames(model, [...Object.keys(models), BUNDLED]);
   throw new HalfclipError('model/unknown', `model ${JSON.stringify(model)} is no architecture of OpenCLIP; the nearest names are ${nearest.join(', ')}`);
+}
+
+/** An architecture of OpenCLIP, with weights of one's own or a pretrained tag. */
+async function resolveKnown(name, model_cfg, weights, hub) {
+  const mayBeTag = weights === undefined || (typeof weights === 'string' && /^[\w-]+$/.test(weights));
+  if (!mayBeTag) return { name, config: JSON.stringify(model_cfg), weights: describeWeights(weights) };
+  const { knownTags, resolveTag } = await import('./hub.js');
+  const tag = weights && (await resolveTag(name, weights, hub));
+  if (tag) {
+    if (tag.quickGelu !== Boolean(model_cfg.quick_gelu)) {
+      const other = tag.quickGelu ? `${name}-quickgelu` : name.replace('-quickgelu', '');
+      console.warn(`halfclip: ${name} computes ${tag.quickGelu ? 'GELU' : 'QuickGELU'}, but "${weights}" was trained with ` +
+        `${tag.quickGelu ? 'QuickGELU' : 'GELU'}: as in OpenCLIP, model ${other} fits`);
+    }
+    return { name, config: JSON.stringify({ model_cfg, preprocess_cfg: tag.preprocess_cfg }), weights: tag.weights };
+  }
+  const tags = await knownTags(name);
+  const hint = tags.length ? `the pretrained tags of ${name} are ${tags.join(', ')}` : `${name} has no pretrained tags`;
+  if (weights === undefined) throw new HalfclipError('weights/not-found', `option weights is missing: expected a URL, a path, a Blob, bytes or a pretrained tag; ${hint}`);
+  return { name, config: JSON.stringify(model_cfg), weights: { ...describeWeights(weights), hint } };
 }
 
 function notAPath(model) {

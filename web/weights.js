@@ -28,21 +28,36 @@ export function describeWeights(weights) {
 }
 
 /**
- * Opens what describeWeights described, or the first of several URLs that a hub has.
- * @param {{ url?: string, others?: string[], hint?: string, path?: string, blob?: Blob, name?: string, bytes?: Uint8Array }} weights others: URLs to try next;
- *   hint: ends the message when nothing is found
- * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry?: object, whole?: boolean }} options retry: see index.d.ts; whole: everything is
- *   going to be read, from front to back
+ * Opens what describeWeights described, or the first of several such descriptions that there is.
+ * @param {{ url?: string, path?: string, blob?: Blob, name?: string, bytes?: Uint8Array, any?: object[], hint?: string }} weights hint: ends the message when
+ *   nothing is found
+ * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry?: object, deadline?: number, whole?: boolean }} options retry: see index.d.ts;
+ *   deadline: by performance.now(); whole: everything is going to be read, from front to back
  */
 export async function openWeights(weights, options) {
-  try {
-    if (weights.path !== undefined) return await openFile(weights.path);
-    if (weights.url !== undefined) return await openUrls([weights.url, ...(weights.others ?? [])], options);
-  } catch (error) {
-    if (!weights.hint || !(error.code === 'weights/not-found' || error.status === 404)) throw error;
-    throw new HalfclipError('weights/not-found', `${error.message}; ${weights.hint}`, { cause: error });
+  const retry = completeRetry(options.retry);
+  const once = { ...options, retry, deadline: options.deadline ?? performance.now() + retry.timeout };
+  const missing = [];
+  for (const place of weights.any ?? [weights]) {
+    try {
+      return await openPlace(place, once);
+    } catch (error) {
+      if (error.code !== 'weights/not-found' && error.status !== 404) throw error;
+      missing.push({ place, error });
+    }
   }
-  return weights.blob ? blobSource(weights.blob, weights.name) : bytesSource(weights.bytes);
+  const [{ error: cause }] = missing;
+  if (weights.any) {
+    const names = missing.map(({ place }) => place.url ?? place.path).join(', ');
+    throw new HalfclipError('weights/not-found', `there is none of ${names}`, { cause });
+  }
+  throw weights.hint ? new HalfclipError('weights/not-found', `${cause.message}; ${weights.hint}`, { cause }) : cause;
+}
+
+async function openPlace({ url, path, blob, name, bytes }, options) {
+  if (path !== undefined) return openFile(path);
+  if (url !== undefined) return openUrl(url, options);
+  return blob ? new BlobSource(blob, name) : new BytesSource(bytes);
 }
 
 /** The bytes of a source's range, in one piece. */
@@ -100,9 +115,7 @@ class BytesSource extends Source {
   }
 }
 
-const bytesSource = (bytes) => new BytesSource(bytes);
-
-class BlobSource extends Source {
+export class BlobSource extends Source {
   #blob;
 
   constructor(blob, name) {
@@ -124,8 +137,6 @@ class BlobSource extends Source {
     }
   }
 }
-
-export const blobSource = (blob, name) => new BlobSource(blob, name);
 
 class FileSource extends Source {
   #file;
@@ -212,7 +223,7 @@ class UrlSource extends Source {
   }
 
   sibling(name) {
-    return openUrls([new URL(name, this.#remote.url).href], this.#options);
+    return openUrl(new URL(name, this.#remote.url).href, this.#options);
   }
 
   async close() {
@@ -296,24 +307,6 @@ class ForwardSource extends Source {
 
 /** The same source, read whole: `tap` sees every byte in order once the reader has read on to `Infinity`. */
 export const tapSource = (source, tap) => new ForwardSource(source.read(0, Infinity), source, tap);
-
-/** The first of the URLs that there is. */
-async function openUrls(urls, options) {
-  const retry = completeRetry(options.retry);
-  const deadline = options.deadline ?? performance.now() + retry.timeout;
-  const once = { ...options, retry, deadline };
-  for (const [i, url] of urls.entries()) {
-    try {
-      return await openUrl(url, once);
-    } catch (error) {
-      if (error.status !== 404) throw error;
-      if (urls.length === 1) throw error;
-      if (i === urls.length - 1) {
-        throw new HalfclipError('weights/not-found', `${urls.join(', ')}: none of these is there (HTTP status 404)`, { cause: error });
-      }
-    }
-  }
-}
 
 async function openUrl(url, options) {
   const remote = await RemoteFile.open(url, options);

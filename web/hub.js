@@ -1,0 +1,105 @@
+// Models by name: `hf-hub:org/repo` on a hub and `local-dir:folder`, as OpenCLIP names them, and OpenCLIP's pretrained tags.
+
+import { HalfclipError, describe } from './errors.js';
+import { isNode, locate } from './platform.js';
+import { openWeights, readBytes } from './weights.js';
+
+const DEFAULT_HUB = 'https://huggingface.co';
+
+// In OpenCLIP's order of preference.
+const OPEN_CLIP_FILES = [
+  'open_clip_model.safetensors', 'open_clip_pytorch_model.safetensors', 'open_clip_pytorch_model.bin', 'open_clip_pytorch_model.pth',
+  'model.safetensors', 'pytorch_model.bin', 'pytorch_model.pth', 'model.pth',
+];
+const HUGGING_FACE_FILES = ['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin', 'pytorch_model.bin.index.json'];
+
+/**
+ * The config and the weights of `hf-hub:org/repo`, `hf-hub:org/repo@revision` or `local-dir:folder`.
+ * @param {string} model
+ * @param {'image' | 'text'} tower
+ * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, retry?: object, signal?: AbortSignal }} options
+ * @returns {Promise<{ config: object, weights: object }>} config: as an open_clip_config.json; weights: for openWeights
+ */
+export async function resolveNamed(model, tower, options) {
+  const folder = model.startsWith('hf-hub:') ? repository(model, options.hub) : localFolder(model);
+  const config = await readJson(folder, 'open_clip_config.json', options);
+  if (config) {
+    if (!config.model_cfg) throw new HalfclipError('model/unknown', `${folder.name}: its open_clip_config.json has no model_cfg`);
+    return { config: withoutSize(config), weights: folder.weights(OPEN_CLIP_FILES) };
+  }
+  const translated = await readJson(folder, 'config.json', options);
+  if (!translated) throw new HalfclipError('model/unknown', `${folder.name} has neither an open_clip_config.json nor a config.json`);
+  const { translateConfig } = await import('./hugging-face.js');
+  const preprocessor = tower === 'image' ? await readJson(folder, 'preprocessor_config.json', options) : null;
+  return { config: translateConfig(translated, preprocessor, tower, folder.name), weights: folder.weights(HUGGING_FACE_FILES) };
+}
+
+/** Pictures are resized to what the tower takes, whatever else a preprocess_cfg says: so does OpenCLIP. */
+function withoutSize({ model_cfg, preprocess_cfg: { size, ...preprocess_cfg } = {} }) {
+  return { model_cfg, preprocess_cfg };
+}
+
+/**
+ * What an architecture's pretrained tag stands for, or null if it has no such tag.
+ * @param {string} name of the architecture
+ * @param {string} tag as OpenCLIP takes it: case does not count, and - is _
+ * @param {string | URL} [hub]
+ */
+export async function resolveTag(name, tag, hub) {
+  const { pretrained, preprocessings } = await import('./pretrained.js');
+  const tags = pretrained[name] ?? {};
+  const clean = tag.toLowerCase().replaceAll('-', '_');
+  if (!Object.hasOwn(tags, clean)) return null;
+  const [place, preprocessing, quickGelu] = tags[clean];
+  const [, repo, file] = /^(.*)\/([^/]*)$/.exec(place);
+  const safer = file.replace(/\.(bin|pth)$/, '.safetensors');
+  const weights = repository(`hf-hub:${repo}`, hub).weights(file ? [safer, file] : OPEN_CLIP_FILES);
+  return { weights, preprocess_cfg: preprocessings[preprocessing], quickGelu: Boolean(quickGelu) };
+}
+
+/** The tags that an architecture has. */
+export async function knownTags(name) {
+  const { pretrained } = await import('./pretrained.js');
+  return Object.keys(pretrained[name] ?? {});
+}
+
+function repository(model, hub = DEFAULT_HUB) {
+  const { url } = locate(hub);
+  if (!url) throw new HalfclipError('input/type', `option hub is ${describe(hub)}, expected the URL of a hub, such as ${DEFAULT_HUB}`);
+  const match = /^hf-hub:((?:[\w.-]+\/)?[\w.-]+)(?:@([\w./-]+))?$/.exec(model);
+  if (!match || /(^|\/)\.\.?(\/|$)/.test(match[1])) throw new HalfclipError('model/unknown', `model ${JSON.stringify(model)} names no repository, expected hf-hub:org/repo`);
+  const [, repo, revision = 'main'] = match;
+  const base = `${url.replace(/\/+$/, '')}/${repo}/resolve/${encodeURIComponent(revision)}`;
+  const file = (name) => ({ url: `${base}/${name}` });
+  return { name: model, file, weights: (files) => ({ any: files.map(file) }) };
+}
+
+function localFolder(model) {
+  const folder = model.slice('local-dir:'.length);
+  if (!isNode) throw new HalfclipError('model/not-a-path', `model ${JSON.stringify(model)} is a folder, which only Node.js can read: give a URL as weights`);
+  if (!folder) throw new HalfclipError('model/unknown', 'model "local-dir:" names no folder');
+  const file = (name) => ({ path: `${folder.replace(/\/+$/, '')}/${name}` });
+  return { name: model, file, weights: (files) => ({ any: files.map(file) }) };
+}
+
+/** A small JSON file, or null if there is none. */
+async function readJson(folder, name, options) {
+  let source;
+  try {
+    source = await openWeights(folder.file(name), options);
+  } catch (error) {
+    if (error.code === 'weights/not-found' || error.status === 404) return null;
+    throw error;
+  }
+  try {
+    const text = new TextDecoder().decode(await readBytes(source, 0, Infinity));
+    const value = JSON.parse(text);
+    if (value === null || typeof value !== 'object') throw new SyntaxError(`it is ${describe(value)}`);
+    return value;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new HalfclipError('model/unknown', `${source.name}: is not a JSON object: ${error.message}`, { cause: error });
+  } finally {
+    await source.close();
+  }
+}
