@@ -129,6 +129,9 @@ void hc_encoder_free(hc_encoder *encoder);
 hc_status hc_shard_write(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length,
                          int (*write)(void *user, const void *bytes, size_t n), void *user);
 
+/* Bytes [offset, offset + n) of the same file, for a caller that wants it piece by piece; *got of them, fewer only at the file's end. */
+hc_status hc_shard_read(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length, uint64_t offset, void *bytes, size_t n, size_t *got);
+
 /* ---- pictures ----------------------------------------------------------------------------------------------------- */
 
 typedef enum hc_resize_mode { HC_SHORTEST = 0, HC_LONGEST = 1, HC_SQUASH = 2 } hc_resize_mode;

@@ -1,5 +1,5 @@
-/* shard.c: an encoder as a .safetensors file that holds one tower, written front to back. fp32 and fp16 shards hold OpenCLIP's own
- * tensors; int8 shards hold matrices in the kernels' order, so that loading one is a copy. */
+/* shard.c: an encoder as a .safetensors file that holds one tower, written front to back or read in parts. fp32 and fp16 shards hold
+ * OpenCLIP's own tensors; int8 shards hold matrices in the kernels' order, so that loading one is a copy. */
 #include "json.h"
 #include "pack.h"
 #include "text_format.h"
@@ -30,6 +30,7 @@ typedef struct shard {
     uint8_t *buffer;
     size_t held;
     uint64_t written;
+    uint64_t begin;             /* of the file: what lies before is not written */
     int stopped;
 } shard;
 
@@ -44,8 +45,13 @@ static void flush(shard *s)
 /* Gathers small pieces, because a call of `write` may cross into another language. */
 static void emit(shard *s, const void *bytes, size_t n)
 {
+    uint64_t at = s->written;
     s->written += n;
-    if (!s->write) return;
+    if (!s->write || s->written <= s->begin) return;
+    if (at < s->begin) {
+        bytes = (const uint8_t *)bytes + (s->begin - at);
+        n -= (size_t)(s->begin - at);
+    }
     if (s->held + n > BUFFER) flush(s);
     if (n > BUFFER) {
         if (!s->stopped) s->stopped = s->write(s->user, bytes, n);
@@ -196,10 +202,12 @@ static void emit_data(shard *s, const entry *e, void *row)
             return;
         }
         int by_column = t->role == HC_ROLE_PROJECTION, count = by_column ? matrix->k : matrix->n;
+        size_t row_bytes = (size_t)(by_column ? matrix->n : matrix->k) * size;
         for (int i = 0; i < count && !s->stopped; i++) {
-            if (by_column) hc_unpack_column(matrix, i, row);
-            else hc_unpack_row(matrix, i, row);
-            emit(s, row, (size_t)(by_column ? matrix->n : matrix->k) * size);
+            int wanted = s->written + row_bytes > s->begin;
+            if (wanted && by_column) hc_unpack_column(matrix, i, row);
+            else if (wanted) hc_unpack_row(matrix, i, row);
+            emit(s, row, row_bytes);
         }
     }
 }
@@ -217,7 +225,7 @@ static size_t longest_row(const shard *s)
     return longest;
 }
 
-static hc_status write_shard(shard *s, int (*write)(void *user, const void *bytes, size_t n), void *row)
+static void write_file(shard *s, int (*write)(void *user, const void *bytes, size_t n), void *row)
 {
     emit_header(s);
     uint64_t length = s->written;
@@ -229,14 +237,14 @@ static hc_status write_shard(shard *s, int (*write)(void *user, const void *byte
     emit_header(s);
     for (size_t i = 0; i < s->entry_count && !s->stopped; i++) emit_data(s, &s->entries[i], row);
     flush(s);
-    return s->stopped ? HC_WEIGHTS_TRUNCATED : HC_OK;
 }
 
-hc_status hc_shard_write(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length,
-                         int (*write)(void *user, const void *bytes, size_t n), void *user)
+/* The file from byte `begin` on; *stopped: whether `write` wanted no more. */
+static hc_status write_from(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length, uint64_t begin,
+                            int (*write)(void *user, const void *bytes, size_t n), void *user, int *stopped)
 {
     hc_weights weights = encoder->weights;
-    shard s = {.encoder = encoder, .user = user};
+    shard s = {.encoder = encoder, .user = user, .begin = begin};
     if (vocabulary && encoder->config.tower == HC_TEXT) {
         s.vocabulary = vocabulary;
         s.vocabulary_length = vocabulary_length;
@@ -250,11 +258,46 @@ hc_status hc_shard_write(const hc_encoder *encoder, const void *vocabulary, size
         hc_tower_tensors(&encoder->config, &weights, tensors, count);
         list_entries(&s, tensors, count);
         void *row = malloc(longest_row(&s) * sizeof(float));
-        if (row) status = write_shard(&s, write, row);
+        if (row) {
+            write_file(&s, write, row);
+            status = HC_OK;
+        }
         free(row);
     }
     free(tensors);
     free(s.entries);
     free(s.buffer);
+    *stopped = s.stopped;
+    return status;
+}
+
+hc_status hc_shard_write(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length,
+                         int (*write)(void *user, const void *bytes, size_t n), void *user)
+{
+    int stopped;
+    hc_status status = write_from(encoder, vocabulary, vocabulary_length, 0, write, user, &stopped);
+    return status == HC_OK && stopped ? HC_WEIGHTS_TRUNCATED : status;
+}
+
+typedef struct part {
+    uint8_t *bytes;
+    size_t wanted, got;
+} part;
+
+static int copy_part(void *user, const void *bytes, size_t n)
+{
+    part *p = user;
+    size_t missing = p->wanted - p->got, now = n < missing ? n : missing;
+    memcpy(p->bytes + p->got, bytes, now);
+    p->got += now;
+    return p->got == p->wanted;
+}
+
+hc_status hc_shard_read(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length, uint64_t offset, void *bytes, size_t n, size_t *got)
+{
+    part p = {bytes, n, 0};
+    int stopped;
+    hc_status status = write_from(encoder, vocabulary, vocabulary_length, offset, copy_part, &p, &stopped);
+    *got = p.got;
     return status;
 }

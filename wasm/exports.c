@@ -50,6 +50,14 @@ EXPORT(hc_wasm_shard_write) hc_status hc_wasm_shard_write(const hc_encoder *enco
     return hc_shard_write(encoder, vocabulary, vocabulary_length, write_out, NULL);
 }
 
+/* hc_shard_read, with the vocabulary that the encoder itself has. Returns how many bytes there were, or -1 when no memory is left. */
+EXPORT(hc_wasm_shard_read) int hc_wasm_shard_read(const hc_encoder *encoder, double offset, void *bytes, size_t n)
+{
+    size_t length, got;
+    const void *vocabulary = hc_encoder_vocabulary(encoder, &length);
+    return hc_shard_read(encoder, vocabulary, length, (uint64_t)offset, bytes, n, &got) == HC_OK ? (int)got : -1;
+}
+
 /* Height and width of what hc_wasm_preprocess gives. */
 EXPORT(hc_wasm_preprocess_size) hc_status hc_wasm_preprocess_size(const char *config, size_t config_length, int size[2])
 {

@@ -109,6 +109,16 @@ int main(void)
         CHECK(alive == before, "write: %ld blocks stay after allocation %ld failed", alive - before, n);
     }
     CHECK(written > 2, "%ld allocations", written);
+    for (long n = 1; encoder && n <= written; n++) {
+        uint8_t byte;
+        size_t got = 1;
+        long before = alive;
+        asked = 0;
+        fail_in = n;
+        CHECK(hc_shard_read(encoder, NULL, 0, 0, &byte, 1, &got) == HC_OUT_OF_MEMORY && got == 0, "read, allocation %ld", n);
+        fail_in = 0;
+        CHECK(alive == before, "read: %ld blocks stay after allocation %ld failed", alive - before, n);
+    }
     test_load("shard", HC_TEXT, shard, NULL, HC_AUTO);
     test_load("shard at fp32", HC_TEXT, shard, NULL, HC_FP32);
     hc_encoder_free(encoder);

@@ -186,6 +186,34 @@ static void test_stopped(void)
     hc_encoder_free(encoder);
 }
 
+/* In parts of any size, from any byte, it is the same file. */
+static void test_read(void)
+{
+    static const size_t sizes[] = {1, 7, 4096, 65536, 65537, 1 << 20};
+    for (int t = 0; t < 2; t++)
+        for (int dtype = HC_FP32; dtype <= HC_INT8; dtype++) {
+            hc_encoder *encoder = golden_encoder("clip", TOWERS[t], (hc_dtype)dtype);
+            bytes shard = shard_of(encoder);
+            uint8_t *part = malloc(shard.size + 1);
+            size_t got;
+            for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+                size_t step = sizes[i] < 4096 ? shard.size / 61 + 1 : sizes[i], wrong = 0;
+                for (size_t at = 0; at < shard.size; at += step) {
+                    size_t left = shard.size - at, n = sizes[i] < shard.size ? sizes[i] : shard.size, expected = n < left ? n : left;
+                    memset(part, 0xAB, shard.size + 1);
+                    wrong += hc_shard_read(encoder, NULL, 0, at, part, n, &got) != HC_OK || got != expected ||
+                             memcmp(part, shard.data + at, got) || part[got] != 0xAB;
+                }
+                CHECK(!wrong, "%d %s: %zu parts of %zu bytes differ", t, DTYPES[dtype], wrong, sizes[i]);
+            }
+            CHECK(hc_shard_read(encoder, NULL, 0, shard.size, part, 1, &got) == HC_OK && got == 0, "%zu bytes at the end", got);
+            CHECK(hc_shard_read(encoder, NULL, 0, 1ull << 40, part, 1, &got) == HC_OK && got == 0, "%zu bytes beyond the end", got);
+            free(part);
+            free(shard.data);
+            hc_encoder_free(encoder);
+        }
+}
+
 /* ---- other dtypes ------------------------------------------------------------------------------------------------- */
 
 static void test_other_dtypes(void)
@@ -372,6 +400,7 @@ int main(void)
     test_format();
     test_vocabulary();
     test_stopped();
+    test_read();
     test_other_dtypes();
     test_metadata();
     test_quantised_values();
