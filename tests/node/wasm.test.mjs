@@ -1,4 +1,4 @@
-// What wasm/ adds to src/: the allocator and the digests, in every flavour that this engine runs.
+// What wasm/ adds to src/: the allocator, the digests and the hash, in every flavour that this engine runs.
 
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
@@ -123,6 +123,35 @@ for (const flavour of FLAVOURS) {
         const found = Buffer.from(new Uint8Array(exports.memory.buffer, out, bits / 8)).toString('hex');
         assert.equal(found, createHash(`sha${bits}`).update(bytes.subarray(0, length)).digest('hex'), `${bits} bits of ${length} bytes`);
       }
+    }
+  });
+
+  test(`${flavour}: XXH64, as xxHash has it`, () => {
+    const exports = start(flavour);
+    const bytes = Uint8Array.from({ length: 5000 }, (_, i) => (i * 31 + 7) & 255);
+    const state = exports.malloc(8);
+    const at = exports.malloc(bytes.length);
+    const hash = (seed, length) => {
+      new BigUint64Array(exports.memory.buffer, state, 1)[0] = seed;
+      new Uint8Array(exports.memory.buffer, at, length).set(bytes.subarray(0, length));
+      exports.hc_wasm_xxh64(state, at, length);
+      return new BigUint64Array(exports.memory.buffer, state, 1)[0].toString(16).padStart(16, '0');
+    };
+    // Of xxHash, through python-xxhash 4.1.
+    const expected = {
+      0: ['ef46db3751d8e999', 'c4349fc93c010000'],
+      3: ['56e6957632a487f9', '5acb303e78133c22'],
+      4: ['c60d15b1e3ff8f04', '7d51d5e2461732b3'],
+      12: ['8fe8ab1c1fd0666e', 'eaa6d4d803d21fd7'],
+      31: ['4a74f3a1a39ad4a1', '8137041f5af88413'],
+      32: ['8d57d6a4671cc43d', '184ebcf3745cd46c'],
+      39: ['1789542489e59cc4', '5661126b7efaf137'],
+      64: ['7bbabbc45729d17e', 'f7f22435fe1ab128'],
+      5000: ['aa5b264f05aca4d4', '67b59bea6344885b'],
+    };
+    for (const [length, [plain, seeded]] of Object.entries(expected)) {
+      assert.equal(hash(0n, Number(length)), plain, `${length} bytes`);
+      assert.equal(hash(0x9e3779b97f4a7c15n, Number(length)), seeded, `${length} bytes, seeded`);
     }
   });
 }
