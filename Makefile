@@ -77,6 +77,7 @@ build/libhalfclip.a: $(NATIVE)
 # ---- C unit tests, under AddressSanitizer and UBSan ------------------------------------------------------------------
 
 UNIT_FLAGS_test_out_of_memory := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
+UNIT_FLAGS_test_torch := $(UNIT_FLAGS_test_out_of_memory)
 UNITS := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/test_*.c))
 SANITIZED := $(SRC:src/%.c=build/sanitized/%.o)
 $(SANITIZED): build/sanitized/%.o: src/%.c $(HEADERS) | build/setup
@@ -129,7 +130,7 @@ fuzz: $(FUZZERS)
 # ---- JavaScript and browser tests ------------------------------------------------------------------------------------
 
 .PHONY: test-node test-browser test
-test-node: dist build/setup node_modules/.package-lock.json
+test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec 'tests/node/'*.test.mjs
 
 test-browser: dist build/setup node_modules/.package-lock.json
@@ -145,6 +146,10 @@ demo: dist node_modules/.package-lock.json
 
 start: dist
 	$(NODE) web/server.js
+
+bench: dist $(WASM_FLAVOURS:%=build/bench-kernels-%.wasm)
+	$(NODE) tests/bench/kernels.mjs
+	$(NODE) tests/bench/towers.mjs
 
 clean:
 	rm -rf build dist
