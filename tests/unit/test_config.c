@@ -130,6 +130,7 @@ static void test_defaults(void)
 static void test_image_options(void)
 {
     CHECK(image("", "\"width\": 96, \"head_width\": 40").heads == 2, "floor division, as width // head_width");
+    CHECK(image("", "\"width\": 95, \"head_width\": 48").heads == 1, "floor division once more");
     CHECK(image("", "\"width\": 30, \"head_width\": 15, \"mlp_ratio\": 4.9231").mlp_width == 147, "int(30 * 4.9231)");
     CHECK(image("", "\"width\": 1664, \"head_width\": 104, \"mlp_ratio\": 4.9231").mlp_width == 8192, "int(1664 * 4.9231), ViT-bigG-14");
     CHECK(image("", "\"width\": 1408, \"head_width\": 88, \"mlp_ratio\": 4.3637").mlp_width == 6144, "int(1408 * 4.3637), ViT-g-14");

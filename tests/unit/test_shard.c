@@ -343,6 +343,24 @@ static void test_metadata(void)
     free(shard.data);
 }
 
+/* Quotes, backslashes, escapes and line breaks of a config go through a string of JSON and back. */
+static void test_escapes(void)
+{
+    outcome end;
+    bytes file = golden_tower("clip", ".safetensors");
+    const char *model = "{\"embed_dim\": 24,\r\n\t\"vision_cfg\": {}, \"text_cfg\": {\"context_length\": 12, \"vocab_size\": 96, \"width\": 48, \"heads\": 3, \"layers\": 2, "
+                        "\"hf_tokenizer_name\": \"a\\\\b\\\"c\\u0001\xC3\xA9\", \"tokenizer_kwargs\": {\"clean\": \"canonicalize\"}}}";
+    hc_encoder *first = load_bytes(HC_TEXT, file, model, HC_FP16, 1000, 1, &end);
+    CHECK(first && strstr(hc_encoder_config(first), "\"tokenizer\":{\"clean\":\"canonicalize\",\"hf_tokenizer_name\":\"a\\\\b\\\"c\\u0001\xC3\xA9\"}"), "%s", end.message);
+    bytes shard = shard_of(first);
+    hc_encoder *second = load_shard(HC_TEXT, shard, HC_AUTO, &end);
+    CHECK(second && !strcmp(hc_encoder_config(first), hc_encoder_config(second)), "%s", end.message);
+    hc_encoder_free(first);
+    hc_encoder_free(second);
+    free(shard.data);
+    free(file.data);
+}
+
 static void test_quantised_values(void)
 {
     hc_encoder *encoder = golden_encoder("odd-widths", HC_TEXT, HC_INT8);
@@ -403,6 +421,7 @@ int main(void)
     test_read();
     test_other_dtypes();
     test_metadata();
+    test_escapes();
     test_quantised_values();
     return check_result("shard");
 }
