@@ -132,7 +132,7 @@ static void test_numbers(void)
     for (int i = 0; i < 4000; i++) {
         char text[64];
         state = state * 6364136223846793005u + 1442695040888963407u;
-        snprintf(text, sizeof text, "%llu.%0*d", (unsigned long long)((state >> 11 | (uint64_t)1 << 53) << 10 | 1 << 9), i % 20 + 1, 0);
+        snprintf(text, sizeof text, "%llu.%0*d", (unsigned long long)((state >> 11 | (uint64_t)1 << 53 | 1) << 10), i % 20 + 1, 0);
         check_number(text);
     }
     for (int i = 0; i < 20000; i++) {
