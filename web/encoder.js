@@ -52,8 +52,8 @@ export class Encoder {
     try {
       const wasm = await starting;
       signal?.throwIfAborted();
-      const encoder = await loadTower(wasm, options, file, { signal, onProgress });
-      const sizes = { fetchedBytes: file.fetched, fileBytes: file.size ?? null };
+      const { encoder, fetched, size } = await loadTower(wasm, options, file, { signal, onProgress });
+      const sizes = { fetchedBytes: fetched, fileBytes: size ?? null };
       return new Encoder(wasm, encoder, options, sizes, fetch);
     } finally {
       await file.close();

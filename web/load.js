@@ -1,6 +1,7 @@
-// Drives the loader in WebAssembly: asks which bytes it wants, reads them from a source and pushes them in.
+// Drives the loader in WebAssembly: shows it what the file holds, asks which bytes it wants, reads them from a source and pushes them in.
 
 import { HalfclipError, describe } from './errors.js';
+import { DETECT, detectFormat } from './file-format.js';
 import { exhausted } from './wasm.js';
 import { concatenate } from './remote-file.js';
 import { readBytes, tapSource } from './weights.js';
@@ -13,16 +14,64 @@ const DIGESTS = { sha256: 256, sha384: 384, sha512: 512 };
 /**
  * Loads one tower.
  * @param {import('./wasm.js').Wasm} wasm
- * @param {{ tower: 'image' | 'text', config: string | null, dtype: string, integrity?: string }} options
+ * @param {{ tower: 'image' | 'text', model: string | null, config: string | null, dtype: string, integrity?: string }} options
  * @param {object} file a source, see weights.js
  * @param {{ signal?: AbortSignal, onProgress?: (progress: { phase: string, loaded: number, total?: number }) => void }} hooks
- * @returns {Promise<number>} the pointer to the encoder
+ * @returns {Promise<{ encoder: number, fetched: number, size: number | undefined }>} the pointer to the encoder; the bytes read; the size of the files, if it is known
  */
-export async function loadTower(wasm, { tower, config, dtype, integrity }, file, { signal, onProgress = () => {} }) {
-  const { exports } = wasm;
-  const digest = integrity === undefined ? null : startDigest(wasm, integrity);
-  const source = digest ? tapSource(file, digest.update) : file;
+export async function loadTower(wasm, options, file, hooks) {
+  const digest = options.integrity === undefined ? null : startDigest(wasm, options.integrity);
+  const opened = await openTensors(wasm, options.tower, file, digest);
+  try {
+    return await readTower(wasm, options, opened, digest, hooks);
+  } finally {
+    if (opened.owner !== file) await opened.owner.close();
+  }
+}
 
+/**
+ * Finds out what kind of file it is, and where its tensors are.
+ * @returns {Promise<{ source: object, owner: object, directory: string | null }>} source: what to read from; owner: the source that is to be closed; directory: null
+ *   for safetensors, whose own header the loader reads
+ */
+async function openTensors(wasm, tower, file, digest) {
+  const format = detectFormat(await file.peek(DETECT));
+  if (format === 'safetensors') return { source: digest ? tapSource(file, digest.update) : file, owner: file, directory: null };
+  const { readDirectory } = await import('./directory.js');
+  if (!digest) {
+    const { json, source } = await readDirectory(wasm, file, format, tower);
+    return { source, owner: source, directory: json };
+  }
+  if (format === 'index') {
+    throw new HalfclipError('input/type', `option integrity is for one file, but ${file.name} is the index of a checkpoint in several`);
+  }
+  const again = (file.forward && (await file.reopen())) || file;
+  let found;
+  try {
+    found = await readDirectory(wasm, again, format, tower);
+  } catch (error) {
+    await again.close();
+    throw error;
+  }
+  const { json, source, pieces } = found;
+  // The directory was read before: what is hashed must be what it was made of.
+  let at = 0;
+  const update = (chunk) => {
+    for (const { begin, bytes } of pieces) {
+      const from = Math.max(at, begin);
+      const to = Math.min(at + chunk.length, begin + bytes.length);
+      for (let i = from; i < to; i++) {
+        if (chunk[i - at] !== bytes[i - begin]) throw new HalfclipError('weights/changed', `${file.name}: the file changed while it was read, at byte ${i}`);
+      }
+    }
+    at += chunk.length;
+    digest.update(chunk);
+  };
+  return { source: tapSource(source, update), owner: source, directory: json };
+}
+
+async function readTower(wasm, { tower, model, config, dtype }, { source, owner, directory }, digest, { signal, onProgress = () => {} }) {
+  const { exports } = wasm;
   const start = (pointer, length) => exports.hc_loader_new(TOWERS[tower], pointer, length, DTYPES[dtype]);
   const loader = config === null ? start(0, 0) : wasm.with(config, 'the config', start);
   if (!loader) throw exhausted('a loader');
@@ -33,15 +82,26 @@ export async function loadTower(wasm, { tower, config, dtype, integrity }, file,
   const truncated = (length, expected) =>
     new HalfclipError('weights/truncated', `${source.name}: ends after ${length} bytes, expected at least ${expected}`);
   check();
-  if (source.size !== undefined) exports.hc_wasm_file_size(loader, source.size);
-  check();
 
   let header = new Uint8Array(0);
-  for (let need; (need = exports.hc_wasm_header_need(loader)); ) {
-    header = concatenate([header, await readBytes(source, header.length, need)]);
-    wasm.with(header, 'the header', (pointer, length) => exports.hc_loader_header(loader, pointer, length));
+  try {
+    if (directory) {
+      wasm.with(directory, 'the directory', (pointer, length) => exports.hc_loader_directory(loader, pointer, length));
+    } else {
+      if (source.size !== undefined) exports.hc_wasm_file_size(loader, source.size);
+      check();
+      for (let need; (need = exports.hc_wasm_header_need(loader)); ) {
+        header = concatenate([header, await readBytes(source, header.length, need)]);
+        wasm.with(header, 'the header', (pointer, length) => exports.hc_loader_header(loader, pointer, length));
+        check();
+        if (header.length < need) throw truncated(header.length, need);
+      }
+    }
     check();
-    if (header.length < need) throw truncated(header.length, need);
+  } catch (error) {
+    if (error.code !== 'weights/mismatch' || config === null) throw error;
+    const { explainMismatch } = await import('./architecture.js');
+    throw explainMismatch(error, { tower, model, config, header: directory ?? header });
   }
 
   const ranges = plannedRanges(wasm, loader);
@@ -77,7 +137,7 @@ export async function loadTower(wasm, { tower, config, dtype, integrity }, file,
   const encoder = exports.hc_loader_finish(loader);
   check();
   exports.hc_loader_free(loader);
-  return encoder;
+  return { encoder, fetched: owner.fetched, size: owner.size };
 }
 
 /** Does `work` with every range, several at once where the source allows; after a failure nothing of it is still running. */

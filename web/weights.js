@@ -226,6 +226,13 @@ class UrlSource extends Source {
     return openUrl(new URL(name, this.#remote.url).href, this.#options);
   }
 
+  /** The same file by ranges, where it came whole only because that was asked for; null where the server sends no less. */
+  async reopen() {
+    if (!this.#options.whole) return null;
+    this.#remote.close();
+    return openUrl(this.#remote.url, { ...this.#options, whole: false });
+  }
+
   async close() {
     this.#remote.close();
   }
@@ -262,6 +269,10 @@ class ForwardSource extends Source {
 
   verify() {
     return this.#source.verify();
+  }
+
+  async reopen() {
+    return this.#source.reopen?.() ?? null;
   }
 
   async #next() {

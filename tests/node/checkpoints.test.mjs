@@ -1,0 +1,143 @@
+// Checkpoints that are not one .safetensors file, and configs that do not fit a checkpoint.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, beforeEach, test } from 'node:test';
+
+import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { FaultServer, inMemory } from './fault-server.mjs';
+import { buildSafetensors, golden, parseSafetensors, rows } from './support.mjs';
+
+const clip = golden('clip');
+const { tensors } = parseSafetensors(readFileSync(clip.path));
+const names = Object.keys(tensors);
+const pick = (which) => Object.fromEntries(names.filter(which).map((name) => [name, tensors[name]]));
+const padding = { padding: { dtype: 'U8', shape: [300_000], bytes: Buffer.alloc(300_000) } };
+
+// The text tower is in a and b, the image tower in b and c.
+const isImage = (name) => name.startsWith('visual.');
+const parts = {
+  'model-a.safetensors': { ...padding, ...pick((name, i) => !isImage(name) && i % 2) },
+  'model-b.safetensors': { ...pick((name, i) => i % 2 === 0), ...padding },
+  'model-c.safetensors': pick((name, i) => isImage(name) && i % 2),
+};
+const weightMap = Object.fromEntries(Object.entries(parts).flatMap(([file, held]) => Object.keys(held).filter((name) => name !== 'padding').map((name) => [name, file])));
+const index = Buffer.from(JSON.stringify({ metadata: { total_size: 1 }, weight_map: weightMap }, null, 2));
+const files = Object.fromEntries(Object.entries(parts).map(([name, held]) => [name, buildSafetensors({ tensors: held })]));
+
+let server;
+let folder;
+let expected;
+
+before(async () => {
+  server = await FaultServer.start({});
+  folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
+  for (const [name, bytes] of Object.entries(files)) writeFileSync(path.join(folder, name), bytes);
+  writeFileSync(path.join(folder, 'model.safetensors.index.json'), index);
+  expected = {};
+  for (const [tower, load] of [['text', loadTextEncoder], ['image', loadImageEncoder]]) {
+    const encoder = await load({ model: clip.config, weights: clip.path, dtype: 'fp32' });
+    expected[tower] = await vectorOf(encoder, tower);
+  }
+});
+
+beforeEach(() => {
+  server.reset();
+  server.files = { '/model.safetensors.index.json': inMemory(index) };
+  for (const [name, bytes] of Object.entries(files)) server.files[`/${name}`] = inMemory(bytes);
+});
+
+after(async () => {
+  await server.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function vectorOf(encoder, tower) {
+  const vector = tower === 'text' ? await encoder.embedTokens(rows(clip.expected.tokens)[0]) : await encoder.embedPixels(rows(clip.expected.pixels)[0]);
+  encoder.dispose();
+  return vector;
+}
+
+async function works(tower, weights, options) {
+  const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)({ model: clip.config, dtype: 'fp32', weights, retry: { pause: 1 }, ...options });
+  assert.deepEqual(await vectorOf(encoder, tower), expected[tower]);
+  return encoder.info;
+}
+
+async function fails(promise, code, ...patterns) {
+  const error = await promise.then(() => assert.fail(`expected ${code}, but it worked`), (error) => error);
+  assert.ok(error instanceof HalfclipError, error.stack);
+  assert.equal(error.code, code, error.message);
+  for (const pattern of patterns) assert.match(error.message, pattern);
+}
+
+test('a checkpoint in several files, by URL: only the files that hold the tower', async () => {
+  const url = () => `${server.base}/model.safetensors.index.json`;
+  const { fetchedBytes, fileBytes } = await works('text', url());
+  assert.ok(!server.requests.some(({ path }) => path === '/model-c.safetensors'));
+  assert.equal(fileBytes, files['model-a.safetensors'].length + files['model-b.safetensors'].length);
+  assert.equal(fetchedBytes, server.requests.reduce((sum, { sent }) => sum + sent, 0));
+  server.reset();
+  await works('image', url());
+  assert.ok(!server.requests.some(({ path }) => path === '/model-a.safetensors'));
+  for (const fault of [{ ranges: false }, { gzip: true, ranges: false }, { cut: 1000 }]) {
+    server.reset();
+    const broken = new Set();
+    server.fault = ({ path }) => (broken.has(path) && fault.cut ? {} : (broken.add(path), fault));
+    await works('text', url(), { worker: true });
+  }
+});
+
+test('a checkpoint in several files, by path, and as a Blob that has no files beside it', async () => {
+  const place = path.join(folder, 'model.safetensors.index.json');
+  for (const tower of ['text', 'image']) await works(tower, place);
+  await fails(works('text', new Blob([index])), 'weights/not-found', /model-a\.safetensors/);
+  await fails(works('text', place, { integrity: `sha256-${'A'.repeat(43)}=` }), 'input/type', /integrity/);
+});
+
+test('an index that is wrong', async () => {
+  const withIndex = (content) => {
+    server.files['/model.safetensors.index.json'] = inMemory(Buffer.from(typeof content === 'string' ? content : JSON.stringify(content)));
+    return works('text', `${server.base}/model.safetensors.index.json`);
+  };
+  await fails(withIndex('{"weight_map": {"a": '), 'weights/format', /JSON/);
+  await fails(withIndex({ nothing: 1 }), 'weights/format', /weight_map/);
+  for (const name of ['../secret', '/etc/passwd', 'https://example.org/x', 'a//b', '', 5, '..', 'a/../b', '.hidden']) {
+    await fails(withIndex({ weight_map: { 'ln_final.weight': name } }), 'weights/format', /beside it/);
+  }
+  await fails(withIndex({ weight_map: { 'ln_final.weight': 'gone.safetensors' } }), 'http/status', /gone\.safetensors/);
+  await fails(withIndex({ weight_map: {} }), 'weights/mismatch');
+  await fails(withIndex({ weight_map: { 'ln_final.weight': 'model.safetensors.index.json' } }), 'weights/format');
+  const { 'ln_final.weight': _, ...fewer } = weightMap;
+  await fails(withIndex({ weight_map: fewer }), 'weights/mismatch', /ln_final\.weight/);
+  server.files['/model-a.safetensors'] = inMemory(files['model-a.safetensors'].subarray(0, 320_000));
+  await fails(works('text', `${server.base}/model.safetensors.index.json`), 'weights/truncated');
+});
+
+test('another architecture than the config says, with the one that fits', async () => {
+  const { config } = golden('clip');
+  // Tensors of ViT-B-32 by shape alone: the loader looks at no byte of them before it refuses.
+  const shapes = { 'token_embedding.weight': [49408, 512], positional_embedding: [77, 512], text_projection: [512, 512], 'visual.conv1.weight': [768, 3, 32, 32],
+    'visual.positional_embedding': [50, 768], 'visual.proj': [768, 512] };
+  for (let i = 0; i < 12; i++) {
+    shapes[`transformer.resblocks.${i}.ln_1.weight`] = [512];
+    shapes[`visual.transformer.resblocks.${i}.ln_1.weight`] = [768];
+  }
+  let at = 0;
+  const header = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => {
+    const begin = at;
+    at += 2 * shape.reduce((a, b) => a * b);
+    return [name, { dtype: 'F16', shape, data_offsets: [begin, at] }];
+  }));
+  const body = Buffer.from(JSON.stringify(header));
+  const head = Buffer.concat([Buffer.alloc(8), body]);
+  head.writeBigUInt64LE(BigInt(body.length));
+  server.files['/b32'] = { size: head.length + at, read: (begin, end) => Buffer.concat([head.subarray(begin, end), Buffer.alloc(end - Math.max(begin, head.length) > 0 ? end - Math.max(begin, head.length) : 0)]) };
+  const weights = `${server.base}/b32`;
+  await fails(loadImageEncoder({ model: 'ViT-B-16', weights }), 'weights/mismatch', /ViT-B-16 has width 768, 12 layers, patches of 16/, /patches of 32/, /the size of ViT-B-32$/);
+  await fails(loadTextEncoder({ model: 'ViT-L-14', weights }), 'weights/mismatch', /ViT-L-14 has width 768/, /width 512/, /ViT-B-32$/);
+  await fails(loadTextEncoder({ model: config, weights }), 'weights/mismatch', /the config has width 48/, /ViT-B-32$/);
+  await fails(loadTextEncoder({ model: 'ViT-B-32', weights: clip.path }), 'weights/mismatch', /width 48/, /closest/);
+});

@@ -1,0 +1,131 @@
+// Which architecture a checkpoint is of, guessed from the shapes of a few tensors: to say what is wrong with a model's name, and for reports.
+
+import { HalfclipError } from './errors.js';
+import { models } from './models.js';
+
+// Where each family of checkpoints shows a tower's sizes. Functions get the tensor's shape.
+const FAMILIES = {
+  image: [
+    {
+      layers: /visual\.transformer\.resblocks\.(\d+)\./,
+      facts: {
+        'visual.conv1.weight': ([width, , patch]) => ({ width, patch }),
+        'visual.positional_embedding': ([tokens]) => ({ tokens }),
+        'visual.proj': ([, dim]) => ({ dim }),
+      },
+    },
+    {
+      layers: /vision_model\.encoder\.layers\.(\d+)\./,
+      facts: {
+        'vision_model.embeddings.patch_embedding.weight': ([width, , patch]) => ({ width, patch }),
+        'vision_model.embeddings.position_embedding.weight': ([tokens]) => ({ tokens }),
+        'visual_projection.weight': ([dim]) => ({ dim }),
+      },
+    },
+  ],
+  text: [
+    {
+      layers: /^(?:(?:module|clip|model|_orig_mod|text)\.)*transformer\.resblocks\.(\d+)\./,
+      facts: {
+        'token_embedding.weight': ([vocabulary, width]) => ({ vocabulary, width }),
+        positional_embedding: ([context]) => ({ context }),
+        text_projection: ([, dim]) => ({ dim }),
+      },
+    },
+    {
+      layers: /text_model\.encoder\.layers\.(\d+)\./,
+      facts: {
+        'text_model.embeddings.token_embedding.weight': ([vocabulary, width]) => ({ vocabulary, width }),
+        'text_model.embeddings.position_embedding.weight': ([context]) => ({ context }),
+        'text_projection.weight': ([dim]) => ({ dim }),
+      },
+    },
+  ],
+};
+
+const WRAPPERS = /^(?:(?:module|clip|model|_orig_mod|text)\.)*/;
+const UNITS = {
+  width: (n) => `width ${n}`,
+  layers: (n) => `${n} layers`,
+  patch: (n) => `patches of ${n} pixels`,
+  tokens: (n) => `${n} positions`,
+  context: (n) => `${n} positions`,
+  vocabulary: (n) => `${n} tokens`,
+  dim: (n) => `embeddings of ${n}`,
+};
+
+/**
+ * The sizes of each tower that the shapes of a file's tensors tell.
+ * @param {Record<string, { shape: number[] }>} tensors
+ * @returns {{ image: object | null, text: object | null }} some of { width, layers, patch, tokens, context, vocabulary, dim }
+ */
+export function measureTowers(tensors) {
+  const measured = {};
+  for (const tower of ['image', 'text']) {
+    measured[tower] = FAMILIES[tower].map((family) => measure(tensors, family)).find(({ width }) => width) ?? null;
+  }
+  return measured;
+}
+
+function measure(tensors, { layers, facts }) {
+  const sizes = {};
+  let blocks = 0;
+  for (const [name, { shape }] of Object.entries(tensors)) {
+    const fact = facts[name.replace(WRAPPERS, '')];
+    if (fact) Object.assign(sizes, fact(shape));
+    const block = layers.exec(name);
+    if (block) blocks = Math.max(blocks, Number(block[1]) + 1);
+  }
+  return blocks ? { ...sizes, layers: blocks } : sizes;
+}
+
+/** The sizes that an OpenCLIP config asks for, with OpenCLIP's defaults; null for a tower of another family. */
+function sizesOf({ embed_dim: dim, vision_cfg = {}, text_cfg = {} }, tower) {
+  if (tower === 'image') {
+    const { width = 768, layers = 12, patch_size: patch = 16, image_size = 224, timm_model_name } = vision_cfg;
+    if (timm_model_name || !Number.isInteger(layers)) return null;
+    const [height, across] = [image_size, image_size].flat();
+    return { width, layers, patch, tokens: Math.floor(height / patch) * Math.floor(across / patch) + 1, dim };
+  }
+  const { width = 512, layers = 12, context_length = 77, vocab_size: vocabulary = 49408, embed_cls, hf_model_name } = text_cfg;
+  return hf_model_name ? null : { width, layers, context: context_length + (embed_cls ? 1 : 0), vocabulary, dim };
+}
+
+/**
+ * The architectures of OpenCLIP that are closest to what was measured.
+ * @returns {{ name: string, exact: boolean } | null} exact: all sizes of all towers are equal
+ */
+export function closestArchitecture(measured) {
+  const towers = Object.keys(measured).filter((tower) => measured[tower]);
+  let best = null;
+  for (const [name, config] of Object.entries(models)) {
+    let different = 0;
+    for (const tower of towers) {
+      const sizes = sizesOf(config, tower);
+      for (const [key, size] of Object.entries(measured[tower])) different += sizes && sizes[key] === size ? 0 : Math.min(1, Math.abs(Math.log((sizes?.[key] || 1) / size))) + 0.1;
+    }
+    // Of several that are alike (…-quickgelu) the one with the shortest name.
+    if (!best || different < best.different || (different === best.different && name.length < best.name.length)) best = { name, different };
+  }
+  return towers.length ? { name: best.name, exact: best.different === 0 } : null;
+}
+
+const describeSizes = (sizes) => Object.keys(UNITS).filter((key) => sizes[key]).map((key) => UNITS[key](sizes[key])).join(', ');
+
+/**
+ * The same error, if it is about the model's name or config, with what the file holds instead.
+ * @param {HalfclipError} error of code weights/mismatch
+ * @param {{ tower: 'image' | 'text', model: string | null, config: string, header: string | Uint8Array }} context header: JSON text, or the start of a safetensors file
+ */
+export function explainMismatch(error, { tower, model, config, header }) {
+  const { __metadata__, ...tensors } = JSON.parse(typeof header === 'string' ? header : new TextDecoder().decode(header.subarray(8)));
+  const measured = measureTowers(tensors);
+  const parsed = JSON.parse(config);
+  const asked = sizesOf(parsed.model_cfg ?? parsed, tower);
+  const found = measured[tower];
+  if (!asked || !found || Object.keys(found).every((key) => found[key] === asked[key])) return error;
+  const { name, exact } = closestArchitecture(measured);
+  const message = `${error.message}; the ${tower} tower of ${model ?? 'the config'} has ${describeSizes(asked)}, that of the file ${describeSizes(found)}: ` +
+    (exact ? `it is the size of ${name}` : `of OpenCLIP's architectures ${name} is the closest`);
+  return new HalfclipError(error.code, message, { cause: error });
+}
