@@ -26,7 +26,9 @@ const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded
   halfclip shard --tower text|image --out FILE
                                          one tower of a checkpoint as a .safetensors shard
       --vocabulary FILE                  merges for a text shard (default: CLIP's own)
-  halfclip inspect FILE [--json]         what a .safetensors file holds
+  halfclip inspect FILE|URL|NAME [--json]
+                                         what a checkpoint holds, from its headers alone: format, architecture, tensors, towers and
+                                         the bytes that each would cost
 
   --model NAME|CONFIG.json               an OpenCLIP architecture, hf-hub:org/repo, local-dir:folder, or the path of an open_clip_config.json;
                                          needed unless the weights are a shard (default: halfclip-emoji, the bundled model, where no
@@ -209,14 +211,14 @@ async function shard(values, inputs) {
   encoder.dispose();
 }
 
-async function inspectFile({ json }, inputs) {
-  if (inputs.length !== 1) throw new UsageError('inspect needs one FILE');
-  const report = await inspect(inputs[0]);
+async function inspectFile({ json, hub }, inputs) {
+  if (inputs.length !== 1) throw new UsageError('inspect needs one FILE, URL or name such as hf-hub:org/repo');
+  const report = await inspect(inputs[0], { hub });
   if (json) print(JSON.stringify(report));
   else for (const line of inspectLines(report)) print(line);
 }
 
-function inspectLines({ file, bytes, metadata, towers, dtypes, tensors }) {
+function inspectLines({ file, format, files, bytes, fetchedBytes, architecture, metadata, towers, dtypes, tensors }) {
   const size = (n) => (n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : `${(n / 1e6).toFixed(1)} MB`);
   const count = (n) => `${n} tensor${n === 1 ? '' : 's'}`;
   const groups = (all) => columns(Object.entries(all).map(([name, group]) => [name, count(group.count), size(group.bytes)]));
@@ -224,8 +226,12 @@ function inspectLines({ file, bytes, metadata, towers, dtypes, tensors }) {
     const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i].length)));
     return rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i])).join('  ')}`.trimEnd());
   };
+  const kind = { safetensors: 'safetensors', pytorch: 'PyTorch', index: `${files.length} files` }[format];
   return [
-    `${file}: safetensors, ${size(bytes)}, ${count(tensors.length)}${metadata.halfclip ? `, a shard of halfclip (${metadata.tower} tower, ${metadata.dtype})` : ''}`,
+    `${file}: ${kind}, ${bytes === null ? 'of unknown size' : size(bytes)}, ${count(tensors.length)}${
+      metadata.halfclip ? `, a shard of halfclip (${metadata.tower} tower, ${metadata.dtype})` : ''}`,
+    `architecture: ${architecture ? `${architecture.exact ? '' : 'none of OpenCLIP\'s, the closest is '}${architecture.name}` : 'unknown'}`,
+    `read: ${size(fetchedBytes)}`,
     '',
     'metadata',
     ...columns(Object.entries(metadata)),

@@ -1,75 +1,56 @@
-// What a .safetensors file holds, from its header alone. For the command line.
+// What a checkpoint holds, from its headers alone: tensors, types, towers and what each of them would cost. For the command line.
 
-import { open } from 'node:fs/promises';
-
-import { HalfclipError } from './errors.js';
-
-const MAX_HEADER = 100_000_000;
-
-// How tensors of the image tower are called, in every family of checkpoints; what is left belongs to the text tower or to neither.
-const IMAGE = /^(module\.|clip\.)*(visual\.|vision_model\.|visual_projection\.)/;
-const TEXT = /^(module\.|clip\.)*(text\.|text_model\.|text_projection|transformer\.|token_embedding|positional_embedding|ln_final|cls_emb)/;
+import { closestArchitecture, measureTowers } from './architecture.js';
+import { readDirectory, readFileDirectory } from './directory.js';
+import { DETECT, detectFormat } from './file-format.js';
+import { resolveModel } from './model.js';
+import { detectSimd } from './simd.js';
+import { towerOf } from './tensor-names.js';
+import { Wasm } from './wasm.js';
+import { describeWeights, openWeights } from './weights.js';
 
 /**
- * @param {string} path
- * @returns {Promise<{ file: string, format: 'safetensors', bytes: number, metadata: Record<string, string>,
+ * @param {string | URL | Blob} place URL, path, Blob, `hf-hub:org/repo` or `local-dir:folder`
+ * @param {{ hub?: string | URL, fetch?: typeof fetch, signal?: AbortSignal, retry?: object }} [options]
+ * @returns {Promise<{ file: string, format: 'safetensors' | 'pytorch' | 'index', files: string[], bytes: number | null, fetchedBytes: number,
+ *   architecture: { name: string, exact: boolean } | null, metadata: Record<string, string>,
  *   towers: Record<string, { count: number, bytes: number }>, dtypes: Record<string, { count: number, bytes: number }>,
- *   tensors: { name: string, dtype: string, shape: number[], bytes: number }[] }>} tensors in file order
+ *   tensors: { name: string, dtype: string, shape: number[], bytes: number }[] }>} bytes: of all files, if that is known; tensors: in file order
  */
-export async function inspect(path) {
-  const { header, bytes } = await readHeader(path);
-  const { __metadata__: metadata = {}, ...entries } = header;
-  const tensors = Object.entries(entries)
-    .sort(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0])
-    .map(([name, { dtype, shape, data_offsets: [begin, end] }]) => ({ name, dtype, shape, bytes: end - begin }));
-  const towerOf = ({ name }) => metadata.tower ?? (IMAGE.test(name) ? 'image' : TEXT.test(name) ? 'text' : 'neither');
-  return {
-    file: path,
-    format: 'safetensors',
-    bytes,
-    metadata,
-    towers: sums(tensors, towerOf),
-    dtypes: sums(tensors, ({ dtype }) => dtype),
-    tensors,
-  };
-}
-
-async function readHeader(path) {
-  let file;
+export async function inspect(place, options = {}) {
+  const named = typeof place === 'string' && /^(hf-hub|local-dir):/.test(place);
+  const weights = named ? (await resolveModel(place, undefined, 'text', options)).weights : describeWeights(place);
+  let source = await openWeights(weights, options);
   try {
-    file = await open(path);
-  } catch (error) {
-    throw new HalfclipError('weights/not-found', `${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`);
-  }
-  try {
-    const { size } = await file.stat();
-    const prefix = new Uint8Array(8);
-    if (size < 8) throw new HalfclipError('weights/truncated', `${path}: has ${size} bytes, expected a header`);
-    await file.read(prefix, 0, 8, 0);
-    const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
-    if (length > MAX_HEADER) throw new HalfclipError('weights/format', `${path}: is not a safetensors file: its header would have ${length} bytes`);
-    if (length + 8 > size) throw new HalfclipError('weights/truncated', `${path}: ends after ${size} bytes, within its header of ${length + 8}`);
-    const text = new Uint8Array(length);
-    await file.read(text, 0, length, 8);
-    return { header: parse(text, path), bytes: size };
+    const { name } = source;
+    const format = detectFormat(await source.peek(DETECT));
+    let held;
+    if (format === 'safetensors') {
+      held = await readFileDirectory(null, source);
+    } else {
+      const directory = await readDirectory(await Wasm.create(detectSimd()), source, format, null);
+      source = directory.source;
+      held = { tensors: JSON.parse(directory.json), metadata: {}, files: directory.files };
+    }
+    const { tensors: entries, metadata, files = [name] } = held;
+    const tensors = Object.entries(entries)
+      .sort(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0])
+      .map(([name, { dtype, shape, data_offsets: [begin, end] }]) => ({ name, dtype, shape, bytes: end - begin }));
+    return {
+      file: name,
+      format,
+      files,
+      bytes: source.size ?? null,
+      fetchedBytes: source.fetched,
+      architecture: closestArchitecture(measureTowers(entries)),
+      metadata,
+      towers: sums(tensors, ({ name }) => metadata.tower ?? towerOf(name)),
+      dtypes: sums(tensors, ({ dtype }) => dtype),
+      tensors,
+    };
   } finally {
-    await file.close();
+    await source.close();
   }
-}
-
-function parse(text, path) {
-  let header;
-  try {
-    header = JSON.parse(new TextDecoder().decode(text));
-  } catch (error) {
-    throw new HalfclipError('weights/format', `${path}: its header is not JSON: ${error.message}`);
-  }
-  const isTensor = (entry) => typeof entry?.dtype === 'string' && Array.isArray(entry.shape) && entry.data_offsets?.length === 2;
-  const wrong = Object.entries(header ?? {}).find(([name, entry]) => name !== '__metadata__' && !isTensor(entry));
-  if (header === null || typeof header !== 'object' || wrong) {
-    throw new HalfclipError('weights/format', `${path}: its header is not that of a safetensors file${wrong ? `: tensor ${wrong[0]}` : ''}`);
-  }
-  return header;
 }
 
 function sums(tensors, key) {

@@ -7,8 +7,9 @@ import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 
 import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { inspect } from '../../dist/inspect.js';
 import { FaultServer, inMemory } from './fault-server.mjs';
-import { buildSafetensors, golden, parseSafetensors, rows } from './support.mjs';
+import { GOLDEN, buildSafetensors, golden, parseSafetensors, rows } from './support.mjs';
 
 const clip = golden('clip');
 const { tensors } = parseSafetensors(readFileSync(clip.path));
@@ -136,8 +137,33 @@ test('another architecture than the config says, with the one that fits', async 
   head.writeBigUInt64LE(BigInt(body.length));
   server.files['/b32'] = { size: head.length + at, read: (begin, end) => Buffer.concat([head.subarray(begin, end), Buffer.alloc(end - Math.max(begin, head.length) > 0 ? end - Math.max(begin, head.length) : 0)]) };
   const weights = `${server.base}/b32`;
+  const { architecture, fetchedBytes, bytes, towers } = await inspect(weights);
+  assert.deepEqual([architecture, bytes, towers.image.count + towers.text.count], [{ name: 'ViT-B-32', exact: true }, head.length + at, 30]);
+  assert.equal(fetchedBytes, 262144);
   await fails(loadImageEncoder({ model: 'ViT-B-16', weights }), 'weights/mismatch', /ViT-B-16 has width 768, 12 layers, patches of 16/, /patches of 32/, /the size of ViT-B-32$/);
   await fails(loadTextEncoder({ model: 'ViT-L-14', weights }), 'weights/mismatch', /ViT-L-14 has width 768/, /width 512/, /ViT-B-32$/);
   await fails(loadTextEncoder({ model: config, weights }), 'weights/mismatch', /the config has width 48/, /ViT-B-32$/);
   await fails(loadTextEncoder({ model: 'ViT-B-32', weights: clip.path }), 'weights/mismatch', /width 48/, /closest/);
+});
+
+test('inspect, whatever the checkpoint is, by its headers alone', async () => {
+  const towersOf = ({ towers: { image, text } }) => [image.count, text.count];
+  const all = [names.filter(isImage).length, names.filter((name) => !isImage(name) && name !== 'logit_scale').length];
+  server.files['/whole.pt'] = inMemory(readFileSync(new URL('torch/whole.pt', GOLDEN)));
+  const one = await inspect(clip.path);
+  assert.deepEqual([one.format, ...towersOf(one)], ['safetensors', ...all]);
+  assert.equal(one.towers.image.bytes, names.filter(isImage).reduce((sum, name) => sum + tensors[name].bytes.length, 0));
+  assert.ok(one.fetchedBytes < one.bytes / 2);
+  const many = await inspect(`${server.base}/model.safetensors.index.json`);
+  assert.deepEqual([many.format, ...towersOf(many)], ['index', ...all]);
+  assert.deepEqual(many.files, Object.keys(parts));
+  assert.equal(many.bytes, Object.values(files).reduce((sum, { length }) => sum + length, 0));
+  for (const fault of [{}, { ranges: false }]) {
+    server.fault = () => fault;
+    const pytorch = await inspect(`${server.base}/whole.pt`);
+    assert.equal(pytorch.format, 'pytorch');
+    assert.equal(pytorch.tensors.length, 48);
+  }
+  await fails(inspect(`${server.base}/nothing`), 'http/status', /404/);
+  await fails(inspect(new Blob(['<!DOCTYPE html>'])), 'weights/format');
 });
