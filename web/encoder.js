@@ -1,6 +1,7 @@
 // A loaded tower on this thread: one WebAssembly instance and what it computes. Calls are queued and done in order; long ones go in pieces, between
 // which they can be aborted.
 
+import { TowerCache } from './cache.js';
 import { HalfclipError } from './errors.js';
 import { decodePicture } from './image-source.js';
 import { loadTower } from './load.js';
@@ -33,7 +34,8 @@ export class Encoder {
    * @param {string | null} options.config JSON text of an open_clip_config.json, or null: the file is a shard
    * @param {object} options.weights from describeWeights
    * @param {string} options.dtype 'auto' | 'fp32' | 'fp16' | 'int8'
-   * @param {RequestCache} [options.cache]
+   * @param {RequestCache} [options.cache] for requests
+   * @param {object} [options.keep] from completeCache: where towers are kept; without it, nowhere
    * @param {object} [options.retry] see index.d.ts
    * @param {string} [options.integrity]
    * @param {'relaxed' | 'simd128'} [options.simd]
@@ -48,12 +50,19 @@ export class Encoder {
     const starting = Wasm.create(options.simd ?? detectSimd());
     starting.catch(() => {}); // reported by the await below, after the file was opened
     const { cache, retry, integrity } = options;
+    const towers = await TowerCache.open(options);
+    const kept = await towers?.load(starting, { fetch, signal, onProgress });
+    if (kept) {
+      const { wasm, encoder, fetchedBytes, fileBytes } = kept;
+      return new Encoder(wasm, encoder, options, { fetchedBytes, fileBytes, cached: true }, fetch);
+    }
     const file = await openWeights(options.weights, { fetch, cache, retry, signal, whole: integrity !== undefined });
     try {
-      const wasm = await starting;
+      const wasm = towers ? (await starting).spawn() : await starting;
       signal?.throwIfAborted();
       const { encoder, fetched, size } = await loadTower(wasm, options, file, { signal, onProgress });
-      const sizes = { fetchedBytes: fetched, fileBytes: size ?? null };
+      const sizes = { fetchedBytes: fetched, fileBytes: size ?? null, cached: false };
+      await towers?.store(wasm, encoder, { versions: file.versions, ...sizes }, signal);
       return new Encoder(wasm, encoder, options, sizes, fetch);
     } finally {
       await file.close();

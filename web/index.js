@@ -3,6 +3,7 @@
  * @module
  */
 
+import { askToPersist, completeCache } from './cache.js';
 import { Encoder } from './encoder.js';
 import { HalfclipError, describe } from './errors.js';
 import { capturePicture } from './image-source.js';
@@ -53,7 +54,7 @@ export function cosineSimilarity(a, b) {
 
 async function load(tower, options) {
   if (!options || typeof options !== 'object') throw new HalfclipError('input/type', `expected options, got ${describe(options)}`);
-  const { dtype = 'auto', threads = 'auto', worker, cache = 'default', retry, integrity, signal, onProgress, fetch, hub, simd } = options;
+  const { dtype = 'auto', threads = 'auto', worker, retry, integrity, signal, onProgress, fetch, hub, simd } = options;
   const expect = (name, right, expected) => {
     if (!right) throw new HalfclipError('input/type', `option ${name} is ${describe(options[name])}, expected ${expected}`);
   };
@@ -61,18 +62,20 @@ async function load(tower, options) {
   expect('dtype', ['auto', 'fp32', 'fp16', 'int8'].includes(dtype), '"fp32", "fp16" or "int8"');
   expect('threads', threads === 'auto' || (Number.isInteger(threads) && threads >= 1), '"auto" or a number of threads');
   expect('worker', worker === undefined || typeof worker === 'boolean', 'true or false');
-  expect('cache', ['default', 'no-store', 'reload'].includes(cache), '"default", "no-store" or "reload"');
   expect('integrity', integrity === undefined || typeof integrity === 'string', 'a string such as "sha256-…"');
   expect('signal', signal === undefined || typeof signal?.throwIfAborted === 'function', 'an AbortSignal');
   expect('onProgress', onProgress === undefined || typeof onProgress === 'function', 'a function');
   expect('fetch', fetch === undefined || typeof fetch === 'function', 'a function');
   expect('hub', hub === undefined || typeof hub === 'string' || hub instanceof URL, 'the URL of a hub, such as "https://huggingface.co"');
   completeRetry(retry);
+  const keep = completeCache(options.cache);
+  const cache = keep.mode;
   signal?.throwIfAborted();
 
   const { name, config, weights } = await resolveModel(options.model, options.weights, tower, { hub, fetch, cache, retry, signal });
-  const core = { tower, model: name, config, weights, dtype, cache, retry, integrity, simd };
+  const core = { tower, model: name, config, weights, dtype, cache, keep, retry, integrity, simd };
   const hooks = { fetch, signal, onProgress };
+  askToPersist(keep);
   const thread = (worker ?? isPage) && (await startWorker(signal, worker === true));
   return thread ? thread.load(core, hooks) : Encoder.load(core, hooks);
 }

@@ -27,7 +27,7 @@ export async function resolveModel(model, weights, tower, options = {}) {
   if (typeof model !== 'string') {
     throw new HalfclipError('input/type', `option model is ${describe(model)}, expected an OpenCLIP architecture name or a parsed open_clip_config.json`);
   }
-  if (model === BUNDLED) return { name: model, config: null, weights: describeWeights(weights ?? SHARDS[tower]()) };
+  if (model === BUNDLED) return { name: model, config: null, weights: weights === undefined ? bundledWeights(tower) : describeWeights(weights) };
   if (/^(hf-hub|local-dir):/.test(model)) {
     const { resolveNamed } = await import('./hub.js');
     const found = await resolveNamed(model, tower, options);
@@ -40,6 +40,9 @@ export async function resolveModel(model, weights, tower, options = {}) {
   const nearest = nearestNames(model, [...Object.keys(models), BUNDLED]);
   throw new HalfclipError('model/unknown', `model ${JSON.stringify(model)} is no architecture of OpenCLIP; the nearest names are ${nearest.join(', ')}`);
 }
+
+/** They lie beside the module: the cache leaves them alone. */
+const bundledWeights = (tower) => ({ ...describeWeights(SHARDS[tower]()), bundled: true });
 
 /** An architecture of OpenCLIP, with weights of one's own or a pretrained tag. */
 async function resolveKnown(name, model_cfg, weights, hub) {

@@ -3,7 +3,8 @@
 // A source has: `name`, for messages; `size` in bytes, or undefined; `fetched`, the bytes read so far; `peek(n)`, the first bytes; `read(begin, end)`, an async
 // iterator over the chunks of bytes [begin, end), which ends early where the file does and may reuse a chunk's memory for the next one; `parallel`, how many
 // ranges may be read at once; `forward`, whether it is a stream, whose ranges must go forward and whose gaps are read too; `sibling(name)`, a file beside
-// it; `verify()`, which throws if the file was changed meanwhile; `close()`.
+// it; `verify()`, which throws if the file was changed meanwhile; `versions`, what tells this version of it and of its siblings from others, for the cache:
+// { url, etag, modified, size } of each, none where nothing does; `close()`.
 
 import { HalfclipError, describe } from './errors.js';
 import { importNode, locate } from './platform.js';
@@ -93,6 +94,10 @@ class Source {
   }
 
   async verify() {}
+
+  get versions() {
+    return [];
+  }
 
   async close() {}
 }
@@ -196,6 +201,7 @@ async function openFile(path) {
 /** A URL whose server sends ranges. */
 class UrlSource extends Source {
   parallel = REQUESTS_AT_ONCE;
+  #siblings = [];
   #remote;
   #options;
 
@@ -209,9 +215,8 @@ class UrlSource extends Source {
     return this.#remote.fetched;
   }
 
-  /** Of the file's version, for caches. */
-  get validator() {
-    return this.#remote.validator;
+  get versions() {
+    return [{ url: this.#remote.url, ...this.#remote.validator }, ...this.#siblings.flatMap(({ versions }) => versions)];
   }
 
   read(begin, end) {
@@ -222,8 +227,10 @@ class UrlSource extends Source {
     this.size = await this.#remote.measure();
   }
 
-  sibling(name) {
-    return openUrl(new URL(name, this.#remote.url).href, this.#options);
+  async sibling(name) {
+    const source = await openUrl(new URL(name, this.#remote.url).href, this.#options);
+    this.#siblings.push(source);
+    return source;
   }
 
   /** The same file by ranges, where it came whole only because that was asked for; null where the server sends no less. */
@@ -259,8 +266,8 @@ class ForwardSource extends Source {
     this.#tap = tap;
   }
 
-  get validator() {
-    return this.#source.validator;
+  get versions() {
+    return this.#source.versions;
   }
 
   sibling(name) {

@@ -2,6 +2,9 @@
 
 import { readFileSync, readdirSync } from 'node:fs';
 
+// No folder can be made there: what tests load is kept nowhere, unless they say where.
+process.env.XDG_CACHE_HOME = '/dev/null';
+
 export const GOLDEN = new URL('../golden/', import.meta.url);
 export const TOWERS = new URL('towers/', GOLDEN);
 export const towerNames = readdirSync(TOWERS).filter((name) => name.endsWith('.expected.safetensors')).map((name) => name.replace('.expected.safetensors', ''));

@@ -1,0 +1,142 @@
+// Where browsers keep the cache's entries: the origin private file system, of which a worker reads into WebAssembly's memory four times as fast as Cache Storage
+// gives a body (80 MB: 20 and 90 ms in Chromium). One file for each entry, and an empty one beside it whose time of modification is the time of last use.
+
+const FOLDER = 'halfclip';
+const ENTRY = '.tower';
+const USED = '.used';
+const ABANDONED = 3_600_000; // milliseconds after which another file belongs to nobody: its writer's page has gone
+
+/** Rejects where there is no such file system, for example in a private window. */
+export async function openOriginFiles() {
+  const root = await navigator.storage.getDirectory();
+  return new OriginStorage(await root.getDirectoryHandle(FOLDER, { create: true }));
+}
+
+class OriginStorage {
+  #folder;
+
+  constructor(folder) {
+    this.#folder = folder;
+  }
+
+  /** A reader of an entry, see cache.js; rejects if there is none. */
+  async open(name) {
+    const handle = await this.#folder.getFileHandle(name + ENTRY);
+    try {
+      if (handle.createSyncAccessHandle) return syncReader(await handle.createSyncAccessHandle({ mode: 'read-only' }));
+    } catch {
+      // Another tab has opened it in a browser that lets only one do so.
+    }
+    return fileReader(await handle.getFile());
+  }
+
+  /** Writes an entry beside its place and moves it there whole: no reader ever sees half of it, and of two writers the last one wins. */
+  async write(name, pieces, signal) {
+    const temporary = `${name}.${crypto.randomUUID()}.tmp`;
+    const handle = await this.#folder.getFileHandle(temporary, { create: true });
+    try {
+      await writeFile(handle, pieces, signal);
+      signal?.throwIfAborted();
+      await handle.move(name + ENTRY);
+    } catch (error) {
+      await this.#folder.removeEntry(temporary).catch(() => {});
+      throw error;
+    }
+  }
+
+  async touch(name) {
+    await writeFile(await this.#folder.getFileHandle(name + USED, { create: true }), [new Uint8Array(1)]);
+  }
+
+  /** All entries: { name, size, used }, the time of last use in milliseconds. What writers left behind whose pages have gone is removed. */
+  async list() {
+    const files = new Map();
+    for await (const [name, handle] of this.#folder.entries()) {
+      const file = await handle.getFile().catch(() => null); // another tab may have removed it
+      if (file) files.set(name, file);
+    }
+    const entries = [];
+    for (const [file, { size, lastModified }] of files) {
+      const name = file.slice(0, file.lastIndexOf('.'));
+      if (file.endsWith(ENTRY)) entries.push({ name, size, used: Math.max(lastModified, files.get(name + USED)?.lastModified ?? 0) });
+      else if (!files.has(name + ENTRY) && Date.now() - lastModified > ABANDONED) await this.#folder.removeEntry(file).catch(() => {});
+    }
+    return entries;
+  }
+
+  async remove(name) {
+    await this.#folder.removeEntry(name + ENTRY);
+    await this.#folder.removeEntry(name + USED).catch(() => {});
+  }
+}
+
+/** In a worker: straight into the memory that the reader gives. */
+function syncReader(access) {
+  let at = 0;
+  return {
+    size: access.getSize(),
+    bytes(begin, end) {
+      const all = new Uint8Array(end - begin);
+      return all.subarray(0, access.read(all, { at: begin }));
+    },
+    fill(view) {
+      const got = access.read(view, { at });
+      at += got;
+      return got;
+    },
+    close: () => access.close(),
+  };
+}
+
+function fileReader(file) {
+  const stream = file.stream().getReader();
+  let rest = new Uint8Array(0);
+  return {
+    size: file.size,
+    bytes: async (begin, end) => new Uint8Array(await file.slice(begin, end).arrayBuffer()),
+    async fill(view) {
+      for (let got = 0; ; ) {
+        const part = rest.subarray(0, view.length - got);
+        view.set(part, got);
+        got += part.length;
+        rest = rest.subarray(part.length);
+        if (got === view.length) return got;
+        const { done, value } = await stream.read();
+        if (done) return got;
+        rest = value;
+      }
+    },
+    close: () => stream.cancel(),
+  };
+}
+
+async function writeFile(handle, pieces, signal) {
+  if (!handle.createSyncAccessHandle) {
+    const writable = await handle.createWritable();
+    try {
+      for await (const piece of pieces) {
+        signal?.throwIfAborted();
+        await writable.write(piece.slice()); // not a view of memory that threads may share
+      }
+      await writable.close();
+    } catch (error) {
+      await writable.abort().catch(() => {});
+      throw error;
+    }
+    return;
+  }
+  const access = await handle.createSyncAccessHandle();
+  try {
+    access.truncate(0);
+    let at = 0;
+    for await (const piece of pieces) {
+      signal?.throwIfAborted();
+      const written = access.write(piece, { at });
+      at += written;
+      if (written < piece.length) throw new DOMException('not all could be written', 'QuotaExceededError');
+    }
+    access.flush();
+  } finally {
+    access.close();
+  }
+}

@@ -1,0 +1,109 @@
+// Where Node.js keeps the cache's entries: a folder with one file for each. A file's time of modification is the time of its last use.
+
+import { importNode } from './platform.js';
+
+const ENTRY = '.tower';
+const ABANDONED = 3_600_000; // milliseconds after which a temporary file belongs to nobody: its writer has been killed
+
+/**
+ * @param {string} [dir] default: halfclip in XDG_CACHE_HOME or ~/.cache
+ */
+export async function openFolder(dir) {
+  const [fs, path, os] = await Promise.all([importNode('fs/promises'), importNode('path'), importNode('os')]);
+  const home = process.env.XDG_CACHE_HOME;
+  return new FolderStorage(path.resolve(dir ?? path.join(home && path.isAbsolute(home) ? home : path.join(os.homedir(), '.cache'), 'halfclip')), fs, path);
+}
+
+class FolderStorage {
+  #fs;
+  #path;
+
+  constructor(dir, fs, path) {
+    this.dir = dir;
+    this.#fs = fs;
+    this.#path = path;
+  }
+
+  #place(name) {
+    return this.#path.join(this.dir, name + ENTRY);
+  }
+
+  /** A reader of an entry, see cache.js; rejects if there is none. */
+  async open(name) {
+    const file = await this.#fs.open(this.#place(name));
+    let size;
+    try {
+      ({ size } = await file.stat());
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+    let at = 0;
+    const read = async (view, position) => {
+      let got = 0;
+      for (let n = 1; n && got < view.length; got += n) n = (await file.read(view, got, view.length - got, position + got)).bytesRead;
+      return got;
+    };
+    return {
+      size,
+      async bytes(begin, end) {
+        const all = new Uint8Array(end - begin);
+        return all.subarray(0, await read(all, begin));
+      },
+      async fill(view) {
+        const got = await read(view, at);
+        at += got;
+        return got;
+      },
+      close: () => file.close(),
+    };
+  }
+
+  /** Writes an entry beside its place and moves it there whole: no reader ever sees half of it, and of two writers the last one wins. */
+  async write(name, pieces, signal) {
+    await this.#fs.mkdir(this.dir, { recursive: true, mode: 0o700 });
+    const temporary = this.#path.join(this.dir, `${name}.${crypto.randomUUID()}.tmp`);
+    const file = await this.#fs.open(temporary, 'wx', 0o600);
+    try {
+      try {
+        for await (const piece of pieces) {
+          signal?.throwIfAborted();
+          for (let at = 0; at < piece.length; ) at += (await file.write(piece, at)).bytesWritten;
+        }
+      } finally {
+        await file.close();
+      }
+      signal?.throwIfAborted();
+      await this.#fs.rename(temporary, this.#place(name));
+    } catch (error) {
+      await this.#fs.rm(temporary, { force: true });
+      throw error;
+    }
+  }
+
+  async touch(name) {
+    const now = new Date();
+    await this.#fs.utimes(this.#place(name), now, now);
+  }
+
+  /** All entries: { name, size, used }, the time of last use in milliseconds. What writers left behind that were killed is removed. */
+  async list() {
+    const entries = [];
+    const names = await this.#fs.readdir(this.dir).catch((error) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    });
+    for (const file of names) {
+      const place = this.#path.join(this.dir, file);
+      const stat = await this.#fs.stat(place).catch(() => null); // another process may have removed it
+      if (!stat?.isFile()) continue;
+      if (file.endsWith(ENTRY)) entries.push({ name: file.slice(0, -ENTRY.length), size: stat.size, used: stat.mtimeMs });
+      else if (file.endsWith('.tmp') && Date.now() - stat.mtimeMs > ABANDONED) await this.#fs.rm(place, { force: true });
+    }
+    return entries;
+  }
+
+  async remove(name) {
+    await this.#fs.rm(this.#place(name), { force: true });
+  }
+}

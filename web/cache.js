@@ -1,0 +1,173 @@
+// The cache of packed towers. What is kept is not the checkpoint but what was made of it: an entry is read into place in a fraction of a second, where a first load
+// has to fetch and quantise. Nothing that goes wrong here makes a load fail: an entry that cannot be read is fetched again, one that cannot be written is dropped.
+//
+// A storage (cache-node.js, cache-browser.js) has open(name), write(name, pieces, signal), touch(name), list() and remove(name). open() gives a reader:
+// `size`; bytes(begin, end); fill(view), which puts the next bytes from the entry's start into a view and says how many there were; close().
+
+import { entryPieces, readMetadata, readTower } from './cache-entry.js';
+import { HalfclipError, describe } from './errors.js';
+import { isNode, isPage } from './platform.js';
+import { compareVersions } from './revalidate.js';
+
+// Another number wherever the same file would now give another shard, or an entry is laid out differently.
+const FORMAT = 1;
+
+const MODES = ['default', 'no-store', 'reload'];
+const DEFAULT_MAX_BYTES = isNode ? 8e9 : 2e9;
+const UNASKED = Promise.resolve({ same: true, fetched: 0 });
+
+/**
+ * The option `cache`, completed; see index.d.ts.
+ * @returns {{ mode: 'default' | 'no-store' | 'reload', dir?: string, maxBytes: number, persist: boolean }}
+ */
+export function completeCache(cache = 'default') {
+  const wrong = (name, value, expected) => new HalfclipError('input/type', `option ${name} is ${describe(value)}, expected ${expected}`);
+  if (typeof cache === 'string') cache = { mode: cache };
+  else if (cache === null || typeof cache !== 'object') throw wrong('cache', cache, '"default", "no-store", "reload" or an object');
+  const { mode = 'default', dir, maxBytes = DEFAULT_MAX_BYTES, persist = false, ...others } = cache;
+  const [unknown] = Object.keys(others);
+  if (unknown) throw new HalfclipError('input/type', `option cache.${unknown} is not known, expected mode, dir, maxBytes or persist`);
+  if (!MODES.includes(mode)) throw wrong('cache', mode, '"default", "no-store" or "reload"');
+  if (dir !== undefined && (typeof dir !== 'string' || !dir)) throw wrong('cache.dir', dir, 'the path of a folder');
+  if (dir !== undefined && !isNode) throw wrong('cache.dir', dir, 'nothing: only Node.js has folders');
+  if (!(maxBytes >= 0)) throw wrong('cache.maxBytes', maxBytes, 'a number of bytes');
+  if (typeof persist !== 'boolean') throw wrong('cache.persist', persist, 'true or false');
+  return { mode, dir, maxBytes, persist };
+}
+
+/** Where entries are kept. */
+export async function openStorage(dir) {
+  if (isNode) return (await import('./cache-node.js')).openFolder(dir);
+  return (await import('./cache-browser.js')).openOriginFiles();
+}
+
+/** All entries, the one used last first: { name, size, used, metadata }, metadata null where it cannot be read. */
+export async function listEntries(storage) {
+  const entries = await storage.list();
+  for (const entry of entries) {
+    const reader = await storage.open(entry.name).catch(() => null);
+    const read = reader && (await readMetadata(reader).catch(() => null));
+    entry.metadata = read?.metadata ?? null;
+    await reader?.close();
+  }
+  return entries.sort((a, b) => b.used - a.used);
+}
+
+/** The cache's side of one load. */
+export class TowerCache {
+  #storage;
+  #name;
+  #urls;
+  #options;
+
+  /**
+   * @param {object} options of Encoder.load
+   * @returns {Promise<TowerCache | null>} null where nothing is kept: not of paths, Blobs, bytes and the bundled model, and not without a place for it
+   */
+  static async open(options) {
+    const { weights, tower, config, dtype, keep } = options;
+    const urls = (weights.any ?? [weights]).map(({ url }) => url);
+    if (!keep || keep.mode === 'no-store' || weights.bundled || !urls.every((url) => /^https?:/i.test(url ?? ''))) return null;
+    try {
+      const storage = await openStorage(keep.dir);
+      const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(JSON.stringify([FORMAT, urls, tower, dtype, config])));
+      const name = Array.from(new Uint8Array(digest, 0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('');
+      return new TowerCache(storage, name, urls, options);
+    } catch {
+      return null;
+    }
+  }
+
+  constructor(storage, name, urls, options) {
+    this.#storage = storage;
+    this.#name = name;
+    this.#urls = urls;
+    this.#options = options;
+  }
+
+  /**
+   * The tower, if there is an entry of what the servers have now.
+   * @param {Promise<import('./wasm.js').Wasm>} starting an instance, which is of no use any more when this ends otherwise
+   * @returns {Promise<{ wasm: import('./wasm.js').Wasm, encoder: number, fetchedBytes: number, fileBytes: number | null } | null>}
+   */
+  async load(starting, { fetch, signal, onProgress }) {
+    const { tower, integrity, keep } = this.#options;
+    if (keep.mode === 'reload') return null;
+    const reader = await this.#storage.open(this.#name).catch(() => null);
+    if (!reader) return null;
+    try {
+      const entry = await readMetadata(reader).catch(() => null);
+      if (!entry) return await this.#discard(reader);
+      // Where the caller names the bytes, an entry of these bytes is right whatever the server has.
+      const { versions, integrity: verified, fileBytes } = entry.metadata;
+      if (integrity === undefined ? !versions.length : integrity !== verified) return null;
+      const comparing = integrity === undefined ? compareVersions(versions, { fetch, signal }) : UNASKED;
+      comparing.catch(() => {}); // reported by the await below, after the tower was read
+      const wasm = await starting;
+      const encoder = await readTower(wasm, tower, reader, entry, { signal, onProgress }).catch((error) => {
+        signal?.throwIfAborted();
+        if (error instanceof HalfclipError) throw error;
+        return null;
+      });
+      if (!encoder) return await this.#discard(reader);
+      const { same, fetched } = await comparing;
+      if (!same) return null;
+      await this.#storage.touch(this.#name).catch(() => {});
+      return { wasm, encoder, fetchedBytes: fetched, fileBytes };
+    } finally {
+      await reader.close();
+    }
+  }
+
+  /** Throws a damaged entry away. */
+  async #discard(reader) {
+    await reader.close(); // first, because some file systems keep what is open
+    await this.#storage.remove(this.#name).catch(() => {});
+    return null;
+  }
+
+  /**
+   * Keeps a tower that was just loaded.
+   * @param {import('./wasm.js').Wasm} wasm
+   * @param {number} encoder
+   * @param {{ versions: object[], fileBytes: number | null, fetchedBytes: number }} file versions: of all files that were read
+   * @param {AbortSignal} [signal]
+   */
+  async store(wasm, encoder, { versions, fileBytes, fetchedBytes }, signal) {
+    const { model, tower, dtype, integrity, keep } = this.#options;
+    // Without a validator nobody could tell later whether the file is still the same, unless its bytes were named.
+    const known = versions.every(({ etag, modified }) => etag || modified) ? versions : [];
+    if (!known.length && integrity === undefined) return;
+    const metadata = { url: this.#urls[0], model, tower, dtype, versions: known, integrity, fileBytes, fetchedBytes, stored: new Date().toISOString() };
+    try {
+      await this.#storage.write(this.#name, limit(entryPieces(wasm, encoder, metadata), keep.maxBytes), signal);
+      await evict(this.#storage, keep.maxBytes);
+    } catch {
+      signal?.throwIfAborted(); // else the disk is full, or may not be written
+    }
+  }
+}
+
+async function* limit(pieces, maxBytes) {
+  let bytes = 0;
+  for await (const piece of pieces) {
+    bytes += piece.length;
+    if (bytes > maxBytes) throw new RangeError('larger than the cache may be');
+    yield piece;
+  }
+}
+
+/** Removes the entries that were not used for longest, until the rest is within the limit. */
+async function evict(storage, maxBytes) {
+  const entries = (await storage.list()).sort((a, b) => b.used - a.used);
+  let bytes = 0;
+  for (const { name, size } of entries) {
+    bytes += size;
+    if (bytes > maxBytes) await storage.remove(name).catch(() => {});
+  }
+}
+
+/** Asks the browser not to drop what the origin has stored, where the caller wants that. */
+export function askToPersist({ persist }) {
+  if (persist && isPage) navigator.storage?.persist?.().catch(() => {});
+}
