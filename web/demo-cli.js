@@ -59,7 +59,7 @@ function bar(share, width) {
 /** Loads one tower, lets `task` use it, and disposes of it. */
 async function withTower(load, options, task) {
   const start = performance.now();
-  const encoder = await load(options);
+  const encoder = await load({ ...options, cache: 'no-store' }); // what is shown is a first load
   const loadTime = performance.now() - start;
   try {
     const results = await task(encoder);
