@@ -1,8 +1,8 @@
 /* test_torch.c: PyTorch files as PyTorch writes them, as others rewrite them, cut and damaged ones, and memory that runs out. What each holds is what torch.load said
  * (weights-tools/golden_torch.py). Linked with --wrap for malloc, calloc, realloc and free. */
 #include "check.h"
-#include "files.h"
 #include "json.h"
+#include "loading.h"
 #include "sparse.h"
 #include "torch.h"
 
@@ -254,6 +254,62 @@ static void test_wants(void)
     }
 }
 
+/* ---- towers -------------------------------------------------------------------------------------------------------- */
+
+/* Loads a tower from a file with this directory. */
+static hc_encoder *load_tower(hc_tower tower, const char *config, const char *header, size_t length, const char *file, outcome *end)
+{
+    hc_loader *loader = hc_loader_new(tower, config, strlen(config), HC_INT8);
+    hc_loader_directory(loader, header, length);
+    const hc_range *ranges = hc_loader_ranges(loader, &end->ranges);
+    for (size_t i = 0; i < end->ranges; i++) hc_loader_push(loader, ranges[i].begin, file + ranges[i].begin, (size_t)(ranges[i].end - ranges[i].begin));
+    hc_encoder *encoder = hc_loader_finish(loader);
+    end->status = hc_loader_status(loader);
+    snprintf(end->message, sizeof end->message, "%s", hc_loader_message(loader));
+    hc_loader_free(loader);
+    return encoder;
+}
+
+/* A tower of a PyTorch file is that of the safetensors file with the same weights. */
+static void test_tower(const char *name, hc_tower tower)
+{
+    char *file_bytes;
+    size_t length;
+    outcome end;
+    bytes safetensors = golden_tower("no-ln-pre", ".safetensors"), config = golden_tower("no-ln-pre", ".json");
+    hc_encoder *expected = load_bytes(tower, safetensors, (char *)config.data, HC_INT8, 1000, 1, &end);
+    sparse_file file = open_golden(name, &file_bytes);
+    reading r = read_sparse(&file, 0);
+    const char *header = hc_torch_header(r.torch, &length);
+    hc_encoder *encoder = load_tower(tower, (char *)config.data, header, length, file_bytes, &end);
+    CHECK(encoder, "%s: %s", name, end.message);
+    bytes a = shard_of(encoder), b = shard_of(expected);
+    CHECK(same_bytes(a, b), "%s: another tower", name);
+    hc_encoder_free(encoder);
+
+    /* The patch embedding transposed: the text tower does not mind, the image tower says which tensor it is. */
+    static const char plain[] = "\"visual.conv1.weight\":{\"dtype\":\"F16\"", changed[] = "\"visual.conv1.weight\":{\"dtype\":\"NONCONTIGUOUS\"";
+    bytes other = {NULL, 0};
+    const char *at = header;
+    while (memcmp(at, plain, sizeof plain - 1)) at++;
+    append_bytes(&other, header, (size_t)(at - header));
+    append_bytes(&other, changed, sizeof changed - 1);
+    at += sizeof plain - 1;
+    append_bytes(&other, at, (size_t)(header + length - at));
+    encoder = load_tower(tower, (char *)config.data, (char *)other.data, other.size, file_bytes, &end);
+    CHECK(tower == HC_TEXT ? encoder != NULL : !encoder && strstr(end.message, "visual.conv1.weight") && strstr(end.message, "NONCONTIGUOUS"), "%s: %s", name, end.message);
+    hc_encoder_free(encoder);
+
+    hc_encoder_free(expected);
+    hc_torch_free(r.torch);
+    free(other.data);
+    free(a.data);
+    free(b.data);
+    free(file_bytes);
+    free(safetensors.data);
+    free(config.data);
+}
+
 /* ---- damage -------------------------------------------------------------------------------------------------------- */
 
 static void test_cut(void)
@@ -349,6 +405,10 @@ int main(void)
 {
     test_golden();
     test_wants();
+    for (int tower = HC_IMAGE; tower <= HC_TEXT; tower++) {
+        test_tower("whole.pt", (hc_tower)tower);
+        test_tower("script-whole.pt", (hc_tower)tower);
+    }
     test_cut();
     test_flipped("fp32.pt");
     test_flipped("zip-streamed-zip64.pt");
