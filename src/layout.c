@@ -40,12 +40,14 @@ static const hc_layout LAYOUTS[] = {
       {"visual.proj", "visual_projection.weight", 1},
       {"visual.transformer.resblocks.#.ln_1.*", "vision_model.encoder.layers.#.layer_norm1.*", 0},
       {"visual.transformer.resblocks.#.ln_2.*", "vision_model.encoder.layers.#.layer_norm2.*", 0},
-      {"visual.transformer.resblocks.#.attn.in_proj_weight", "vision_model.encoder.layers.#.self_attn.@_proj.weight", 0},
+      {"visual.transformer.resblocks.#.attn.in_proj_weight", "vision_model.encoder.layers.#.self_attn.@_proj.weight",
+       0},
       {"visual.transformer.resblocks.#.attn.in_proj_bias", "vision_model.encoder.layers.#.self_attn.@_proj.bias", 0},
       {"visual.transformer.resblocks.#.attn.out_proj.*", "vision_model.encoder.layers.#.self_attn.out_proj.*", 0},
       {"visual.transformer.resblocks.#.mlp.c_fc.*", "vision_model.encoder.layers.#.mlp.fc1.*", 0},
       {"visual.transformer.resblocks.#.mlp.c_proj.*", "vision_model.encoder.layers.#.mlp.fc2.*", 0}},
-     IMAGE_ANCHORS, {"vision_model.", "visual_projection."}},
+     IMAGE_ANCHORS,
+     {"vision_model.", "visual_projection."}},
     {HC_TEXT,
      {{"token_embedding.weight", "text_model.embeddings.token_embedding.weight", 0},
       {"positional_embedding", "text_model.embeddings.position_embedding.weight", 0},
@@ -59,7 +61,8 @@ static const hc_layout LAYOUTS[] = {
       {"transformer.resblocks.#.attn.out_proj.*", "text_model.encoder.layers.#.self_attn.out_proj.*", 0},
       {"transformer.resblocks.#.mlp.c_fc.*", "text_model.encoder.layers.#.mlp.fc1.*", 0},
       {"transformer.resblocks.#.mlp.c_proj.*", "text_model.encoder.layers.#.mlp.fc2.*", 0}},
-     TEXT_ANCHORS, {"text_model.", "text_projection."}},
+     TEXT_ANCHORS,
+     {"text_model.", "text_projection."}},
 };
 
 enum { LAYOUT_COUNT = sizeof LAYOUTS / sizeof *LAYOUTS };
@@ -100,7 +103,8 @@ static void append(char *out, size_t *length, const char *text, size_t n)
     out[*length] = '\0';
 }
 
-int hc_layout_names(const hc_layout_match *match, const char *canonical, char names[HC_LAYOUT_PARTS][HC_LAYOUT_NAME], int *linear)
+int hc_layout_names(const hc_layout_match *match, const char *canonical, char names[HC_LAYOUT_PARTS][HC_LAYOUT_NAME],
+                    int *linear)
 {
     const char *number = "", *rest = "";
     const rule *r = match->layout->rules;
@@ -141,8 +145,11 @@ hc_layout_match hc_layout_find(const hc_safetensors *file, hc_tower tower, const
     size_t most = 0;
     for (int i = 0; i < LAYOUT_COUNT * PREFIX_COUNT * PREFIX_COUNT; i++) {
         const hc_layout *layout = &LAYOUTS[i % LAYOUT_COUNT];
-        hc_layout_match match = {layout, PREFIXES[i / LAYOUT_COUNT % PREFIX_COUNT], PREFIXES[i / LAYOUT_COUNT / PREFIX_COUNT]};
-        if (layout->tower != tower || (!holds(file, &match, layout->anchors[0]) && !holds(file, &match, layout->anchors[1]))) continue;
+        hc_layout_match match = {layout, PREFIXES[i / LAYOUT_COUNT % PREFIX_COUNT],
+                                 PREFIXES[i / LAYOUT_COUNT / PREFIX_COUNT]};
+        if (layout->tower != tower ||
+            (!holds(file, &match, layout->anchors[0]) && !holds(file, &match, layout->anchors[1])))
+            continue;
         size_t found = 1;
         for (size_t t = 0; t < count; t++) found += (size_t)holds(file, &match, tensors[t].name);
         if (found > most) {
@@ -211,5 +218,7 @@ void hc_layout_describe(const hc_safetensors *file, hc_tower asked, char *out, s
                 return;
             }
     if (!file->count) hc_format(out, size, "no tensors");
-    else hc_format(out, size, "%u tensors such as %t", (uint64_t)file->count, file->tensors[0].name.text + 1, file->tensors[0].name.length - 2);
+    else
+        hc_format(out, size, "%u tensors such as %t", (uint64_t)file->count, file->tensors[0].name.text + 1,
+                  file->tensors[0].name.length - 2);
 }

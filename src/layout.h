@@ -21,7 +21,8 @@ hc_layout_match hc_layout_find(const hc_safetensors *file, hc_tower tower, const
 
 /* Under which names the file has a tensor: 1, or 3 if it has q, k and v apart, stacked by rows. Also whether a projection
  * is stored [n, k], as nn.Linear has it, and not [k, n]. */
-int hc_layout_names(const hc_layout_match *match, const char *canonical, char names[HC_LAYOUT_PARTS][HC_LAYOUT_NAME], int *linear);
+int hc_layout_names(const hc_layout_match *match, const char *canonical, char names[HC_LAYOUT_PARTS][HC_LAYOUT_NAME],
+                    int *linear);
 
 /* Whether a tensor that the config does not ask for belongs to the tower all the same. */
 int hc_layout_owns(const hc_layout_match *match, const hc_json *name);

@@ -24,7 +24,8 @@ size_t hc_pack_element_bytes(hc_element element)
 
 size_t hc_matrix_bytes(int n, int k, hc_storage storage)
 {
-    size_t rows = hc_round_up((size_t)n, HC_PANEL), columns = storage == HC_STORE_I8 ? hc_round_up((size_t)k, HC_DEPTH) : (size_t)k;
+    size_t rows = hc_round_up((size_t)n, HC_PANEL),
+           columns = storage == HC_STORE_I8 ? hc_round_up((size_t)k, HC_DEPTH) : (size_t)k;
     return rows * columns * (storage == HC_STORE_F32 ? sizeof(float) : storage == HC_STORE_F16 ? sizeof(uint16_t) : 1);
 }
 
@@ -75,7 +76,8 @@ uint32_t hc_pack_floats(hc_element element, const void *from, float *to, size_t 
     if (element == HC_F32) {
         memcpy(to, bytes, n * size);
     } else {
-        for (size_t i = 0; i < n; i += CHUNK) convert_chunk(element, bytes + i * size, to + i, n - i < CHUNK ? n - i : CHUNK);
+        for (size_t i = 0; i < n; i += CHUNK)
+            convert_chunk(element, bytes + i * size, to + i, n - i < CHUNK ? n - i : CHUNK);
     }
     return largest_bits(to, n);
 }
@@ -109,11 +111,15 @@ static int32_t quantise_chunk(const float *values, size_t n, float scale, int8_t
 static size_t blocks_a_panel(const hc_matrix *m) { return ((size_t)m->k + HC_DEPTH - 1) / HC_DEPTH; }
 
 /* Index of value [row, 0] in fp32 and fp16 panels; value [row, j] is HC_PANEL * j further. */
-static size_t lane_of(const hc_matrix *m, int row) { return (size_t)(row / HC_PANEL) * (size_t)m->k * HC_PANEL + (size_t)(row % HC_PANEL); }
+static size_t lane_of(const hc_matrix *m, int row)
+{
+    return (size_t)(row / HC_PANEL) * (size_t)m->k * HC_PANEL + (size_t)(row % HC_PANEL);
+}
 
 static void pack_row_i8(hc_matrix *m, int row, const float *values)
 {
-    int8_t *to = (int8_t *)m->data + (size_t)(row / HC_PANEL) * blocks_a_panel(m) * BLOCK + (size_t)(row % HC_PANEL) * HC_DEPTH;
+    int8_t *to =
+        (int8_t *)m->data + (size_t)(row / HC_PANEL) * blocks_a_panel(m) * BLOCK + (size_t)(row % HC_PANEL) * HC_DEPTH;
     size_t k = (size_t)m->k;
     m->scale[row] = scale_of(values, k);
     m->sum[row] = 0;

@@ -14,10 +14,11 @@ typedef struct element_type {
 } element_type;
 
 static const element_type TYPES[] = {
-    {"F64", 64, HC_F64},   {"F32", 32, HC_F32},       {"F16", 16, HC_F16},      {"BF16", 16, HC_BF16},     {"I8", 8, HC_I8},
-    {"U8", 8, HC_U8},      {"BOOL", 8, HC_OTHER},     {"I16", 16, HC_OTHER},    {"U16", 16, HC_OTHER},     {"I32", 32, HC_OTHER},
-    {"U32", 32, HC_OTHER}, {"I64", 64, HC_OTHER},     {"U64", 64, HC_OTHER},    {"C64", 64, HC_OTHER},     {"F8_E4M3", 8, HC_OTHER},
-    {"F8_E5M2", 8, HC_OTHER}, {"F8_E8M0", 8, HC_OTHER}, {"F6_E2M3", 6, HC_OTHER}, {"F6_E3M2", 6, HC_OTHER}, {"F4", 4, HC_OTHER},
+    {"F64", 64, HC_F64},      {"F32", 32, HC_F32},      {"F16", 16, HC_F16},      {"BF16", 16, HC_BF16},
+    {"I8", 8, HC_I8},         {"U8", 8, HC_U8},         {"BOOL", 8, HC_OTHER},    {"I16", 16, HC_OTHER},
+    {"U16", 16, HC_OTHER},    {"I32", 32, HC_OTHER},    {"U32", 32, HC_OTHER},    {"I64", 64, HC_OTHER},
+    {"U64", 64, HC_OTHER},    {"C64", 64, HC_OTHER},    {"F8_E4M3", 8, HC_OTHER}, {"F8_E5M2", 8, HC_OTHER},
+    {"F8_E8M0", 8, HC_OTHER}, {"F6_E2M3", 6, HC_OTHER}, {"F6_E3M2", 6, HC_OTHER}, {"F4", 4, HC_OTHER},
 };
 
 uint64_t hc_safetensors_header_length(const void *prefix)
@@ -70,8 +71,9 @@ static const char *read_tensor(const hc_json *value, hc_file_tensor *t, int dire
     if (t->shape.type != HC_JSON_ARRAY) return "has no shape";
     const char *cursor = NULL;
     hc_json beyond;
-    if (offsets.type != HC_JSON_ARRAY || !hc_json_next(&offsets, &cursor, NULL, &begin) || !hc_json_next(&offsets, &cursor, NULL, &end) ||
-        hc_json_next(&offsets, &cursor, NULL, &beyond) || !hc_json_unsigned(&begin, &t->begin) || !hc_json_unsigned(&end, &t->end))
+    if (offsets.type != HC_JSON_ARRAY || !hc_json_next(&offsets, &cursor, NULL, &begin) ||
+        !hc_json_next(&offsets, &cursor, NULL, &end) || hc_json_next(&offsets, &cursor, NULL, &beyond) ||
+        !hc_json_unsigned(&begin, &t->begin) || !hc_json_unsigned(&end, &t->end))
         return "has no data_offsets of two integers";
 
     const element_type *type = NULL;
@@ -119,7 +121,8 @@ static hc_status read_metadata(hc_safetensors *out, const hc_json *value, char *
     }
     while (hc_json_next(value, &cursor, NULL, &member)) {
         if (member.type == HC_JSON_STRING) continue;
-        hc_format(message, size, "the safetensors header has %t in its __metadata__, expected strings", member.text, member.length);
+        hc_format(message, size, "the safetensors header has %t in its __metadata__, expected strings", member.text,
+                  member.length);
         return HC_WEIGHTS_FORMAT;
     }
     out->metadata = *value;
@@ -134,7 +137,9 @@ static hc_status place_tensors(hc_safetensors *out, uint64_t data, char *message
     for (size_t i = 0; i < out->count; i++) {
         hc_file_tensor *t = &out->tensors[i];
         if (t->begin != at) {
-            hc_format(message, size, "the safetensors header lies: tensor %t begins at byte %u of the data, expected %u (no gaps, no overlaps)",
+            hc_format(message, size,
+                      "the safetensors header lies: tensor %t begins at byte %u of the data, expected %u (no gaps, no "
+                      "overlaps)",
                       NAME(t), t->begin, at);
             return HC_WEIGHTS_FORMAT;
         }
@@ -178,7 +183,8 @@ static hc_status read_entries(hc_safetensors *out, const hc_json *root, uint64_t
         t->used = 0;
         const char *wrong = read_tensor(&value, t, !data);
         if (!wrong) continue;
-        hc_format(message, size, "the safetensors header lies: tensor %t %s: %t", NAME(t), wrong, value.text, value.length);
+        hc_format(message, size, "the safetensors header lies: tensor %t %s: %t", NAME(t), wrong, value.text,
+                  value.length);
         return HC_WEIGHTS_FORMAT;
     }
     out->count = i;
@@ -186,7 +192,8 @@ static hc_status read_entries(hc_safetensors *out, const hc_json *root, uint64_t
     return status == HC_OK ? check_names(out, message, size) : status;
 }
 
-static hc_status parse(hc_safetensors *out, const char *header, size_t length, uint64_t data, char *message, size_t message_size)
+static hc_status parse(hc_safetensors *out, const char *header, size_t length, uint64_t data, char *message,
+                       size_t message_size)
 {
     hc_json root, value;
     hc_json_error error;
@@ -203,7 +210,8 @@ static hc_status parse(hc_safetensors *out, const char *header, size_t length, u
     const char *cursor = NULL;
     size_t entries = 0;
     while (hc_json_next(&root, &cursor, NULL, &value)) entries++;
-    if (entries > SIZE_MAX / sizeof *out->tensors || !(out->tensors = malloc((entries + !entries) * sizeof *out->tensors))) {
+    if (entries > SIZE_MAX / sizeof *out->tensors ||
+        !(out->tensors = malloc((entries + !entries) * sizeof *out->tensors))) {
         hc_format(message, message_size, "out of memory for a header of %u tensors", (uint64_t)entries);
         return HC_OUT_OF_MEMORY;
     }
@@ -212,12 +220,14 @@ static hc_status parse(hc_safetensors *out, const char *header, size_t length, u
     return status;
 }
 
-hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t length, char *message, size_t message_size)
+hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t length, char *message,
+                               size_t message_size)
 {
     return parse(out, header, length, HC_SAFETENSORS_PREFIX + (uint64_t)length, message, message_size);
 }
 
-hc_status hc_safetensors_parse_directory(hc_safetensors *out, const char *directory, size_t length, char *message, size_t message_size)
+hc_status hc_safetensors_parse_directory(hc_safetensors *out, const char *directory, size_t length, char *message,
+                                         size_t message_size)
 {
     return parse(out, directory, length, 0, message, message_size);
 }

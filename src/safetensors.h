@@ -29,11 +29,13 @@ enum { HC_SAFETENSORS_PREFIX = 8, HC_SAFETENSORS_MAX_HEADER = 100000000 };
 uint64_t hc_safetensors_header_length(const void *prefix);
 
 /* Reads the header, the `length` bytes after the first 8, which must outlive `out`. */
-hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t length, char *message, size_t message_size);
+hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t length, char *message,
+                               size_t message_size);
 
 /* The same for a list of what lies where in files of any kind: data_offsets count from the file's start, in any order, holes and overlaps are allowed, and so are
  * dtypes of any name. `file_size` stays 0. */
-hc_status hc_safetensors_parse_directory(hc_safetensors *out, const char *directory, size_t length, char *message, size_t message_size);
+hc_status hc_safetensors_parse_directory(hc_safetensors *out, const char *directory, size_t length, char *message,
+                                         size_t message_size);
 
 void hc_safetensors_free(hc_safetensors *file);
 

@@ -134,7 +134,8 @@ static void list_entries(shard *s, const hc_tensor *tensors, size_t count)
             add(s, e, size);
         }
     }
-    if (s->vocabulary_length) s->entries[s->entry_count++] = (entry){NULL, 0, HC_U8, 1, {(uint32_t)s->vocabulary_length}};
+    if (s->vocabulary_length)
+        s->entries[s->entry_count++] = (entry){NULL, 0, HC_U8, 1, {(uint32_t)s->vocabulary_length}};
 }
 
 /* ---- the file ----------------------------------------------------------------------------------------------------- */
@@ -149,7 +150,8 @@ static void emit_metadata(shard *s, const char *key, const char *text, size_t n)
 
 static void emit_header(shard *s)
 {
-    static const char *const dtypes[] = {"", "fp32", "fp16", "int8"}, *const keys[] = {"model_cfg", "preprocess_cfg", "tokenizer"};
+    static const char *const dtypes[] = {"", "fp32", "fp16", "int8"}, *const keys[] = {"model_cfg", "preprocess_cfg",
+                                                                                       "tokenizer"};
     const hc_encoder *encoder = s->encoder;
     const char *tower = encoder->config.tower == HC_IMAGE ? "image" : "text", *dtype = dtypes[encoder->dtype];
     hc_json config = {HC_JSON_ABSENT, "", 0};
@@ -293,7 +295,8 @@ static int copy_part(void *user, const void *bytes, size_t n)
     return p->got == p->wanted;
 }
 
-hc_status hc_shard_read(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length, uint64_t offset, void *bytes, size_t n, size_t *got)
+hc_status hc_shard_read(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length, uint64_t offset,
+                        void *bytes, size_t n, size_t *got)
 {
     part p = {bytes, n, 0};
     int stopped;

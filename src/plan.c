@@ -1,0 +1,446 @@
+/* plan.c: from a file's header to a plan: the config in force, one item for each tensor of the file that the tower needs,
+ * the ranges of bytes to ask for, and the memory that they are packed to. */
+#include "json.h"
+#include "loader.h"
+#include "pack.h"
+#include "sort.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    LARGEST_GAP = 64 * 1024,
+    LARGEST_VOCABULARY = 65536 * 4   /* ids have 16 bits, and every merge makes one from two */
+};
+
+void *hc_loader_allocate(hc_loader *loader, uint64_t count, size_t size, const char *what)
+{
+    void *block = count <= SIZE_MAX / size ? calloc((size_t)(count + !count), size) : NULL;
+    if (!block) FAIL(loader, HC_OUT_OF_MEMORY, "out of memory: %u bytes for %s", count * size, what);
+    return block;
+}
+
+static const char *tower_name(hc_tower tower) { return tower == HC_IMAGE ? "image" : "text"; }
+
+/* ---- the config --------------------------------------------------------------------------------------------------- */
+
+typedef struct piece {
+    const char *text;
+    size_t length;
+} piece;
+
+static piece piece_of(const char *text) { return (piece){text, strlen(text)}; }
+static piece piece_of_json(const hc_json *value) { return (piece){value->text, value->length}; }
+
+static char *join(hc_loader *loader, const piece *pieces, size_t count)
+{
+    uint64_t length = 0;
+    for (size_t i = 0; i < count; i++) length += pieces[i].length;
+    char *text = hc_loader_allocate(loader, length + 1, 1, "the config"), *at = text;
+    for (size_t i = 0; text && i < count; i++) {
+        memcpy(at, pieces[i].text, pieces[i].length);
+        at += pieces[i].length;
+    }
+    return text;
+}
+
+/* The text of a JSON object that a shard's metadata holds as a string, which the caller frees; NULL if there is none. */
+static char *metadata_object(hc_loader *loader, const hc_json *metadata, const char *key, hc_json *object)
+{
+    hc_json value = hc_json_get(metadata, key);
+    hc_json_error error;
+    *object = (hc_json){HC_JSON_ABSENT, "", 0};
+    if (value.type == HC_JSON_ABSENT || loader->status != HC_OK) return NULL;
+    size_t length = hc_json_string(&value, NULL, 0);
+    char *text = hc_loader_allocate(loader, length + 1, 1, "the shard's metadata");
+    if (!text) return NULL;
+    hc_json_string(&value, text, length + 1);
+    if (!hc_json_parse(text, length, object, &error) || object->type != HC_JSON_OBJECT) {
+        FAIL(loader, HC_WEIGHTS_FORMAT, "the shard's metadata has a %s that is not a JSON object", key);
+        *object = (hc_json){HC_JSON_ABSENT, "", 0};
+    }
+    return text;
+}
+
+/* What get_tokenizer of OpenCLIP would be told: `clean` is "lower" for its own tokenizer, "whitespace" for Hugging Face's. */
+static char *derive_tokenizer(hc_loader *loader, const hc_json *model)
+{
+    hc_json section = hc_json_get(model, "text_cfg"), kwargs = hc_json_get(&section, "tokenizer_kwargs");
+    hc_json clean = hc_json_get(&kwargs, "clean"), family = hc_json_get(&section, "hf_tokenizer_name");
+    int foreign = family.type == HC_JSON_STRING;
+    piece pieces[] = {
+        piece_of("{\"clean\":"),
+        clean.type == HC_JSON_STRING ? piece_of_json(&clean) : piece_of(foreign ? "\"whitespace\"" : "\"lower\""),
+        piece_of(foreign ? ",\"hf_tokenizer_name\":" : ""),
+        foreign ? piece_of_json(&family) : piece_of(""),
+        piece_of("}"),
+    };
+    return join(loader, pieces, sizeof pieces / sizeof *pieces);
+}
+
+/* {"model_cfg", "preprocess_cfg", "tokenizer"}: the given config first, then what a shard's metadata adds. */
+static char *compose_config(hc_loader *loader, const hc_json *metadata)
+{
+    hc_json given = {HC_JSON_ABSENT, "", 0}, model, preprocess, tokenizer, held[3];
+    hc_json_error error;
+    char *texts[4] = {NULL}, *config = NULL;
+    static const char *const keys[] = {"model_cfg", "preprocess_cfg", "tokenizer"};
+    for (int i = 0; i < 3; i++) texts[i] = metadata_object(loader, metadata, keys[i], &held[i]);
+    if (loader->config && !hc_json_parse(loader->config, loader->config_length, &given, &error))
+        given.type = HC_JSON_ABSENT;
+
+    model = hc_json_get(&given, "model_cfg");
+    if (model.type != HC_JSON_OBJECT) model = given.type == HC_JSON_OBJECT ? given : held[0];
+    preprocess = hc_json_get(&given, "preprocess_cfg");
+    if (preprocess.type != HC_JSON_OBJECT) preprocess = held[1];
+    tokenizer = hc_json_get(&given, "tokenizer");
+    if (tokenizer.type != HC_JSON_OBJECT) tokenizer = held[2];
+
+    if (model.type != HC_JSON_OBJECT) {
+        FAIL(loader, HC_MODEL_CONFIG,
+             "no model was given, and the file is no shard, which would hold its own (model_cfg in __metadata__)");
+    } else if (loader->status == HC_OK) {
+        int text = loader->tower == HC_TEXT;
+        if (text && tokenizer.type == HC_JSON_ABSENT) texts[3] = derive_tokenizer(loader, &model);
+        piece pieces[] = {
+            piece_of("{\"model_cfg\":"),
+            piece_of_json(&model),
+            piece_of(",\"preprocess_cfg\":"),
+            preprocess.type == HC_JSON_OBJECT ? piece_of_json(&preprocess) : piece_of("{}"),
+            piece_of(text ? ",\"tokenizer\":" : ""),
+            !text      ? piece_of("")
+            : texts[3] ? piece_of(texts[3])
+                       : piece_of_json(&tokenizer),
+            piece_of("}"),
+        };
+        if (loader->status == HC_OK) config = join(loader, pieces, sizeof pieces / sizeof *pieces);
+    }
+    for (int i = 0; i < 4; i++) free(texts[i]);
+    return config;
+}
+
+/* What a shard says about itself: which tower, and how its weights are held. */
+static void read_shard_metadata(hc_loader *loader, const hc_json *metadata)
+{
+    static const char *const dtypes[] = {"", "fp32", "fp16", "int8"};
+    hc_json version = hc_json_get(metadata, "halfclip"), tower = hc_json_get(metadata, "tower"),
+            dtype = hc_json_get(metadata, "dtype");
+    if (version.type == HC_JSON_ABSENT) {
+        if (loader->dtype == HC_AUTO) loader->dtype = HC_INT8;
+        return;
+    }
+    if (!hc_json_is(&version, "1"))
+        FAIL(loader, HC_WEIGHTS_FORMAT, "the file is a halfclip shard of version %t, expected \"1\"", version.text,
+             version.length);
+    if (!hc_json_is(&tower, tower_name(loader->tower)))
+        FAIL(loader, HC_WEIGHTS_MISMATCH, "the file is a shard that holds the %t tower, the %s tower was asked for",
+             tower.text, tower.length, tower_name(loader->tower));
+    if (loader->dtype != HC_AUTO) return;
+    for (int i = HC_FP32; i <= HC_INT8; i++)
+        if (hc_json_is(&dtype, dtypes[i])) loader->dtype = (hc_dtype)i;
+    if (loader->dtype == HC_AUTO)
+        FAIL(loader, HC_WEIGHTS_FORMAT, "the file is a shard of dtype %t, expected fp32, fp16 or int8", dtype.text,
+             dtype.length);
+}
+
+/* ---- the plan ----------------------------------------------------------------------------------------------------- */
+
+hc_storage hc_loader_storage(const hc_loader *loader, hc_role role)
+{
+    if (role == HC_ROLE_VECTOR || loader->dtype == HC_FP32) return HC_STORE_F32;
+    if (loader->dtype == HC_FP16 || role == HC_ROLE_FILTER || role == HC_ROLE_PROJECTION) return HC_STORE_F16;
+    return HC_STORE_I8;
+}
+
+static int is_weight(hc_element element)
+{
+    return element == HC_F32 || element == HC_F16 || element == HC_BF16 || element == HC_F64;
+}
+
+static size_t values_of(const uint32_t *shape, int rank)
+{
+    size_t n = 1;
+    for (int i = 0; i < rank; i++) n *= shape[i];
+    return n;
+}
+
+/* Finds a tensor of the expected shape; NULL and an error else. */
+static hc_file_tensor *require(hc_loader *loader, const hc_safetensors *file, const char *name, const uint32_t *shape,
+                               int rank)
+{
+    hc_file_tensor *found = hc_safetensors_find(file, name);
+    uint32_t has[4];
+    if (!found) {
+        FAIL(loader, HC_WEIGHTS_MISMATCH, "tensor %s is missing from the file, expected with shape %x", name, shape,
+             rank);
+        return NULL;
+    }
+    found->used = 1;
+    if (hc_safetensors_shape(found, has) != rank || memcmp(has, shape, (size_t)rank * sizeof *shape)) {
+        FAIL(loader, HC_WEIGHTS_MISMATCH, "tensor %s has shape %t, expected %x", name, found->shape.text,
+             found->shape.length, shape, rank);
+        return NULL;
+    }
+    return found;
+}
+
+static hc_item *add_item(hc_loader *loader, const hc_tensor *tensor, const char *name, const hc_file_tensor *found,
+                         hc_target where, size_t unit_values)
+{
+    hc_item *it = &loader->items[loader->item_count++];
+    it->tensor = tensor;
+    hc_format(it->name, sizeof it->name, "%s", name);
+    it->target = where;
+    it->element = found->element;
+    it->begin = it->at = found->begin;
+    it->end = found->end;
+    it->unit_values = unit_values;
+    it->unit = unit_values * hc_pack_element_bytes(found->element);
+    return it;
+}
+
+/* A shard's quantised tensor and its scales. */
+static void plan_quantised(hc_loader *loader, const hc_safetensors *file, const hc_tensor *tensor, const char *name)
+{
+    char scale_name[HC_LAYOUT_NAME];
+    int table = tensor->role == HC_ROLE_TABLE, rank = table ? 2 : 4;
+    uint32_t shape[4] = {tensor->shape[0], tensor->shape[1], 0, 0};
+    if (!table) {
+        shape[0] = (tensor->shape[0] + HC_PANEL - 1) / HC_PANEL;
+        shape[1] = (tensor->shape[1] + HC_DEPTH - 1) / HC_DEPTH;
+        shape[2] = HC_PANEL;
+        shape[3] = HC_DEPTH;
+    }
+    hc_format(scale_name, sizeof scale_name, "%s.scale", name);
+    const hc_file_tensor *values = require(loader, file, name, shape, rank),
+                         *scales = require(loader, file, scale_name, tensor->shape, 1);
+    if (!values || !scales) return;
+    if (scales->element != HC_F32) {
+        FAIL(loader, HC_WEIGHTS_MISMATCH, "tensor %s has dtype %t, expected F32", scale_name, scales->dtype.text,
+             scales->dtype.length);
+        return;
+    }
+    hc_item *it = add_item(loader, tensor, name, values, table ? TO_QUANTISED : TO_BLOCKS,
+                           table ? tensor->shape[1] : HC_PANEL * HC_DEPTH);
+    hc_item *scale = add_item(loader, tensor, scale_name, scales, TO_SCALES, 1);
+    it->has_partner = scale->has_partner = 1;
+}
+
+/* What the file calls a tensor, in one piece or three, each of the shape that the config implies. */
+static void plan_tensor(hc_loader *loader, const hc_safetensors *file, const hc_layout_match *match,
+                        const hc_tensor *tensor)
+{
+    char names[HC_LAYOUT_PARTS][HC_LAYOUT_NAME];
+    int linear, parts = hc_layout_names(match, tensor->name, names, &linear);
+    uint32_t shape[4];
+    memcpy(shape, tensor->shape, sizeof shape);
+    shape[0] /= (uint32_t)parts;
+    if (linear) {
+        shape[0] = tensor->shape[1];
+        shape[1] = tensor->shape[0];
+    }
+    for (int part = 0; part < parts; part++) {
+        hc_file_tensor *found = hc_safetensors_find(file, names[part]);
+        if (found && found->element == HC_I8 && (tensor->role == HC_ROLE_MATRIX || tensor->role == HC_ROLE_TABLE) &&
+            parts == 1) {
+            plan_quantised(loader, file, tensor, names[part]);
+            return;
+        }
+        found = require(loader, file, names[part], shape, tensor->rank);
+        if (!found) return;
+        if (!is_weight(found->element)) {
+            FAIL(loader, HC_WEIGHTS_MISMATCH, "tensor %s has dtype %t, expected F32, F16, BF16 or F64", names[part],
+                 found->dtype.text, found->dtype.length);
+            return;
+        }
+        hc_target where = tensor->role == HC_ROLE_VECTOR ? TO_VECTOR : tensor->role == HC_ROLE_TABLE ? TO_TABLE
+                     : tensor->role == HC_ROLE_PROJECTION && !linear ? TO_COLUMNS : TO_ROWS;
+        size_t row = where == TO_VECTOR ? 1 : values_of(shape + 1, tensor->rank - 1);
+        add_item(loader, tensor, names[part], found, where, row)->first = part * (int)shape[0];
+    }
+}
+
+static void plan_vocabulary(hc_loader *loader, const hc_safetensors *file)
+{
+    const hc_file_tensor *found = loader->tower == HC_TEXT ? hc_safetensors_find(file, "halfclip.merges") : NULL;
+    if (!found || found->element != HC_U8 || found->begin == found->end) return;
+    if (found->end - found->begin > LARGEST_VOCABULARY) {
+        FAIL(loader, HC_WEIGHTS_FORMAT, "tensor halfclip.merges has %u bytes, expected at most %u",
+             found->end - found->begin, (uint64_t)LARGEST_VOCABULARY);
+        return;
+    }
+    hc_encoder *e = loader->encoder;
+    e->vocabulary = hc_loader_allocate(loader, found->end - found->begin, 1, "the vocabulary");
+    if (!e->vocabulary) return;
+    e->vocabulary_bytes = (size_t)(found->end - found->begin);
+    add_item(loader, NULL, "halfclip.merges", found, TO_VOCABULARY, 1);
+}
+
+static void *take(uint8_t *base, uint64_t *at, uint64_t bytes)
+{
+    void *place = base ? base + *at : NULL;
+    *at += (bytes + HC_ALIGN - 1) / HC_ALIGN * HC_ALIGN;
+    return place;
+}
+
+/* Lays all packed weights one after the other and returns how many bytes they are; with base NULL only counts. */
+static uint64_t place(hc_loader *loader, uint8_t *base)
+{
+    uint64_t at = 0;
+    for (size_t i = 0; i < loader->tensor_count; i++) {
+        const hc_tensor *t = &loader->tensors[i];
+        hc_storage storage = hc_loader_storage(loader, t->role);
+        size_t padded = hc_round_up(t->shape[0], HC_PANEL) * sizeof(float);
+        if (t->role == HC_ROLE_VECTOR) {
+            *(float **)t->slot = take(base, &at, hc_round_up(values_of(t->shape, t->rank), HC_PANEL) * sizeof(float));
+        } else if (t->role == HC_ROLE_TABLE) {
+            hc_table *table = t->slot;
+            size_t size = storage == HC_STORE_F32 ? 4 : storage == HC_STORE_F16 ? 2 : 1;
+            *table = (hc_table){(int)t->shape[0], (int)t->shape[1], storage, NULL, NULL};
+            table->data = take(base, &at, (uint64_t)t->shape[0] * t->shape[1] * size);
+            if (storage == HC_STORE_I8) table->scale = take(base, &at, padded);
+        } else {
+            hc_matrix *matrix = t->slot;
+            int swapped = t->role == HC_ROLE_PROJECTION;
+            size_t k = swapped ? t->shape[0] : values_of(t->shape + 1, t->rank - 1);
+            *matrix = (hc_matrix){.n = (int)t->shape[swapped], .k = (int)k, .storage = storage};
+            matrix->data = take(base, &at, hc_matrix_bytes(matrix->n, matrix->k, storage));
+            if (storage == HC_STORE_I8) {
+                matrix->scale = take(base, &at, padded);
+                matrix->sum = take(base, &at, padded);
+            }
+        }
+    }
+    return at;
+}
+
+static void allocate_weights(hc_loader *loader)
+{
+    hc_encoder *e = loader->encoder;
+    uint64_t bytes = place(loader, NULL) + HC_ALIGN;
+    e->packed = hc_loader_allocate(loader, bytes, 1, "the weights");
+    if (!e->packed) return;
+    e->packed_bytes = (size_t)bytes;
+    /* malloc of some WebAssembly libraries aligns to 8 only. */
+    place(loader, (uint8_t *)e->packed + (HC_ALIGN - (uintptr_t)e->packed % HC_ALIGN) % HC_ALIGN);
+    e->arena_bytes = hc_tower_arena(&e->config, loader->dtype, hc_tower_batch(&e->config));
+    e->arena = hc_loader_allocate(loader, e->arena_bytes, 1, "activations");
+}
+
+static int by_position(const void *a, const void *b)
+{
+    const hc_item *const *x = a, *const *y = b;
+    return (*x)->begin < (*y)->begin ? -1 : (*x)->begin > (*y)->begin;
+}
+
+/* Puts the items in file order, and links quantised values with their scales. */
+static void order_items(hc_loader *loader)
+{
+    hc_item **order = hc_loader_allocate(loader, loader->item_count, sizeof *order, "the plan");
+    hc_item *sorted = hc_loader_allocate(loader, loader->item_count, sizeof *sorted, "the plan");
+    if (order && sorted) {
+        for (size_t i = 0; i < loader->item_count; i++) order[i] = &loader->items[i];
+        hc_sort(order, loader->item_count, sizeof *order, by_position);
+        for (size_t i = 0; i < loader->item_count; i++) order[i]->partner = i;
+        for (size_t i = 0; i < loader->item_count; i++) {
+            hc_item *it = order[i];
+            sorted[i] = *it;
+            if (it->has_partner) sorted[i].partner = (it->target == TO_SCALES ? it - 1 : it + 1)->partner;
+            sorted[i].reach = i && sorted[i - 1].reach > it->end ? sorted[i - 1].reach : it->end;
+        }
+        free(loader->items);
+        loader->items = sorted;
+        sorted = NULL;
+    }
+    free(order);
+    free(sorted);
+}
+
+static void plan_scales(hc_loader *loader)
+{
+    for (size_t i = 0; i < loader->item_count && loader->status == HC_OK; i++) {
+        hc_item *it = &loader->items[i];
+        if (it->target != TO_SCALES) continue;
+        it->scales = it->tensor->role == HC_ROLE_TABLE ? ((hc_table *)it->tensor->slot)->scale
+                                                       : ((hc_matrix *)it->tensor->slot)->scale;
+        it->owns_scales = !it->scales;
+        if (it->owns_scales) it->scales = hc_loader_allocate(loader, it->tensor->shape[0], sizeof(float), "scales");
+    }
+}
+
+static void plan_ranges(hc_loader *loader)
+{
+    loader->ranges = hc_loader_allocate(loader, loader->item_count, sizeof *loader->ranges, "the plan");
+    for (size_t i = 0; loader->ranges && i < loader->item_count; i++) {
+        const hc_item *it = &loader->items[i];
+        hc_range *last = loader->ranges + loader->range_count - 1;
+        if (loader->range_count && (it->begin < last->end || it->begin - last->end <= LARGEST_GAP))
+            last->end = it->reach;
+        else loader->ranges[loader->range_count++] = (hc_range){it->begin, it->end};
+    }
+}
+
+static void plan_rows(hc_loader *loader)
+{
+    size_t longest = 1;
+    for (size_t i = 0; i < loader->item_count; i++)
+        if (loader->items[i].unit_values > longest) longest = loader->items[i].unit_values;
+    loader->row = hc_loader_allocate(loader, longest, sizeof *loader->row, "a row");
+}
+
+static void check_unexpected(hc_loader *loader, const hc_safetensors *file, const hc_layout_match *match)
+{
+    for (size_t i = 0; i < file->count; i++) {
+        const hc_file_tensor *t = &file->tensors[i];
+        if (!t->used && !hc_json_is(&t->name, "halfclip.merges") && hc_layout_owns(match, &t->name))
+            FAIL(loader, HC_WEIGHTS_MISMATCH,
+                 "the file has tensor %t of shape %t, which the %s tower of this model does not have", t->name.text + 1,
+                 t->name.length - 2, t->shape.text, t->shape.length, tower_name(loader->tower));
+    }
+}
+
+static void plan_encoder(hc_loader *loader, const hc_safetensors *file)
+{
+    hc_encoder *e = loader->encoder = hc_loader_allocate(loader, 1, sizeof *e, "the encoder");
+    if (!e) return;
+    e->dtype = loader->dtype;
+    e->config_json = compose_config(loader, &file->metadata);
+    if (loader->status != HC_OK) return;
+    loader->status = hc_config_parse(&e->config, loader->tower, e->config_json, strlen(e->config_json), loader->message,
+                                     sizeof loader->message);
+    if (loader->status != HC_OK) return;
+    e->weights.blocks = hc_loader_allocate(loader, (uint64_t)e->config.layers, sizeof *e->weights.blocks, "the layers");
+    if (!e->weights.blocks) return;
+    loader->tensor_count = hc_tower_tensors(&e->config, &e->weights, NULL, 0);
+    loader->tensors = hc_loader_allocate(loader, loader->tensor_count, sizeof *loader->tensors, "the plan");
+    loader->items =
+        hc_loader_allocate(loader, loader->tensor_count * HC_LAYOUT_PARTS + 1, sizeof *loader->items, "the plan");
+    if (!loader->tensors || !loader->items) return;
+    hc_tower_tensors(&e->config, &e->weights, loader->tensors, loader->tensor_count);
+    for (size_t i = 0; i < loader->tensor_count; i++)
+        e->parameters += values_of(loader->tensors[i].shape, loader->tensors[i].rank);
+
+    hc_layout_match match = hc_layout_find(file, loader->tower, loader->tensors, loader->tensor_count);
+    if (!match.layout) {
+        char held[256];
+        hc_layout_describe(file, loader->tower, held, sizeof held);
+        FAIL(loader, HC_WEIGHTS_MISMATCH, "the file holds %s, the %s tower was asked for", held,
+             tower_name(loader->tower));
+        return;
+    }
+    for (size_t i = 0; i < loader->tensor_count && loader->status == HC_OK; i++)
+        plan_tensor(loader, file, &match, &loader->tensors[i]);
+    if (loader->status == HC_OK) check_unexpected(loader, file, &match);
+    if (loader->status == HC_OK) plan_vocabulary(loader, file);
+    if (loader->status == HC_OK) allocate_weights(loader);
+    if (loader->status == HC_OK) order_items(loader);
+    if (loader->status == HC_OK) plan_scales(loader);
+    if (loader->status == HC_OK) plan_ranges(loader);
+    if (loader->status == HC_OK) plan_rows(loader);
+}
+
+void hc_plan(hc_loader *loader, const hc_safetensors *file)
+{
+    read_shard_metadata(loader, &file->metadata);
+    if (loader->status == HC_OK) plan_encoder(loader, file);
+}
