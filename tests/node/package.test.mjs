@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -11,9 +11,9 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
 import { cosineSimilarity, loadTextEncoder } from '../../dist/index.js';
+import { newestNode, NEWEST } from '../newest-node.mjs';
 import { cosine, golden, rows } from './support.mjs';
 
-const NEWEST = '26.10.0';
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const run = promisify(execFile);
 const npm = (args, cwd) => run('npm', [...args, '--no-audit', '--no-fund', '--loglevel=error'], { cwd });
@@ -108,15 +108,7 @@ test('it runs in this Node.js', async () => {
 });
 
 test(`it runs in Node.js ${NEWEST}, with relaxed SIMD`, async () => {
-  const place = path.join(ROOT, 'build/node-newest');
-  const name = `node-${process.platform}-${process.arch}`;
-  const node = path.join(place, 'node_modules', name, 'bin/node');
-  if (!existsSync(node)) {
-    mkdirSync(place, { recursive: true });
-    writeFileSync(path.join(place, 'package.json'), '{ "private": true }');
-    await npm(['install', `${name}@${NEWEST}`], place);
-  }
-  const result = await runIn(node);
+  const result = await runIn(newestNode());
   assert.equal(result.node, `v${NEWEST}`);
   assert.equal(result.simd, 'relaxed');
 });
