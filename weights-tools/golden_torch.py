@@ -25,6 +25,7 @@ import shutil
 import struct
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy
@@ -176,9 +177,27 @@ class TinyClip(nn.Module):
         return self.visual(image) @ self.token_embedding(text).mean(1).t() * self.logit_scale.exp()
 
 
+def forget_sources(path):
+    """Empties the entries that say in which file of this machine each line of code was, and leaves every other byte as it is."""
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        entries = [entry for entry in archive.infolist() if entry.filename.endswith('.debug_pkl')]
+    for entry in entries:
+        begin = entry.header_offset + 30 + sum(struct.unpack_from('<HH', data, entry.header_offset + 26))
+        # Where it is compressed: one block of deflate that is not.
+        block = struct.pack('<BHH', 1, entry.compress_size - 5, 0x10004 - entry.compress_size) if entry.compress_type else b''
+        text = b'\x80\x02).'.ljust(entry.compress_size - len(block))
+        figures = struct.pack('<III', zlib.crc32(text), entry.compress_size, len(text))
+        data[begin:begin + entry.compress_size + 16] = block + text + b'PK\7\x08' + figures
+        directory = data.rindex(entry.filename.encode()) - 46
+        data[directory + 16:directory + 28] = figures
+    path.write_bytes(data)
+
+
 def torchscript(whole):
     def save_script(name, module):
         torch.jit.save(module, OUT / name)
+        forget_sources(OUT / name)
         good(name, torch.jit.load(OUT / name).state_dict())
 
     save_script('script-whole.pt', torch.jit.script(tree(whole)))
