@@ -186,8 +186,9 @@ class JoinedSource {
     return this.#files[k].read(begin - k * FILE_SPACING, end - k * FILE_SPACING);
   }
 
+  /** Each file is of one version; together they must be, too. */
   async verify() {
-    for (const file of this.#files) await file.verify();
+    await Promise.all([this.#index, ...this.#files].map((file) => file.recheck()));
   }
 
   async close() {

@@ -4,6 +4,9 @@ import { HalfclipError } from './errors.js';
 
 const LONGEST_TIMER = 0x7fffffff;
 
+/** What is to be done when a response is done with. */
+const releases = new WeakMap();
+
 /**
  * @param {string} url
  * @param {{ method?: string, headers?: Record<string, string>, fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, stall?: number }} options
@@ -22,11 +25,14 @@ export async function request(url, { method = 'GET', headers, fetch = globalThis
     init.signal = limit.signal;
     signal?.addEventListener('abort', stop);
   }
+  const release = () => signal?.removeEventListener('abort', stop);
   const answer = (async () => fetch(url, init))();
   try {
-    return await patiently(answer, url, { signal, stall });
+    const response = await patiently(answer, url, { signal, stall });
+    releases.set(response, release);
+    return response;
   } catch (error) {
-    signal?.removeEventListener('abort', stop);
+    release();
     limit.abort(error);
     answer.then((late) => late.body?.cancel()).catch(() => {});
     throw error;
@@ -37,8 +43,14 @@ export async function request(url, { method = 'GET', headers, fetch = globalThis
 export async function get(url, options = {}) {
   const response = await request(url, options);
   if (response.ok) return response;
-  response.body?.cancel().catch(() => {});
+  discard(response);
   throw statusError(url, response);
+}
+
+/** Ends a response whose body nobody reads. */
+export function discard(response) {
+  response.body?.cancel().catch(() => {});
+  releases.get(response)?.();
 }
 
 export function statusError(url, { status, statusText }) {
@@ -51,7 +63,10 @@ export function statusError(url, { status, statusText }) {
  * @param {{ signal?: AbortSignal, stall?: number }} options stall: milliseconds to wait for a chunk
  */
 export async function* bodyChunks(response, url, options) {
-  if (!response.body) return;
+  if (!response.body) {
+    discard(response);
+    return;
+  }
   const reader = response.body.getReader();
   let done = false;
   try {
@@ -63,6 +78,7 @@ export async function* bodyChunks(response, url, options) {
     }
   } finally {
     if (!done) reader.cancel().catch(() => {});
+    releases.get(response)?.();
   }
 }
 

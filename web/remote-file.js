@@ -5,7 +5,7 @@
 // second one's business.
 
 import { HalfclipError } from './errors.js';
-import { bodyChunks, request, statusError } from './http.js';
+import { bodyChunks, discard, request, statusError } from './http.js';
 import { isNode } from './platform.js';
 import { Transient, pauseAfter, retryAfter } from './retry.js';
 
@@ -84,6 +84,11 @@ export class RemoteFile {
     yield* this.#stream(Math.max(begin, known), Math.min(end, this.size ?? Infinity));
   }
 
+  /** Asks once more, to see that the file is still the same. */
+  async recheck() {
+    for await (const _ of this.#stream(0, 1)) break;
+  }
+
   /** Asks for the size where no answer has told it. */
   async measure() {
     if (this.size === undefined) {
@@ -91,6 +96,7 @@ export class RemoteFile {
       this.requests++;
       const headers = { range: 'bytes=0-' }; // means nothing here, but keeps the length that of the file and not of a compressed form
       const response = await request(this.url, { method: 'HEAD', headers, fetch, cache, signal: this.#signal, stall: retry.stall });
+      discard(response);
       if (response.ok) this.size = contentLength(response);
     }
     return this.size;
@@ -161,10 +167,10 @@ export class RemoteFile {
     try {
       answer = this.#judge(response, begin, end);
     } finally {
-      if (!answer) response.body?.cancel().catch(() => {});
+      if (!answer) discard(response);
     }
     if (answer !== WITHOUT_RANGE) return { ...answer, chunks: this.#chunks(response) };
-    response.body?.cancel().catch(() => {});
+    discard(response);
     this.#plain = true;
     return this.#ask(0, Infinity);
   }

@@ -95,6 +95,10 @@ class Source {
 
   async verify() {}
 
+  recheck() {
+    return this.verify();
+  }
+
   get versions() {
     return [];
   }
@@ -233,6 +237,11 @@ class UrlSource extends Source {
     return source;
   }
 
+  /** Every answer is compared with the first one: this is for files that belong together, of which one may have changed after it was read. */
+  recheck() {
+    return this.#remote.recheck();
+  }
+
   /** The same file by ranges, where it came whole only because that was asked for; null where the server sends no less. */
   async reopen() {
     if (!this.#options.whole) return null;
@@ -276,6 +285,10 @@ class ForwardSource extends Source {
 
   verify() {
     return this.#source.verify();
+  }
+
+  recheck() {
+    return this.#source.recheck();
   }
 
   async reopen() {

@@ -62,7 +62,7 @@ async function vectorOf(encoder, tower) {
 }
 
 async function works(tower, weights, options) {
-  const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)({ model: clip.config, dtype: 'fp32', weights, retry: { pause: 1 }, ...options });
+  const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)({ model: clip.config, dtype: 'fp32', cache: 'no-store', weights, retry: { pause: 1 }, ...options });
   assert.deepEqual(await vectorOf(encoder, tower), expected[tower]);
   return encoder.info;
 }

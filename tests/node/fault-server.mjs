@@ -71,6 +71,10 @@ export class FaultServer {
     return new Promise((resolve, reject) => this.#server.getConnections((error, count) => (error ? reject(error) : resolve(count))));
   }
 
+  closeConnections() {
+    this.#server.closeAllConnections();
+  }
+
   async close() {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
@@ -98,7 +102,7 @@ export class FaultServer {
     let status = 200;
     if (from !== undefined) {
       if (Number(from) >= size) return response.writeHead(416, { 'content-range': `bytes */${size}`, ...fault.headers }).end();
-      begin = Math.min(Number(from) + (fault.shift ?? 0) - (fault.early ?? 0), size - 1);
+      begin = Math.max(0, Math.min(Number(from) + (fault.shift ?? 0) - (fault.early ?? 0), size - 1));
       end = Math.max(begin + 1, Math.min(to === '' ? size : Number(to) + 1 + (fault.shift ?? 0), size));
       status = 206;
       if (fault.rangeHeader !== false) out['content-range'] = `bytes ${begin}-${end - 1}/${size}`;

@@ -29,7 +29,7 @@ before(async () => {
 beforeEach(() => [server, other].forEach((one) => one.reset()));
 after(() => Promise.all([server.close(), other.close()]));
 
-const load = (options) => loadTextEncoder({ model: clip.config, weights: `${server.base}/clip`, dtype: 'fp32', retry: RETRY, ...options });
+const load = (options) => loadTextEncoder({ model: clip.config, weights: `${server.base}/clip`, dtype: 'fp32', cache: 'no-store', retry: RETRY, ...options });
 
 /** Loads, and checks the vector. */
 async function works(options) {

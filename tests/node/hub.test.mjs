@@ -54,7 +54,7 @@ function publish(repo, files, revision = 'main') {
 
 /** The vectors of a golden model's first text, which OpenCLIP has computed too. */
 async function checkText(model, options) {
-  const encoder = await loadTextEncoder({ dtype: 'fp32', hub: hub.base, ...options });
+  const encoder = await loadTextEncoder({ dtype: 'fp32', cache: 'no-store', hub: hub.base, ...options });
   const vector = await encoder.embedTokens(rows(model.expected.tokens)[0], { normalize: false });
   assert.ok(cosine(vector, rows(model.expected.text_features)[0]) > 0.99999);
   encoder.dispose();
@@ -62,7 +62,7 @@ async function checkText(model, options) {
 }
 
 async function checkPictures(model, options) {
-  const encoder = await loadImageEncoder({ dtype: 'fp32', hub: hub.base, ...options });
+  const encoder = await loadImageEncoder({ dtype: 'fp32', cache: 'no-store', hub: hub.base, ...options });
   const vector = await encoder.embedPixels(rows(model.expected.pixels)[0], { normalize: false });
   assert.ok(cosine(vector, rows(model.expected.image_features)[0]) > 0.99999);
   encoder.dispose();

@@ -25,7 +25,7 @@ beforeEach(() => {
 after(() => server.close());
 
 const load = (tower, weights, options) =>
-  (tower === 'text' ? loadTextEncoder : loadImageEncoder)({ model: model.config, dtype: 'fp32', weights, retry: { pause: 1 }, ...options });
+  (tower === 'text' ? loadTextEncoder : loadImageEncoder)({ model: model.config, dtype: 'fp32', cache: 'no-store', weights, retry: { pause: 1 }, ...options });
 
 async function works(tower, weights, options) {
   const encoder = await load(tower, weights, options);
