@@ -14,8 +14,8 @@ export interface OpenClipConfig {
 export type Weights = string | URL | Blob | ArrayBuffer | Uint8Array;
 
 export interface Progress {
-  /** What is being done: `fetch` reads the weights. */
-  phase: 'fetch';
+  /** What is being done: `fetch` reads the weights, `cache` a tower that was kept; where that turns out to be damaged or old, `fetch` follows. */
+  phase: 'fetch' | 'cache';
   /** Bytes done so far. */
   loaded: number;
   /** Bytes in all, where that is known. */
@@ -32,6 +32,28 @@ export interface Retry {
   stall?: number;
   /** Milliseconds that reading the weights may take in all. Default: no limit. */
   timeout?: number;
+}
+
+/**
+ * What is kept of weights that are given by URL: the packed tower, so that a later load of the same tower at the same dtype reads little and computes nothing. In
+ * Node.js it is a file in a folder, in a page one of the origin private file system; paths, Blobs, bytes and the bundled model are never kept.
+ *
+ * Before a kept tower is used, each file that it was made of is asked for in one conditional request. If its ETag, or else its Last-Modified, is another one, the
+ * tower is fetched again. It is used as it is when the server cannot be reached, or answers 429 or 5xx. Weights that come with neither header are not kept, because
+ * nobody could tell when they change, unless `integrity` names their bytes: then what was kept under the same `integrity` is used without any request.
+ *
+ * A kept tower that is damaged is thrown away and fetched again; one that cannot be written, for example because the disk is full, is dropped. Neither makes a
+ * load fail.
+ */
+export interface CacheOptions {
+  /** `'reload'` fetches what is kept again, `'no-store'` neither reads nor writes. Default: `'default'`. */
+  mode?: 'default' | 'no-store' | 'reload';
+  /** The folder, in Node.js. Default: `halfclip` in `XDG_CACHE_HOME` or `~/.cache`. */
+  dir?: string;
+  /** How many bytes may be kept in all; what was not used for longest goes first. Default: 8e9 in Node.js, 2e9 in a page. */
+  maxBytes?: number;
+  /** Whether to ask the browser, by `navigator.storage.persist()`, not to drop what the page's origin has stored. Default: false. */
+  persist?: boolean;
 }
 
 export interface LoadOptions {
@@ -52,8 +74,8 @@ export interface LoadOptions {
   threads?: 'auto' | number;
   /** Whether to load and compute in a worker. Default: true in a page, false elsewhere. */
   worker?: boolean;
-  /** As in fetch(). */
-  cache?: 'default' | 'no-store' | 'reload';
+  /** Whether and where the packed tower is kept; a string is the `mode`, which also counts for the requests, as in fetch(). */
+  cache?: 'default' | 'no-store' | 'reload' | CacheOptions;
   /** When requests that failed are made again: after broken transfers, which resume where they broke, and answers of 408, 425, 429 and 500 to 504. */
   retry?: Retry;
   /** Of the whole file, as in `<script integrity>`: `sha256-`, `sha384-` or `sha512-` and base64. */
@@ -92,10 +114,12 @@ export interface TowerInfo {
   readonly parameters: number;
   /** Size of the WebAssembly memory: everything that the encoder holds. */
   readonly memoryBytes: number;
-  /** Bytes of the weight file that were read. */
+  /** Bytes of the weight file that were read; of a kept tower, those that asking for the file's version took. */
   readonly fetchedBytes: number;
   /** Size of the weight file, if it is known. */
   readonly fileBytes: number | null;
+  /** Whether the tower was kept from an earlier load, see CacheOptions. */
+  readonly cached: boolean;
   /** The WebAssembly module in use. */
   readonly simd: 'relaxed' | 'simd128';
   readonly threads: number;

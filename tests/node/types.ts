@@ -1,7 +1,7 @@
 // What package.test.mjs compiles: every part of the interface used as intended, and misuse that must not compile.
 
 import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from 'halfclip';
-import type { ErrorCode, ImageInfo, ImageSource, ImageTower, LoadOptions, Progress, TextInfo, TextTower, Weights } from 'halfclip';
+import type { CacheOptions, ErrorCode, ImageInfo, ImageSource, ImageTower, LoadOptions, Progress, TextInfo, TextTower, Weights } from 'halfclip';
 
 const weights: Weights[] = ['a.safetensors', new URL('https://example.org/a'), new Blob([]), new ArrayBuffer(8), new Uint8Array(8)];
 
@@ -20,6 +20,9 @@ const options: LoadOptions = {
   fetch,
 };
 
+const cache: CacheOptions = { mode: 'reload', dir: 'towers', maxBytes: 1e9, persist: true };
+const kept: LoadOptions[] = [{ cache }, { cache: 'reload' }, { cache: {} }];
+
 export async function texts(): Promise<number> {
   const text: TextTower = await loadTextEncoder(options);
   const one: Float32Array = await text.embed('a cat');
@@ -27,7 +30,8 @@ export async function texts(): Promise<number> {
   const ids: Int32Array = await text.tokenize('a cat');
   const same: Float32Array[] = await text.embedTokens([ids]);
   const info: TextInfo = text.info;
-  console.log(info.contextLength, many, same);
+  const cached: boolean = info.cached;
+  console.log(info.contextLength, many, same, cached, kept);
   text.dispose();
   return cosineSimilarity(one, many[0]!);
 }
@@ -49,6 +53,9 @@ export function codeOf(error: unknown): ErrorCode | number | undefined {
 
 // @ts-expect-error: an unknown dtype
 loadTextEncoder({ ...options, dtype: 'fp8' });
+
+// @ts-expect-error: an unknown mode of the cache
+loadTextEncoder({ ...options, cache: 'force-cache' });
 
 export async function misuse(text: TextTower, image: ImageTower): Promise<void> {
   // @ts-expect-error: a number is no text
