@@ -43,18 +43,20 @@ export class Encoder {
    */
   static async load(options, hooks) {
     hooks.signal?.throwIfAborted();
-    return untilAborted(Encoder.#load(options, hooks), hooks.signal);
+    const towers = await TowerCache.open(options);
+    const { encoder, versions } = await untilAborted(Encoder.#load(options, towers, hooks), hooks.signal);
+    if (towers && !encoder.info.cached) await encoder.#keep(towers, versions, hooks.signal);
+    return encoder;
   }
 
-  static async #load(options, { fetch, signal, onProgress }) {
+  static async #load(options, towers, { fetch, signal, onProgress }) {
     const starting = Wasm.create(options.simd ?? detectSimd());
     starting.catch(() => {}); // reported by the await below, after the file was opened
     const { cache, retry, integrity } = options;
-    const towers = await TowerCache.open(options);
     const kept = await towers?.load(starting, { fetch, signal, onProgress });
     if (kept) {
       const { wasm, encoder, fetchedBytes, fileBytes } = kept;
-      return new Encoder(wasm, encoder, options, { fetchedBytes, fileBytes, cached: true }, fetch);
+      return { encoder: new Encoder(wasm, encoder, options, { fetchedBytes, fileBytes, cached: true }, fetch) };
     }
     const file = await openWeights(options.weights, { fetch, cache, retry, signal, whole: integrity !== undefined });
     try {
@@ -62,8 +64,7 @@ export class Encoder {
       signal?.throwIfAborted();
       const { encoder, fetched, size } = await loadTower(wasm, options, file, { signal, onProgress });
       const sizes = { fetchedBytes: fetched, fileBytes: size ?? null, cached: false };
-      await towers?.store(wasm, encoder, { versions: file.versions, ...sizes }, signal);
-      return new Encoder(wasm, encoder, options, sizes, fetch);
+      return { encoder: new Encoder(wasm, encoder, options, sizes, fetch), versions: file.versions };
     } finally {
       await file.close();
     }
@@ -91,6 +92,12 @@ export class Encoder {
       simd: wasm.flavour,
       threads: 1,
     };
+  }
+
+  async #keep(towers, versions, signal) {
+    const { fetchedBytes, fileBytes } = this.info;
+    await towers.store(this.#wasm, this.#encoder, { versions, fetchedBytes, fileBytes }, signal);
+    this.info.memoryBytes = this.#wasm.memoryBytes;
   }
 
   /** One vector a source: texts or pictures. */

@@ -13,12 +13,14 @@ async function createWorker() {
 }
 
 const STARTED = 0; // the id of the worker's first message
+const PATIENCE = 1000; // milliseconds for a worker to end by itself
 
 export class WorkerEncoder {
   #worker;
   #pending = new Map();
   #lastId = 0;
   #stopFetch = () => {};
+  #onIdle = () => this.#worker?.unref?.(); // an idle worker does not keep Node.js running, a busy one does
 
   /** A worker that runs, with nothing loaded; rejects where workers cannot be had. */
   static async start(signal) {
@@ -47,9 +49,20 @@ export class WorkerEncoder {
       this.info = await this.#send(message, transfer, signal, onProgress);
       return this;
     } catch (error) {
-      this.dispose();
+      if (signal?.aborted) this.#retire();
+      else this.dispose();
       throw error;
     }
+  }
+
+  /** Lets the worker stop what was aborted, so that it leaves no half-written files behind, and then disposes of it. */
+  #retire() {
+    const timer = setTimeout(() => this.dispose(), PATIENCE);
+    this.#onIdle = () => {
+      clearTimeout(timer);
+      this.dispose();
+    };
+    if (!this.#pending.size) this.#onIdle();
   }
 
   /** Resolves once the worker has said that it runs. */
@@ -98,7 +111,7 @@ export class WorkerEncoder {
     } catch (error) {
       throw new HalfclipError('input/type', `an input cannot be sent to the worker: ${error.message}`, { cause: error });
     }
-    this.#worker.ref?.(); // an idle worker does not keep Node.js running, a busy one does
+    this.#worker.ref?.();
     const answer = new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject, onProgress }));
     const abort = () => this.#worker?.postMessage({ id, abort: true });
     signal?.addEventListener('abort', abort);
@@ -117,7 +130,7 @@ export class WorkerEncoder {
       return;
     }
     this.#pending.delete(id);
-    if (!this.#pending.size) this.#worker?.unref?.();
+    if (!this.#pending.size) this.#onIdle();
     if (this.info && memoryBytes) this.info.memoryBytes = memoryBytes;
     if (error) waiting.reject(unpackError(error));
     else waiting.resolve(result);
