@@ -6,7 +6,7 @@ import { HalfclipError } from './errors.js';
 import { decodePicture } from './image-source.js';
 import { loadTower } from './load.js';
 import { breathe } from './platform.js';
-import { detectSimd } from './simd.js';
+import { detectDot, detectSimd } from './simd.js';
 import { createTokenizer, readClipMerges } from './tokenizer.js';
 import { Wasm } from './wasm.js';
 import { openWeights } from './weights.js';
@@ -15,6 +15,7 @@ const TEXTS_AT_ONCE = 32;
 const PICTURES_AT_ONCE = 4;
 const CLIP_VOCABULARY = 49408;
 const DTYPES = [, 'fp32', 'fp16', 'int8'];
+const DOTS = { pairs: 0, quads: 1 };
 
 // A picture larger than this, in bytes, is resized in an instance of its own: memory never shrinks, and the encoder's should stay small.
 const LARGE_PICTURE = 1 << 20;
@@ -39,11 +40,12 @@ export class Encoder {
    * @param {object} [options.retry] see index.d.ts
    * @param {string} [options.integrity]
    * @param {'relaxed' | 'simd128'} [options.simd]
+   * @param {'pairs' | 'quads'} [options.dot]
    * @param {{ fetch?: typeof fetch, signal?: AbortSignal, onProgress?: Function }} hooks
    */
   static async load(options, hooks) {
-    hooks.signal?.throwIfAborted();
     const towers = await TowerCache.open(options);
+    hooks.signal?.throwIfAborted();
     const { encoder, versions } = await untilAborted(Encoder.#load(options, towers, hooks), hooks.signal);
     if (towers && !encoder.info.cached) await encoder.#keep(towers, versions, hooks.signal);
     return encoder;
@@ -70,11 +72,12 @@ export class Encoder {
     }
   }
 
-  constructor(wasm, encoder, { tower, model }, sizes, fetch) {
+  constructor(wasm, encoder, { tower, model, dot = detectDot() }, sizes, fetch) {
     this.#wasm = wasm;
     this.#encoder = encoder;
     this.#fetch = fetch;
     this.#config = JSON.parse(wasm.string(wasm.exports.hc_encoder_config(encoder)));
+    wasm.exports.hc_encoder_set_dot(encoder, DOTS[dot]);
     const out = wasm.alloc(80, 'info');
     wasm.exports.hc_wasm_info(encoder, out);
     const [, dtype, dim, tokensOut, contextLength, vocabSize, height, width, parameters] = wasm.doubles(out, 10);
