@@ -147,6 +147,8 @@ export class RemoteFile {
         if (at - reached >= PROGRESS) failures = 0;
         reached = at;
         await pauseAfter(failure, ++failures, this.#options.retry, this.#signal);
+        // A page may be refused only because of Range: by a host that compresses nevertheless, or by one that older browsers ask for consent first.
+        if (!this.#seen && failures === this.#options.retry.attempts - 1 && failure.error.code === 'http/network') this.#plain = true;
       }
     }
   }
