@@ -132,7 +132,7 @@ fuzz: $(FUZZERS)
 .PHONY: test-node test-browser test
 test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec 'tests/node/'*.test.mjs
-	"$$($(NODE) tests/newest-node.mjs)" --test --test-reporter=spec tests/node/{kernels,golden,emoji}.test.mjs
+	"$$($(NODE) tests/newest-node.mjs)" --test --test-reporter=spec tests/node/{simd,kernels,golden,emoji}.test.mjs
 
 test-browser: dist build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec 'tests/browser/'*.test.mjs

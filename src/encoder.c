@@ -20,7 +20,7 @@ void hc_encoder_info(const hc_encoder *encoder, hc_info *info)
 static hc_status run(hc_encoder *encoder, const void *input, size_t count, int normalize, float *out)
 {
     const hc_config *c = &encoder->config;
-    hc_tower_run(c, &encoder->weights, encoder->dtype, encoder->arena, input, (int)count, out);
+    hc_tower_run(encoder, input, (int)count, out);
     if (normalize)
         for (size_t i = 0; i < count * (size_t)c->tokens_out; i++)
             hc_normalise(out + i * (size_t)c->dim, c->dim);
@@ -49,6 +49,8 @@ hc_status hc_embed_tokens(hc_encoder *encoder, const int32_t *ids, size_t count,
             return HC_INPUT_TYPE;
     return run(encoder, ids, count, normalize, out);
 }
+
+void hc_encoder_set_dot(hc_encoder *encoder, hc_dot dot) { encoder->dot = dot; }
 
 const char *hc_encoder_config(const hc_encoder *encoder) { return encoder->config_json; }
 

@@ -404,6 +404,7 @@ static void plan_encoder(hc_loader *loader, const hc_safetensors *file)
     hc_encoder *e = loader->encoder = hc_loader_allocate(loader, 1, sizeof *e, "the encoder");
     if (!e) return;
     e->dtype = loader->dtype;
+    e->dot = HC_DOT_DEFAULT;
     e->config_json = compose_config(loader, &file->metadata);
     if (loader->status != HC_OK) return;
     loader->status = hc_config_parse(&e->config, loader->tower, e->config_json, strlen(e->config_json), loader->message,

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "halfclip.h"
+
 enum { HC_PANEL = 8, HC_DEPTH = 4, HC_ALIGN = 16 };
 
 typedef enum hc_storage { HC_STORE_F32, HC_STORE_F16, HC_STORE_I8 } hc_storage;
@@ -41,8 +43,12 @@ typedef uint8_t hc_q7;
 typedef int16_t hc_q7;
 #endif
 
-/* Which of the instructions that compute the same integers hc_gemm_i8 uses, where there is a choice (see simd.h). */
-typedef enum hc_dot { HC_DOT_PAIRS, HC_DOT_QUADS } hc_dot;
+/* What a new encoder uses (see hc_encoder_set_dot). */
+#if defined(__AVXVNNI__) || (defined(__AVX512VNNI__) && defined(__AVX512VL__))
+#define HC_DOT_DEFAULT HC_DOT_QUADS
+#else
+#define HC_DOT_DEFAULT HC_DOT_PAIRS
+#endif
 
 /* Activations at 7 bits, one scale and zero point a row: x ≈ scale[row] * (q - zero[row]), q in 0..127.
  * Rows are `stride` elements apart, a multiple of HC_DEPTH; elements from k to stride are 0. */

@@ -103,14 +103,11 @@ size_t hc_tower_arena(const hc_config *config, hc_dtype dtype, int count);
 /* How many inputs one pass takes at best: enough rows for the GEMMs, not so many that the arena grows large. */
 int hc_tower_batch(const hc_config *config);
 
-/* One pass over at most hc_tower_batch inputs. `input` is float pixels [count, 3, height, width] or int32 ids [count, context_length]; out [count, tokens_out, dim],
- * not normalised. */
-void hc_tower_run(const hc_config *config, const hc_weights *weights, hc_dtype dtype, void *arena, const void *input, int count, float *out);
-
 /* An encoder: one block of packed weights and one arena. Made by hc_loader_finish; the fields are for loader.c, shard.c and encoder.c. */
 struct hc_encoder {
     hc_config config;
     hc_dtype dtype;
+    hc_dot dot;
     hc_weights weights;
     void *packed;              /* all weights, one allocation       */
     size_t packed_bytes;
@@ -121,5 +118,9 @@ struct hc_encoder {
     size_t vocabulary_bytes;
     uint64_t parameters;
 };
+
+/* Passes over `count` inputs, in as many of the arena's size as it takes. `input` is float pixels [count, 3, height, width] or int32 ids
+ * [count, context_length]; out [count, tokens_out, dim], not normalised. */
+void hc_tower_run(const hc_encoder *encoder, const void *input, int count, float *out);
 
 #endif

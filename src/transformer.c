@@ -81,13 +81,15 @@ size_t hc_tower_arena(const hc_config *config, hc_dtype dtype, int count)
     return hc_pass_plan(&pass, config, dtype, count, NULL);
 }
 
-void hc_tower_run(const hc_config *config, const hc_weights *weights, hc_dtype dtype, void *arena, const void *input, int count, float *out)
+void hc_tower_run(const hc_encoder *encoder, const void *input, int count, float *out)
 {
+    const hc_config *config = &encoder->config;
     hc_pass pass;
     int batch = hc_tower_batch(config);
     size_t result = (size_t)config->tokens_out * (size_t)config->dim;
-    hc_pass_plan(&pass, config, dtype, batch, arena);
-    pass.weights = weights;
+    hc_pass_plan(&pass, config, encoder->dtype, batch, encoder->arena);
+    pass.weights = &encoder->weights;
+    pass.rows.dot = encoder->dot;
     if (config->tower == HC_IMAGE) {
         size_t picture = 3 * (size_t)config->image_height * (size_t)config->image_width;
         const float *pixels = input;

@@ -16,7 +16,7 @@ WASM_LDFLAGS = $(WASM_LDFLAGS_BARE) --max-memory=4294967296 $(WASM_EXPORTS:%=--e
 # What JavaScript calls as it stands in halfclip.h; wasm/*.c export the rest themselves.
 WASM_EXPORTS = malloc realloc free hc_status_code \
                hc_loader_new hc_loader_status hc_loader_message hc_loader_header hc_loader_directory hc_loader_finish hc_loader_free \
-               hc_embed_pixels hc_embed_tokens hc_encoder_config hc_encoder_vocabulary hc_encoder_free \
+               hc_embed_pixels hc_embed_tokens hc_encoder_config hc_encoder_vocabulary hc_encoder_set_dot hc_encoder_free \
                hc_tokenizer_new hc_tokenize hc_tokenizer_vocab_size hc_tokenizer_free
 
 KERNELS = math norm epilogue gemm_f32 gemm_i8 attention

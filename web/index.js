@@ -54,7 +54,7 @@ export function cosineSimilarity(a, b) {
 
 async function load(tower, options) {
   if (!options || typeof options !== 'object') throw new HalfclipError('input/type', `expected options, got ${describe(options)}`);
-  const { dtype = 'auto', threads = 'auto', worker, retry, integrity, signal, onProgress, fetch, hub, simd } = options;
+  const { dtype = 'auto', threads = 'auto', worker, retry, integrity, signal, onProgress, fetch, hub, simd, dot } = options;
   const expect = (name, right, expected) => {
     if (!right) throw new HalfclipError('input/type', `option ${name} is ${describe(options[name])}, expected ${expected}`);
   };
@@ -73,7 +73,7 @@ async function load(tower, options) {
   signal?.throwIfAborted();
 
   const { name, config, weights } = await resolveModel(options.model, options.weights, tower, { hub, fetch, cache, retry, signal });
-  const core = { tower, model: name, config, weights, dtype, cache, keep, retry, integrity, simd };
+  const core = { tower, model: name, config, weights, dtype, cache, keep, retry, integrity, simd, dot };
   const hooks = { fetch, signal, onProgress };
   askToPersist(keep);
   const thread = (worker ?? isPage) && (await startWorker(signal, worker === true));

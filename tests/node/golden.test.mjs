@@ -59,6 +59,13 @@ test('int8 is the same to the last bit in both flavours', { skip: FLAVOURS.lengt
   }
 });
 
+test('int8 is the same to the last bit whichever instructions multiply', { skip: FLAVOURS.length < 2 && 'this engine has no choice' }, async () => {
+  for (const { data, tower } of cases) {
+    const [a, b] = [await embedGolden(data, tower, { dtype: 'int8', dot: 'pairs' }), await embedGolden(data, tower, { dtype: 'int8', dot: 'quads' })];
+    assert.deepEqual(a, b, `${data.name} ${tower}`);
+  }
+});
+
 test('a result does not depend on what is embedded with it', async () => {
   const data = golden('clip');
   const encoder = await loadTextEncoder({ model: data.config, weights: data.path, dtype: 'int8' });
