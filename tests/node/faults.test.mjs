@@ -248,6 +248,7 @@ test('other bytes than were asked for', async () => {
     once(which, { shift: 5 });
     await works();
   }
+  server.reset();
   once((number) => number > 0, { shift: 5 });
   await fails({}, 'http/network', /sent bytes \d+ to/);
   server.reset();
