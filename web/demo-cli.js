@@ -21,9 +21,9 @@ const QUERIES = [
   ['an airplane', /airplane/],
   ['a red heart', /heart/],
   ['fruit', /apple|banana|grapes|strawberry/],
-  ['something sweet'],
-  ['music'],
-  ['bad weather'],
+  ['dessert', /cake|doughnut/],
+  ['Christmas', /christmas/],
+  ['rain', /rain/],
   ['robot and rocket', /robot|rocket/],
 ];
 
