@@ -135,7 +135,6 @@ async function writeFile(handle, pieces, signal) {
       at += written;
       if (written < piece.length) throw new DOMException('not all could be written', 'QuotaExceededError');
     }
-    access.flush();
   } finally {
     access.close();
   }

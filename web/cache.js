@@ -103,6 +103,7 @@ export class TowerCache {
       if (integrity === undefined ? !versions.length : integrity !== verified) return null;
       const comparing = integrity === undefined ? compareVersions(versions, { fetch, signal }) : UNASKED;
       comparing.catch(() => {}); // reported by the await below, after the tower was read
+      const touching = this.#storage.touch(this.#name).catch(() => {});
       const wasm = await starting;
       const encoder = await readTower(wasm, tower, reader, entry, { signal, onProgress }).catch((error) => {
         signal?.throwIfAborted();
@@ -112,7 +113,7 @@ export class TowerCache {
       if (!encoder) return await this.#discard(reader);
       const { same, fetched } = await comparing;
       if (!same) return null;
-      await this.#storage.touch(this.#name).catch(() => {});
+      await touching;
       return { wasm, encoder, fetchedBytes: fetched, fileBytes };
     } finally {
       await reader.close();
