@@ -97,7 +97,7 @@ export class TowerCache {
     if (!reader) return null;
     try {
       const entry = await readMetadata(reader).catch(() => null);
-      if (!entry) return await this.#discard(reader);
+      if (entry?.metadata.name !== this.#name) return await this.#discard(reader);
       // Where the caller names the bytes, an entry of these bytes is right whatever the server has.
       const { versions, integrity: verified, fileBytes } = entry.metadata;
       if (integrity === undefined ? !versions.length : integrity !== verified) return null;
@@ -131,15 +131,15 @@ export class TowerCache {
    * Keeps a tower that was just loaded.
    * @param {import('./wasm.js').Wasm} wasm
    * @param {number} encoder
-   * @param {{ versions: object[], fileBytes: number | null, fetchedBytes: number }} file versions: of all files that were read
+   * @param {{ versions: object[], dtype: string, fileBytes: number | null, fetchedBytes: number }} about versions: of all files that were read
    * @param {AbortSignal} [signal]
    */
-  async store(wasm, encoder, { versions, fileBytes, fetchedBytes }, signal) {
-    const { model, tower, dtype, integrity, keep } = this.#options;
+  async store(wasm, encoder, { versions, dtype, fileBytes, fetchedBytes }, signal) {
+    const { model, tower, integrity, keep } = this.#options;
     // Without a validator nobody could tell later whether the file is still the same, unless its bytes were named.
     const known = versions.every(({ etag, modified }) => etag || modified) ? versions : [];
     if (!known.length && integrity === undefined) return;
-    const metadata = { url: this.#urls[0], model, tower, dtype, versions: known, integrity, fileBytes, fetchedBytes, stored: new Date().toISOString() };
+    const metadata = { name: this.#name, url: versions[0]?.url ?? this.#urls[0], model, tower, dtype, versions: known, integrity, fileBytes, fetchedBytes, stored: new Date().toISOString() };
     try {
       await this.#storage.write(this.#name, limit(entryPieces(wasm, encoder, metadata), keep.maxBytes), signal);
       await evict(this.#storage, keep.maxBytes);

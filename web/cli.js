@@ -1,11 +1,12 @@
 #!/usr/bin/env node
-// The command line: embed, rank, shard, inspect. Results go to stdout (JSON lines for programs), progress and errors to stderr.
+// The command line: embed, rank, shard, inspect, cache. Results go to stdout (JSON lines for programs), progress and errors to stderr.
 
 import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 
+import { cacheTable, emptyCache, listCache } from './cache-command.js';
 import { Encoder } from './encoder.js';
 import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from './index.js';
 import { inspect } from './inspect.js';
@@ -29,6 +30,8 @@ const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded
   halfclip inspect FILE|URL|NAME [--json]
                                          what a checkpoint holds, from its headers alone: format, architecture, tensors, towers and
                                          the bytes that each would cost
+  halfclip cache ls [--json]             the towers that are kept, so that loading them again fetches nothing
+  halfclip cache rm --all | PATTERN...   removes those whose URL has the pattern in it; * stands for anything
 
   --model NAME|CONFIG.json               an OpenCLIP architecture, hf-hub:org/repo, local-dir:folder, or the path of an open_clip_config.json;
                                          needed unless the weights are a shard (default: halfclip-emoji, the bundled model, where no
@@ -38,6 +41,8 @@ const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded
   --hub URL                              where such names are looked up (default: https://huggingface.co)
   --dtype fp32|fp16|int8                 default: as the shard holds the weights, else int8
   --integrity sha256-...                 checks the weight file
+  --cache default|no-store|reload        whether a tower that comes by URL is kept (default), not kept, or fetched again and kept
+  --cache-dir FOLDER                     where (default: halfclip in XDG_CACHE_HOME or ~/.cache)
   --quiet                                no progress bar
   --help, --version
 `;
@@ -51,6 +56,9 @@ const OPTIONS = {
   dtype: { type: 'string' },
   integrity: { type: 'string' },
   hub: { type: 'string' },
+  cache: { type: 'string' },
+  'cache-dir': { type: 'string' },
+  all: { type: 'boolean' },
   out: { type: 'string' },
   vocabulary: { type: 'string' },
   query: { type: 'string' },
@@ -63,12 +71,13 @@ const OPTIONS = {
   version: { type: 'boolean', short: 'v' },
 };
 
-const LOAD_OPTIONS = ['model', 'weights', 'dtype', 'integrity', 'hub', 'quiet', 'help', 'version'];
+const LOAD_OPTIONS = ['model', 'weights', 'dtype', 'integrity', 'hub', 'cache', 'cache-dir', 'quiet', 'help', 'version'];
 const COMMANDS = {
   embed: { run: embed, options: ['tower', 'no-normalize'] },
   rank: { run: rank, options: ['query', 'picture', 'top', 'json', 'image-weights', 'text-weights'] },
   shard: { run: shard, options: ['tower', 'out', 'vocabulary'] },
   inspect: { run: inspectFile, options: ['json'] },
+  cache: { run: manageCache, options: ['json', 'all'] },
 };
 
 class UsageError extends Error {}
@@ -78,8 +87,8 @@ const print = (line) => process.stdout.write(`${line}\n`);
 process.stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
 /** How the library takes the options of a command line. */
-async function loadOptions({ model, weights, dtype, integrity, hub, quiet }, bar = true) {
-  const options = { dtype, integrity, hub, weights, onProgress: bar && !quiet && process.stderr.isTTY ? progressBar() : undefined };
+async function loadOptions({ model, weights, dtype, integrity, hub, cache, 'cache-dir': dir, quiet }, bar = true) {
+  const options = { dtype, integrity, hub, cache: { mode: cache, dir }, weights, onProgress: bar && !quiet && process.stderr.isTTY ? progressBar() : undefined };
   if (model === undefined && weights === undefined) model = 'halfclip-emoji';
   if (model !== undefined) options.model = model.endsWith('.json') ? await readConfig(model) : model;
   return options;
@@ -218,14 +227,16 @@ async function inspectFile({ json, hub }, inputs) {
   else for (const line of inspectLines(report)) print(line);
 }
 
+/** The lines of a table. */
+function columns(rows) {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i].length)));
+  return rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i])).join('  ')}`.trimEnd());
+}
+
 function inspectLines({ file, format, files, bytes, fetchedBytes, architecture, metadata, towers, dtypes, tensors }) {
   const size = (n) => (n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : `${(n / 1e6).toFixed(1)} MB`);
   const count = (n) => `${n} tensor${n === 1 ? '' : 's'}`;
   const groups = (all) => columns(Object.entries(all).map(([name, group]) => [name, count(group.count), size(group.bytes)]));
-  const columns = (rows) => {
-    const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i].length)));
-    return rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i])).join('  ')}`.trimEnd());
-  };
   const kind = { safetensors: 'safetensors', pytorch: 'PyTorch', index: `${files.length} files` }[format];
   return [
     `${file}: ${kind}, ${bytes === null ? 'of unknown size' : size(bytes)}, ${count(tensors.length)}${
@@ -245,6 +256,19 @@ function inspectLines({ file, format, files, bytes, fetchedBytes, architecture, 
     'tensors',
     ...columns(tensors.map(({ name, dtype, shape, bytes }) => [name, dtype, `[${shape.join(', ')}]`, String(bytes)])),
   ];
+}
+
+async function manageCache({ 'cache-dir': dir, json, all }, [action, ...patterns]) {
+  if (action === 'ls' && !patterns.length && !all) {
+    const entries = await listCache(dir);
+    for (const line of json ? entries.map((entry) => JSON.stringify(entry)) : columns(cacheTable(entries))) print(line);
+  } else if (action === 'rm' && Boolean(all) !== patterns.length > 0) {
+    const removed = await emptyCache(dir, patterns);
+    for (const line of json ? removed.map((entry) => JSON.stringify(entry)) : removed.map(({ url, name }) => url ?? name)) print(line);
+    if (!removed.length && !all) throw new HalfclipError('weights/not-found', `no tower is kept whose URL has ${patterns.join(' or ')} in it`);
+  } else {
+    throw new UsageError('cache needs ls, rm --all, or rm and patterns');
+  }
 }
 
 async function main([command, ...rest]) {

@@ -98,8 +98,8 @@ export class Encoder {
   }
 
   async #keep(towers, versions, signal) {
-    const { fetchedBytes, fileBytes } = this.info;
-    await towers.store(this.#wasm, this.#encoder, { versions, fetchedBytes, fileBytes }, signal);
+    const { dtype, fetchedBytes, fileBytes } = this.info;
+    await towers.store(this.#wasm, this.#encoder, { versions, dtype, fetchedBytes, fileBytes }, signal);
     this.info.memoryBytes = this.#wasm.memoryBytes;
   }
 
