@@ -33,16 +33,25 @@ export async function* entryPieces(wasm, tower, metadata) {
       yield wasm.bytes(staging, got);
     }
     const text = encoder.encode(JSON.stringify(metadata));
-    const end = new Uint8Array(text.length + FOOTER);
-    end.set(text);
-    end.set(finishHash(wasm, hash, text), text.length);
-    new DataView(end.buffer).setBigUint64(text.length + 8, BigInt(text.length), true);
-    end.set(encoder.encode(MAGIC), text.length + 16);
-    yield end;
+    yield lastPiece(text, finishHash(wasm, hash, text));
   } finally {
     wasm.free(staging);
     wasm.free(hash);
   }
+}
+
+/** An entry that is nothing but metadata, which has no hash. */
+export function bareEntry(metadata) {
+  return [lastPiece(encoder.encode(JSON.stringify(metadata)), new Uint8Array(8))];
+}
+
+function lastPiece(text, hash) {
+  const end = new Uint8Array(text.length + FOOTER);
+  end.set(text);
+  end.set(hash, text.length);
+  new DataView(end.buffer).setBigUint64(text.length + 8, BigInt(text.length), true);
+  end.set(encoder.encode(MAGIC), text.length + 16);
+  return end;
 }
 
 /**

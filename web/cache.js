@@ -4,10 +4,10 @@
 // A storage (cache-node.js, cache-browser.js) has open(name), write(name, pieces, signal), touch(name), list() and remove(name). open() gives a reader:
 // `size`; bytes(begin, end); fill(view), which puts the next bytes from the entry's start into a view and says how many there were; close().
 
-import { entryPieces, readMetadata, readTower } from './cache-entry.js';
+import { bareEntry, entryPieces, readMetadata, readTower } from './cache-entry.js';
 import { HalfclipError, describe } from './errors.js';
 import { isNode, isPage } from './platform.js';
-import { compareVersions } from './revalidate.js';
+import { compareVersions, isUnreachable } from './revalidate.js';
 
 // Another number wherever the same file would now give another shard, or an entry is laid out differently.
 const FORMAT = 1;
@@ -41,6 +41,12 @@ export async function openStorage(dir) {
   return (await import('./cache-browser.js')).openOriginFiles();
 }
 
+/** The name of what is kept under a key, which is JSON data. */
+async function nameOf(key) {
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(JSON.stringify([FORMAT, ...key])));
+  return Array.from(new Uint8Array(digest, 0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
 /** All entries, the one used last first: { name, size, used, metadata }, metadata null where it cannot be read. */
 export async function listEntries(storage) {
   const entries = await storage.list();
@@ -51,6 +57,37 @@ export async function listEntries(storage) {
     await reader?.close();
   }
   return entries.sort((a, b) => b.used - a.used);
+}
+
+/**
+ * What a model's name stands for: the hub is asked each time, and where it is out of reach, what it said last holds.
+ * @param {object | undefined} keep from completeCache
+ * @param {{ model: string, tower: string, hub: string }} key
+ * @param {object} retry
+ * @param {(retry: object) => Promise<object>} resolve asks the hub; the result is JSON data
+ */
+export async function resolveKept(keep, key, retry, resolve) {
+  const storage = keep && keep.mode !== 'no-store' ? await openStorage(keep.dir).catch(() => null) : null;
+  if (!storage) return resolve(retry);
+  const name = await nameOf(['name', key]);
+  const kept = keep.mode === 'default' ? await readResolved(storage, name) : null;
+  let resolved;
+  try {
+    resolved = await resolve(kept ? { ...retry, attempts: 1 } : retry);
+  } catch (error) {
+    if (!kept || !isUnreachable(error)) throw error;
+    return kept;
+  }
+  const metadata = { name, url: key.model, model: key.model, tower: key.tower, versions: [], resolved, stored: new Date().toISOString() };
+  await storage.write(name, bareEntry(metadata)).catch(() => {});
+  return resolved;
+}
+
+async function readResolved(storage, name) {
+  const reader = await storage.open(name).catch(() => null);
+  const entry = reader && (await readMetadata(reader).catch(() => null));
+  await reader?.close();
+  return entry?.metadata.resolved ?? null;
 }
 
 /** The cache's side of one load. */
@@ -70,9 +107,7 @@ export class TowerCache {
     if (!keep || keep.mode === 'no-store' || weights.bundled || !urls.every((url) => /^https?:/i.test(url ?? ''))) return null;
     try {
       const storage = await openStorage(keep.dir);
-      const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(JSON.stringify([FORMAT, urls, tower, dtype, config])));
-      const name = Array.from(new Uint8Array(digest, 0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('');
-      return new TowerCache(storage, name, urls, options);
+      return new TowerCache(storage, await nameOf([urls, tower, dtype, config]), urls, options);
     } catch {
       return null;
     }

@@ -72,7 +72,7 @@ async function load(tower, options) {
   const cache = keep.mode;
   signal?.throwIfAborted();
 
-  const { name, config, weights } = await resolveModel(options.model, options.weights, tower, { hub, fetch, cache, retry, signal });
+  const { name, config, weights } = await resolveModel(options.model, options.weights, tower, { hub, fetch, cache, keep, retry, signal });
   const core = { tower, model: name, config, weights, dtype, cache, keep, retry, integrity, simd, dot };
   const hooks = { fetch, signal, onProgress };
   askToPersist(keep);

@@ -1,5 +1,6 @@
 // What the options `model` and `weights` stand for: the config of an architecture, and where its tensors are.
 
+import { resolveKept } from './cache.js';
 import { HalfclipError, describe } from './errors.js';
 import { describeWeights } from './weights.js';
 
@@ -14,7 +15,8 @@ const SHARDS = {
  * @param {string | object | undefined} model
  * @param {unknown} weights
  * @param {'image' | 'text'} tower
- * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, retry?: object, signal?: AbortSignal }} options for names that are looked up on a hub
+ * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, keep?: object, retry?: object, signal?: AbortSignal }} options for names that are
+ *   looked up on a hub; keep: from completeCache
  * @returns {Promise<{ name: string | null, config: string | null, weights: object }>} config: JSON text as in an open_clip_config.json, or null: the shard has its
  *   own; weights: for openWeights
  */
@@ -30,7 +32,9 @@ export async function resolveModel(model, weights, tower, options = {}) {
   if (model === BUNDLED) return { name: model, config: null, weights: weights === undefined ? bundledWeights(tower) : describeWeights(weights) };
   if (/^(hf-hub|local-dir):/.test(model)) {
     const { resolveNamed } = await import('./hub.js');
-    const found = await resolveNamed(model, tower, options);
+    const { keep, retry, hub = '' } = options;
+    const ask = (patience) => resolveNamed(model, tower, { ...options, retry: patience });
+    const found = await (model.startsWith('hf-hub:') ? resolveKept(keep, { model, tower, hub: String(hub) }, retry, ask) : ask(retry));
     return { name: model, config: JSON.stringify(found.config), weights: weights === undefined ? found.weights : describeWeights(weights) };
   }
   const { models } = await import('./models.js');

@@ -8,6 +8,9 @@ const PATIENCE = 10_000; // milliseconds, after which a network counts as none
 // Statuses of a server that has a problem of its own, which says nothing about the file.
 const UNWELL = new Set([408, 425, 429, 500, 502, 503, 504]);
 
+/** Whether a failure means that a server is out of reach, so that what was kept has to do. */
+export const isUnreachable = ({ code, status }) => code === 'http/network' || UNWELL.has(status);
+
 /**
  * Compares the versions of files with what their servers have now. A server that cannot be reached, or is not well, leaves things as they are.
  * @param {{ url: string, etag?: string | null, modified?: string | null, size?: number }[]} versions at least one
@@ -35,7 +38,7 @@ async function compare({ url, etag, modified, size }, { fetch, signal }) {
     response = await request(url, { headers, fetch, cache: 'no-store', signal, stall: PATIENCE });
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
-    if (error.code === 'http/network') return { same: true, fetched: 0 };
+    if (isUnreachable(error)) return { same: true, fetched: 0 };
     throw error;
   }
   response.body?.cancel().catch(() => {});
