@@ -5,7 +5,7 @@
 #   make test     builds and runs every test
 #   make start    serves the demo page
 #   make lib      build/libhalfclip.a, for C programs (with src/halfclip.h)
-#   make bench    kernels and towers, timed
+#   make bench    times the kernels, and towers of MODELS against onnxruntime: build/bench.json, build/bench.svg
 #   make fuzz     fuzzes every parser for FUZZ_SECONDS each
 #
 # What a machine lacks (compilers, Chromium, npm's packages) is installed by the first command that needs it, see wasm/setup.sh.
@@ -148,9 +148,11 @@ demo: dist node_modules/.package-lock.json
 start: dist
 	$(NODE) web/server.js
 
-bench: dist $(WASM_FLAVOURS:%=build/bench-kernels-%.wasm)
+# MODELS: architectures with a ViT of OpenCLIP's own.
+MODELS ?= ViT-B-32
+bench: dist $(WASM_FLAVOURS:%=build/bench-kernels-%.wasm) build/setup node_modules/.package-lock.json
 	$(NODE) tests/bench/kernels.mjs
-	$(NODE) tests/bench/towers.mjs
+	"$$($(NODE) tests/newest-node.mjs)" tests/bench/peers.mjs $(MODELS)
 
 clean:
 	rm -rf build dist

@@ -1,0 +1,55 @@
+// Makes what the benchmark loads: one tower with random weights, as shards of halfclip and as ONNX models, from the same checkpoint.
+
+import { execFileSync } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { models } from '../../dist/models.js';
+import { parseSafetensors, randomCheckpoint } from '../node/support.mjs';
+import { clipOnnx } from './clip-onnx.mjs';
+
+const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+export const DTYPES = ['fp32', 'int8'];
+
+function writeChunks(file, chunks) {
+  const descriptor = openSync(file, 'w');
+  for (const chunk of chunks) for (let at = 0; at < chunk.length; ) at += writeSync(descriptor, chunk, at);
+  closeSync(descriptor);
+}
+
+/**
+ * The matrices of a random checkpoint all have the same range, unlike trained ones. At int8 onnxruntime would find the scales of q, k and v equal, compute their
+ * product with the activations' scale once, and then miss the fusion that it does for trained weights.
+ */
+function spreadRanges(tensors) {
+  for (const [name, { bytes, shape }] of Object.entries(tensors)) {
+    if (!name.endsWith('in_proj_weight')) continue;
+    const part = (shape[0] / 3) * shape[1];
+    for (let i = 0; i < 3; i++) bytes.writeUInt16LE(0x3000 + 16 * i, 2 * part * i);   // 0.125 and a little more
+  }
+}
+
+/**
+ * @param {string} model an architecture's name
+ * @param {'image' | 'text'} tower
+ * @param {string} folder where to
+ * @returns {Record<string, { safetensors: string, onnx: string }>} names of files by dtype
+ */
+export function makeModels(model, tower, folder) {
+  const { vision_cfg, text_cfg, embed_dim } = models[model];
+  const { file } = randomCheckpoint(tower === 'image' ? { vision_cfg, embed_dim } : { text_cfg, embed_dim });
+  const { tensors } = parseSafetensors(file);
+  spreadRanges(tensors);
+  mkdirSync(folder, { recursive: true });
+  const checkpoint = path.join(folder, `${tower}.checkpoint`);
+  writeFileSync(checkpoint, file);
+  const made = {};
+  for (const dtype of DTYPES) {
+    made[dtype] = { safetensors: `${tower}-${dtype}.safetensors`, onnx: `${tower}-${dtype}.onnx` };
+    const shard = path.join(folder, made[dtype].safetensors);
+    execFileSync(process.execPath, [CLI, 'shard', '--tower', tower, '--model', model, '--weights', checkpoint, '--dtype', dtype, '--out', shard], { stdio: ['ignore', 'ignore', 'inherit'] });
+    writeChunks(path.join(folder, made[dtype].onnx), clipOnnx(tower, models[model], tensors, dtype));
+  }
+  rmSync(checkpoint);
+  return made;
+}

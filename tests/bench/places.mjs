@@ -1,0 +1,62 @@
+// Where contenders run: a process of Node.js, or a page in a Chromium of its own, so that each one's memory is its process's.
+
+import { fork } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+const CHROMIUM = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+
+/** Resident memory of a process in bytes, now and at its highest; undefined where the system does not say. */
+function residentMemory(pid) {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    const [now, peak] = ['VmRSS', 'VmHWM'].map((name) => Number(new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(status)[1]) * 1024);
+    return { now, peak };
+  } catch {
+    return undefined;
+  }
+}
+
+/** A contender in a new process: `call(command, options)`, `memory()`, `close()`. */
+export async function inNode() {
+  const child = fork(fileURLToPath(new URL('contender.mjs', import.meta.url)), { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => { errors += text; });
+  return {
+    call: (command, options = {}) => new Promise((resolve, reject) => {
+      const ended = (code, signal) => reject(new Error(`the process ended (${signal ?? code}): ${errors.slice(-2000)}`));
+      child.once('exit', ended);
+      child.once('message', ({ error, result }) => {
+        child.removeListener('exit', ended);
+        if (error) reject(new Error(error));
+        else resolve(result);
+      });
+      child.send({ command, options });
+    }),
+    memory: async () => residentMemory(child.pid),
+    close: () => new Promise((resolve) => {
+      if (child.exitCode !== null || child.signalCode !== null) return resolve();
+      child.once('exit', resolve);
+      child.kill();
+    }),
+  };
+}
+
+/** A contender in a page of `site`, which serves contender.mjs in /bench/. */
+export async function inChromium(site) {
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  const page = await browser.newPage();
+  await page.goto(`${site}/bench/page.html`);
+  const session = await browser.newBrowserCDPSession();
+  return {
+    version: browser.version(),
+    call: (command, options = {}) => page.evaluate(async ([name, settings]) => (await import('/bench/contender.mjs')).call(name, settings), [command, options]),
+    async memory() {
+      const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+      const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => residentMemory(id)).filter(Boolean);
+      return renderers.sort((a, b) => b.peak - a.peak)[0];
+    },
+    close: () => browser.close(),
+  };
+}

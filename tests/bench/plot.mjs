@@ -1,0 +1,36 @@
+// Draws the benchmark as SVG: for each figure the peer's time as a full bar, ours on top of it at the same scale.
+
+const WIDTH = 760;
+const LEFT = 270;
+const RIGHT = 200;
+const ROW = 26;
+const TOP = 44;
+
+const escape = (text) => text.replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
+const time = (ms) => (ms >= 100 ? ms.toFixed(0) : ms.toFixed(1));
+
+/**
+ * @param {string} title
+ * @param {{ label: string, ours: number, peer: number }[]} rows in ms
+ */
+export function plot(title, rows) {
+  const bar = WIDTH - LEFT - RIGHT;
+  const height = TOP + rows.length * ROW + 12;
+  const drawn = rows.map(({ label, ours, peer }, i) => {
+    const y = TOP + i * ROW;
+    const scale = bar / Math.max(ours, peer);
+    return `  <text x="${LEFT - 10}" y="${y + 14}" text-anchor="end">${escape(label)}</text>
+  <rect class="peer" x="${LEFT}" y="${y}" width="${(peer * scale).toFixed(1)}" height="18" rx="2"/>
+  <rect class="ours" x="${LEFT}" y="${y}" width="${(ours * scale).toFixed(1)}" height="18" rx="2"/>
+  <text x="${WIDTH - RIGHT + 10}" y="${y + 14}">${time(ours)} ms against ${time(peer)} ms, ${(peer / ours).toFixed(1)} ×</text>`;
+  });
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" font-family="system-ui, sans-serif" font-size="12">
+  <style>
+    text { fill: #222 } .peer { fill: #ccc } .ours { fill: #1668c7 }
+    @media (prefers-color-scheme: dark) { text { fill: #ddd } .peer { fill: #555 } .ours { fill: #58a6ff } }
+  </style>
+  <text x="10" y="22" font-size="14" font-weight="bold">${escape(title)}</text>
+${drawn.join('\n')}
+</svg>
+`;
+}
