@@ -102,13 +102,16 @@ export function closestArchitecture(measured) {
     let different = 0;
     for (const tower of towers) {
       const sizes = sizesOf(config, tower);
-      for (const [key, size] of Object.entries(measured[tower])) different += sizes && sizes[key] === size ? 0 : Math.min(1, Math.abs(Math.log((sizes?.[key] || 1) / size))) + 0.1;
+      for (const [key, size] of Object.entries(measured[tower])) different += difference(sizes?.[key] ?? 1, size);
     }
     // Of several that are alike (…-quickgelu) the one with the shortest name.
     if (!best || different < best.different || (different === best.different && name.length < best.name.length)) best = { name, different };
   }
   return towers.length ? { name: best.name, exact: best.different === 0 } : null;
 }
+
+/** 0 for equal sizes, at most 1.1: one that is far off counts no more than a few that are. */
+const difference = (a, b) => (a === b ? 0 : 0.1 + Math.min(1, Math.abs(Math.log(a / b))));
 
 const describeSizes = (sizes) => Object.keys(UNITS).filter((key) => sizes[key]).map((key) => UNITS[key](sizes[key])).join(', ');
 

@@ -1,10 +1,18 @@
 // Where weights come from: a URL, a path, a Blob or bytes, each as a source that is read by ranges.
 //
-// A source has: `name`, for messages; `size` in bytes, or undefined; `fetched`, the bytes read so far; `peek(n)`, the first bytes; `read(begin, end)`, an async
-// iterator over the chunks of bytes [begin, end), which ends early where the file does and may reuse a chunk's memory for the next one; `parallel`, how many
-// ranges may be read at once; `forward`, whether it is a stream, whose ranges must go forward and whose gaps are read too; `sibling(name)`, a file beside
-// it; `verify()`, which throws if the file was changed meanwhile; `versions`, what tells this version of it and of its siblings from others, for the cache:
-// { url, etag, modified, size } of each, none where nothing does; `close()`.
+// A source has
+//   name, size      for messages; in bytes, or undefined
+//   peek(n)         its first bytes
+//   read(begin, end)
+//                   an async iterator over the chunks of bytes [begin, end), which ends early where the file does and may reuse a chunk's memory for the next one
+//   fetched         bytes read so far
+//   parallel        how many ranges may be read at once
+//   forward         whether it is a stream, whose ranges must go forward and whose gaps are read too
+//   reopen()        of a stream: the same file by ranges, or null
+//   sibling(name)   a file beside it
+//   verify()        throws if the file was changed meanwhile; recheck() asks a server once more for that
+//   versions        what tells this version of it and of its siblings from others: { url, etag, modified, size } of each, none where nothing does
+//   close()
 
 import { HalfclipError, describe } from './errors.js';
 import { importNode, locate } from './platform.js';
