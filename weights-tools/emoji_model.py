@@ -47,6 +47,7 @@ def save_model(model, folder=GOLDEN):
     state = {k: v.detach().half().cpu().contiguous() for k, v in model.state_dict().items()}
     assert all(v.isfinite().all() for v in state.values()), 'a weight does not fit fp16'
     save_file(state, folder / 'open_clip_model.safetensors', metadata={'format': 'pt'})
+    (folder / 'open_clip_model.safetensors').chmod(0o644)   # safetensors makes files that only their owner reads
     (folder / 'open_clip_config.json').write_text(json.dumps(CONFIG, indent=2) + '\n')
     tokenizer = new_tokenizer()
     pairs = [[tokenizer.encoder[a], tokenizer.encoder[b]] for a, b in sorted(tokenizer.bpe_ranks, key=tokenizer.bpe_ranks.get)]

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """What halfclip-emoji finds in pictures and for words that it was not trained on, in fp32 and at int8.
 
-    python3 weights-tools/evaluate_emoji.py [--weights FOLDER] [--golden] [QUERY ...]
+    python3 weights-tools/evaluate_emoji.py [--weights FOLDER] [--golden | QUERY ...]
 
 Every emoji is drawn once by emoji_pictures.py (another generator than training's). Queries rank all these pictures:
     names      each emoji's name; right is that emoji alone
     keywords   each (emoji, keyword) pair kept out of training; right is that emoji alone. "filtered" leaves the emoji that have
                the keyword in training out of the ranking, as they are right as well and fill the first places of frequent keywords
-Recall at k is the share of queries whose right picture is among the first k. --golden writes tests/golden/emoji/expected.safetensors.
+Recall at k is the share of queries whose right picture is among the first k. --golden only writes tests/golden/emoji/expected.safetensors.
 """
 import argparse
 import copy
@@ -162,7 +162,7 @@ def search(folder, queries, top=5):
         print(f'{query}: ' + ', '.join(f'{emoji[i].name} {s:.2f}' for s, i in zip(best.values.tolist(), best.indices.tolist())))
 
 
-def write_golden(folder, count=256):
+def write_golden(folder, count=128):
     """expected.safetensors: OpenCLIP's own features, in fp32 from the stored weights, for the accuracy tests.
 
         pixels              U8  [count, 64, 64, 3]   pictures, to go through the preprocessing as they are
@@ -187,6 +187,7 @@ def write_golden(folder, count=256):
         'text_features': F.normalize(text_features(model, names), dim=-1).half(),
         'keyword_pairs': torch.tensor([[i, keywords.index(k)] for i, k in held], dtype=torch.int32),
     }, folder / 'expected.safetensors', metadata={'names': json.dumps(names), 'keywords': json.dumps(keywords)})
+    (folder / 'expected.safetensors').chmod(0o644)   # safetensors makes files that only their owner reads
 
 
 def main():
@@ -197,7 +198,7 @@ def main():
     args = parser.parse_args()
     if args.golden:
         write_golden(args.weights)
-    if args.queries:
+    elif args.queries:
         search(args.weights, args.queries)
     else:
         report(args.weights)

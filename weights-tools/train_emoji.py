@@ -5,8 +5,9 @@
     pip install -r weights-tools/requirements.txt
     python3 weights-tools/train_emoji.py [--steps N] [--batch N] [--threads N] [--work FOLDER] [--out FOLDER]
 
-On a GPU where there is one, else on the CPU in bf16 (about an hour and a half on two cores that know AMX). State is kept in the
-work folder; the same command goes on where it stopped. At the end the averaged weights, rounded to fp16, are written to
+On a GPU where there is one, else on the CPU in bf16 (an hour on one core that knows AMX). State is kept in the
+work folder; the same command goes on where it stopped, also with another number of steps (the released weights ran the first 500 steps
+on the schedule of --steps 5000, the rest on the default one). At the end the averaged weights, rounded to fp16, are written to
 tests/golden/emoji and evaluated as `evaluate_emoji.py` does.
 
 Licences of the data: Noto colour emoji font, SIL Open Font License 1.1 (Google; the training pictures are drawn from it);
@@ -229,10 +230,10 @@ def train(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--steps', type=int, default=4000)
-    parser.add_argument('--batch', type=int, default=512)
+    parser.add_argument('--steps', type=int, default=3600)
+    parser.add_argument('--batch', type=int, default=256)
     parser.add_argument('--lr', type=float, default=1e-3)
-    parser.add_argument('--warmup', type=int, default=200, help='steps until the learning rate is full')
+    parser.add_argument('--warmup', type=int, default=300, help='steps until the learning rate is full')
     parser.add_argument('--weight-decay', type=float, default=0.1)
     parser.add_argument('--average', type=float, default=0.995, help='decay of the averaged weights')
     parser.add_argument('--save', type=int, default=500, help='steps between savings and quick evaluations')
