@@ -4,7 +4,9 @@ Pictures   fonts-noto-color-emoji   NotoColorEmoji.ttf, bitmaps of 136x128      
 Texts      unicode-cldr-core        English annotations and category labels     Unicode licence (Unicode-DFS-2016)
 
 An emoji is kept when the font draws it as one glyph. Skin tones are left out (they would make five near copies of every person);
-gender variants, flags and keycaps stay. Of emoji that the font draws alike (the flags of France and of Clipperton Island), the first stays.
+gender variants, flags and keycaps stay. Of emoji that the font draws alike, the first by code point
+stays. That leaves four flags known only by a territory's name: Spain's (Ceuta & Melilla), France's (Clipperton Island), Norway's
+(Bouvet Island) and that of the United States (U.S. Outlying Islands).
 """
 import random
 import re
