@@ -18,8 +18,8 @@ function writeChunks(file, chunks) {
 }
 
 /**
- * The matrices of a random checkpoint all have the same range, unlike trained ones. At int8 onnxruntime would find the scales of q, k and v equal, compute their
- * product with the activations' scale once, and then miss the fusion that it does for trained weights.
+ * The matrices of a random checkpoint all have the same range, unlike trained ones. At int8 onnxruntime would find the scales of q, k and v equal,
+ * compute their product with the activations' scale once, and then miss the fusion that it does for trained weights.
  */
 function spreadRanges(tensors) {
   for (const [name, { bytes, shape }] of Object.entries(tensors)) {
@@ -47,7 +47,8 @@ export function makeModels(model, tower, folder) {
   for (const dtype of DTYPES) {
     made[dtype] = { safetensors: `${tower}-${dtype}.safetensors`, onnx: `${tower}-${dtype}.onnx` };
     const shard = path.join(folder, made[dtype].safetensors);
-    execFileSync(process.execPath, [CLI, 'shard', '--tower', tower, '--model', model, '--weights', checkpoint, '--dtype', dtype, '--out', shard], { stdio: ['ignore', 'ignore', 'inherit'] });
+    const options = ['--tower', tower, '--model', model, '--weights', checkpoint, '--dtype', dtype, '--out', shard];
+    execFileSync(process.execPath, [CLI, 'shard', ...options], { stdio: ['ignore', 'ignore', 'inherit'] });
     writeChunks(path.join(folder, made[dtype].onnx), clipOnnx(tower, models[model], tensors, dtype));
   }
   rmSync(checkpoint);

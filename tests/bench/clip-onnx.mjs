@@ -1,6 +1,6 @@
-// The towers of CLIP as ONNX models, from the tensors of an OpenCLIP checkpoint: the graph that torch.onnx.export makes of Hugging Face's CLIPVisionModelWithProjection
-// and CLIPTextModelWithProjection; at int8 what onnxruntime's quantize_dynamic(weight_type=QUInt8, op_types_to_quantize=['MatMul', 'Gemm', 'Gather']) makes of that:
-// asymmetric weights per tensor, activations quantised at run time, everything else in fp32.
+// The towers of CLIP as ONNX models, from the tensors of an OpenCLIP checkpoint: the graph that torch.onnx.export makes of Hugging Face's
+// CLIPVisionModelWithProjection and CLIPTextModelWithProjection; at int8 what onnxruntime's quantize_dynamic(weight_type=QUInt8,
+// op_types_to_quantize=['MatMul', 'Gemm', 'Gather']) makes of that: asymmetric weights per tensor, activations quantised at run time, the rest in fp32.
 
 import { ELEMENT, Graph } from './onnx.mjs';
 
@@ -122,7 +122,8 @@ class Tower {
       const name = `${prefix}transformer.resblocks.${i}`;
       hidden = this.graph.add('Add', [hidden, this.attention(this.norm(hidden, `${name}.ln_1`), `${name}.attn`, shape, mask)]);
       const inner = this.linear(this.norm(hidden, `${name}.ln_2`), `${name}.mlp.c_fc.weight`, `${name}.mlp.c_fc.bias`);
-      hidden = this.graph.add('Add', [hidden, this.linear(quick ? this.quickGelu(inner) : this.gelu(inner), `${name}.mlp.c_proj.weight`, `${name}.mlp.c_proj.bias`)]);
+      const active = quick ? this.quickGelu(inner) : this.gelu(inner);
+      hidden = this.graph.add('Add', [hidden, this.linear(active, `${name}.mlp.c_proj.weight`, `${name}.mlp.c_proj.bias`)]);
     }
     return hidden;
   }
@@ -147,7 +148,8 @@ function text(tower, { embed_dim, quick_gelu, text_cfg: { context_length, width,
   const ids = graph.input('ids', ELEMENT.int64, ['batch', 'length']);
   const length = graph.add('Shape', [ids], { start: 1n, end: 2n });
   const positions = graph.add('Slice', [tower.vector('positional_embedding'), graph.integers(0), length, graph.integers(0)]);
-  const future = Float32Array.from({ length: context_length ** 2 }, (_, i) => (i % context_length > Math.floor(i / context_length) ? -3.4028234663852886e38 : 0));
+  const hides = (i) => i % context_length > Math.floor(i / context_length);
+  const future = Float32Array.from({ length: context_length ** 2 }, (_, i) => (hides(i) ? -3.4028234663852886e38 : 0));
   const square = graph.add('Concat', [length, length], { axis: 0n });
   const mask = graph.add('Slice', [graph.constant(future, [context_length, context_length]), graph.integers(0, 0), square, graph.integers(0, 1)]);
   const x = graph.add('Add', [tower.rowsOf('token_embedding.weight', ids), positions]);
@@ -157,7 +159,8 @@ function text(tower, { embed_dim, quick_gelu, text_cfg: { context_length, width,
 }
 
 /**
- * @param {'image' | 'text'} name inputs: `pixels` [batch, 3, H, W], or `ids` int64 [batch, length], the end token's id being the largest; output: `vectors` [batch, dim]
+ * Inputs: `pixels` [batch, 3, H, W], or `ids` int64 [batch, length], the end token's id being the largest; output: `vectors` [batch, dim].
+ * @param {'image' | 'text'} name
  * @param {object} config OpenCLIP's model config
  * @param {Record<string, { dtype: string, shape: number[], bytes: Buffer }>} tensors of the checkpoint, in F16
  * @param {'fp32' | 'int8'} dtype

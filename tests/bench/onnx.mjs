@@ -1,5 +1,5 @@
-// Writes ONNX models: the few messages of onnx.proto that a graph of tensors needs, in the protocol buffers' wire format (protobuf.dev/programming-guides/encoding).
-// Field numbers are those of github.com/onnx/onnx, onnx/onnx.proto.
+// Writes ONNX models: the few messages of onnx.proto that a graph of tensors needs, in the protocol buffers' wire format
+// (protobuf.dev/programming-guides/encoding). Field numbers are those of github.com/onnx/onnx, onnx/onnx.proto.
 
 const OPSET = 18;
 const IR_VERSION = 8;
@@ -92,7 +92,8 @@ export class Graph {
 
   /** Makes `source` an output under `name`. */
   output(source, name, type, shape) {
-    this.#chunks.push(...bytes(1, [...string(1, source), ...string(2, name), ...string(3, name), ...string(4, 'Identity')]), ...bytes(12, value(name, type, shape)));
+    const node = [...string(1, source), ...string(2, name), ...string(3, name), ...string(4, 'Identity')];
+    this.#chunks.push(...bytes(1, node), ...bytes(12, value(name, type, shape)));
   }
 
   /** The model's file, as chunks. */

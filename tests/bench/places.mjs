@@ -7,6 +7,8 @@ import { chromium } from 'playwright-core';
 
 const CHROMIUM = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
 /** Resident memory of a process in bytes, now and at its highest; undefined where the system does not say. */
 function residentMemory(pid) {
   try {
@@ -45,13 +47,15 @@ export async function inNode() {
 
 /** A contender in a page of `site`, which serves contender.mjs in /bench/. */
 export async function inChromium(site) {
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
   const page = await browser.newPage();
   await page.goto(`${site}/bench/page.html`);
   const session = await browser.newBrowserCDPSession();
   return {
     version: browser.version(),
-    call: (command, options = {}) => page.evaluate(async ([name, settings]) => (await import('/bench/contender.mjs')).call(name, settings), [command, options]),
+    call(command, options = {}) {
+      return page.evaluate(async ([name, settings]) => (await import('/bench/contender.mjs')).call(name, settings), [command, options]);
+    },
     async memory() {
       const { processInfo } = await session.send('SystemInfo.getProcessInfo');
       const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => residentMemory(id)).filter(Boolean);

@@ -1,8 +1,8 @@
 // Draws the benchmark as SVG: for each figure the peer's time as a full bar, ours on top of it at the same scale.
 
-const WIDTH = 760;
+const WIDTH = 800;
 const LEFT = 270;
-const RIGHT = 200;
+const RIGHT = 240;
 const ROW = 26;
 const TOP = 44;
 
