@@ -114,12 +114,13 @@ hc_status hc_embed_pixels(hc_encoder *encoder, const float *pixels, size_t count
  * HC_INPUT_TYPE if an id is negative or not below vocab_size. */
 hc_status hc_embed_tokens(hc_encoder *encoder, const int32_t *ids, size_t count, int normalize, float *out);
 
-/* Which instructions multiply int8 weights. Both compute the same integers, so vectors don't depend on it, to the last bit; speed does, by a factor of 1.4 to 2.5.
- * HC_DOT_QUADS sums four products in one instruction, where the machine has one (VNNI, ARM's dot product); HC_DOT_PAIRS needs none. */
+/* Which instructions multiply int8 weights. Both compute the same integers, so vectors don't depend on it, to the last
+ * bit; speed does, by a factor of 1.4 to 2.5. HC_DOT_QUADS sums four products in one instruction, where the machine has
+ * one (VNNI, ARM's dot product); HC_DOT_PAIRS needs none. */
 typedef enum hc_dot { HC_DOT_PAIRS = 0, HC_DOT_QUADS = 1 } hc_dot;
 
-/* An encoder starts with what the build's target machine has. A WebAssembly build can't know it: there it starts with HC_DOT_PAIRS, and the caller, who can
- * (web/simd.js), says otherwise. Without effect in builds that have one way only. */
+/* An encoder starts with what the build's target machine has. A WebAssembly build can't know it: there it starts with
+ * HC_DOT_PAIRS, and the caller, who can (web/simd.js), says otherwise. Without effect in builds that have one way only. */
 void hc_encoder_set_dot(hc_encoder *encoder, hc_dot dot);
 
 /* The preprocess_cfg and model_cfg in force, as JSON text (of the shard, or as given to hc_loader_new). Owned by the encoder. */

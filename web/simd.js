@@ -16,10 +16,11 @@ export function detectSimd() {
 /**
  * The faster of the two ways to multiply int8 weights in the relaxed flavour, see hc_dot in halfclip.h.
  *
- * It is known without measuring, which would have to wait for the engine's optimising compiler and would be at the mercy of what else the machine does. For
- * numbers out of the kernels' range, i32x4.relaxed_dot_i8x16_i7x16_add_s may give what its instructions happen to give, and always the same on one machine: on x86
- * without VNNI that is vpmaddubsw, which stops at 32,767 for two products, then vpmaddwd with ones that are made anew each time: slow. Wherever the sum is
- * another, four products are summed by one instruction (VNNI), or ARM's, which are as fast as those for pairs at least.
+ * It is known without measuring, which would have to wait for the engine's optimising compiler and would be at the
+ * mercy of what else the machine does. For numbers out of the kernels' range, i32x4.relaxed_dot_i8x16_i7x16_add_s may
+ * give what its instructions happen to give, and always the same on one machine. On x86 without VNNI these are
+ * vpmaddubsw, which stops at 32,767 for two products, and vpmaddwd with ones that V8 makes anew each time: slow.
+ * Any other sum comes from one instruction (VNNI, ARM's dot product) or from ARM's older ones, fewer than for pairs.
  * @returns {'pairs' | 'quads'}
  */
 export function detectDot() {
