@@ -1,52 +1,8 @@
 /* test_out_of_memory.c: every allocation of a load and of writing a shard fails once, in turn. Each time the failure is reported, nothing stays allocated,
  * and the next load works. Linked with --wrap for malloc, calloc, realloc and free. */
 #include "check.h"
+#include "failing.h"
 #include "loading.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-void __real_free(void *block);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-void __wrap_free(void *block);
-
-/* Allocations to go until one fails (0: none fails), how many were asked for, and how many are alive. */
-static long fail_in, asked, alive;
-
-static int fails(void)
-{
-    asked++;
-    return fail_in > 0 && --fail_in == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    void *block = fails() ? NULL : __real_malloc(size);
-    alive += block != NULL;
-    return block;
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    void *block = fails() ? NULL : __real_calloc(count, size);
-    alive += block != NULL;
-    return block;
-}
-
-void *__wrap_realloc(void *block, size_t size)
-{
-    void *grown = fails() ? NULL : __real_realloc(block, size);
-    alive += grown && !block;
-    return grown;
-}
-
-void __wrap_free(void *block)
-{
-    alive -= block != NULL;
-    __real_free(block);
-}
 
 static int discard(void *user, const void *data, size_t n)
 {
@@ -81,6 +37,7 @@ static void test_load(const char *name, hc_tower tower, bytes file, const char *
 
 int main(void)
 {
+    counting = 1;
     static const char *const names[] = {"clip", "hugging-face"};
     for (size_t i = 0; i < 2; i++) {
         bytes file = golden_tower(names[i], ".safetensors"), config = golden_tower(names[i], ".json");

@@ -1,6 +1,7 @@
 /* test_torch.c: PyTorch files as PyTorch writes them, as others rewrite them, cut and damaged ones, and memory that runs out. What each holds is what torch.load said
  * (weights-tools/golden_torch.py). Linked with --wrap for malloc, calloc, realloc and free. */
 #include "check.h"
+#include "failing.h"
 #include "json.h"
 #include "loading.h"
 #include "sparse.h"
@@ -9,54 +10,6 @@
 #include <string.h>
 
 #define FOLDER "tests/golden/torch/"
-
-/* ---- memory that runs out ------------------------------------------------------------------------------------------ */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-void __real_free(void *block);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-void __wrap_free(void *block);
-
-/* Allocations of the reader to go until one fails (0: none fails), how many it asked for, and how many blocks are alive. */
-static long fail_in, asked, alive;
-static int counting;
-
-static int fails(void)
-{
-    asked += counting;
-    return counting && fail_in > 0 && --fail_in == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    void *block = fails() ? NULL : __real_malloc(size);
-    alive += block != NULL;
-    return block;
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    void *block = fails() ? NULL : __real_calloc(count, size);
-    alive += block != NULL;
-    return block;
-}
-
-void *__wrap_realloc(void *block, size_t size)
-{
-    void *grown = fails() ? NULL : __real_realloc(block, size);
-    alive += grown && !block;
-    return grown;
-}
-
-void __wrap_free(void *block)
-{
-    alive -= block != NULL;
-    __real_free(block);
-}
 
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
 
