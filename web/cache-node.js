@@ -61,7 +61,7 @@ class FolderStorage {
 
   /** Writes an entry beside its place and moves it there whole: no reader ever sees half of it, and of two writers the last one wins. */
   async write(name, pieces, signal) {
-    await this.#fs.mkdir(this.dir, { recursive: true, mode: 0o700 });
+    await this.#make(this.dir);
     const temporary = this.#path.join(this.dir, `${name}.${crypto.randomUUID()}.tmp`);
     const file = await this.#fs.open(temporary, 'wx', 0o600);
     try {
@@ -78,6 +78,16 @@ class FolderStorage {
     } catch (error) {
       await this.#fs.rm(temporary, { force: true });
       throw error;
+    }
+  }
+
+  /** Makes a folder, and those above it. Node.js's own way to do that never ends where the system refuses, as below /proc. */
+  async #make(dir) {
+    const make = () => this.#fs.mkdir(dir, 0o700).catch((error) => error.code);
+    const above = this.#path.dirname(dir);
+    if ((await make()) === 'ENOENT' && above !== dir) {
+      await this.#make(above);
+      await make();
     }
   }
 
