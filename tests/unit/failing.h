@@ -13,13 +13,13 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *block, size_t size);
 void __wrap_free(void *block);
 
-/* Allocations to go until one fails (0: none fails), how many were asked for, and how many blocks are alive. Only while `counting` do they count and fail. */
-static long fail_in, asked, alive;
+/* Allocations to go until one fails (0: none fails), how many were requested, and how many blocks are alive. Only while `counting` do they count and fail. */
+static long fail_in, requested, alive;
 static int counting;
 
 static int fails(void)
 {
-    asked += counting;
+    requested += counting;
     return counting && fail_in > 0 && --fail_in == 0;
 }
 

@@ -10,15 +10,15 @@ static int discard(void *user, const void *data, size_t n)
     return 0;
 }
 
-/* Loads with the n-th allocation failing (0: none). Returns how many were asked for. */
+/* Loads with the n-th allocation failing (0: none). Returns how many were requested. */
 static long load_failing(const char *name, hc_tower tower, bytes file, const char *config, hc_dtype dtype, long n)
 {
     outcome end;
     long before = alive;
-    asked = 0;
+    requested = 0;
     fail_in = n;
     hc_encoder *encoder = load_bytes(tower, file, config, dtype, 61, 1, &end);
-    long used = asked;
+    long used = requested;
     fail_in = 0;
     CHECK(n ? !encoder && end.status == HC_OUT_OF_MEMORY : encoder && end.status == HC_OK, "%s, allocation %ld of %ld: %s: %s", name, n, used,
           hc_status_code(end.status), end.message);
@@ -57,11 +57,11 @@ int main(void)
     for (long n = 0; encoder && (n == 0 || n <= written); n++) {
         size_t size = 0;
         long before = alive;
-        asked = 0;
+        requested = 0;
         fail_in = n;
         hc_status status = hc_shard_write(encoder, merges, sizeof merges, discard, &size);
         fail_in = 0;
-        if (!n) written = asked;
+        if (!n) written = requested;
         CHECK(status == (n ? HC_OUT_OF_MEMORY : HC_OK) && size == (n ? 0 : shard.size), "write, allocation %ld: %s", n, hc_status_code(status));
         CHECK(alive == before, "write: %ld blocks stay after allocation %ld failed", alive - before, n);
     }
@@ -70,7 +70,7 @@ int main(void)
         uint8_t byte;
         size_t got = 1;
         long before = alive;
-        asked = 0;
+        requested = 0;
         fail_in = n;
         CHECK(hc_shard_read(encoder, NULL, 0, 0, &byte, 1, &got) == HC_OUT_OF_MEMORY && got == 0, "read, allocation %ld", n);
         fail_in = 0;

@@ -132,11 +132,11 @@ static void check_failed(const char *name, const reading *r, const char *status,
     CHECK(!hc_torch_header(r->torch, &length) && length == 0, "%s: a header of a file that failed", name);
 }
 
-/* Reads with the n-th allocation failing (0: none). Returns how many were asked for. */
+/* Reads with the n-th allocation failing (0: none). Returns how many were requested. */
 static long read_failing(const char *name, const sparse_file *file, long n, hc_status expected)
 {
     long before = alive;
-    asked = 0;
+    requested = 0;
     fail_in = n;
     reading r = read_sparse(file, 0);
     fail_in = 0;
@@ -144,7 +144,7 @@ static long read_failing(const char *name, const sparse_file *file, long n, hc_s
     else CHECK(n == 1, "%s: no reader after allocation %ld failed", name, n);
     hc_torch_free(r.torch);
     CHECK(alive == before, "%s: %ld blocks stay after allocation %ld failed", name, alive - before, n);
-    return asked;
+    return requested;
 }
 
 /* A file of the folder, which its name says to be whole or sparse. */
@@ -189,7 +189,7 @@ static void test_golden(void)
     free(text);
 }
 
-/* How often a file is asked for anything: requests cost time. */
+/* How often a file is requested for anything: requests cost time. */
 static void test_wants(void)
 {
     static const struct { const char *name; int wants; } cases[] = {
