@@ -189,7 +189,7 @@ static void test_golden(void)
     free(text);
 }
 
-/* How often a file is requested for anything: requests cost time. */
+/* How often a file is asked for anything: requests cost time. */
 static void test_wants(void)
 {
     static const struct { const char *name; int wants; } cases[] = {
