@@ -131,9 +131,9 @@ async function writeFile(handle, pieces, signal) {
     let at = 0;
     for await (const piece of pieces) {
       signal?.throwIfAborted();
-      const written = access.write(piece, { at });
-      at += written;
-      if (written < piece.length) throw new DOMException('not all could be written', 'QuotaExceededError');
+      // Not all of it, or in a private window of Chromium an error's number, when storage is full.
+      if (access.write(piece, { at }) !== piece.length) throw new DOMException('not all could be written', 'QuotaExceededError');
+      at += piece.length;
     }
   } finally {
     access.close();

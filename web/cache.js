@@ -78,6 +78,7 @@ export async function resolveKept(keep, key, retry, resolve) {
     if (!kept || !isUnreachable(error)) throw error;
     return kept;
   }
+  if (JSON.stringify(resolved) === JSON.stringify(kept)) return resolved;
   const metadata = { name, url: key.model, model: key.model, tower: key.tower, versions: [], resolved, stored: new Date().toISOString() };
   await storage.write(name, bareEntry(metadata)).catch(() => {});
   return resolved;
