@@ -6,7 +6,7 @@
 // DTYPES (fp32,int8); CLOCK (wall), or `cpu`: in Node.js the process's time, so that what else runs on the machine matters less.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -192,6 +192,7 @@ async function measureTower(model, tower, versions) {
           await server.close();
         }
         report(model, place, dtype, `${tower}: load, first vector`, 'ms', loads);
+        report(model, place, dtype, `${tower}: file`, 'MB', list.map(({ file }) => ({ best: statSync(path.join(folder, made[dtype][file])).size })));
         report(model, place, dtype, `${tower}: WebAssembly heap`, 'MB', memories.slice(0, 2).map(({ heap }) => ({ best: heap })));
         if (memories[0].now) {
           report(model, place, dtype, `${tower}: process, loaded`, 'MB', memories.map(({ now }) => ({ best: now })));
