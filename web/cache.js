@@ -4,6 +4,7 @@
 // A storage (cache-node.js, cache-browser.js) has open(name), write(name, pieces, signal), touch(name), list() and remove(name). open() gives a reader:
 // `size`; bytes(begin, end); fill(view), which puts the next bytes from the entry's start into a view and says how many there were; close().
 
+import { openOriginFiles } from './cache-browser.js';
 import { bareEntry, entryPieces, readMetadata, readTower } from './cache-entry.js';
 import { HalfclipError, describe } from './errors.js';
 import { isNode, isPage } from './platform.js';
@@ -37,8 +38,7 @@ export function completeCache(cache = 'default') {
 
 /** Where entries are kept. */
 export async function openStorage(dir) {
-  if (isNode) return (await import('./cache-node.js')).openFolder(dir);
-  return (await import('./cache-browser.js')).openOriginFiles();
+  return isNode ? (await import('./cache-node.js')).openFolder(dir) : openOriginFiles();
 }
 
 /** The name of what is kept under a key, which is JSON data. */

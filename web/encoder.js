@@ -44,16 +44,16 @@ export class Encoder {
    * @param {{ fetch?: typeof fetch, signal?: AbortSignal, onProgress?: Function }} hooks
    */
   static async load(options, hooks) {
+    const starting = Wasm.create(options.simd ?? detectSimd());
+    starting.catch(() => {}); // reported when it is awaited, after the file was opened
     const towers = await TowerCache.open(options);
     hooks.signal?.throwIfAborted();
-    const { encoder, versions } = await untilAborted(Encoder.#load(options, towers, hooks), hooks.signal);
+    const { encoder, versions } = await untilAborted(Encoder.#load(options, starting, towers, hooks), hooks.signal);
     if (towers && !encoder.info.cached) await encoder.#keep(towers, versions, hooks.signal);
     return encoder;
   }
 
-  static async #load(options, towers, { fetch, signal, onProgress }) {
-    const starting = Wasm.create(options.simd ?? detectSimd());
-    starting.catch(() => {}); // reported by the await below, after the file was opened
+  static async #load(options, starting, towers, { fetch, signal, onProgress }) {
     const { cache, retry, integrity } = options;
     const kept = await towers?.load(starting, { fetch, signal, onProgress });
     if (kept) {
