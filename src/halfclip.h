@@ -43,8 +43,9 @@ const char *hc_status_code(hc_status status);
 typedef enum hc_tower { HC_IMAGE = 0, HC_TEXT = 1 } hc_tower;
 
 /* How the weights are held. HC_AUTO: as a shard holds them, else HC_INT8.
- * Norms and biases are always fp32; so are positions. At int8 and fp16 the patch embedding and the final projection are fp16. */
-typedef enum hc_dtype { HC_AUTO = 0, HC_FP32 = 1, HC_FP16 = 2, HC_INT8 = 3 } hc_dtype;
+ * Norms and biases are always fp32; so are positions. At int4, int8 and fp16 the patch embedding and the final projection are fp16.
+ * At int8 and int4, results are the same bits on every machine. */
+typedef enum hc_dtype { HC_AUTO = 0, HC_FP32 = 1, HC_FP16 = 2, HC_INT8 = 3, HC_INT4 = 4 } hc_dtype;
 
 typedef struct hc_loader hc_loader;
 typedef struct hc_encoder hc_encoder;

@@ -26,6 +26,9 @@ void hc_gemm_f32(const hc_matrix *w, const float *a, size_t a_stride, int m, con
 /* The same for w in int8 and quantised activations. The integer part is exact, whatever a->dot says. */
 void hc_gemm_i8(const hc_matrix *w, const hc_rows *a, int m, const hc_epilogue *epilogue, float *out, size_t out_stride);
 
+/* The same for w in int4: each group's sum is exact, and groups are scaled and added in the order of k. */
+void hc_gemm_i4(const hc_matrix *w, const hc_rows *a, int m, const hc_epilogue *epilogue, float *out, size_t out_stride);
+
 /* Rows to 7 bits: scale = (max - min) / 127 over the row and zero, so that 0 is exact; q = round-half-even(x * (1 / scale)) + zero. A row of zeros (or all below
  * 1e-35) gets scale 0 and zeros; a row with a NaN or an infinity gets scale NaN. */
 void hc_quantise_rows(const float *x, size_t stride, int rows, int k, const hc_rows *out);

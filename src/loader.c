@@ -119,22 +119,27 @@ const hc_range *hc_loader_ranges(hc_loader *loader, size_t *count)
 
 /* ---- the data ----------------------------------------------------------------------------------------------------- */
 
+/* Whether weights whose largest has these bits fit the storage: halves, or int4 with its scales in halves. 0 and a failure if not. */
+static int check_half(hc_loader *loader, const hc_item *it, uint32_t largest)
+{
+    hc_storage storage = hc_loader_storage(loader, it->tensor->role);
+    if ((storage == HC_STORE_F16 || storage == HC_STORE_I4) && largest > HC_LARGEST_HALF_BITS)
+        FAIL(loader, HC_WEIGHTS_CORRUPT, "tensor %s holds a weight beyond 65504, which %s cannot hold", it->name,
+             storage == HC_STORE_F16 ? "fp16" : "int4");
+    return loader->status == HC_OK;
+}
+
 /* Converts whole units to floats and checks them. 0 after a failure. */
 static int convert(hc_loader *loader, hc_item *it, const uint8_t *bytes, float *to, size_t values)
 {
     uint32_t largest = hc_pack_floats(it->element, bytes, to, values);
-    hc_role role = it->tensor->role;
     it->nonzero |= largest != 0;
-    if (largest >= HC_INFINITY_BITS) {
+    if (largest >= HC_INFINITY_BITS)
         FAIL(loader, HC_WEIGHTS_CORRUPT, "tensor %s holds NaN or infinity, expected finite weights", it->name);
-    } else if (it->target != TO_SCALES && hc_loader_storage(loader, role) == HC_STORE_F16 &&
-               largest > HC_LARGEST_HALF_BITS) {
-        FAIL(loader, HC_WEIGHTS_CORRUPT, "tensor %s holds a weight beyond 65504, which fp16 cannot hold", it->name);
-    }
-    return loader->status == HC_OK;
+    return loader->status == HC_OK && (it->target == TO_SCALES || check_half(loader, it, largest));
 }
 
-/* Quantisers write -127 to 127. 0 after a failure. */
+/* Quantisers to 8 bits write -127 to 127; all 4 bits are in use. 0 after a failure. */
 static int check_quantised(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t n)
 {
     uint8_t any = 0, lowest = 255;   /* q + 128, so that the lowest is unsigned, which every SIMD has a minimum for */
@@ -144,8 +149,24 @@ static int check_quantised(hc_loader *loader, hc_item *it, const uint8_t *bytes,
         lowest = shifted < lowest ? shifted : lowest;
     }
     it->nonzero |= any != 0;
-    if (!lowest) FAIL(loader, HC_WEIGHTS_CORRUPT, "tensor %s holds -128, expected -127 to 127", it->name);
+    if (!lowest && it->element == HC_I8)
+        FAIL(loader, HC_WEIGHTS_CORRUPT, "tensor %s holds -128, expected -127 to 127", it->name);
     return loader->status == HC_OK;
+}
+
+/* 127 times a scale of int8 must still be a number. Those of int4 may be negative. */
+static void take_scales(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t units)
+{
+    enum { CHUNK = 64 };
+    float scales[CHUNK];
+    for (size_t i = 0, n; i < units; i += n) {
+        n = units - i < CHUNK ? units - i : CHUNK;
+        if (!convert(loader, it, bytes + i * it->unit, scales, n)) return;
+        for (size_t j = 0; j < n && it->element == HC_F32; j++)
+            if (!(scales[j] >= 0 && scales[j] <= 3.4e38f / 127))
+                FAIL(loader, HC_WEIGHTS_CORRUPT, "tensor %s holds a scale that is negative or too large", it->name);
+    }
+    memcpy(it->place + it->done * it->unit, bytes, units * it->unit);
 }
 
 /* Takes whole units in order. */
@@ -155,33 +176,10 @@ static void take_units(hc_loader *loader, hc_item *it, const uint8_t *bytes, siz
     switch (it->target) {
     case TO_VOCABULARY: memcpy(loader->encoder->vocabulary + it->done, bytes, units); break;
     case TO_VECTOR: convert(loader, it, bytes, *(float **)slot + (size_t)it->first + it->done, units); break;
-    case TO_SCALES: {
-        float *scales = it->scales + it->done;
-        /* 127 times a scale must still be a number of the storage. */
-        float largest = hc_loader_storage(loader, it->tensor->role) == HC_STORE_F16 ? 65504.0f / 127 : 3.4e38f / 127;
-        if (!convert(loader, it, bytes, scales, units)) break;
-        for (size_t i = 0; i < units; i++)
-            if (!(scales[i] >= 0 && scales[i] <= largest))
-                FAIL(loader, HC_WEIGHTS_CORRUPT, "tensor %s holds a scale that is negative or too large", it->name);
+    case TO_SCALES: take_scales(loader, it, bytes, units); break;
+    case TO_QUANTISED:
+        if (check_quantised(loader, it, bytes, units)) memcpy(it->place + it->done, bytes, units);
         break;
-    }
-    case TO_BLOCKS:
-        if (check_quantised(loader, it, bytes, units * it->unit))
-            hc_pack_blocks(slot, it->done, (const int8_t *)bytes, units);
-        break;
-    case TO_QUANTISED: {
-        hc_table *table = slot;
-        if (!check_quantised(loader, it, bytes, units * it->unit)) break;
-        if (table->storage == HC_STORE_I8) {
-            memcpy((int8_t *)table->data + it->done * it->unit, bytes, units * it->unit);
-            break;
-        }
-        for (size_t i = 0; i < units; i++) {
-            hc_pack_floats(HC_I8, bytes + i * it->unit, loader->row, it->unit_values);
-            hc_pack_table_row(table, (int)(it->done + i), loader->row);
-        }
-        break;
-    }
     case TO_ROWS:
     case TO_COLUMNS:
     case TO_TABLE:
@@ -196,15 +194,30 @@ static void take_units(hc_loader *loader, hc_item *it, const uint8_t *bytes, siz
     it->done += units;
 }
 
-/* Quantised values and their scales are both here. */
-static void finish_quantised(const hc_item *values, hc_item *scales)
+/* Quantised values and their scales are both here: the tower holds them as they are, or gets them row by row. */
+static void finish_quantised(hc_loader *loader, hc_item *values, hc_item *scales)
 {
-    if (values->target == TO_BLOCKS) hc_pack_finish(values->tensor->slot, scales->scales);
-    else hc_pack_table_finish(values->tensor->slot, scales->scales);
-    if (scales->owns_scales) {
-        free(scales->scales);
-        scales->scales = NULL;
+    const hc_tensor *t = values->tensor;
+    int table = t->role == HC_ROLE_TABLE, int4 = values->element == HC_U8;
+    hc_storage from = int4 ? HC_STORE_I4 : HC_STORE_I8, to = hc_loader_storage(loader, t->role);
+    float *scale = int4 ? NULL : (float *)(void *)scales->place;
+    uint16_t *group_scale = int4 ? (uint16_t *)(void *)scales->place : NULL;
+    hc_table rows = {(int)t->shape[0], (int)t->shape[1], from, values->place, scale, group_scale};
+    hc_matrix matrix = {rows.rows, rows.width, from, values->place, scale, NULL, group_scale, NULL};
+    if (from == to) {
+        if (!table) hc_pack_finish(t->slot);
+        return;
     }
+    for (int row = 0; row < rows.rows && loader->status == HC_OK; row++) {
+        if (table) hc_unpack_table_row(&rows, row, loader->row);
+        else hc_dequantise_row(&matrix, row, loader->row);
+        if (!check_half(loader, values, hc_largest_bits(loader->row, t->shape[1]))) break;
+        if (table) hc_pack_table_row(t->slot, row, loader->row);
+        else hc_pack_row(t->slot, row, loader->row);
+    }
+    free(values->place);
+    free(scales->place);
+    values->place = scales->place = NULL;
 }
 
 static void complete(hc_loader *loader, hc_item *it)
@@ -218,7 +231,7 @@ static void complete(hc_loader *loader, hc_item *it)
     if (!it->has_partner) return;
     hc_item *partner = &loader->items[it->partner];
     if (partner->at < partner->end) return;
-    finish_quantised(it->target == TO_SCALES ? partner : it, it->target == TO_SCALES ? it : partner);
+    finish_quantised(loader, it->target == TO_SCALES ? partner : it, it->target == TO_SCALES ? it : partner);
 }
 
 /* The part of a chunk that this item waits for; a unit that the chunk cuts is kept. */
@@ -289,7 +302,7 @@ void hc_loader_free(hc_loader *loader)
     if (!loader) return;
     for (size_t i = 0; i < loader->item_count; i++) {
         free(loader->items[i].cut);
-        if (loader->items[i].owns_scales) free(loader->items[i].scales);
+        if (loader->items[i].owns_place) free(loader->items[i].place);
     }
     hc_encoder_free(loader->encoder);
     free(loader->items);

@@ -12,10 +12,9 @@ typedef enum hc_target {
     TO_VECTOR,      /* floats, one by one                                               */
     TO_ROWS,        /* output channels of a matrix                                      */
     TO_COLUMNS,     /* its input channels                                               */
-    TO_BLOCKS,      /* blocks of a quantised matrix, in a shard                         */
     TO_TABLE,       /* rows of a table                                                  */
-    TO_QUANTISED,   /* rows of a table that are quantised already, in a shard           */
-    TO_SCALES,      /* scales of one of the two                                         */
+    TO_QUANTISED,   /* bytes of a matrix or table that is quantised already, in a shard */
+    TO_SCALES,      /* its scales                                                       */
     TO_VOCABULARY
 } hc_target;
 
@@ -33,9 +32,10 @@ struct hc_item {
     int nonzero;
     uint8_t *cut;                   /* a unit of which `cut_bytes` have come            */
     size_t cut_bytes;
-    int has_partner, owns_scales;   /* quantised values and their scales: `partner` is the other one's position */
+    int has_partner;                /* quantised values and their scales: `partner` is the other one's position */
     size_t partner;
-    float *scales;                  /* TO_SCALES: where they go                         */
+    uint8_t *place;                 /* where they go as they are: the tower's own memory if it holds them so, */
+    int owns_place;                 /* else memory of the item's until both have come   */
 };
 
 struct hc_loader {

@@ -26,7 +26,15 @@ size_t hc_matrix_bytes(int n, int k, hc_storage storage)
 {
     size_t rows = hc_round_up((size_t)n, HC_PANEL),
            columns = storage == HC_STORE_I8 ? hc_round_up((size_t)k, HC_DEPTH) : (size_t)k;
+    if (storage == HC_STORE_I4) return rows * hc_groups(k) * HC_GROUP_BYTES;
     return rows * columns * (storage == HC_STORE_F32 ? sizeof(float) : storage == HC_STORE_F16 ? sizeof(uint16_t) : 1);
+}
+
+size_t hc_table_bytes(int rows, int width, hc_storage storage)
+{
+    if (storage == HC_STORE_I4) return (size_t)rows * hc_groups(width) * HC_GROUP_BYTES;
+    size_t values = (size_t)rows * (size_t)width;
+    return values * (storage == HC_STORE_F32 ? sizeof(float) : storage == HC_STORE_F16 ? sizeof(uint16_t) : 1);
 }
 
 static void convert_chunk(hc_element element, const uint8_t *from, float *to, size_t n)
@@ -57,7 +65,7 @@ static void convert_chunk(hc_element element, const uint8_t *from, float *to, si
 }
 
 /* Magnitudes of floats are ordered as their bits are. */
-static uint32_t largest_bits(const float *values, size_t n)
+uint32_t hc_largest_bits(const float *values, size_t n)
 {
     uint32_t largest = 0;
     for (size_t i = 0; i < n; i++) {
@@ -79,14 +87,14 @@ uint32_t hc_pack_floats(hc_element element, const void *from, float *to, size_t 
         for (size_t i = 0; i < n; i += CHUNK)
             convert_chunk(element, bytes + i * size, to + i, n - i < CHUNK ? n - i : CHUNK);
     }
-    return largest_bits(to, n);
+    return hc_largest_bits(to, n);
 }
 
 /* ---- quantisation ------------------------------------------------------------------------------------------------- */
 
 static float scale_of(const float *values, size_t n)
 {
-    uint32_t bits = largest_bits(values, n);
+    uint32_t bits = hc_largest_bits(values, n);
     float largest;
     memcpy(&largest, &bits, sizeof largest);
     return largest / 127.0f;
@@ -116,10 +124,15 @@ static size_t lane_of(const hc_matrix *m, int row)
     return (size_t)(row / HC_PANEL) * (size_t)m->k * HC_PANEL + (size_t)(row % HC_PANEL);
 }
 
+/* Index of value [row, 0] in int8 panels. */
+static size_t first_of(const hc_matrix *m, int row)
+{
+    return (size_t)(row / HC_PANEL) * blocks_a_panel(m) * BLOCK + (size_t)(row % HC_PANEL) * HC_DEPTH;
+}
+
 static void pack_row_i8(hc_matrix *m, int row, const float *values)
 {
-    int8_t *to =
-        (int8_t *)m->data + (size_t)(row / HC_PANEL) * blocks_a_panel(m) * BLOCK + (size_t)(row % HC_PANEL) * HC_DEPTH;
+    int8_t *to = (int8_t *)m->data + first_of(m, row);
     size_t k = (size_t)m->k;
     m->scale[row] = scale_of(values, k);
     m->sum[row] = 0;
@@ -133,7 +146,7 @@ static void pack_row_i8(hc_matrix *m, int row, const float *values)
 
 void hc_pack_row(hc_matrix *m, int row, const float *values)
 {
-    size_t k = (size_t)m->k, lane = m->storage == HC_STORE_I8 ? 0 : lane_of(m, row);
+    size_t k = (size_t)m->k, lane = m->storage <= HC_STORE_F16 ? lane_of(m, row) : 0;
     switch (m->storage) {
     case HC_STORE_F32: {
         float *to = (float *)m->data + lane;
@@ -146,6 +159,7 @@ void hc_pack_row(hc_matrix *m, int row, const float *values)
         break;
     }
     case HC_STORE_I8: pack_row_i8(m, row, values); break;
+    case HC_STORE_I4: hc_pack_row_i4(m, row, values); break;
     }
 }
 
@@ -156,28 +170,6 @@ void hc_pack_column(hc_matrix *m, int column, const float *values)
         if (m->storage == HC_STORE_F32) ((float *)m->data)[at] = values[row];
         else ((uint16_t *)m->data)[at] = hc_float_to_half(values[row]);
     }
-}
-
-/* A block into fp32 or fp16 panels. */
-static void spread_block(hc_matrix *m, size_t index, const int8_t *block)
-{
-    size_t first_row = index / blocks_a_panel(m) * HC_PANEL, first = index % blocks_a_panel(m) * HC_DEPTH;
-    for (size_t lane = 0; lane < HC_PANEL && first_row + lane < (size_t)m->n; lane++)
-        for (size_t j = 0; j < HC_DEPTH && first + j < (size_t)m->k; j++) {
-            size_t at = lane_of(m, (int)(first_row + lane)) + (first + j) * HC_PANEL;
-            float value = block[lane * HC_DEPTH + j];
-            if (m->storage == HC_STORE_F32) ((float *)m->data)[at] = value;
-            else ((uint16_t *)m->data)[at] = hc_float_to_half(value);
-        }
-}
-
-void hc_pack_blocks(hc_matrix *m, size_t index, const int8_t *blocks, size_t count)
-{
-    if (m->storage == HC_STORE_I8) {
-        memcpy((int8_t *)m->data + index * BLOCK, blocks, count * BLOCK);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) spread_block(m, index + i, blocks + i * BLOCK);
 }
 
 /* Whatever a file has in the padding, it must not count. */
@@ -206,22 +198,24 @@ static void sum_channels(hc_matrix *m)
     }
 }
 
-void hc_pack_finish(hc_matrix *m, const float *scale)
+void hc_pack_finish(hc_matrix *m)
 {
-    if (m->storage == HC_STORE_I8) {
-        clear_padding(m);
-        sum_channels(m);
+    if (m->storage == HC_STORE_I4) {
+        hc_pack_finish_i4(m);
         return;
     }
-    for (int row = 0; row < m->n; row++)
-        for (size_t j = 0, at = lane_of(m, row); j < (size_t)m->k; j++, at += HC_PANEL) {
-            if (m->storage == HC_STORE_F32) {
-                ((float *)m->data)[at] *= scale[row];
-            } else {
-                uint16_t *half = (uint16_t *)m->data + at;
-                *half = hc_float_to_half(hc_half_to_float(*half) * scale[row]);
-            }
-        }
+    clear_padding(m);
+    sum_channels(m);
+}
+
+void hc_dequantise_row(const hc_matrix *m, int row, float *out)
+{
+    if (m->storage == HC_STORE_I4) {
+        hc_unpack_row_i4(m, row, out);
+        return;
+    }
+    const int8_t *from = (const int8_t *)m->data + first_of(m, row);
+    for (size_t j = 0; j < (size_t)m->k; j++) out[j] = (float)from[j / HC_DEPTH * BLOCK + j % HC_DEPTH] * m->scale[row];
 }
 
 void hc_unpack_row(const hc_matrix *m, int row, void *out)
@@ -259,19 +253,19 @@ void hc_pack_table_row(hc_table *t, int row, const float *values)
             quantise_chunk(values + j, width - j < CHUNK ? width - j : CHUNK, scale, (int8_t *)t->data + at + j);
         break;
     }
+    case HC_STORE_I4: hc_pack_table_row_i4(t, row, values); break;
     }
 }
 
-void hc_pack_table_finish(hc_table *t, const float *scale)
+void hc_unpack_table_row(const hc_table *t, int row, float *out)
 {
-    size_t width = (size_t)t->width;
-    for (size_t row = 0; t->storage != HC_STORE_I8 && row < (size_t)t->rows; row++)
-        for (size_t at = row * width; at < (row + 1) * width; at++) {
-            if (t->storage == HC_STORE_F32) {
-                ((float *)t->data)[at] *= scale[row];
-            } else {
-                uint16_t *half = (uint16_t *)t->data + at;
-                *half = hc_float_to_half(hc_half_to_float(*half) * scale[row]);
-            }
-        }
+    size_t width = (size_t)t->width, at = (size_t)row * width;
+    switch (t->storage) {
+    case HC_STORE_F32: memcpy(out, (const float *)t->data + at, width * sizeof *out); break;
+    case HC_STORE_F16: hc_halves_to_floats((const uint16_t *)t->data + at, out, width); break;
+    case HC_STORE_I8:
+        for (size_t j = 0; j < width; j++) out[j] = (float)((const int8_t *)t->data)[at + j] * t->scale[row];
+        break;
+    case HC_STORE_I4: hc_unpack_table_row_i4(t, row, out); break;
+    }
 }

@@ -17,27 +17,37 @@ size_t hc_pack_element_bytes(hc_element element);
 /* n little-endian elements, at any alignment, as floats. Returns the bits of the largest magnitude: 0 if all are zero. */
 uint32_t hc_pack_floats(hc_element element, const void *from, float *to, size_t n);
 
+/* The same of n floats that are there already. */
+uint32_t hc_largest_bits(const float *values, size_t n);
+
 /* Puts one output channel (k values) in its place. At int8 it is quantised: scale = max|w| / 127, q = w / scale rounded half to even;
- * the channel's scale and sum are set. */
+ * the channel's scale and sum are set. At int4 each group of 32 is, with the scale of least squared error among a few (pack_i4.c). */
 void hc_pack_row(hc_matrix *matrix, int row, const float *values);
 
 /* Puts one input channel (n values) in its place; fp32 and fp16 only. */
 void hc_pack_column(hc_matrix *matrix, int column, const float *values);
 
-/* Puts blocks of an int8 matrix from block `index` on, each 8 channels by 4 values as shards hold them, in their place, not yet scaled. */
-void hc_pack_blocks(hc_matrix *matrix, size_t index, const int8_t *blocks, size_t count);
+/* int8, int4: after `data` and scales were copied as a shard holds them, clears the padding and computes the sums. */
+void hc_pack_finish(hc_matrix *matrix);
 
-/* After the last block. int8: clears the padding and computes the sums. fp32, fp16: multiplies each channel by its scale. */
-void hc_pack_finish(hc_matrix *matrix, const float *scale);
-
-/* Puts one row of a table in its place, quantised at int8. */
+/* Puts one row of a table in its place, quantised at int8 and int4. */
 void hc_pack_table_row(hc_table *table, int row, const float *values);
 
-/* After the last row of quantised values: fp32 and fp16 are multiplied by each row's scale. */
-void hc_pack_table_finish(hc_table *table, const float *scale);
+/* A row of any table as floats [width]. */
+void hc_unpack_table_row(const hc_table *table, int row, float *out);
+
+/* An output channel of an int8 or int4 matrix as floats [k]. */
+void hc_dequantise_row(const hc_matrix *matrix, int row, float *out);
 
 /* The reverse of hc_pack_row and hc_pack_column for fp32 and fp16: floats or halves, as the matrix holds them. */
 void hc_unpack_row(const hc_matrix *matrix, int row, void *out);
 void hc_unpack_column(const hc_matrix *matrix, int column, void *out);
+
+/* pack_i4.c: the above for int4. */
+void hc_pack_row_i4(hc_matrix *matrix, int row, const float *values);
+void hc_pack_finish_i4(hc_matrix *matrix);
+void hc_unpack_row_i4(const hc_matrix *matrix, int row, float *out);
+void hc_pack_table_row_i4(hc_table *table, int row, const float *values);
+void hc_unpack_table_row_i4(const hc_table *table, int row, float *out);
 
 #endif

@@ -122,7 +122,7 @@ static char *compose_config(hc_loader *loader, const hc_json *metadata)
 /* What a shard says about itself: which tower, and how its weights are held. */
 static void read_shard_metadata(hc_loader *loader, const hc_json *metadata)
 {
-    static const char *const dtypes[] = {"", "fp32", "fp16", "int8"};
+    static const char *const dtypes[] = {"", "fp32", "fp16", "int8", "int4"};
     hc_json version = hc_json_get(metadata, "halfclip"), tower = hc_json_get(metadata, "tower"),
             dtype = hc_json_get(metadata, "dtype");
     if (version.type == HC_JSON_ABSENT) {
@@ -136,10 +136,10 @@ static void read_shard_metadata(hc_loader *loader, const hc_json *metadata)
         FAIL(loader, HC_WEIGHTS_MISMATCH, "the file is a shard that holds the %t tower, the %s tower was asked for",
              tower.text, tower.length, tower_name(loader->tower));
     if (loader->dtype != HC_AUTO) return;
-    for (int i = HC_FP32; i <= HC_INT8; i++)
+    for (int i = HC_FP32; i <= HC_INT4; i++)
         if (hc_json_is(&dtype, dtypes[i])) loader->dtype = (hc_dtype)i;
     if (loader->dtype == HC_AUTO)
-        FAIL(loader, HC_WEIGHTS_FORMAT, "the file is a shard of dtype %t, expected fp32, fp16 or int8", dtype.text,
+        FAIL(loader, HC_WEIGHTS_FORMAT, "the file is a shard of dtype %t, expected fp32, fp16, int8 or int4", dtype.text,
              dtype.length);
 }
 
@@ -149,7 +149,7 @@ hc_storage hc_loader_storage(const hc_loader *loader, hc_role role)
 {
     if (role == HC_ROLE_VECTOR || loader->dtype == HC_FP32) return HC_STORE_F32;
     if (loader->dtype == HC_FP16 || role == HC_ROLE_FILTER || role == HC_ROLE_PROJECTION) return HC_STORE_F16;
-    return HC_STORE_I8;
+    return loader->dtype == HC_INT4 ? HC_STORE_I4 : HC_STORE_I8;
 }
 
 static int is_weight(hc_element element)
@@ -199,29 +199,28 @@ static hc_item *add_item(hc_loader *loader, const hc_tensor *tensor, const char 
     return it;
 }
 
-/* A shard's quantised tensor and its scales. */
-static void plan_quantised(hc_loader *loader, const hc_safetensors *file, const hc_tensor *tensor, const char *name)
+/* A shard's quantised tensor and its scales: at int8 a scale a channel or row, at int4 one a group. */
+static void plan_quantised(hc_loader *loader, const hc_safetensors *file, const hc_tensor *tensor, const char *name,
+                           hc_element element)
 {
     char scale_name[HC_LAYOUT_NAME];
-    int table = tensor->role == HC_ROLE_TABLE, rank = table ? 2 : 4;
-    uint32_t shape[4] = {tensor->shape[0], tensor->shape[1], 0, 0};
-    if (!table) {
-        shape[0] = (tensor->shape[0] + HC_PANEL - 1) / HC_PANEL;
-        shape[1] = (tensor->shape[1] + HC_DEPTH - 1) / HC_DEPTH;
-        shape[2] = HC_PANEL;
-        shape[3] = HC_DEPTH;
-    }
+    int table = tensor->role == HC_ROLE_TABLE, int4 = element == HC_U8;
+    uint32_t rows = tensor->shape[0], k = tensor->shape[1], panels = (rows + HC_PANEL - 1) / HC_PANEL;
+    uint32_t steps = (k + HC_DEPTH - 1) / HC_DEPTH, groups = (uint32_t)hc_groups((int)k);
+    uint32_t matrix_i8[] = {panels, steps, HC_PANEL, HC_DEPTH}, matrix_i4[] = {panels, groups, HC_PANEL, HC_GROUP_BYTES};
+    uint32_t table_i8[] = {rows, k}, table_i4[] = {rows, groups, HC_GROUP_BYTES}, scales_i8[] = {rows};
     hc_format(scale_name, sizeof scale_name, "%s.scale", name);
-    const hc_file_tensor *values = require(loader, file, name, shape, rank),
-                         *scales = require(loader, file, scale_name, tensor->shape, 1);
+    const hc_file_tensor *values =
+        require(loader, file, name, table ? int4 ? table_i4 : table_i8 : int4 ? matrix_i4 : matrix_i8, table ? 2 + int4 : 4);
+    const hc_file_tensor *scales =
+        require(loader, file, scale_name, int4 ? table ? table_i4 : matrix_i4 : scales_i8, int4 ? table ? 2 : 3 : 1);
     if (!values || !scales) return;
-    if (scales->element != HC_F32) {
-        FAIL(loader, HC_WEIGHTS_MISMATCH, "tensor %s has dtype %t, expected F32", scale_name, scales->dtype.text,
-             scales->dtype.length);
+    if (scales->element != (int4 ? HC_F16 : HC_F32)) {
+        FAIL(loader, HC_WEIGHTS_MISMATCH, "tensor %s has dtype %t, expected %s", scale_name, scales->dtype.text,
+             scales->dtype.length, int4 ? "F16" : "F32");
         return;
     }
-    hc_item *it = add_item(loader, tensor, name, values, table ? TO_QUANTISED : TO_BLOCKS,
-                           table ? tensor->shape[1] : HC_PANEL * HC_DEPTH);
+    hc_item *it = add_item(loader, tensor, name, values, TO_QUANTISED, 1);
     hc_item *scale = add_item(loader, tensor, scale_name, scales, TO_SCALES, 1);
     it->has_partner = scale->has_partner = 1;
 }
@@ -241,9 +240,9 @@ static void plan_tensor(hc_loader *loader, const hc_safetensors *file, const hc_
     }
     for (int part = 0; part < parts; part++) {
         hc_file_tensor *found = hc_safetensors_find(file, names[part]);
-        if (found && found->element == HC_I8 && (tensor->role == HC_ROLE_MATRIX || tensor->role == HC_ROLE_TABLE) &&
+        if (found && (found->element == HC_I8 || found->element == HC_U8) && (tensor->role == HC_ROLE_MATRIX || tensor->role == HC_ROLE_TABLE) &&
             parts == 1) {
-            plan_quantised(loader, file, tensor, names[part]);
+            plan_quantised(loader, file, tensor, names[part], found->element);
             return;
         }
         found = require(loader, file, names[part], shape, tensor->rank);
@@ -295,10 +294,11 @@ static uint64_t place(hc_loader *loader, uint8_t *base)
             *(float **)t->slot = take(base, &at, hc_round_up(values_of(t->shape, t->rank), HC_PANEL) * sizeof(float));
         } else if (t->role == HC_ROLE_TABLE) {
             hc_table *table = t->slot;
-            size_t size = storage == HC_STORE_F32 ? 4 : storage == HC_STORE_F16 ? 2 : 1;
-            *table = (hc_table){(int)t->shape[0], (int)t->shape[1], storage, NULL, NULL};
-            table->data = take(base, &at, (uint64_t)t->shape[0] * t->shape[1] * size);
+            *table = (hc_table){.rows = (int)t->shape[0], .width = (int)t->shape[1], .storage = storage};
+            table->data = take(base, &at, hc_table_bytes(table->rows, table->width, storage));
             if (storage == HC_STORE_I8) table->scale = take(base, &at, padded);
+            if (storage == HC_STORE_I4)
+                table->group_scale = take(base, &at, t->shape[0] * hc_groups(table->width) * sizeof(uint16_t));
         } else {
             hc_matrix *matrix = t->slot;
             int swapped = t->role == HC_ROLE_PROJECTION;
@@ -308,6 +308,9 @@ static uint64_t place(hc_loader *loader, uint8_t *base)
             if (storage == HC_STORE_I8) {
                 matrix->scale = take(base, &at, padded);
                 matrix->sum = take(base, &at, padded);
+            } else if (storage == HC_STORE_I4) {
+                matrix->group_scale = take(base, &at, hc_group_scales(matrix->n, matrix->k) * sizeof(uint16_t));
+                matrix->total = take(base, &at, padded);
             }
         }
     }
@@ -356,15 +359,27 @@ static void order_items(hc_loader *loader)
     free(sorted);
 }
 
-static void plan_scales(hc_loader *loader)
+/* Where quantised values and their scales go. */
+static void plan_places(hc_loader *loader)
 {
     for (size_t i = 0; i < loader->item_count && loader->status == HC_OK; i++) {
         hc_item *it = &loader->items[i];
-        if (it->target != TO_SCALES) continue;
-        it->scales = it->tensor->role == HC_ROLE_TABLE ? ((hc_table *)it->tensor->slot)->scale
-                                                       : ((hc_matrix *)it->tensor->slot)->scale;
-        it->owns_scales = !it->scales;
-        if (it->owns_scales) it->scales = hc_loader_allocate(loader, it->tensor->shape[0], sizeof(float), "scales");
+        if (!it->has_partner) continue;
+        int scales = it->target == TO_SCALES;
+        hc_element element = scales ? loader->items[it->partner].element : it->element;
+        hc_storage storage = element == HC_U8 ? HC_STORE_I4 : HC_STORE_I8;
+        const hc_table *table = it->tensor->role == HC_ROLE_TABLE ? it->tensor->slot : NULL;
+        const hc_matrix *matrix = table ? NULL : it->tensor->slot;
+        if (storage != hc_loader_storage(loader, it->tensor->role)) {
+            it->place = hc_loader_allocate(loader, it->end - it->begin, 1, "quantised weights");
+            it->owns_place = it->place != NULL;
+        } else if (!scales) {
+            it->place = table ? table->data : matrix->data;
+        } else if (storage == HC_STORE_I4) {
+            it->place = (uint8_t *)(table ? table->group_scale : matrix->group_scale);
+        } else {
+            it->place = (uint8_t *)(table ? table->scale : matrix->scale);
+        }
     }
 }
 
@@ -385,6 +400,10 @@ static void plan_rows(hc_loader *loader)
     size_t longest = 1;
     for (size_t i = 0; i < loader->item_count; i++)
         if (loader->items[i].unit_values > longest) longest = loader->items[i].unit_values;
+    for (size_t i = 0; i < loader->tensor_count; i++) {
+        const hc_tensor *t = &loader->tensors[i];
+        if ((t->role == HC_ROLE_MATRIX || t->role == HC_ROLE_TABLE) && t->shape[1] > longest) longest = t->shape[1];
+    }
     loader->row = hc_loader_allocate(loader, longest, sizeof *loader->row, "a row");
 }
 
@@ -435,7 +454,7 @@ static void plan_encoder(hc_loader *loader, const hc_safetensors *file)
     if (loader->status == HC_OK) plan_vocabulary(loader, file);
     if (loader->status == HC_OK) allocate_weights(loader);
     if (loader->status == HC_OK) order_items(loader);
-    if (loader->status == HC_OK) plan_scales(loader);
+    if (loader->status == HC_OK) plan_places(loader);
     if (loader->status == HC_OK) plan_ranges(loader);
     if (loader->status == HC_OK) plan_rows(loader);
 }

@@ -1,5 +1,5 @@
 /* shard.c: an encoder as a .safetensors file that holds one tower, written front to back or read in parts. fp32 and fp16 shards hold
- * OpenCLIP's own tensors; int8 shards hold matrices in the kernels' order, so that loading one is a copy. */
+ * OpenCLIP's own tensors; int8 and int4 shards hold matrices in the kernels' order, so that loading one is a copy. */
 #include "json.h"
 #include "pack.h"
 #include "text_format.h"
@@ -108,32 +108,41 @@ static uint64_t bytes_of(const entry *e)
     return bytes;
 }
 
-static void add(shard *s, entry e, size_t size)
+/* A tensor's values and, where it is quantised, its scales; the values last. Returns how many entries these are. */
+static int entries_of(const hc_tensor *t, entry out[2])
 {
-    if (hc_pack_element_bytes(e.element) == size) s->entries[s->entry_count++] = e;
+    static const hc_element elements[] = {HC_F32, HC_F16, HC_I8, HC_U8};
+    uint32_t rows = t->shape[0], k = t->shape[1], panels = (rows + HC_PANEL - 1) / HC_PANEL;
+    uint32_t steps = (k + HC_DEPTH - 1) / HC_DEPTH, groups = (k + HC_GROUP - 1) / HC_GROUP;
+    hc_storage storage = storage_of(t);
+    entry e = {t, 0, elements[storage], t->rank, {t->shape[0], t->shape[1], t->shape[2], t->shape[3]}};
+    int table = t->role == HC_ROLE_TABLE;
+    switch (storage) {
+    case HC_STORE_F32:
+    case HC_STORE_F16: out[0] = e; return 1;
+    case HC_STORE_I8:
+        out[0] = (entry){t, 1, HC_F32, 1, {rows}};
+        out[1] = table ? e : (entry){t, 0, HC_I8, 4, {panels, steps, HC_PANEL, HC_DEPTH}};
+        return 2;
+    case HC_STORE_I4:
+        out[0] = table ? (entry){t, 1, HC_F16, 2, {rows, groups}} : (entry){t, 1, HC_F16, 3, {panels, groups, HC_PANEL}};
+        out[1] = table ? (entry){t, 0, HC_U8, 3, {rows, groups, HC_GROUP_BYTES}}
+                       : (entry){t, 0, HC_U8, 4, {panels, groups, HC_PANEL, HC_GROUP_BYTES}};
+        return 2;
+    }
+    return 0;
 }
 
 /* Wide elements first, so that every tensor is aligned to its element, as readers that map files expect. */
 static void list_entries(shard *s, const hc_tensor *tensors, size_t count)
 {
-    static const hc_element elements[] = {HC_F32, HC_F16, HC_I8};
-    for (size_t size = sizeof(float); size; size /= 2) {
+    for (size_t size = sizeof(float); size; size /= 2)
         for (size_t i = 0; i < count; i++) {
-            const hc_tensor *t = &tensors[i];
-            entry e = {t, 0, elements[storage_of(t)], t->rank, {t->shape[0], t->shape[1], t->shape[2], t->shape[3]}};
-            if (e.element == HC_I8) {
-                add(s, (entry){t, 1, HC_F32, 1, {t->shape[0]}}, size);
-                if (t->role == HC_ROLE_MATRIX) {
-                    e.rank = 4;
-                    e.shape[0] = (t->shape[0] + HC_PANEL - 1) / HC_PANEL;
-                    e.shape[1] = (t->shape[1] + HC_DEPTH - 1) / HC_DEPTH;
-                    e.shape[2] = HC_PANEL;
-                    e.shape[3] = HC_DEPTH;
-                }
-            }
-            add(s, e, size);
+            entry found[2];
+            int n = entries_of(&tensors[i], found);
+            for (int j = 0; j < n; j++)
+                if (hc_pack_element_bytes(found[j].element) == size) s->entries[s->entry_count++] = found[j];
         }
-    }
     if (s->vocabulary_length)
         s->entries[s->entry_count++] = (entry){NULL, 0, HC_U8, 1, {(uint32_t)s->vocabulary_length}};
 }
@@ -150,7 +159,7 @@ static void emit_metadata(shard *s, const char *key, const char *text, size_t n)
 
 static void emit_header(shard *s)
 {
-    static const char *const dtypes[] = {"", "fp32", "fp16", "int8"}, *const keys[] = {"model_cfg", "preprocess_cfg",
+    static const char *const dtypes[] = {"", "fp32", "fp16", "int8", "int4"}, *const keys[] = {"model_cfg", "preprocess_cfg",
                                                                                        "tokenizer"};
     const hc_encoder *encoder = s->encoder;
     const char *tower = encoder->config.tower == HC_IMAGE ? "image" : "text", *dtype = dtypes[encoder->dtype];
@@ -196,11 +205,13 @@ static void emit_data(shard *s, const entry *e, void *row)
         emit(s, *(float *const *)t->slot, bytes);
     } else if (t->role == HC_ROLE_TABLE) {
         const hc_table *table = t->slot;
-        emit(s, e->scales ? (const void *)table->scale : table->data, bytes);
+        const void *scales = table->scale ? (const void *)table->scale : table->group_scale;
+        emit(s, e->scales ? scales : table->data, bytes);
     } else {
         const hc_matrix *matrix = t->slot;
-        if (e->scales || e->element == HC_I8) {
-            emit(s, e->scales ? (const void *)matrix->scale : matrix->data, bytes);
+        const void *scales = matrix->scale ? (const void *)matrix->scale : matrix->group_scale;
+        if (scales) {
+            emit(s, e->scales ? scales : matrix->data, bytes);
             return;
         }
         int by_column = t->role == HC_ROLE_PROJECTION, count = by_column ? matrix->k : matrix->n;

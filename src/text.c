@@ -1,6 +1,7 @@
 /* text.c: OpenCLIP's TextTransformer around its blocks: token ids in, one pooled vector (or all tokens) out.
  *
  * Rows that cannot reach the result are never computed: what follows the pooled token under a causal mask, and the padding that CoCa's mask hides. */
+#include "pack.h"
 #include "transformer.h"
 
 #include <string.h>
@@ -31,19 +32,13 @@ static int pooled_position(const hc_config *c, const int32_t *ids)
 static void embed_token(hc_pass *pass, int row, int32_t id, int position)
 {
     const hc_weights *w = pass->weights;
-    const hc_table *table = &w->token_embedding;
-    size_t width = (size_t)pass->config->width, at = (size_t)(id < 0 ? 0 : id) * width;
+    size_t width = (size_t)pass->config->width;
     float *x = pass->x + (size_t)row * width;
     const float *positions = w->positional_embedding + (size_t)position * width;
     if (id < 0)
         memcpy(x, w->cls_emb, width * sizeof(float));
-    else if (table->storage == HC_STORE_I8)
-        for (size_t k = 0; k < width; k++)
-            x[k] = (float)((const int8_t *)table->data)[at + k] * table->scale[id];
-    else if (table->storage == HC_STORE_F16)
-        hc_halves_to_floats((const uint16_t *)table->data + at, x, width);
     else
-        memcpy(x, (const float *)table->data + at, width * sizeof(float));
+        hc_unpack_table_row(&w->token_embedding, id, x);
     for (size_t k = 0; k < width; k++)
         x[k] += positions[k];
 }

@@ -79,8 +79,8 @@ typedef struct hc_weights {
 /* What a tensor of the checkpoint becomes. Shapes are OpenCLIP's. */
 typedef enum hc_role {
     HC_ROLE_VECTOR,      /* fp32, flat; `slot` is a float **                                                                    */
-    HC_ROLE_MATRIX,      /* [n, k …] row-major in the file, int8 at HC_INT8, fp16 at HC_FP16; `slot` is an hc_matrix *          */
-    HC_ROLE_FILTER,      /* like MATRIX, but fp16 at HC_INT8 too: the patch embedding                                           */
+    HC_ROLE_MATRIX,      /* [n, k …] row-major in the file, quantised at HC_INT8 and HC_INT4, fp16 at HC_FP16; `slot` is an hc_matrix * */
+    HC_ROLE_FILTER,      /* like MATRIX, but fp16 where that is quantised: the patch embedding                                  */
     HC_ROLE_PROJECTION,  /* like FILTER, but [k, n] in the file: transposed while packing                                       */
     HC_ROLE_TABLE        /* looked up by row; `slot` is an hc_table *                                                            */
 } hc_role;

@@ -65,10 +65,10 @@ size_t hc_pass_plan(hc_pass *pass, const hc_config *c, hc_dtype dtype, int count
     }
     pass->row = take_floats(arena, &used, widest > dim ? widest : dim);
     pass->scratch = take_floats(arena, &used, scratch);
-    if (dtype == HC_INT8) {
+    if (dtype >= HC_INT8) {
         size_t depth = (size_t)larger(larger(c->width, c->mlp_width), (int)dim);
         size_t most = rows > queries ? rows : queries;
-        pass->rows.q = take(arena, &used, most * hc_round_up(depth, HC_ALIGN) * sizeof(hc_q7));
+        pass->rows.q = take(arena, &used, most * hc_round_up(depth, HC_GROUP) * sizeof(hc_q7));
         pass->rows.scale = take_floats(arena, &used, most);
         pass->rows.zero = take(arena, &used, most * sizeof(int32_t));
     }
@@ -109,19 +109,27 @@ void hc_tower_run(const hc_encoder *encoder, const void *input, int count, float
 /* hc_rows of the pass for rows of k values. */
 static hc_rows *quantised(hc_pass *pass, int k)
 {
-    pass->rows.stride = hc_round_up((size_t)k, HC_ALIGN);
+    pass->rows.stride = hc_round_up((size_t)k, HC_GROUP);
     return &pass->rows;
 }
 
-/* Everything but int8 may be contracted: int8 promises the same bits everywhere. */
-static int may_fuse(const hc_pass *pass) { return pass->dtype != HC_INT8; }
+/* fp32 and fp16 may be contracted: int8 and int4 promise the same bits everywhere. */
+static int may_fuse(const hc_pass *pass) { return pass->dtype < HC_INT8; }
+
+static int is_quantised(const hc_matrix *w) { return w->storage == HC_STORE_I8 || w->storage == HC_STORE_I4; }
+
+static void gemm_quantised(const hc_matrix *w, const hc_rows *rows, int m, const hc_epilogue *epilogue, float *out, size_t out_stride)
+{
+    if (w->storage == HC_STORE_I8) hc_gemm_i8(w, rows, m, epilogue, out, out_stride);
+    else hc_gemm_i4(w, rows, m, epilogue, out, out_stride);
+}
 
 void hc_linear(hc_pass *pass, const hc_matrix *w, const float *a, int m, const hc_epilogue *epilogue, float *out, size_t out_stride)
 {
-    if (w->storage == HC_STORE_I8) {
+    if (is_quantised(w)) {
         hc_rows *rows = quantised(pass, w->k);
         hc_quantise_rows(a, (size_t)w->k, m, w->k, rows);
-        hc_gemm_i8(w, rows, m, epilogue, out, out_stride);
+        gemm_quantised(w, rows, m, epilogue, out, out_stride);
     } else {
         hc_gemm_f32(w, a, (size_t)w->k, m, epilogue, out, out_stride, may_fuse(pass));
     }
@@ -132,10 +140,10 @@ static void norm_linear(hc_pass *pass, const hc_norm *norm, float eps, const hc_
                         float *out, size_t out_stride)
 {
     size_t k = (size_t)w->k;
-    if (w->storage == HC_STORE_I8) {
+    if (is_quantised(w)) {
         hc_rows *rows = quantised(pass, w->k);
         hc_layer_norm_quantise(x, k, m, w->k, norm->weight, norm->bias, eps, pass->row, rows);
-        hc_gemm_i8(w, rows, m, epilogue, out, out_stride);
+        gemm_quantised(w, rows, m, epilogue, out, out_stride);
     } else {
         hc_layer_norm(x, k, m, w->k, norm->weight, norm->bias, eps, pass->h, k);
         hc_gemm_f32(w, pass->h, k, m, epilogue, out, out_stride, may_fuse(pass));

@@ -20,13 +20,13 @@ typedef struct hc_pass {
     float *query, *context;     /* attentional pooling only: [queries, 3 dim], [positions, 3 dim]   */
     float *row;                 /* one row of scratch                                               */
     float *scratch;             /* of hc_attention_head                                             */
-    hc_rows rows;               /* quantised rows, int8 only                                        */
+    hc_rows rows;               /* quantised rows, int8 and int4                                       */
 } hc_pass;
 
 /* Lays the buffers for `count` inputs into `arena` (NULL: only measures). Returns the bytes used. */
 size_t hc_pass_plan(hc_pass *pass, const hc_config *config, hc_dtype dtype, int count, void *arena);
 
-/* out [m, w->n] = a [m, w->k] · wᵀ, with the epilogue; quantises `a` first where w is int8. */
+/* out [m, w->n] = a [m, w->k] · wᵀ, with the epilogue; quantises `a` first where w is int8 or int4. */
 void hc_linear(hc_pass *pass, const hc_matrix *w, const float *a, int m, const hc_epilogue *epilogue, float *out, size_t out_stride);
 
 /* All blocks over pass->x. Where pass->pooled is set, only those rows are computed in the last block, and they end as rows 0 … inputs - 1. */

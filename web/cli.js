@@ -39,7 +39,7 @@ const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded
   --weights FILE|URL|TAG                 a checkpoint (.safetensors, .safetensors.index.json, PyTorch's .pt, .pth, .bin) or a shard, or
                                          one of OpenCLIP's pretrained tags; not needed where the model's name says where they are
   --hub URL                              where such names are looked up (default: https://huggingface.co)
-  --dtype fp32|fp16|int8                 default: as the shard holds the weights, else int8
+  --dtype fp32|fp16|int8|int4            default: as the shard holds the weights, else int8
   --integrity sha256-...                 checks the weight file
   --cache default|no-store|reload        whether a tower that comes by URL is kept (default), not kept, or fetched again and kept
   --cache-dir FOLDER                     where (default: halfclip in XDG_CACHE_HOME or ~/.cache)

@@ -14,7 +14,7 @@ import { openWeights } from './weights.js';
 const TEXTS_AT_ONCE = 32;
 const PICTURES_AT_ONCE = 4;
 const CLIP_VOCABULARY = 49408;
-const DTYPES = [, 'fp32', 'fp16', 'int8'];
+const DTYPES = [, 'fp32', 'fp16', 'int8', 'int4'];
 const DOTS = { pairs: 0, quads: 1 };
 
 // A picture larger than this, in bytes, is resized in an instance of its own: memory never shrinks, and the encoder's should stay small.
@@ -34,7 +34,7 @@ export class Encoder {
    * @param {string | null} options.model its name, for messages and `info`
    * @param {string | null} options.config JSON text of an open_clip_config.json, or null: the file is a shard
    * @param {object} options.weights from describeWeights
-   * @param {string} options.dtype 'auto' | 'fp32' | 'fp16' | 'int8'
+   * @param {string} options.dtype 'auto' | 'fp32' | 'fp16' | 'int8' | 'int4'
    * @param {RequestCache} [options.cache] for requests
    * @param {object} [options.keep] from completeCache: where towers are kept; without it, nowhere
    * @param {object} [options.retry] see index.d.ts

@@ -69,7 +69,7 @@ export interface LoadOptions {
    */
   weights?: Weights;
   /** How the weights are held in memory. Default: as the shard holds them, else `'int8'`. */
-  dtype?: 'fp32' | 'fp16' | 'int8';
+  dtype?: 'fp32' | 'fp16' | 'int8' | 'int4';
   /** How many threads may compute; one is used so far. */
   threads?: 'auto' | number;
   /** Whether to load and compute in a worker. Default: true in a page, false elsewhere. */
@@ -105,7 +105,7 @@ export interface TowerInfo {
   /** The name given as `model`, or null. */
   readonly model: string | null;
   readonly tower: 'image' | 'text';
-  readonly dtype: 'fp32' | 'fp16' | 'int8';
+  readonly dtype: 'fp32' | 'fp16' | 'int8' | 'int4';
   /** Length of one embedding. */
   readonly dim: number;
   /** Embeddings of one input: 1, or the length of the sequence for models with pool_type `none`. */

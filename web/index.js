@@ -58,8 +58,7 @@ async function load(tower, options) {
   const expect = (name, right, expected) => {
     if (!right) throw new HalfclipError('input/type', `option ${name} is ${describe(options[name])}, expected ${expected}`);
   };
-  if (dtype === 'int4') throw new HalfclipError('model/unsupported', 'option dtype "int4" is not supported yet, expected fp32, fp16 or int8');
-  expect('dtype', ['auto', 'fp32', 'fp16', 'int8'].includes(dtype), '"fp32", "fp16" or "int8"');
+  expect('dtype', ['auto', 'fp32', 'fp16', 'int8', 'int4'].includes(dtype), '"fp32", "fp16", "int8" or "int4"');
   expect('threads', threads === 'auto' || (Number.isInteger(threads) && threads >= 1), '"auto" or a number of threads');
   expect('worker', worker === undefined || typeof worker === 'boolean', 'true or false');
   expect('integrity', integrity === undefined || typeof integrity === 'string', 'a string such as "sha256-…"');

@@ -8,7 +8,7 @@ import { readBytes, tapSource } from './weights.js';
 
 const STAGING = 1 << 19; // bytes: how much of the file is in WebAssembly's memory at once, besides its header
 const TOWERS = { image: 0, text: 1 };
-const DTYPES = { auto: 0, fp32: 1, fp16: 2, int8: 3 };
+const DTYPES = { auto: 0, fp32: 1, fp16: 2, int8: 3, int4: 4 };
 const DIGESTS = { sha256: 256, sha384: 384, sha512: 512 };
 
 /**

@@ -9,7 +9,7 @@
         the same without a shard: halfclip reads the checkpoint itself
 
 Texts and pictures have defaults. Exit status 1 if a cosine is below --min-cosine (default 0.99999 at fp32, 0.999 at fp16,
-0.99 at int8), 2 if either side could not run.
+0.99 at int8, 0.95 at int4), 2 if either side could not run.
 """
 import argparse
 import gzip
@@ -34,8 +34,9 @@ from golden_towers import from_hugging_face
 from models import encoder_of
 
 CLI = Path(__file__).resolve().parent.parent / 'dist' / 'cli.js'
-MIN_COSINE = {'fp32': 0.99999, 'fp16': 0.999, 'int8': 0.99}
+MIN_COSINE = {'fp32': 0.99999, 'fp16': 0.999, 'int8': 0.99, 'int4': 0.95}
 PANEL, DEPTH = 8, 4   # of quantised matrices: panels of 8 output channels, 4 consecutive inputs each
+GROUP = 32            # of int4: values that share a scale
 
 TEXTS = ['a photo of a cat', 'two dogs running on the beach', 'a red bicycle leaning on a wall, black and white',
          'smiling face with sunglasses', 'ein Haus am See', '雪の富士山', 'a diagram', 'Café “Zürich” &amp; friends … 😀', '',
@@ -70,13 +71,30 @@ def read_safetensors(path):
 
 
 def dequantise(tensor, scale, shape):
-    """The fp32 weights of a quantised tensor: a table [rows, width], or a matrix [n, k] in panels
-    [ceil(n / 8), ceil(k / 4), 8, 4]; scale is [rows] or [n]."""
+    """The fp32 weights of a quantised tensor: at int8 a table [rows, width], or a matrix [n, k] in panels
+    [ceil(n / 8), ceil(k / 4), 8, 4]; scale is [rows] or [n]. int4 (uint8 here): see below."""
+    if tensor.dtype == torch.uint8:
+        return dequantise_int4(tensor, scale, shape)
     if tensor.ndim == 4:
         panels, steps = tensor.shape[:2]
         tensor = tensor.permute(0, 2, 1, 3).reshape(panels * PANEL, steps * DEPTH)
     n, k = shape[0], shape[1:].numel()
     return (tensor[:n, :k].float() * scale.float()[:n, None]).reshape(shape)
+
+
+def dequantise_int4(tensor, scale, shape):
+    """A table [rows, ceil(width / 32), 16] with scale [rows, groups], or a matrix [ceil(n / 8), ceil(k / 32), 8, 16] with
+    scale [panels, groups, 8]: byte i of 16 holds values i and i + 16 of 32, low four bits first, in two's complement. These
+    are 32 of a row, or 4 of each of a panel's 8 channels."""
+    values = torch.cat([tensor & 15, tensor >> 4], dim=-1).to(torch.int8)
+    values = torch.where(values > 7, values - 16, values).float()
+    if tensor.ndim == 4:
+        panels, groups = tensor.shape[:2]
+        values = values.reshape(panels, groups, GROUP // DEPTH, PANEL, DEPTH).transpose(2, 3).reshape(panels, groups, PANEL, GROUP)
+        weights = (values * scale.float()[..., None]).transpose(1, 2).reshape(panels * PANEL, groups * GROUP)
+    else:
+        weights = (values * scale.float()[..., None]).flatten(1)
+    return weights[:shape[0], :shape[1:].numel()].reshape(shape)
 
 
 def tower_state(state, tower):

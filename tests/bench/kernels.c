@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { F32, F32_FUSED, F16, F16_FUSED, I8, I8_QUADS, ATTENTION, GELU, KINDS };
+enum { F32, F32_FUSED, F16, F16_FUSED, I8, I8_QUADS, I4, I4_QUADS, ATTENTION, GELU, KINDS };
 
 static struct {
     int kind, m, n, k;
@@ -44,10 +44,12 @@ static int start(int kind, int m, int n, int k)
 {
     if (kind >= KINDS)
         return 0;
-    size_t count = hc_round_up((size_t)n, HC_PANEL) * hc_round_up((size_t)k, HC_DEPTH), stride = hc_round_up((size_t)k, HC_ALIGN);
+    size_t count = hc_round_up((size_t)n, HC_PANEL) * hc_round_up((size_t)k, HC_GROUP), stride = hc_round_up((size_t)k, HC_GROUP);
     free(job.w.data);
     free(job.w.scale);
     free(job.w.sum);
+    free(job.w.group_scale);
+    free(job.w.total);
     free(job.rows.q);
     free(job.rows.scale);
     free(job.rows.zero);
@@ -59,9 +61,13 @@ static int start(int kind, int m, int n, int k)
     job.m = m;
     job.n = n;
     job.k = k;
-    job.w = (hc_matrix){.n = n, .k = k, .storage = kind <= F32_FUSED ? HC_STORE_F32 : kind <= F16_FUSED ? HC_STORE_F16 : HC_STORE_I8};
+    job.w = (hc_matrix){.n = n, .k = k, .storage = kind <= F32_FUSED ? HC_STORE_F32 : kind <= F16_FUSED ? HC_STORE_F16 : kind <= I8_QUADS ? HC_STORE_I8 : HC_STORE_I4};
     job.w.scale = random_floats((size_t)n + HC_PANEL);
     job.w.sum = allocate(((size_t)n + HC_PANEL) * sizeof(int32_t));
+    job.w.group_scale = allocate(hc_group_scales(n, k) * sizeof(uint16_t));
+    job.w.total = allocate(((size_t)n + HC_PANEL) * sizeof(float));
+    for (size_t i = 0; i < hc_group_scales(n, k); i++)
+        job.w.group_scale[i] = hc_float_to_half(0.01f);
     if (job.w.storage == HC_STORE_F32) {
         job.w.data = random_floats(count);
     } else if (job.w.storage == HC_STORE_F16) {
@@ -73,7 +79,7 @@ static int start(int kind, int m, int n, int k)
         for (size_t i = 0; i < count; i++)
             data[i] = (int8_t)((random_byte() + random_byte() + random_byte() + random_byte() - 510) / 5);
     }
-    job.rows = (hc_rows){.q = allocate((size_t)m * stride * sizeof(hc_q7)), .stride = stride, .dot = kind == I8_QUADS ? HC_DOT_QUADS : HC_DOT_PAIRS};
+    job.rows = (hc_rows){.q = allocate((size_t)m * stride * sizeof(hc_q7)), .stride = stride, .dot = kind == I8_QUADS || kind == I4_QUADS ? HC_DOT_QUADS : HC_DOT_PAIRS};
     job.rows.scale = allocate((size_t)m * sizeof(float));
     job.rows.zero = allocate((size_t)m * sizeof(int32_t));
     job.a = random_floats((size_t)m * (size_t)(k > 192 ? k : 192));
@@ -98,6 +104,9 @@ static void run(void)
     } else if (job.w.storage == HC_STORE_I8) {
         hc_quantise_rows(job.a, (size_t)job.k, job.m, job.k, &job.rows);
         hc_gemm_i8(&job.w, &job.rows, job.m, &e, job.out, (size_t)job.n);
+    } else if (job.w.storage == HC_STORE_I4) {
+        hc_quantise_rows(job.a, (size_t)job.k, job.m, job.k, &job.rows);
+        hc_gemm_i4(&job.w, &job.rows, job.m, &e, job.out, (size_t)job.n);
     } else {
         hc_gemm_f32(&job.w, job.a, (size_t)job.k, job.m, &e, job.out, (size_t)job.n, job.kind == F32_FUSED || job.kind == F16_FUSED);
     }
@@ -126,7 +135,7 @@ static double operations(int kind, int m, int n, int k)
 
 int main(void)
 {
-    static const char *const names[KINDS] = {"f32", "f32 fused", "f16", "f16 fused", "int8 pairs", "int8 quads", "attention", "GELU"};
+    static const char *const names[KINDS] = {"f32", "f32 fused", "f16", "f16 fused", "int8 pairs", "int8 quads", "int4 pairs", "int4 quads", "attention", "GELU"};
     static const int shapes[][3] = {{50, 3072, 768}, {50, 768, 3072}, {197, 3072, 768}, {8, 3072, 768}, {1, 3072, 768}};
     printf("10^9 operations a second, best of runs    ");
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)

@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const KINDS = ['f32', 'f32 fused', 'f16', 'f16 fused', 'int8 pairs', 'int8 quads', 'attention', 'GELU'];
+const KINDS = ['f32', 'f32 fused', 'f16', 'f16 fused', 'int8 pairs', 'int8 quads', 'int4 pairs', 'int4 quads', 'attention', 'GELU'];
 const SHAPES = [[50, 3072, 768], [50, 768, 3072], [197, 3072, 768], [8, 3072, 768], [1, 3072, 768]];
 const SECONDS = Number(process.env.SECONDS ?? 0.15);   // a cell
 

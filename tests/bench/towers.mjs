@@ -29,7 +29,7 @@ console.log(`${process.release.name} ${process.version}, one thread, ${RUNS} run
 console.log(['model'.padEnd(10), 'dtype', 'ms for each of'.padEnd(22), 'best'.padStart(8), 'median'.padStart(8), 'memory'.padStart(8)].join('  '));
 for (const model of names) {
   const { vision_cfg, text_cfg, embed_dim } = models[model];
-  for (const dtype of ['int8', 'fp32']) {
+  for (const dtype of ['int8', 'int4', 'fp32']) {
     const image = await loadImageEncoder({ model, weights: randomCheckpoint({ vision_cfg, embed_dim }).file, dtype });
     const { imageSize } = image.info;
     const pixels = new Float32Array(3 * imageSize * imageSize).map((_, i) => Math.sin(i));

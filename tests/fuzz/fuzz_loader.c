@@ -94,7 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t chunk = data[1] ? data[1] : 1u << 20, n = size - 2;
     uint8_t *file = malloc(n + !n);
     memcpy(file, data + 2, n);
-    hc_dtype dtype = (hc_dtype)(data[0] >> 1 & 3);
+    hc_dtype dtype = (hc_dtype)((data[0] >> 1 & 3) + (data[0] >> 5 & 1));
     hc_encoder *encoder = data[0] & 16 ? load_directory(tower, dtype, file, n, chunk) : load(tower, dtype, data[0] >> 3 & 1, file, n, chunk);
     if (encoder) {
         embed(encoder);

@@ -117,7 +117,7 @@ test('rank: pictures by words, and words by picture', async () => {
   assert.deepEqual(table.trim().split('\n').map((line) => line.split('  ')[1]), byWords.slice(0, 2).map(({ input }) => input));
 });
 
-for (const dtype of ['int8', 'fp16', 'fp32']) {
+for (const dtype of ['int4', 'int8', 'fp16', 'fp32']) {
   test(`shard: a tower at ${dtype} gives the same vectors as its checkpoint`, async () => {
     for (const tower of ['text', 'image']) {
       const out = at(`${tower}-${dtype}.safetensors`);

@@ -1,4 +1,4 @@
-// The bundled model, on trained weights: fp32 is OpenCLIP's, and int8 loses next to nothing.
+// The bundled model, on trained weights: fp32 is OpenCLIP's, int8 loses next to nothing, and int4 little.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -92,6 +92,32 @@ test('int8 of both towers finds the names of as many pictures', (t) => {
     t.diagnostic(`names of ${pictures.length} pictures, recall at ${k}: fp32 ${fp32.toFixed(4)}, int8 ${int8.toFixed(4)}`);
     // Of so few pictures, two that change places at the edge are more than a point.
     assert.ok(int8 >= fp32 - 0.01 - 1 / pictures.length);
+  }
+});
+
+const int4 = {};
+for (const tower of ['image', 'text']) {
+  test(`int4 of the ${tower} tower, out of the whole checkpoint, is near fp32`, async (t) => {
+    const encoder = await load[tower]({ ...checkpoint, dtype: 'int4' });
+    assert.equal(encoder.info.dtype, 'int4');
+    int4[tower] = tower === 'image' ? await encoder.embed(pictures) : await encoder.embedTokens(await bundledTokens());
+    encoder.dispose();
+    const cosines = int4[tower].map((v, i) => cosine(v, expected[tower][i]));
+    const mean = cosines.reduce((a, b) => a + b) / cosines.length;
+    t.diagnostic(`mean cosine ${mean.toFixed(5)}, lowest ${Math.min(...cosines).toFixed(5)}`);
+    assert.ok(mean >= 0.99);
+  });
+}
+
+test('int4 loses at most two points of recall', (t) => {
+  const gallery = rows(tensors.all_image_features);
+  for (const k of [1, 10]) {
+    const emoji = [expected.text, int4.text].map((texts) => recall(texts, gallery, (i) => i, k));
+    const found = [expected, int4].map(({ image, text }) => recall(image, text, (i) => right[i], k));
+    t.diagnostic(`recall at ${k}, fp32 and int4: emoji by name ${emoji.map((x) => x.toFixed(4))}, names of pictures ${found.map((x) => x.toFixed(4))}`);
+    if (k === 1) continue;
+    assert.ok(emoji[1] >= emoji[0] - 0.02);
+    assert.ok(found[1] >= found[0] - 0.02 - 1 / pictures.length);
   }
 });
 

@@ -52,12 +52,14 @@ for (const simd of FLAVOURS) {
   }
 }
 
-test('int8 is the same to the last bit in both flavours', { skip: FLAVOURS.length < 2 && 'this engine has one flavour' }, async () => {
-  for (const { data, tower } of cases) {
-    const [a, b] = [await embedGolden(data, tower, { dtype: 'int8', simd: 'relaxed' }), await embedGolden(data, tower, { dtype: 'int8', simd: 'simd128' })];
-    assert.deepEqual(a, b, `${data.name} ${tower}`);
-  }
-});
+for (const dtype of ['int8', 'int4']) {
+  test(`${dtype} is the same to the last bit in both flavours`, { skip: FLAVOURS.length < 2 && 'this engine has one flavour' }, async () => {
+    for (const { data, tower } of cases) {
+      const [a, b] = [await embedGolden(data, tower, { dtype, simd: 'relaxed' }), await embedGolden(data, tower, { dtype, simd: 'simd128' })];
+      assert.deepEqual(a, b, `${data.name} ${tower}`);
+    }
+  });
+}
 
 test('int8 is the same to the last bit whichever instructions multiply', { skip: FLAVOURS.length < 2 && 'this engine has no choice' }, async () => {
   for (const { data, tower } of cases) {

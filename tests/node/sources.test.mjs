@@ -163,7 +163,7 @@ test('one changed byte anywhere is found, also in the other tower', async () => 
 
 test('WebAssembly\'s memory is at most 1.1 times the packed weights, plus 24 MB', async () => {
   const { config, file } = randomCheckpoint({ embed_dim: 512, text_cfg: { context_length: 77, vocab_size: 49408, width: 512, heads: 8, layers: 8 } });
-  for (const [dtype, bytes] of [['int8', 1], ['fp16', 2], ['fp32', 4]]) {
+  for (const [dtype, bytes] of [['int4', 4.5 / 8], ['int8', 1], ['fp16', 2], ['fp32', 4]]) {
     const encoder = await loadTextEncoder({ model: config, weights: file, dtype });
     const texts = Array.from({ length: 64 }, (_, i) => `text number ${i}`);
     const vectors = await encoder.embed(texts);

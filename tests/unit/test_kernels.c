@@ -323,6 +323,109 @@ static void check_rows_alone(int n, int k)
     free_weights(&i8);
 }
 
+/* Weights of int4 with what pads them, which is not 0: activations are. */
+static hc_matrix make_weights_i4(int n, int k, range what, int8_t *q, float *scale)
+{
+    size_t groups = hc_groups(k), count = hc_group_scales(n, k);
+    hc_matrix w = {.n = n, .k = k, .storage = HC_STORE_I4, .data = allocate(count * HC_GROUP_BYTES), .group_scale = allocate(count * 2)};
+    w.total = random_vector(n);
+    for (size_t i = 0; i < count; i++) w.group_scale[i] = hc_float_to_half(random_float());
+    for (size_t i = 0; i < count * HC_GROUP_BYTES; i++) {
+        int extreme = random_bits() & 1 ? 0x88 : 0x77;
+        ((uint8_t *)w.data)[i] = (uint8_t)(what == RANDOM ? random_below(256) : what == ANY_127 ? extreme : 0x88);
+    }
+    for (int c = 0; c < n; c++)
+        for (int i = 0; i < k; i++) {
+            size_t index = (size_t)(c / HC_PANEL) * groups + (size_t)(i / HC_GROUP), at = (size_t)(i % HC_GROUP);
+            int byte = ((uint8_t *)w.data)[index * 128 + at / 4 * 16 + (size_t)(c % 4) * 4 + at % 4], nibble = c % 8 < 4 ? byte & 15 : byte >> 4;
+            q[c * k + i] = (int8_t)(nibble < 8 ? nibble : nibble - 16);
+            scale[(size_t)c * groups + (size_t)(i / HC_GROUP)] = hc_half_to_float(w.group_scale[index * HC_PANEL + (size_t)(c % HC_PANEL)]);
+        }
+    return w;
+}
+
+/* Bit for bit, like check_gemm_i8: a group's sum is exact, and the order of the rest is fixed. */
+static void check_gemm_i4(int m, int n, int k, range what, int which)
+{
+    size_t out_stride = (size_t)(n + GAP), groups = hc_groups(k);
+    int8_t *q = allocate((size_t)(n * k));
+    float *scale = allocate((size_t)n * groups * sizeof *scale);
+    hc_matrix w = make_weights_i4(n, k, what, q, scale);
+    hc_rows rows = make_rows(m, (int)groups * HC_GROUP);
+    for (int r = 0; r < m; r++) {
+        rows.scale[r] = random_float();
+        rows.zero[r] = what ? r % 2 * 127 : random_below(128);
+        for (size_t i = 0; i < rows.stride; i++)
+            rows.q[(size_t)r * rows.stride + i] = i >= (size_t)k ? 0 : what ? 127 : (hc_q7)random_below(128);
+    }
+    hc_epilogue e = make_epilogue(n, which), plain = {0};
+    float *residual = random_floats((size_t)m * out_stride, 1);
+    for (int dot = 0; dot < 2; dot++) {
+        float *out = guarded(m, n), *full = guarded(m, n);
+        rows.dot = (hc_dot)dot;
+        e.residual = which & 16 ? residual : NULL;
+        hc_gemm_i4(&w, &rows, m, &plain, out, out_stride);
+        hc_gemm_i4(&w, &rows, m, &e, full, out_stride);
+        CHECK(guards_stand(out, m, n) && guards_stand(full, m, n), "m %d n %d k %d: written beyond the row", m, n, k);
+        if (!dot) hash_rows(HASH_GEMM_I4, full, m, n);
+        int wrong = 0;
+        double worst = 0;
+        for (int r = 0; r < m; r++)
+            for (int c = 0; c < n; c++) {
+                float sum = 0;
+                for (size_t g = 0; g < groups; g++) {
+                    int32_t exact = 0;
+                    for (size_t i = g * HC_GROUP; i < (g + 1) * HC_GROUP && i < (size_t)k; i++)
+                        exact += (int32_t)rows.q[(size_t)r * rows.stride + i] * q[(size_t)(c * k) + i];
+                    float scaled = (float)exact * scale[(size_t)c * groups + g];
+                    sum += scaled;
+                }
+                float zero = w.total[c] * (float)rows.zero[r], expected = (sum - zero) * rows.scale[r];
+                size_t at = (size_t)r * out_stride + (size_t)c;
+                wrong += out[at] != expected;
+                double error = fabs((double)full[at] - reference_epilogue(&e, (double)expected, c, e.residual ? (double)residual[at] : 0)) /
+                               (fabs((double)expected) + 4);
+                worst = error > worst ? error : worst;
+            }
+        CHECK(wrong == 0, "int4 m %d n %d k %d dot %d: %d wrong values", m, n, k, dot, wrong);
+        CHECK(worst < 5e-7, "int4 m %d n %d k %d dot %d epilogue %d: %g", m, n, k, dot, which, worst);
+        free(out);
+        free(full);
+    }
+    /* A row's result must not depend on the rows that are computed with it. */
+    float *all = guarded(m, n), *one = guarded(1, n);
+    hc_gemm_i4(&w, &rows, m, &plain, all, out_stride);
+    for (int r = 0; r < m; r += 1 + m / 4) {
+        hc_rows row = {rows.q + (size_t)r * rows.stride, rows.stride, rows.scale + r, rows.zero + r, HC_DOT_PAIRS};
+        hc_gemm_i4(&w, &row, 1, &plain, one, out_stride);
+        CHECK(!memcmp(one, all + (size_t)r * out_stride, (size_t)n * sizeof *one), "int4 row %d of m %d n %d k %d", r, m, n, k);
+    }
+    free(all);
+    free(one);
+    free(residual);
+    free_epilogue(&e);
+    free_rows(&rows);
+    free(w.data);
+    free(w.group_scale);
+    free(w.total);
+    free(scale);
+    free(q);
+}
+
+static void check_gemms_i4(void)
+{
+    for (int m = 1; m <= 9; m++)
+        for (int n = 1; n <= 40; n += 1 + n % 3)
+            check_gemm_i4(m, n, 1 + random_below(140), RANDOM, random_below(64));
+    for (int k = 1; k <= 70; k++) {
+        check_gemm_i4(5, 9, k, (range)(k % 3), k);
+        check_gemm_i4(1, 33, k, (range)(k % 3), k);
+    }
+    static const int large[][3] = {{50, 24, 768}, {197, 9, 515}, {257, 8, 37}, {97, 17, 1030}, {1, 40, 2050}, {2, 24, 1027}, {13, 8, 4100}};
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++)
+        check_gemm_i4(large[i][0], large[i][1], large[i][2], (range)(i % 3), (int)i * 5);
+}
+
 static void check_gemms(void)
 {
     for (int m = 1; m <= 9; m++)
@@ -642,7 +745,7 @@ static void check_norms(void)
 
 static void check_all(void)
 {
-    static void (*const groups[])(void) = {check_halves, check_functions, check_gemms, check_norms, check_attentions};
+    static void (*const groups[])(void) = {check_halves, check_functions, check_gemms, check_gemms_i4, check_norms, check_attentions};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         random_state = 1;    /* so that a new check changes the hashes of its own group only */
         groups[i]();

@@ -78,6 +78,7 @@ int main(void)
     }
     test_load("shard", HC_TEXT, shard, NULL, HC_AUTO);
     test_load("shard at fp32", HC_TEXT, shard, NULL, HC_FP32);
+    test_load("shard at int4", HC_TEXT, shard, NULL, HC_INT4);
     hc_encoder_free(encoder);
     free(shard.data);
     free(file.data);

@@ -3,10 +3,11 @@
 #include "check.h"
 #include "json.h"
 #include "loading.h"
+#include "pack.h"
 #include "tower.h"
 
 static const hc_tower TOWERS[] = {HC_IMAGE, HC_TEXT};
-static const char *const DTYPES[] = {"", "fp32", "fp16", "int8"};
+static const char *const DTYPES[] = {"", "fp32", "fp16", "int8", "int4"};
 
 static hc_encoder *golden_encoder(const char *name, hc_tower tower, hc_dtype dtype)
 {
@@ -93,7 +94,7 @@ static void test_round_trips(void)
         hc_json name_value = hc_json_get(&entry, "name"), towers = hc_json_get(&entry, "towers");
         hc_json_string(&name_value, name, sizeof name);
         for (const char *at = NULL; hc_json_next(&towers, &at, NULL, &tower);)
-            for (int dtype = HC_FP32; dtype <= HC_INT8; dtype++) check_round_trip(name, hc_json_is(&tower, "image") ? HC_IMAGE : HC_TEXT, (hc_dtype)dtype);
+            for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++) check_round_trip(name, hc_json_is(&tower, "image") ? HC_IMAGE : HC_TEXT, (hc_dtype)dtype);
     }
     free(text);
 }
@@ -103,7 +104,7 @@ static void test_round_trips(void)
 static void test_format(void)
 {
     for (int t = 0; t < 2; t++)
-        for (int dtype = HC_FP32; dtype <= HC_INT8; dtype++) {
+        for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++) {
             hc_encoder *encoder = golden_encoder("clip", TOWERS[t], (hc_dtype)dtype);
             bytes shard = shard_of(encoder);
             hc_safetensors file;
@@ -191,7 +192,7 @@ static void test_read(void)
 {
     static const size_t sizes[] = {1, 7, 4096, 65536, 65537, 1 << 20};
     for (int t = 0; t < 2; t++)
-        for (int dtype = HC_FP32; dtype <= HC_INT8; dtype++) {
+        for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++) {
             hc_encoder *encoder = golden_encoder("clip", TOWERS[t], (hc_dtype)dtype);
             bytes shard = shard_of(encoder);
             uint8_t *part = malloc(shard.size + 1);
@@ -216,19 +217,48 @@ static void test_read(void)
 
 /* ---- other dtypes ------------------------------------------------------------------------------------------------- */
 
+/* The tensors of a file in their reverse order. */
+static bytes reversed(bytes file)
+{
+    size_t count;
+    part *parts = take_apart(file, &count), *copies = calloc(count, sizeof *copies);
+    for (size_t i = 0; i < count; i++) copies[i] = parts[count - 1 - i];
+    bytes turned = build_file(copies, count, NULL);
+    free(copies);
+    free(parts);
+    return turned;
+}
+
+/* From one quantised dtype to another (or to fp16) is the same as by way of fp32, whether scales or values come first. */
+static void test_requantised(hc_tower tower, bytes shard, hc_dtype dtype)
+{
+    outcome end;
+    hc_encoder *wide = load_shard(tower, shard, HC_FP32, &end), *direct = load_shard(tower, shard, dtype, &end);
+    bytes wide_shard = shard_of(wide), config = golden_tower("clip-quick-gelu", ".json"), turned = reversed(shard);
+    hc_encoder *expected = load_shard(tower, wide_shard, dtype, &end);
+    hc_encoder *last = load_bytes(tower, turned, (char *)config.data, dtype, 77, 1, &end);
+    bytes a = shard_of(expected), b = shard_of(direct), c = shard_of(last);
+    CHECK(same_bytes(a, b), "%s by way of fp32: %s", DTYPES[dtype], end.message);
+    CHECK(c.size && b.size == c.size && !memcmp(b.data + b.size / 4, c.data + b.size / 4, b.size - b.size / 4), "%s, scales last: %s", DTYPES[dtype], end.message);
+    hc_encoder *const encoders[] = {wide, direct, expected, last};
+    for (size_t i = 0; i < 4; i++) hc_encoder_free(encoders[i]);
+    uint8_t *const blocks[] = {wide_shard.data, config.data, turned.data, a.data, b.data, c.data};
+    for (size_t i = 0; i < 6; i++) free(blocks[i]);
+}
+
 static void test_other_dtypes(void)
 {
     static const char *const matrices[] = {"visual.transformer.resblocks.0.mlp.c_fc.weight", "token_embedding.weight"};
     for (int t = 0; t < 2; t++) {
         outcome end;
-        hc_encoder *encoders[4];
-        bytes shards[4];
-        for (int dtype = HC_FP32; dtype <= HC_INT8; dtype++) {
+        hc_encoder *encoders[5];
+        bytes shards[5];
+        for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++) {
             encoders[dtype] = golden_encoder("clip-quick-gelu", TOWERS[t], (hc_dtype)dtype);
             shards[dtype] = shard_of(encoders[dtype]);
         }
         /* Narrowing goes the same way from a shard as from the checkpoint. */
-        for (int dtype = HC_FP16; dtype <= HC_INT8; dtype++) {
+        for (int dtype = HC_FP16; dtype <= HC_INT4; dtype++) {
             hc_encoder *narrowed = load_shard(TOWERS[t], shards[HC_FP32], (hc_dtype)dtype, &end);
             bytes shard = shard_of(narrowed);
             CHECK(same_bytes(shard, shards[dtype]), "fp32 to %s: %s", DTYPES[dtype], end.message);
@@ -278,7 +308,10 @@ static void test_other_dtypes(void)
                 free(copies);
                 free(parts);
             }
-        for (int dtype = HC_FP32; dtype <= HC_INT8; dtype++) {
+        test_requantised(TOWERS[t], shards[HC_INT8], HC_INT4);
+        test_requantised(TOWERS[t], shards[HC_INT4], HC_INT8);
+        test_requantised(TOWERS[t], shards[HC_INT4], HC_FP16);
+        for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++) {
             hc_encoder_free(encoders[dtype]);
             free(shards[dtype].data);
         }
@@ -314,7 +347,7 @@ static void test_metadata(void)
 {
     static const struct { const char *from, *to; hc_status status; const char *word; } cases[] = {
         {"\"halfclip\":\"1\"", "\"halfclip\":\"2\"", HC_WEIGHTS_FORMAT, "version"},
-        {"\"dtype\":\"int8\"", "\"dtype\":\"int4\"", HC_WEIGHTS_FORMAT, "int4"},
+        {"\"dtype\":\"int8\"", "\"dtype\":\"int2\"", HC_WEIGHTS_FORMAT, "int2"},
         {"\"tower\":\"text\"", "\"tower\":\"image\"", HC_WEIGHTS_MISMATCH, "holds the \"image\" tower"},
         {"\"model_cfg\":\"{", "\"model_cfg\":\"", HC_WEIGHTS_FORMAT, "model_cfg"},
         {"\"model_cfg\":\"{", "\"model_cfg\":\"[\",\"x\":\"{", HC_WEIGHTS_FORMAT, "model_cfg"},
@@ -412,6 +445,122 @@ static void test_quantised_values(void)
     hc_encoder_free(encoder);
 }
 
+static float half_at(const part *p, size_t i)
+{
+    uint16_t half;
+    memcpy(&half, p->data + 2 * i, 2);
+    return hc_half_to_float(half);
+}
+
+/* int4 shards: the shapes, each weight within half a step of what it was, and what is refused. */
+static void test_int4(void)
+{
+    static const struct { hc_tower tower; const char *name; } cases[] = {
+        {HC_IMAGE, "visual.transformer.resblocks.0.attn.out_proj.weight"}, {HC_TEXT, "transformer.resblocks.0.mlp.c_fc.weight"}, {HC_TEXT, "token_embedding.weight"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        outcome end;
+        size_t count, wide_count, n, k, wrong = 0;
+        char scale_name[160], shape[64], scale_shape[64];
+        hc_encoder *full = golden_encoder("odd-widths", cases[i].tower, HC_FP32), *encoder = golden_encoder("odd-widths", cases[i].tower, HC_INT4);
+        bytes wide = shard_of(full), shard = shard_of(encoder);
+        part *wide_parts = take_apart(wide, &wide_count), *parts = take_apart(shard, &count);
+        snprintf(scale_name, sizeof scale_name, "%s.scale", cases[i].name);
+        const part *w = part_of(wide_parts, wide_count, cases[i].name), *q = part_of(parts, count, cases[i].name), *s = part_of(parts, count, scale_name);
+        CHECK(sscanf(w->shape, "[%zu, %zu]", &n, &k) == 2, "%s", w->shape);
+        size_t groups = (k + 31) / 32, panels = (n + 7) / 8;
+        int table = i == 2;
+        snprintf(shape, sizeof shape, table ? "[%zu, %zu, 16]" : "[%zu, %zu, 8, 16]", table ? n : panels, groups);
+        snprintf(scale_shape, sizeof scale_shape, table ? "[%zu, %zu]" : "[%zu, %zu, 8]", table ? n : panels, groups);
+        CHECK(!strcmp(q->shape, shape) && !strcmp(q->dtype, "U8") && !strcmp(s->shape, scale_shape) && !strcmp(s->dtype, "F16"), "%s %s, %s %s", q->dtype,
+              q->shape, s->dtype, s->shape);
+        double error = 0, square = 0;
+        for (size_t row = 0; row < (table ? n : panels * 8); row++)
+            for (size_t j = 0; j < groups * 32; j++) {
+                size_t index = table ? row * groups + j / 32 : (row / 8 * groups + j / 32) * 8 + row % 8;
+                size_t at = table ? index * 16 + j % 16 : (row / 8 * groups + j / 32) * 128 + j % 32 / 4 * 16 + row % 4 * 4 + j % 4;
+                int nibble = (table ? j % 32 < 16 : row % 8 < 4) ? q->data[at] & 15 : q->data[at] >> 4, level = nibble < 8 ? nibble : nibble - 16;
+                float scale = half_at(s, index), value = 0;
+                if (row >= n || j >= k) {
+                    wrong += level != 0;
+                    continue;
+                }
+                memcpy(&value, w->data + 4 * (row * k + j), 4);
+                double off = fabs((double)value - (double)level * (double)scale);
+                /* Rounded to nearest, but for the ends of the range. */
+                wrong += off > 0.5001 * fabs((double)scale) && level != -8 && level != 7;
+                error += off * off;
+                square += (double)value * (double)value;
+            }
+        CHECK(!wrong && error < 0.01 * square, "%s: %zu wrong values, error %g", cases[i].name, wrong, error / square);
+
+        hc_encoder *bad;
+        size_t at = (size_t)(s->data - shard.data) + 2;
+        uint8_t kept[2] = {shard.data[at], shard.data[at + 1]};
+        shard.data[at + 1] = 0x7E;
+        for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++) {
+            bad = load_shard(cases[i].tower, shard, (hc_dtype)dtype, &end);
+            CHECK(!bad && end.status == HC_WEIGHTS_CORRUPT && strstr(end.message, "NaN") && strstr(end.message, scale_name), "%s", end.message);
+            hc_encoder_free(bad);
+        }
+        shard.data[at] = 0xFF, shard.data[at + 1] = 0x7B;    /* 65504 */
+        bad = load_shard(cases[i].tower, shard, HC_FP16, &end);
+        CHECK(!bad && end.status == HC_WEIGHTS_CORRUPT && strstr(end.message, "beyond 65504"), "%s", end.message);
+        hc_encoder_free(bad);
+        memcpy(shard.data + at, kept, sizeof kept);
+        part *scales = part_of(parts, count, scale_name);
+        strcpy(scales->dtype, "BF16");
+        bytes config = golden_tower("odd-widths", ".json"), file = build_file(parts, count, NULL);
+        bad = load_bytes(cases[i].tower, file, (char *)config.data, HC_AUTO, 100, 1, &end);
+        CHECK(!bad && end.status == HC_WEIGHTS_MISMATCH && strstr(end.message, "expected F16"), "%s", end.message);
+        hc_encoder_free(bad);
+        free(file.data);
+        free(config.data);
+        free(parts);
+        free(wide_parts);
+        free(shard.data);
+        free(wide.data);
+        hc_encoder_free(encoder);
+        hc_encoder_free(full);
+    }
+}
+
+/* Rubbish in the padding of int4 panels does not reach the encoder. */
+static void test_int4_padding(void)
+{
+    outcome end;
+    size_t count;
+    hc_encoder *encoder = golden_encoder("odd-widths", HC_TEXT, HC_INT4);
+    bytes shard = shard_of(encoder);
+    part *parts = take_apart(shard, &count);
+    const part *q = part_of(parts, count, "transformer.resblocks.0.attn.out_proj.weight");
+    const part *scale = part_of(parts, count, "transformer.resblocks.0.attn.out_proj.weight.scale");
+    const hc_matrix *m = &encoder->weights.blocks[0].out_proj;
+    CHECK(m->n % 8 && m->n % 8 < 7 && m->k % 32, "%d x %d is padded", m->n, m->k);
+    uint8_t *last = shard.data + (q->data - shard.data) + q->size - 1, *end_scale = shard.data + (scale->data - shard.data) + scale->size - 1;
+    CHECK(*last == 0 && *end_scale == 0, "padding is 0");
+    *last = 0x5A;
+    *end_scale = 0x3C;
+    hc_encoder *cleaned = load_shard(HC_TEXT, shard, HC_AUTO, &end);
+    *last = *end_scale = 0;
+    bytes again = shard_of(cleaned);
+    CHECK(same_bytes(shard, again), "%s", end.message);
+    CHECK(cleaned && !memcmp(cleaned->weights.blocks[0].out_proj.total, m->total, hc_round_up((size_t)m->n, 8) * sizeof(float)), "totals");
+    for (int row = 0; row < m->n; row++) {
+        float *values = malloc((size_t)m->k * sizeof *values);
+        double total = 0;
+        hc_dequantise_row(m, row, values);
+        for (int j = 0; j < m->k; j++) total += (double)values[j];
+        CHECK(fabs(total - (double)m->total[row]) < 1e-4, "total of row %d: %g, expected %g", row, (double)m->total[row], total);
+        free(values);
+    }
+    free(again.data);
+    free(parts);
+    free(shard.data);
+    hc_encoder_free(cleaned);
+    hc_encoder_free(encoder);
+}
+
 int main(void)
 {
     test_round_trips();
@@ -423,5 +572,7 @@ int main(void)
     test_metadata();
     test_escapes();
     test_quantised_values();
+    test_int4();
+    test_int4_padding();
     return check_result("shard");
 }
