@@ -19,6 +19,13 @@ enum {
     PACKED_GROUP = HC_PANEL * HC_GROUP_BYTES
 };
 
+/* LLVM unrolls the few steps of a group all at once and loads ahead, more than the registers hold. */
+#ifdef __clang__
+#define NOT_UNROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define NOT_UNROLLED
+#endif
+
 #ifdef HC_Q7_IS_BYTE
 typedef int8_t wide_weight;
 #else
@@ -54,6 +61,7 @@ SIMD_INLINE void group_sums(multiply how, int packed, int rows, int panels, cons
             sums[r][c] = i16_splat(0);
             exact[r][c] = i32_splat(0);
         }
+    NOT_UNROLLED
     for (int step = 0; step < STEPS; step++, a += HC_DEPTH) {
         i8x16 w[2 * TILE_PANELS];
         for (int p = 0; p < panels; p++) {
@@ -85,6 +93,7 @@ SIMD_INLINE void group_sums(multiply how, int packed, int rows, int panels, cons
     i32x4 eights = i32_constant(0x08080808), fifteens = i32_constant(0x0F0F0F0F);
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < 2 * panels; c++) exact[r][c] = i32_splat(0);
+    NOT_UNROLLED
     for (int step = 0; step < STEPS; step++, a += HC_DEPTH) {
         i16x8 w[2][2 * TILE_PANELS];
         for (int p = 0; p < panels; p++) {
