@@ -1,6 +1,7 @@
 /* loader.c: from a weight file's bytes to an encoder. The header is turned into a plan (plan.c); then every chunk goes to the items it
  * overlaps, and each item converts, quantises and packs whole rows at once. Nothing grows with the file: beside the packed weights
- * there is one row, and a cut row for each tensor under way.
+ * there is one row, and a cut row for each tensor under way; of a shard that is loaded at another dtype than it holds, the
+ * quantised tensors under way.
  */
 #include "loader.h"
 #include "pack.h"
