@@ -93,6 +93,8 @@ async function readResolved(storage, name) {
 
 /** The cache's side of one load. */
 export class TowerCache {
+  /** Whether an entry was found that is not of what the servers have now: then no other cache on the way to them is to be trusted. */
+  outdated = false;
   #storage;
   #name;
   #urls;
@@ -148,6 +150,7 @@ export class TowerCache {
       });
       if (!encoder) return await this.#discard(reader);
       const { same, fetched } = await comparing;
+      this.outdated = !same;
       if (!same) return null;
       await touching;
       return { wasm, encoder, fetchedBytes: fetched, fileBytes };

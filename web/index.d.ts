@@ -42,6 +42,8 @@ export interface Retry {
  * tower is fetched again. It is used as it is when the server cannot be reached, or answers 429 or 5xx. Weights that come with neither header are not kept, because
  * nobody could tell when they change, unless `integrity` names their bytes: then what was kept under the same `integrity` is used without any request.
  *
+ * What a name such as `hf-hub:org/repo` stands for is remembered in the same place, for when its hub is out of reach.
+ *
  * A kept tower that is damaged is thrown away and fetched again; one that cannot be written, for example because the disk is full, is dropped. Neither makes a
  * load fail.
  */

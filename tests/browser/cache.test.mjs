@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
 import { serve } from '../../web/server.js';
-import { golden, rows } from '../node/support.mjs';
+import { buildSafetensors, golden, parseSafetensors, rows } from '../node/support.mjs';
 
 const executablePath = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 const args = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
@@ -202,6 +202,30 @@ test('another file at the same URL', () => inPage(async (page) => {
   assert.equal((await load(page)).cached, false);
   assert.equal((await load(page)).cached, true);
 }));
+
+test('another file, of which the browser\'s own cache would still give the old one', async () => {
+  const lasting = await serve({ root, headers: { 'Cache-Control': 'max-age=3600' } });
+  const place = path.join(folder, 'weights', 'lasting.safetensors');
+  const whole = readFileSync(clip.path);
+  writeFileSync(place, whole);
+  const context = await browser.newContext();
+  try {
+    const page = await openPage(context, lasting.url);
+    const weights = '/weights/lasting.safetensors';
+    const { vector } = await load(page, { weights });
+    const { tensors } = parseSafetensors(whole);
+    const { bytes, ...shape } = tensors.text_projection;
+    writeFileSync(place, buildSafetensors({ tensors: { ...tensors, text_projection: { ...shape, bytes: Buffer.concat([bytes.subarray(96), bytes.subarray(0, 96)]) } } }));
+    const second = await load(page, { weights });
+    assert.equal(second.cached, false);
+    assert.notDeepEqual(second.vector, vector);
+    const third = await load(page, { weights });
+    assert.deepEqual([third.cached, third.vector], [true, second.vector]);
+  } finally {
+    await context.close();
+    await lasting.close();
+  }
+});
 
 test('another host that shows no ETag, and would refuse a preflight', async () => {
   const open = await serve({ root, headers: { 'Content-Security-Policy': undefined } });
