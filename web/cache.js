@@ -178,7 +178,9 @@ export class TowerCache {
     // Without a validator nobody could tell later whether the file is still the same, unless its bytes were named.
     const known = versions.every(({ etag, modified }) => etag || modified) ? versions : [];
     if (!known.length && integrity === undefined) return;
-    const metadata = { name: this.#name, url: versions[0]?.url ?? this.#urls[0], model, tower, dtype, versions: known, integrity, fileBytes, fetchedBytes, stored: new Date().toISOString() };
+    const url = versions[0]?.url ?? this.#urls[0];
+    const stored = new Date().toISOString();
+    const metadata = { name: this.#name, url, model, tower, dtype, versions: known, integrity, fileBytes, fetchedBytes, stored };
     try {
       await this.#storage.write(this.#name, limit(entryPieces(wasm, encoder, metadata), keep.maxBytes), signal);
       await evict(this.#storage, keep.maxBytes);
