@@ -5,7 +5,7 @@
  * Architectures and tensor names are those of OpenCLIP (open_clip_torch 3.3.0).
  *
  *     hc_loader *loader = hc_loader_new(HC_TEXT, config_json, strlen(config_json), HC_INT8);
- *     while (hc_loader_header_need(loader))                    // how many bytes of the file's start it wants
+ *     while ((n = hc_loader_header_need(loader)))              // how many bytes of the file's start it wants
  *         hc_loader_header(loader, bytes, n);
  *     for each range of hc_loader_ranges(loader, &count)       // coalesced, in file order
  *         hc_loader_push(loader, offset, bytes, n);            // in any chunking

@@ -97,7 +97,7 @@ function printRanking(rankings) {
 
 function printCosts(image, text) {
   const whole = 4 * (image.info.parameters + text.info.parameters);
-  const simd = ({ info }) => (info.simd === 'relaxed' ? 'relaxed SIMD' : 'SIMD') + (info.threads > 1 ? ` × ${info.threads}` : '');
+  const simd = ({ info }) => (info.simd === 'relaxed' ? 'relaxed SIMD' : 'SIMD (simd128)') + (info.threads > 1 ? ` × ${info.threads}` : '');
   const rows = [
     ['fetched', formatBytes(image.info.fetchedBytes), formatBytes(text.info.fetchedBytes), formatBytes(whole)],
     ['held in memory', formatBytes(image.info.memoryBytes), formatBytes(text.info.memoryBytes), formatBytes(whole)],
