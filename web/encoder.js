@@ -17,6 +17,9 @@ const CLIP_VOCABULARY = 49408;
 const DTYPES = [, 'fp32', 'fp16', 'int8', 'int4'];
 const DOTS = { pairs: 0, quads: 1 };
 
+// As in src/encoder.c, where the next larger numbers of 32 bits count as infinite.
+const LARGEST_PIXEL = Math.fround(3.4e38);
+
 // A picture larger than this, in bytes, is resized in an instance of its own: memory never shrinks, and the encoder's should stay small.
 const LARGE_PICTURE = 1 << 20;
 
@@ -104,9 +107,9 @@ export class Encoder {
   }
 
   /** One vector a source: texts or pictures. */
-  embed(sources, { normalize = true, signal } = {}) {
+  embed(sources, { normalize = true, signal, many = true } = {}) {
     return this.#enqueue(signal, () =>
-      this.info.tower === 'text' ? this.#embedTexts(sources, normalize, signal) : this.#embedPictures(sources, normalize, signal));
+      this.info.tower === 'text' ? this.#embedTexts(sources, normalize, signal, many) : this.#embedPictures(sources, normalize, signal, many));
   }
 
   /** Int32Array(contextLength) of each text. */
@@ -119,28 +122,32 @@ export class Encoder {
   }
 
   /** One vector for each Int32Array(contextLength). */
-  embedTokens(ids, { normalize = true, signal } = {}) {
+  embedTokens(ids, { normalize = true, signal, many = true } = {}) {
     return this.#enqueue(signal, async () => {
       const vectors = [];
-      for await (const chunk of this.#chunks(ids, TEXTS_AT_ONCE, signal)) vectors.push(...this.#run(chunk, normalize));
+      for await (const chunk of this.#chunks(ids, TEXTS_AT_ONCE, signal)) {
+        vectors.push(...this.#run(chunk, normalize, (i) => nameInput(vectors.length + i, many)));
+      }
       return vectors;
     });
   }
 
   /** Float32Array [3, H, W] of each picture: what the tower gets. */
-  preprocess(sources, { signal } = {}) {
+  preprocess(sources, { signal, many = true } = {}) {
     return this.#enqueue(signal, async () => {
       const all = [];
-      for await (const picture of this.#decoded(sources, signal)) all.push(this.#preprocess(picture));
+      for await (const picture of this.#decoded(sources, signal, many)) all.push(this.#preprocess(picture));
       return all;
     });
   }
 
   /** One vector for each Float32Array [3, H, W]. */
-  embedPixels(pixels, { normalize = true, signal } = {}) {
+  embedPixels(pixels, { normalize = true, signal, many = true } = {}) {
     return this.#enqueue(signal, async () => {
       const vectors = [];
-      for await (const chunk of this.#chunks(pixels, PICTURES_AT_ONCE, signal)) vectors.push(...this.#run(chunk, normalize));
+      for await (const chunk of this.#chunks(pixels, PICTURES_AT_ONCE, signal)) {
+        vectors.push(...this.#run(chunk, normalize, (i) => nameInput(vectors.length + i, many)));
+      }
       return vectors;
     });
   }
@@ -193,35 +200,36 @@ export class Encoder {
     }
   }
 
-  async #embedTexts(texts, normalize, signal) {
+  async #embedTexts(texts, normalize, signal, many) {
     const vectors = [];
     for await (const chunk of this.#chunks(texts, TEXTS_AT_ONCE, signal)) {
-      vectors.push(...this.#run(await this.#tokenize(chunk), normalize));
+      const ids = await this.#tokenize(chunk);
+      vectors.push(...this.#run(ids, normalize, (i) => nameInput(vectors.length + i, many), ': the vocabulary does not fit the model'));
     }
     return vectors;
   }
 
-  async #embedPictures(sources, normalize, signal) {
+  async #embedPictures(sources, normalize, signal, many) {
     const vectors = [];
+    const nameOf = (i) => nameInput(vectors.length + i, many);
     let waiting = [];
-    for await (const picture of this.#decoded(sources, signal)) {
+    for await (const picture of this.#decoded(sources, signal, many)) {
       waiting.push(this.#preprocess(picture));
       if (waiting.length === PICTURES_AT_ONCE) {
-        vectors.push(...this.#run(waiting, normalize));
+        vectors.push(...this.#run(waiting, normalize, nameOf));
         waiting = [];
       }
     }
     this.#check(signal);
-    if (waiting.length) vectors.push(...this.#run(waiting, normalize));
+    if (waiting.length) vectors.push(...this.#run(waiting, normalize, nameOf));
     return vectors;
   }
 
   /** Decodes pictures in order, the next one while the caller works on this one. */
-  async *#decoded(sources, signal) {
+  async *#decoded(sources, signal, many) {
     const decode = (i) => {
       if (i >= sources.length) return null;
-      const name = sources.length > 1 ? `picture ${i}` : 'the picture';
-      const picture = decodePicture(sources[i], name, { fetch: this.#fetch, signal });
+      const picture = decodePicture(sources[i], nameInput(i, many), { fetch: this.#fetch, signal });
       picture.catch(() => {}); // reported when its turn comes
       return picture;
     };
@@ -285,8 +293,12 @@ export class Encoder {
     });
   }
 
-  /** One pass over Int32Arrays of ids or Float32Arrays of pixels. */
-  #run(inputs, normalize) {
+  /**
+   * One pass over Int32Arrays of ids or Float32Arrays of pixels.
+   * @param {(i: number) => string} nameOf how messages call inputs[i]
+   * @param {string} [hint] ends the message about a token id that is out of range
+   */
+  #run(inputs, normalize, nameOf, hint = '') {
     const wasm = this.#wasm;
     const { dim, tokensOut, tower } = this.info;
     const input = wasm.alloc(inputs.length * inputs[0].byteLength, 'inputs');
@@ -297,8 +309,8 @@ export class Encoder {
       const view = tower === 'text' ? wasm.ints(input, inputs.length * inputs[0].length) : wasm.floats(input, inputs.length * inputs[0].length);
       inputs.forEach((one, i) => view.set(one, i * one.length));
       const embed = tower === 'text' ? wasm.exports.hc_embed_tokens : wasm.exports.hc_embed_pixels;
-      const problem = tower === 'text' ? `a token id is not in 0 … ${this.info.vocabSize - 1}` : 'a pixel is not finite';
-      wasm.check(embed(this.#encoder, input, inputs.length, normalize ? 1 : 0, out), problem);
+      const status = embed(this.#encoder, input, inputs.length, normalize ? 1 : 0, out);
+      if (status) wasm.check(status, this.#offender(inputs, nameOf, hint) ?? 'no memory left for the computation');
       return inputs.map((_, i) => wasm.floats(out + 4 * i * length, length).slice());
     } finally {
       wasm.free(input);
@@ -306,7 +318,23 @@ export class Encoder {
       this.info.memoryBytes = wasm.memoryBytes;
     }
   }
+
+  /** What is wrong with the first input that the tower cannot take, or null. */
+  #offender(inputs, nameOf, hint) {
+    const { tower, vocabSize } = this.info;
+    const isBad = tower === 'text' ? (id) => id < 0 || id >= vocabSize : (pixel) => !(Math.abs(pixel) <= LARGEST_PIXEL);
+    for (const [i, input] of inputs.entries()) {
+      const at = input.findIndex(isBad);
+      if (at < 0) continue;
+      if (tower === 'text') return `${nameOf(i)}: token id ${input[at]} at position ${at}, expected 0 to ${vocabSize - 1}${hint}`;
+      return `${nameOf(i)}: pixel value ${input[at]} at position ${at}, expected a finite number`;
+    }
+    return null;
+  }
 }
+
+/** How messages call the input with index `i`, of an array or alone. */
+export const nameInput = (i, many) => (many ? `input ${i}` : 'the input');
 
 export function disposed() {
   return new HalfclipError('state/disposed', 'this encoder was disposed of: load another one');

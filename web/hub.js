@@ -64,7 +64,7 @@ export async function knownTags(name) {
 }
 
 function repository(model, hub = DEFAULT_HUB) {
-  const { url } = locate(hub);
+  const { url } = locate(hub, 'option hub');
   if (!url) throw new HalfclipError('input/type', `option hub is ${describe(hub)}, expected the URL of a hub, such as ${DEFAULT_HUB}`);
   const match = /^hf-hub:((?:[\w.-]+\/)?[\w.-]+)(?:@([\w./-]+))?$/.exec(model);
   if (!match || /(^|\/)\.\.?(\/|$)/.test(match[1])) throw new HalfclipError('model/unknown', `model ${JSON.stringify(model)} names no repository, expected hf-hub:org/repo`);

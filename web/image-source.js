@@ -18,7 +18,8 @@ const canDecode = () => !isNode && typeof createImageBitmap === 'function'; // D
  * @param {string} name how messages call it
  */
 export async function capturePicture(source, name) {
-  if (typeof source === 'string' || source instanceof URL) return locate(source);
+  if (source === '') throw new HalfclipError('input/type', `${name} is ${describe(source)}, expected a ${isNode ? 'path or URL' : 'URL'}`);
+  if (typeof source === 'string' || source instanceof URL) return locate(source, name);
   if (isA(source, 'Blob') || isA(source, 'ImageBitmap') || isA(source, 'VideoFrame')) return source;
   if (source instanceof ArrayBuffer) return new Uint8Array(source);
   if (source instanceof Uint8Array || source instanceof Uint8ClampedArray) return new Uint8Array(source.buffer, source.byteOffset, source.length);
@@ -186,7 +187,10 @@ async function decodeBytes(bytes, name) {
 async function decodeWithoutSharp(bytes, name, cause) {
   const { decodePng, isPng } = await import('./png.js');
   if (!isPng(bytes)) {
-    throw new HalfclipError('input/decode', `${name}: decoding pictures other than PNG in Node.js needs the package sharp: npm install sharp`, { cause });
+    const problem = needsSharp(bytes)
+      ? 'decoding pictures other than PNG in Node.js needs the package sharp: npm install sharp'
+      : `is no picture in a known format: PNG, JPEG, WebP, GIF, AVIF, HEIF, TIFF or SVG${lookalike(bytes)}`;
+    throw new HalfclipError('input/decode', `${name}: ${problem}`, { cause });
   }
   try {
     const { data, width, height } = await decodePng(bytes);
@@ -195,4 +199,17 @@ async function decodeWithoutSharp(bytes, name, cause) {
   } catch (error) {
     throw error instanceof HalfclipError ? error : undecodable(name, error);
   }
+}
+
+const latin1 = (bytes, n) => String.fromCharCode(...bytes.subarray(0, n));
+
+/** Whether a file starts like those that sharp reads. */
+const needsSharp = (bytes) =>
+  /^(\xff\xd8\xff|RIFF[^]{4}WEBP|GIF8|[^]{4}ftyp(avi|hei|hev|mif|msf)|II\*\0|MM\0\*|(\xef\xbb\xbf)?\s*<(svg|!DOCTYPE svg|(\?xml|!--)[^]*<svg))/.test(latin1(bytes, 1000));
+
+/** What a file that is no picture looks like, to end a message with. */
+function lookalike(bytes) {
+  const head = latin1(bytes, 100);
+  if (/^\s*<(!doctype|html)/i.test(head)) return '; it looks like an HTML page';
+  return /^[^]{8}\{"/.test(head) ? '; it looks like a safetensors file' : '';
 }

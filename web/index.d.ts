@@ -140,7 +140,10 @@ export interface ImageInfo extends TowerInfo {
   readonly imageSize: number | [number, number];
 }
 
-/** RGBA or RGB bytes, row by row without padding. An ImageData is one. */
+/**
+ * RGBA or RGB bytes, row by row without padding. An ImageData is one. `data` may be read without a copy: it must not change until the promise of the call
+ * settles.
+ */
 export interface RawPicture {
   data: Uint8Array | Uint8ClampedArray;
   width: number;
@@ -200,7 +203,7 @@ export interface ImageTower extends Tower {
 export function loadTextEncoder(options: LoadOptions): Promise<TextTower>;
 export function loadImageEncoder(options: LoadOptions): Promise<ImageTower>;
 
-/** The cosine of the angle between two vectors of the same length; 0 if either is all zeros. */
+/** The cosine of the angle between two vectors of finite numbers and of the same length; 0 if either is all zeros. */
 export function cosineSimilarity(a: ArrayLike<number>, b: ArrayLike<number>): number;
 
 export type ErrorCode =

@@ -4,7 +4,7 @@
  */
 
 import { askToPersist, completeCache } from './cache.js';
-import { Encoder } from './encoder.js';
+import { Encoder, nameInput } from './encoder.js';
 import { HalfclipError, describe } from './errors.js';
 import { capturePicture } from './image-source.js';
 import { resolveModel } from './model.js';
@@ -33,12 +33,12 @@ export async function loadTextEncoder(options) {
 }
 
 /**
- * The cosine of the angle between two vectors: 1 for the same direction. 0 if either is all zeros.
+ * The cosine of the angle between two vectors of finite numbers: 1 for the same direction. 0 if either is all zeros.
  * @param {ArrayLike<number>} a
  * @param {ArrayLike<number>} b of the same length
  */
 export function cosineSimilarity(a, b) {
-  if (a?.length === undefined || a.length !== b?.length) {
+  if (![a, b].every((vector) => typeof vector === 'object' && vector?.length !== undefined) || a.length !== b.length) {
     throw new HalfclipError('input/type', `cosineSimilarity() got ${describe(a)} and ${describe(b)}, expected two vectors of the same length`);
   }
   let dot = 0;
@@ -49,20 +49,27 @@ export function cosineSimilarity(a, b) {
     aa += a[i] * a[i];
     bb += b[i] * b[i];
   }
-  return dot / (Math.sqrt(aa * bb) || 1);
+  return dot / (Math.sqrt(aa) * Math.sqrt(bb) || 1); // aa * bb could leave the range of a number
 }
 
-async function load(tower, options) {
+/** What checks one option after the other: throws if it is not `right`. */
+function checkerOf(options) {
   if (!options || typeof options !== 'object') throw new HalfclipError('input/type', `expected options, got ${describe(options)}`);
-  const { dtype = 'auto', threads = 'auto', worker, retry, integrity, signal, onProgress, fetch, hub, simd, dot } = options;
-  const expect = (name, right, expected) => {
+  return (name, right, expected) => {
     if (!right) throw new HalfclipError('input/type', `option ${name} is ${describe(options[name])}, expected ${expected}`);
   };
+}
+
+const isSignal = (signal) => signal === undefined || typeof signal?.throwIfAborted === 'function';
+
+async function load(tower, options) {
+  const expect = checkerOf(options);
+  const { dtype = 'auto', threads = 'auto', worker, retry, integrity, signal, onProgress, fetch, hub, simd, dot } = options;
   expect('dtype', ['auto', 'fp32', 'fp16', 'int8', 'int4'].includes(dtype), '"fp32", "fp16", "int8" or "int4"');
   expect('threads', threads === 'auto' || (Number.isInteger(threads) && threads >= 1), '"auto" or a number of threads');
   expect('worker', worker === undefined || typeof worker === 'boolean', 'true or false');
   expect('integrity', integrity === undefined || typeof integrity === 'string', 'a string such as "sha256-…"');
-  expect('signal', signal === undefined || typeof signal?.throwIfAborted === 'function', 'an AbortSignal');
+  expect('signal', isSignal(signal), 'an AbortSignal');
   expect('onProgress', onProgress === undefined || typeof onProgress === 'function', 'a function');
   expect('fetch', fetch === undefined || typeof fetch === 'function', 'a function');
   expect('hub', hub === undefined || typeof hub === 'string' || hub instanceof URL, 'the URL of a hub, such as "https://huggingface.co"');
@@ -114,12 +121,14 @@ class Tower {
    * @param {(item: unknown, name: string) => unknown} check gives what is passed on
    */
   async [EACH](method, input, check, options = {}) {
-    if (!options || typeof options !== 'object') throw new HalfclipError('input/type', `expected options, got ${describe(options)}`);
+    const expect = checkerOf(options);
     const { normalize, signal } = options;
+    expect('normalize', normalize === undefined || typeof normalize === 'boolean', 'true or false');
+    expect('signal', isSignal(signal), 'an AbortSignal');
     signal?.throwIfAborted();
     const many = Array.isArray(input);
-    const inputs = await Promise.all((many ? input : [input]).map((item, i) => check(item, many ? `input ${i}` : 'the input')));
-    const outputs = await this.#encoder[method](inputs, { normalize, signal });
+    const inputs = await Promise.all((many ? input : [input]).map((item, i) => check(item, nameInput(i, many))));
+    const outputs = await this.#encoder[method](inputs, { normalize, signal, many });
     return many ? outputs : outputs[0];
   }
 }

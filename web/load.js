@@ -77,7 +77,10 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
   if (!loader) throw exhausted('a loader');
   const check = () => {
     const status = exports.hc_loader_status(loader);
-    if (status) wasm.check(status, `${source.name}: ${wasm.string(exports.hc_loader_message(loader))}`);
+    if (!status) return;
+    const aboutConfig = config !== null && wasm.string(exports.hc_status_code(status)).startsWith('model/');
+    const place = !aboutConfig ? source.name : model === null ? 'option model' : `model ${JSON.stringify(model)}`;
+    wasm.check(status, `${place}: ${wasm.string(exports.hc_loader_message(loader))}`);
   };
   const truncated = (length, expected) =>
     new HalfclipError('weights/truncated', `${source.name}: ends after ${length} bytes, expected at least ${expected}`);

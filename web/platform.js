@@ -1,5 +1,7 @@
 // The differences between browsers, workers, Node.js, Deno and Bun, in one place.
 
+import { HalfclipError, describe } from './errors.js';
+
 /** A Node-compatible runtime: Node.js, Deno, Bun. */
 export const isNode = typeof process === 'object' && Boolean(process.versions?.node) && process.type !== 'renderer';
 
@@ -14,10 +16,16 @@ export function importNode(name) {
 /**
  * What a string or URL stands for: a URL (relative to the document in a page), or a path in Node.js.
  * @param {string | URL} place
+ * @param {string} name how messages call it
  * @returns {{ url: string } | { path: string }}
  */
-export function locate(place) {
+export function locate(place, name) {
   const text = String(place);
+  const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(text)?.[1].toLowerCase();
+  const known = !isNode || !scheme || ['http', 'https', 'data', 'blob', 'file'].includes(scheme);
+  if (!known || (/^https?$/.test(scheme) && !URL.canParse(text))) {
+    throw new HalfclipError('input/type', `${name} is ${describe(text)}, expected ${isNode ? 'a path, or ' : ''}a URL with http:, https:, data:, blob: or file:`);
+  }
   if (isNode) return /^(https?|data|blob):/i.test(text) ? { url: text } : { path: text };
   try {
     return { url: new URL(text, isPage ? document.baseURI : globalThis.location?.href).href };

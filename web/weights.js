@@ -27,8 +27,8 @@ const REQUESTS_AT_ONCE = 4;
  * @returns {{ url: string } | { path: string } | { blob: Blob, name: string } | { bytes: Uint8Array }}
  */
 export function describeWeights(weights) {
-  if (typeof weights === 'string' && weights) return locate(weights);
-  if (weights instanceof URL) return locate(weights);
+  if (typeof weights === 'string' && weights) return locate(weights, 'option weights');
+  if (weights instanceof URL) return locate(weights, 'option weights');
   if (typeof Blob === 'function' && weights instanceof Blob) return { blob: weights, name: weights.name ?? 'the Blob of weights' };
   if (weights instanceof ArrayBuffer) return { bytes: new Uint8Array(weights) };
   if (ArrayBuffer.isView(weights)) return { bytes: new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength) };

@@ -76,7 +76,7 @@ test('a path or URL as model', async () => {
 test('an unknown model, with the nearest known names', async () => {
   await fails(loadTextEncoder({ model: 'ViT-B32', weights: file }), 'model/unknown', /"ViT-B32"/, /nearest names are ViT-B-32,/);
   await fails(loadTextEncoder({ model: 'halfclip-emojis', weights: file }), 'model/unknown', /halfclip-emoji\b/);
-  await fails(loadTextEncoder({ model: { nothing: 1 }, weights: file }), 'model/unknown', /embed_dim/);
+  await fails(loadTextEncoder({ model: { nothing: 1 }, weights: file }), 'model/unknown', /^option model: .*embed_dim/);
 });
 
 test('names that are known to OpenCLIP are known here, also as OpenAI writes them', async () => {
@@ -85,7 +85,7 @@ test('names that are known to OpenCLIP are known here, also as OpenAI writes the
 });
 
 test('models that no tower here computes', async () => {
-  await fails(loadImageEncoder({ model: 'RN50', weights: file }), 'model/unsupported');
+  await fails(loadImageEncoder({ model: 'RN50', weights: file }), 'model/unsupported', /^model "RN50": /);
 });
 
 test('a tower of the other kind', async () => {
@@ -195,6 +195,9 @@ test('integrity', async () => {
 test('options of the wrong type', async () => {
   await fails(loadTextEncoder(), 'input/type');
   await fails(load(42), 'input/type', /weights/);
+  for (const weights of ['ftp://example.org/clip', new URL('ftp://example.org/clip'), 'http://']) {
+    await fails(load(weights), 'input/type', /option weights is .*expected .*https:/);
+  }
   await fails(loadTextEncoder({ model: 42, weights: file }), 'input/type', /model/);
   for (const option of [{ dtype: 'fp8' }, { threads: 0 }, { worker: 'yes' }, { cache: 'forever' }, { integrity: 1 }, { signal: {} }, { onProgress: 1 }, { fetch: 1 }]) {
     await fails(load(file, option), 'input/type', new RegExp(`option ${Object.keys(option)[0]}`));
@@ -210,6 +213,14 @@ test('inputs of the wrong type or size', async () => {
   await fails(text.embedTokens(new Int32Array(12).fill(96)), 'input/type', /95/);
   await fails(text.embedTokens(new Int32Array(12).fill(-1)), 'input/type');
   await fails(text.embed('a', 5), 'input/type');
+  await fails(text.embed('a', { signal: 5 }), 'input/type', /option signal is the number 5/);
+  await fails(text.tokenize('a', { signal: {} }), 'input/type', /option signal/);
+  await fails(text.embed('a', { normalize: 'no' }), 'input/type', /option normalize is the string "no"/);
+  const many = Array.from({ length: 40 }, () => new Int32Array(12));
+  many[35][2] = 4096;
+  await fails(text.embedTokens(many), 'input/type', /^input 35: token id 4096 at position 2, expected 0 to 95$/);
+  await fails(text.embedTokens(many[35]), 'input/type', /^the input: token id 4096/);
+  await fails(text.embed(['a']), 'input/type', /^input 0: token id \d+ at position 0, expected 0 to 95: the vocabulary does not fit the model$/);
   assert.equal((await text.embedTokens(rows(clip.expected.tokens)[0])).length, 24, 'the next call works');
   text.dispose();
 
@@ -221,14 +232,25 @@ test('inputs of the wrong type or size', async () => {
   await fails(image.embed({ data: new Uint8Array(60003), width: 20001, height: 1 }), 'input/size', /20001/);
   await fails(image.embedPixels(new Float32Array(5)), 'input/type', /3072/);
   await fails(image.embedPixels(new Float32Array(3072).fill(NaN)), 'input/type', /finite/);
+  const pixels = Array.from({ length: 6 }, () => new Float32Array(3072));
+  pixels[5][7] = Infinity;
+  await fails(image.embedPixels(pixels), 'input/type', /^input 5: pixel value Infinity at position 7, expected a finite number$/);
+  await fails(image.embed(''), 'input/type', /the input is the string "", expected a path or URL/);
+  await fails(image.embed(['ftp://example.org/a.png']), 'input/type', /^input 0 is .*ftp:.*https:/);
   assert.equal((await image.embed({ data: new Uint8Array(12), width: 2, height: 2 })).length, 24, 'the next call works');
   image.dispose();
-  assert.throws(() => cosineSimilarity([1], [1, 2]), (error) => error.code === 'input/type');
+  for (const [a, b] of [[[1], [1, 2]], ['a', 'b'], [null, null], [[1], '1']]) {
+    assert.throws(() => cosineSimilarity(a, b), (error) => error.code === 'input/type');
+  }
+  assert.ok(Math.abs(cosineSimilarity([1e-100, 0], [1e-100, 1e-100]) - Math.SQRT1_2) < 1e-12, 'neither underflows');
+  assert.equal(cosineSimilarity([1e100, 0], [1e100, 0]), 1, 'nor overflows');
+  assert.equal(cosineSimilarity([0, 0], [1, 2]), 0);
 });
 
 test('a picture that cannot be read', async () => {
   const image = await loadImageEncoder({ model: clip.config, weights: file });
-  await fails(image.embed(new Uint8Array([1, 2, 3])), 'input/decode');
+  await fails(image.embed(new Uint8Array([1, 2, 3])), 'input/decode', /^the input:/);
+  await fails(image.embed([new Uint8Array([1, 2, 3])]), 'input/decode', /^input 0:/);
   await fails(image.embed(new Blob(['no picture'])), 'input/decode');
   await fails(image.embed(path.join(folder, 'none.png')), 'input/decode', /none\.png/);
   await fails(image.embed([{ data: new Uint8Array(12), width: 2, height: 2 }, fileURLToPath(import.meta.url)]), 'input/decode', /errors\.test\.mjs/);

@@ -75,10 +75,24 @@ for (const worker of [false, true]) {
     text: Array.from(await text.embedTokens(Int32Array.from(tokens), { normalize: false })),
     image: Array.from(await image.embedPixels(Float32Array.from(pixels), { normalize: false })),
   };
-  const error = await image.embed(new Uint8Array(100)).catch((error) => error);
-  assert.ok(error instanceof HalfclipError);
-  assert.equal(error.code, 'input/decode');
-  assert.match(error.message, /npm install sharp/);
+  const start = (...bytes) => Uint8Array.from({ length: 100 }, (_, i) => bytes[i] ?? 0);
+  const text64 = (string) => start(...Buffer.from(string));
+  const sources = [
+    [start(0xff, 0xd8, 0xff), /npm install sharp/],
+    [text64('RIFF1234WEBP'), /npm install sharp/],
+    [text64('1234ftypavif'), /npm install sharp/],
+    [text64('<?xml version="1.0"?> <svg>'), /npm install sharp/],
+    [start(), /the input: is no picture/],
+    [text64('<!doctype html><svg>'), /is no picture.*HTML/],
+    [text64('12345678{"a":'), /is no picture.*safetensors/],
+  ];
+  for (const [source, pattern] of sources) {
+    const error = await image.embed(source).catch((error) => error);
+    assert.ok(error instanceof HalfclipError);
+    assert.equal(error.code, 'input/decode');
+    assert.match(error.message, pattern);
+    assert.equal(/npm install/.test(error.message), /npm/.test(pattern.source));
+  }
   if (Symbol.dispose) image[Symbol.dispose]();
   else image.dispose();
   text.dispose();
