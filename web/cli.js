@@ -11,11 +11,13 @@ import { Encoder } from './encoder.js';
 import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from './index.js';
 import { inspect } from './inspect.js';
 import { resolveModel } from './model.js';
+import { detectSimd } from './simd.js';
+import { Wasm } from './wasm.js';
 
 const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded alone
 
   halfclip embed [inputs...]             vectors of texts or pictures, as JSON lines {"input", "embedding"};
-                                         without inputs, one a line from standard input
+                                         without inputs, one a line from standard input (an empty line is an empty text)
       --tower text|image                 default: text, or image if the shard holds one
       --no-normalize                     vectors as the tower gives them, not of length 1
   halfclip rank --query TEXT pictures... pictures by words, best first
@@ -71,16 +73,36 @@ const OPTIONS = {
   version: { type: 'boolean', short: 'v' },
 };
 
-const LOAD_OPTIONS = ['model', 'weights', 'dtype', 'integrity', 'hub', 'cache', 'cache-dir', 'quiet', 'help', 'version'];
+const SOURCE_OPTIONS = ['model', 'weights', 'dtype', 'integrity', 'hub', 'quiet'];
+const LOAD_OPTIONS = [...SOURCE_OPTIONS, 'cache', 'cache-dir'];
 const COMMANDS = {
-  embed: { run: embed, options: ['tower', 'no-normalize'] },
-  rank: { run: rank, options: ['query', 'picture', 'top', 'json', 'image-weights', 'text-weights'] },
-  shard: { run: shard, options: ['tower', 'out', 'vocabulary'] },
-  inspect: { run: inspectFile, options: ['json'] },
-  cache: { run: manageCache, options: ['json', 'all'] },
+  embed: { run: embed, options: [...LOAD_OPTIONS, 'tower', 'no-normalize'] },
+  rank: { run: rank, options: [...LOAD_OPTIONS, 'query', 'picture', 'top', 'json', 'image-weights', 'text-weights'] },
+  shard: { run: shard, options: [...SOURCE_OPTIONS, 'tower', 'out', 'vocabulary'] },
+  inspect: { run: inspectFile, options: ['json', 'hub'] },
+  cache: { run: manageCache, options: ['json', 'all', 'cache-dir'] },
 };
 
 class UsageError extends Error {}
+
+/** A file or folder that an option names and that does not do. */
+class OptionError extends Error {
+  constructor(option, path, problem) {
+    super(`option --${option}: ${path}: ${problem}`);
+  }
+}
+
+const FILE_PROBLEMS = {
+  ENOENT: 'there is no such file or folder',
+  EISDIR: 'is a folder',
+  ENOTDIR: 'is no folder, or lies in none',
+  EACCES: 'permission denied',
+};
+
+/** The error to throw for one that came up at the path of an option: what the system says becomes a sentence. */
+function atOption(option, path, error) {
+  return error.syscall ? new OptionError(option, path, FILE_PROBLEMS[error.code] ?? error.message) : error;
+}
 
 /** Prints a line; a reader that has seen enough (`| head`) ends the program quietly. */
 const print = (line) => process.stdout.write(`${line}\n`);
@@ -123,10 +145,8 @@ function progressBar() {
   };
 }
 
-/** The lines of standard input, without empty ones at the end. */
-async function* inputLines() {
-  for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) if (line) yield line;
-}
+/** The lines of standard input, empty ones too: line n of the output is of line n. What follows the last line's end is no line. */
+const inputLines = () => createInterface({ input: process.stdin, crlfDelay: Infinity });
 
 async function* batches(items, size) {
   let batch = [];
@@ -156,18 +176,24 @@ async function embed(values, inputs) {
   encoder.dispose();
 }
 
-/** Which tower a local shard holds, if the file is one. */
-async function towerOf(path) {
-  if (path === undefined || /^https?:/i.test(path)) return undefined;
-  return (await inspect(path)).metadata.tower;
+/** Which tower a local shard holds, if `weights` is one; whatever is wrong with it, the loader says it. */
+async function towerOf(weights) {
+  if (weights === undefined || /^https?:/i.test(weights)) return undefined;
+  const { metadata } = await inspect(weights).catch(() => ({ metadata: {} }));
+  return metadata.tower === 'image' || metadata.tower === 'text' ? metadata.tower : undefined;
 }
 
 async function rank(values, inputs) {
   const { query, picture } = values;
   if ((query === undefined) === (picture === undefined)) throw new UsageError('rank needs either --query or --picture');
   const top = values.top === undefined ? Infinity : Number(values.top);
-  if (!(top >= 1)) throw new UsageError(`--top is ${values.top}, expected a number of at least 1`);
-  if (!inputs.length) for await (const line of inputLines()) inputs.push(line);
+  if (!(top >= 1) || top % 1) throw new UsageError(`--top is ${values.top}, expected a whole number of at least 1`);
+  const [ofText, ofImage] = [values['text-weights'], values['image-weights']];
+  if ((ofText === undefined) !== (ofImage === undefined) && values.weights === undefined && values.model === undefined) {
+    throw new UsageError(`--${ofText === undefined ? 'image' : 'text'}-weights needs --${ofText === undefined ? 'text' : 'image'}-weights too: ` +
+      'vectors of two models have nothing in common');
+  }
+  if (!inputs.length) for await (const line of inputLines()) if (line) inputs.push(line);
   if (!inputs.length) throw new UsageError('rank got nothing to rank');
 
   // One tower is in memory at a time.
@@ -179,8 +205,8 @@ async function rank(values, inputs) {
   };
   const texts = query === undefined ? inputs : [query];
   const pictures = query === undefined ? [picture] : inputs;
-  const textVectors = await vectorsOf(loadTextEncoder, values['text-weights'], texts);
-  const pictureVectors = await vectorsOf(loadImageEncoder, values['image-weights'], pictures);
+  const textVectors = await vectorsOf(loadTextEncoder, ofText, texts);
+  const pictureVectors = await vectorsOf(loadImageEncoder, ofImage, pictures);
   const scored = inputs.map((input, i) => ({
     input,
     score: query === undefined ? cosineSimilarity(textVectors[i], pictureVectors[0]) : cosineSimilarity(textVectors[0], pictureVectors[i]),
@@ -189,22 +215,39 @@ async function rank(values, inputs) {
   for (const { input, score } of scored.slice(0, top)) print(values.json ? JSON.stringify({ input, score }) : `${score.toFixed(4)}  ${input}`);
 }
 
+/** The merges of a file, if they are a vocabulary. */
+async function readVocabulary(path) {
+  const bytes = await readFile(path).catch((error) => {
+    throw atOption('vocabulary', path, error);
+  });
+  const wasm = await Wasm.create(detectSimd());
+  if (!bytes.length || !wasm.with(bytes, 'the vocabulary', (pointer, length) => wasm.exports.hc_tokenizer_new(pointer, length, 0))) {
+    throw new OptionError('vocabulary', path, 'is not a list of merges, expected pairs of 16-bit token ids as in clip-merges.bin');
+  }
+  return bytes;
+}
+
 async function shard(values, inputs) {
   if (inputs.length) throw new UsageError(`shard takes no inputs, got ${inputs[0]}`);
   const tower = checkTower(values.tower);
   if (!tower) throw new UsageError('shard needs --tower text or --tower image');
   if (!values.out) throw new UsageError('shard needs --out FILE');
+  if (values.vocabulary && tower === 'image') throw new UsageError('--vocabulary is of a text tower');
+  const vocabulary = values.vocabulary && (await readVocabulary(values.vocabulary));
   const { model, weights, dtype = 'auto', integrity, hub, onProgress } = await loadOptions(values);
   const resolved = await resolveModel(model, weights, tower, { hub });
   const source = { tower, model: resolved.name, config: resolved.config, weights: resolved.weights, dtype, integrity };
   const encoder = await Encoder.load(source, { onProgress });
-  const vocabulary = values.vocabulary && (await readFile(values.vocabulary));
+  const tokens = vocabulary && 512 + vocabulary.length / 4 + 2; // bytes, bytes that end a word, merges, start and end of text
+  if (tokens > encoder.info.vocabSize) {
+    throw new OptionError('vocabulary', values.vocabulary, `has ${tokens} tokens, the model ${encoder.info.vocabSize}`);
+  }
 
   // Written beside its place and moved there whole: no reader ever sees half a shard.
   const temporary = `${values.out}.${process.pid}.tmp`;
-  const file = openSync(temporary, 'wx');
   let bytes = 0;
   try {
+    const file = openSync(temporary, 'wx');
     await encoder.writeShard((piece) => {
       for (let at = 0; at < piece.length; ) at += writeSync(file, piece, at);
       bytes += piece.length;
@@ -212,8 +255,8 @@ async function shard(values, inputs) {
     closeSync(file);
     renameSync(temporary, values.out);
   } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
+    if (error.code !== 'ENOTDIR') rmSync(temporary, { force: true });
+    throw atOption('out', values.out, error);
   }
   const { parameters, memoryBytes } = encoder.info;
   print(JSON.stringify({ out: values.out, tower, dtype: encoder.info.dtype, parameters, bytes, memoryBytes }));
@@ -233,6 +276,12 @@ function columns(rows) {
   return rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i])).join('  ')}`.trimEnd());
 }
 
+function architectureLine(architecture, { halfclip, model_cfg }) {
+  if (architecture?.exact) return architecture.name;
+  if (halfclip && model_cfg) return 'its own config';
+  return architecture ? `none of OpenCLIP's, the closest is ${architecture.name}` : 'unknown';
+}
+
 function inspectLines({ file, format, files, bytes, fetchedBytes, architecture, metadata, towers, dtypes, tensors }) {
   const size = (n) => (n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : `${(n / 1e6).toFixed(1)} MB`);
   const count = (n) => `${n} tensor${n === 1 ? '' : 's'}`;
@@ -241,7 +290,7 @@ function inspectLines({ file, format, files, bytes, fetchedBytes, architecture, 
   return [
     `${file}: ${kind}, ${bytes === null ? 'of unknown size' : size(bytes)}, ${count(tensors.length)}${
       metadata.halfclip ? `, a shard of halfclip (${metadata.tower} tower, ${metadata.dtype})` : ''}`,
-    `architecture: ${architecture ? `${architecture.exact ? '' : 'none of OpenCLIP\'s, the closest is '}${architecture.name}` : 'unknown'}`,
+    `architecture: ${architectureLine(architecture, metadata)}`,
     `read: ${size(fetchedBytes)}`,
     '',
     'metadata',
@@ -258,7 +307,15 @@ function inspectLines({ file, format, files, bytes, fetchedBytes, architecture, 
   ];
 }
 
-async function manageCache({ 'cache-dir': dir, json, all }, [action, ...patterns]) {
+async function manageCache(values, inputs) {
+  try {
+    await listOrRemove(values, inputs);
+  } catch (error) {
+    throw atOption('cache-dir', values['cache-dir'] ?? error.path, error);
+  }
+}
+
+async function listOrRemove({ 'cache-dir': dir, json, all }, [action, ...patterns]) {
   if (action === 'ls' && !patterns.length && !all) {
     const entries = await listCache(dir);
     for (const line of json ? entries.map((entry) => JSON.stringify(entry)) : columns(cacheTable(entries))) print(line);
@@ -283,7 +340,7 @@ async function main([command, ...rest]) {
   }
   if (!Object.hasOwn(COMMANDS, command)) throw new UsageError(`unknown command ${command}, expected ${Object.keys(COMMANDS).join(', ')}`);
   const { run, options } = COMMANDS[command];
-  const allowed = Object.fromEntries([...LOAD_OPTIONS, ...options].map((name) => [name, OPTIONS[name]]));
+  const allowed = Object.fromEntries(['help', ...options].map((name) => [name, OPTIONS[name]]));
   let parsed;
   try {
     parsed = parseArgs({ args: rest, options: allowed, allowPositionals: true });
@@ -295,7 +352,10 @@ async function main([command, ...rest]) {
 }
 
 main(process.argv.slice(2)).catch((error) => {
-  const message = error instanceof HalfclipError ? `${error.code}: ${error.message}` : error instanceof UsageError ? `usage: ${error.message}` : error.stack;
+  let message = error.stack;
+  if (error instanceof HalfclipError) message = `${error.code}: ${error.message}`;
+  else if (error instanceof UsageError) message = `usage: ${error.message}`;
+  else if (error instanceof OptionError) ({ message } = error);
   process.stderr.write(`halfclip: ${message}\n`);
   process.exitCode = error instanceof UsageError ? 2 : 1;
 });

@@ -107,18 +107,37 @@ async function readWeightMap(source) {
 
 /** The tensors of one file, with offsets from its start: { tensors, metadata, source }. */
 export async function readFileDirectory(wasm, source) {
-  const format = detectFormat(await source.peek(DETECT));
+  const head = await source.peek(DETECT);
+  const format = detectFormat(head);
   if (format === 'index') throw new HalfclipError('weights/format', `${source.name}: looks like a JSON text, expected a .safetensors file`);
-  if (format === 'safetensors') return { source, ...(await readSafetensors(source)) };
+  if (format === 'safetensors') return { source, ...(await readSafetensors(source, head)) };
   const { json, source: file } = await readPyTorch(wasm, source);
   return { source: file, tensors: JSON.parse(json), metadata: {} };
 }
 
-async function readSafetensors(source) {
-  const prefix = await readBytes(source, 0, PREFIX);
-  if (prefix.length < PREFIX) throw new HalfclipError('weights/truncated', `${source.name}: ends after ${prefix.length} bytes, expected a header`);
-  const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
-  if (length > MAX_HEADER) throw new HalfclipError('weights/format', `${source.name}: is not a safetensors file: its header would have ${length} bytes`);
+/** What a file that is not safetensors looks like, in the words of hc_safetensors_guess; undefined: like nothing known. */
+function guess(head) {
+  if (head.length && head.every((byte) => byte === 0)) return 'a file of zeros';
+  const text = String.fromCharCode(...head);
+  if (text.startsWith('\x1f\x8b')) return 'a gzip archive';
+  if (text.startsWith('GGUF')) return 'a GGUF file';
+  if (text.startsWith('version ')) return 'a Git LFS pointer, not the file it points to';
+  if (text.startsWith('\x93NUMPY')) return 'a NumPy array';
+  if (text.startsWith('\x89HDF')) return 'an HDF5 file';
+  if (/^\x08[\0-\x1f]\x12/.test(text)) return 'an ONNX model';
+  const [, tag] = /^(?:\xef\xbb\xbf)?[ \t\r\n]*<(\??)/.exec(text) ?? [];
+  if (tag !== undefined) return tag ? 'an XML document' : 'an HTML page';
+  return undefined;
+}
+
+async function readSafetensors(source, head) {
+  const length = head.length < PREFIX ? 0 : Number(new DataView(head.buffer, head.byteOffset).getBigUint64(0, true));
+  if (head.length <= PREFIX || head[PREFIX] !== 0x7b || length > MAX_HEADER) {
+    const kind = guess(head);
+    if (kind) throw new HalfclipError('weights/format', `${source.name}: the file looks like ${kind}, expected a safetensors file`);
+    if (head.length <= PREFIX) throw new HalfclipError('weights/truncated', `${source.name}: the file ends at byte ${head.length}, before its safetensors header does`);
+    throw new HalfclipError('weights/format', `${source.name}: the file does not begin as a safetensors file does (with its header's length and '{')`);
+  }
   const start = PREFIX + length;
   const bytes = await readBytes(source, PREFIX, start);
   if (bytes.length < length) throw new HalfclipError('weights/truncated', `${source.name}: ends after ${PREFIX + bytes.length} bytes, within its header of ${start}`);
