@@ -23,7 +23,7 @@ export function locate(place, name) {
   const text = String(place);
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(text)?.[1].toLowerCase();
   const known = !isNode || !scheme || ['http', 'https', 'data', 'blob', 'file'].includes(scheme);
-  if (!known || (/^https?$/.test(scheme) && !URL.canParse(text))) {
+  if (!known || (/^https?$/.test(scheme) && !isUrl(text))) {
     throw new HalfclipError('input/type', `${name} is ${describe(text)}, expected ${isNode ? 'a path, or ' : ''}a URL with http:, https:, data:, blob: or file:`);
   }
   if (isNode) return /^(https?|data|blob):/i.test(text) ? { url: text } : { path: text };
@@ -31,6 +31,15 @@ export function locate(place, name) {
     return { url: new URL(text, isPage ? document.baseURI : globalThis.location?.href).href };
   } catch {
     return { url: text }; // fetch says what is wrong with it
+  }
+}
+
+/** URL.canParse(), which older browsers lack. */
+function isUrl(text) {
+  try {
+    return Boolean(new URL(text));
+  } catch {
+    return false;
   }
 }
 
