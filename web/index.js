@@ -60,7 +60,7 @@ function checkerOf(options) {
   };
 }
 
-const isSignal = (signal) => signal === undefined || typeof signal?.throwIfAborted === 'function';
+const isSignal = (signal) => signal == null || typeof signal?.throwIfAborted === 'function';
 
 async function load(tower, options) {
   const expect = checkerOf(options);
