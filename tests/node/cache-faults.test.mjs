@@ -3,54 +3,19 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
-import { FaultServer, inMemory } from './fault-server.mjs';
-import { golden, rows } from './support.mjs';
+import { loadTextEncoder } from '../../dist/index.js';
+import { clip, dir, file, folder, ids, load, server } from './cache-fixture.mjs';
 
-const clip = golden('clip');
-const file = readFileSync(clip.path);
-const ids = rows(clip.expected.tokens)[0];
-const pixels = rows(clip.expected.pixels)[0];
 const reason = new Error('enough');
-
-let server;
-let folder;
-let dir;
-
-before(async () => {
-  server = await FaultServer.start({});
-  folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
-});
-
-beforeEach(() => {
-  server.reset();
-  server.files = { '/clip.safetensors': inMemory(file) };
-  dir = mkdtempSync(path.join(folder, 'towers-'));
-});
-
-after(async () => {
-  await server.close();
-  rmSync(folder, { recursive: true });
-});
 
 const entries = () => readdirSync(dir);
 const openFiles = () => readdirSync('/proc/self/fd').length;
-
-async function load({ tower = 'text', ...options } = {}) {
-  const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)({
-    model: clip.config, weights: `${server.base}/clip.safetensors`, dtype: 'int8', cache: { dir }, retry: { attempts: 1 }, ...options,
-  });
-  const vector = await (tower === 'text' ? encoder.embedTokens(ids) : encoder.embedPixels(pixels));
-  encoder.dispose();
-  return { cached: encoder.info.cached, vector };
-}
 
 /** Loads over an entry that cannot be used: it is fetched again, and then kept. */
 async function isRepaired(what, expected, options) {

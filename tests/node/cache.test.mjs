@@ -2,55 +2,20 @@
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, readdirSync, statSync, utimesSync } from 'node:fs';
 import path from 'node:path';
-import { after, before, beforeEach, test } from 'node:test';
+import { before, test } from 'node:test';
 
-import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { HalfclipError, loadTextEncoder } from '../../dist/index.js';
 import { serve } from '../../web/server.js';
+import { clip, dir, file, load, server } from './cache-fixture.mjs';
 import { FaultServer, inMemory } from './fault-server.mjs';
-import { buildSafetensors, golden, parseSafetensors, rows } from './support.mjs';
+import { buildSafetensors, golden, parseSafetensors } from './support.mjs';
 
-const clip = golden('clip');
-const file = readFileSync(clip.path);
-const ids = rows(clip.expected.tokens)[0];
-const pixels = rows(clip.expected.pixels)[0];
 const integrity = `sha256-${createHash('sha256').update(file).digest('base64')}`;
-
-let server;
-let folder;
-let dir;
-
-before(async () => {
-  server = await FaultServer.start({});
-  folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
-});
-
-beforeEach(() => {
-  server.reset();
-  server.files = { '/clip.safetensors': inMemory(file) };
-  dir = mkdtempSync(path.join(folder, 'towers-'));
-});
-
-after(async () => {
-  await server.close();
-  rmSync(folder, { recursive: true });
-});
 
 const entries = (where = dir) => (existsSync(where) ? readdirSync(where) : []);
 const place = (name) => path.join(dir, name);
-
-/** Loads a tower; gives its info, its vector, and the requests that were made for it. */
-async function load({ tower = 'text', ...options } = {}) {
-  const before = server.requests.length;
-  const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)({
-    model: clip.config, weights: `${server.base}/clip.safetensors`, dtype: 'int8', cache: { dir }, retry: { attempts: 1 }, ...options,
-  });
-  const vector = await (tower === 'text' ? encoder.embedTokens(ids) : encoder.embedPixels(pixels));
-  encoder.dispose();
-  return { ...encoder.info, vector, requests: server.requests.slice(before) };
-}
 
 async function fails(promise, code) {
   const error = await promise.then(() => assert.fail(`expected ${code}, but it worked`), (error) => error);
