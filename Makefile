@@ -88,7 +88,19 @@ $(SANITIZED): build/sanitized/%.o: src/%.c $(HEADERS) | build/setup
 $(UNITS): build/unit/%: tests/unit/%.c $(wildcard tests/unit/*.h) $(SANITIZED)
 	@mkdir -p $(@D)
 	@echo cc $@
-	@$(CLANG) $(CFLAGS) $(SANITIZE) $(SIMD) -Isrc -Itests/unit $(UNIT_FLAGS_$*) $< $(SANITIZED) -lm -o $@
+	@$(CLANG) $(CFLAGS) $(SANITIZE) $(SIMD) -Isrc -Itests/unit $(UNIT_FLAGS_$*) $< $(SANITIZED) -lm -pthread -o $@
+
+# The kernels once more with all instructions that this machine has, and threads under ThreadSanitizer.
+KERNEL_SRC := $(KERNELS:%=src/%.c)
+UNITS += build/unit/test_kernels_here build/unit/test_parallel_races
+build/unit/test_kernels_here: UNIT_FLAGS := -O2 $(NATIVE_FLAGS)
+build/unit/test_kernels_here: tests/unit/test_kernels.c
+build/unit/test_parallel_races: UNIT_FLAGS := -O1 -g -fsanitize=thread $(SIMD)
+build/unit/test_parallel_races: tests/unit/test_parallel.c
+build/unit/test_kernels_here build/unit/test_parallel_races: $(wildcard tests/unit/*.h) $(KERNEL_SRC) $(HEADERS) | build/setup
+	@mkdir -p $(@D)
+	@echo cc $@
+	@$(CLANG) $(CFLAGS) $(UNIT_FLAGS) -Isrc -Itests/unit $(filter %.c,$^) -lm -pthread -o $@
 
 .PHONY: test-unit
 test-unit: $(UNITS)
@@ -107,7 +119,7 @@ $(FUZZED): build/fuzzed/%.o: src/%.c $(HEADERS) | build/setup
 $(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(FUZZED)
 	@mkdir -p $(@D)
 	@echo cc $@
-	@$(CLANG) $(CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer -Isrc $< $(FUZZED) -lm -o $@
+	@$(CLANG) $(CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer -Isrc $< $(FUZZED) -lm -pthread -o $@
 
 # A fuzzer starts from its committed corpus and keeps what it finds under build/.
 define fuzz

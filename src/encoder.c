@@ -11,6 +11,7 @@ void hc_encoder_info(const hc_encoder *encoder, hc_info *info)
         .tower = c->tower, .dtype = encoder->dtype, .dim = c->dim, .tokens_out = c->tokens_out,
         .context_length = c->context_length, .vocab_size = c->vocab_size,
         .image_height = c->image_height, .image_width = c->image_width,
+        .threads = hc_threads_count(encoder->threads), .batch = hc_tower_inputs(c),
         .parameters = encoder->parameters,
         .memory_bytes = (uint64_t)encoder->packed_bytes + encoder->arena_bytes + encoder->vocabulary_bytes + sizeof *encoder +
                         (uint64_t)c->layers * sizeof(hc_block),
@@ -64,6 +65,7 @@ void hc_encoder_free(hc_encoder *encoder)
 {
     if (!encoder)
         return;
+    hc_threads_free(encoder->threads);
     free(encoder->packed);
     free(encoder->arena);
     free(encoder->weights.blocks);

@@ -1,30 +1,22 @@
-/* gemm_i4.c: out = a · wᵀ for int4 weights, in groups of 32 with a scale each, and 7-bit activations. A panel is widened once
- * for many rows, into the first-level cache, and in registers for few.
+/* gemm_i4.c: sums for int4 weights, in groups of 32 with a scale each, and 7-bit activations. A panel is widened once for many rows, into the first-level
+ * cache, and in registers for few.
  *
- * With w = scale_g q_w and a = scale_a (q_a - zero): the sum over k is scale_a (sum over g of scale_g (sum of q_a q_w) - zero
- * (sum of w)). A group's sum of q_a q_w is an exact integer, of at most 32 * 127 * 8 = 32,512, so that 16 bits hold any part of
- * it; multiplications and additions of floats are never contracted and go in the order of k: the same bits everywhere.
+ * A group's sum of q_a q_w is an exact integer, of at most 32 * 127 * 8 = 32,512, so that 16 bits hold any part of it. Groups are scaled and added as floats, in
+ * the order of k and never contracted: the same bits everywhere.
  */
+#include "gemm.h"
 #include "tile.h"
 
 /* How a tile multiplies: by 16-bit sums of two products, by one instruction for four, or by 16-bit numbers. */
-typedef enum multiply { BYTE_PAIRS, BYTE_QUADS, WIDE } multiply;
+typedef enum multiply { PAIRS, QUADS, WIDE } multiply;
 
 enum {
-    BLOCK_ROWS = 128,                       /* rows whose sums lie on the stack                  */
     FEW_ROWS = 4,                           /* up to which a panel is widened in registers       */
     STRETCH = 32,                           /* groups of k widened at once                       */
     STEPS = HC_GROUP / HC_DEPTH,            /* of k in a group                                   */
     STEP = HC_PANEL * HC_DEPTH,             /* values of a panel in a step                       */
     PACKED_GROUP = HC_PANEL * HC_GROUP_BYTES
 };
-
-/* LLVM unrolls the few steps of a group all at once and loads ahead, more than the registers hold. */
-#ifdef __clang__
-#define NOT_UNROLLED _Pragma("clang loop unroll(disable)")
-#else
-#define NOT_UNROLLED
-#endif
 
 #ifdef HC_Q7_IS_BYTE
 typedef int8_t wide_weight;
@@ -49,141 +41,151 @@ SIMD_INLINE void i8_unpack(const uint8_t *p, i32x4 eights, i32x4 fifteens, i8x16
     w[1] = (i8x16)((i32x4)((u32x4)pairs >> 4) & fifteens) - (i8x16)eights;
 }
 
-/* exact [rows][2 panels] = a · w over one group. */
-#ifdef HC_Q7_IS_BYTE
-SIMD_INLINE void group_sums(multiply how, int packed, int rows, int panels, const hc_q7 *a, size_t a_stride, const stretch *s,
-                            int group, i32x4 exact[TILE_ROWS][2 * TILE_PANELS])
-{
-    i32x4 eights = i32_constant(0x08080808), fifteens = i32_constant(0x0F0F0F0F);
-    i16x8 sums[TILE_ROWS][2 * TILE_PANELS];
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < 2 * panels; c++) {
-            sums[r][c] = i16_splat(0);
-            exact[r][c] = i32_splat(0);
-        }
-    NOT_UNROLLED
-    for (int step = 0; step < STEPS; step++, a += HC_DEPTH) {
-        i8x16 w[2 * TILE_PANELS];
-        for (int p = 0; p < panels; p++) {
-            size_t at = (size_t)p * s->panel + (size_t)(group * STEPS + step) * (packed ? HC_GROUP_BYTES : STEP);
-            if (packed) {
-                i8_unpack(s->packed + at, eights, fifteens, w + 2 * p);
-            } else {
-                w[2 * p] = i8_load(s->wide + at);
-                w[2 * p + 1] = i8_load(s->wide + at + 16);
-            }
-        }
-        for (int r = 0; r < rows; r++) {
-            u8x16 x = (u8x16)i32_load_splat(a + (size_t)r * a_stride);
-            for (int c = 0; c < 2 * panels; c++) {
-                if (how == BYTE_QUADS) exact[r][c] = i32_dot_quads(exact[r][c], x, w[c]);
-                else sums[r][c] += i16_dot_bytes(x, w[c]);
-            }
-        }
-    }
-    i16x8 ones = (i16x8)i32_constant(0x00010001);
-    for (int r = 0; r < rows && how == BYTE_PAIRS; r++)
-        for (int c = 0; c < 2 * panels; c++) exact[r][c] = i32_dot_i16(sums[r][c], ones);
-}
-#else
-SIMD_INLINE void group_sums(multiply how, int packed, int rows, int panels, const hc_q7 *a, size_t a_stride, const stretch *s,
-                            int group, i32x4 exact[TILE_ROWS][2 * TILE_PANELS])
+/* exact [rows][2 panels] = a · w over one group, whose first step is at `at`, packed or wide. */
+SIMD_INLINE void group_sums(multiply how, int packed, int rows, int panels, const hc_q7 *a, const void *at, size_t panel, i32x4 exact[TILE_MOST_ROWS][2 * TILE_MOST_PANELS])
 {
     (void)how;
     i32x4 eights = i32_constant(0x08080808), fifteens = i32_constant(0x0F0F0F0F);
+    const uint8_t *nibbles = at;
+    const wide_weight *wide = at;
+#ifdef HC_Q7_IS_BYTE
+    i16x8 sums[TILE_MOST_ROWS][2 * TILE_MOST_PANELS];
+#endif
     for (int r = 0; r < rows; r++)
-        for (int c = 0; c < 2 * panels; c++) exact[r][c] = i32_splat(0);
+        for (int c = 0; c < 2 * panels; c++) {
+            exact[r][c] = i32_splat(0);
+#ifdef HC_Q7_IS_BYTE
+            sums[r][c] = i16_splat(0);
+#endif
+        }
     NOT_UNROLLED
-    for (int step = 0; step < STEPS; step++, a += HC_DEPTH) {
-        i16x8 w[2][2 * TILE_PANELS];
+    for (int step = 0; step < STEPS; step++, a += rows * HC_DEPTH, nibbles += packed ? HC_GROUP_BYTES : 0, wide += packed ? 0 : STEP) {
+#ifdef HC_Q7_IS_BYTE
+        i8x16 w[2 * TILE_MOST_PANELS];
         for (int p = 0; p < panels; p++) {
-            size_t index = (size_t)(group * STEPS + step);
+            if (packed) {
+                i8_unpack(nibbles + (size_t)p * panel, eights, fifteens, w + 2 * p);
+            } else {
+                w[0] = i8_load(wide);
+                w[1] = i8_load(wide + 16);
+            }
+        }
+        for (int r = 0; r < rows; r++) {
+            __asm__ volatile("" ::: "memory");
+            u8x16 x = (u8x16)i32_load_splat(a + r * HC_DEPTH);
+            for (int c = 0; c < 2 * panels; c++) {
+                if (how == QUADS) exact[r][c] = i32_dot_quads(exact[r][c], x, w[c]);
+                else sums[r][c] += i16_dot_bytes(x, w[c]);
+            }
+        }
+#else
+        i16x8 w[2][2 * TILE_MOST_PANELS];
+        for (int p = 0; p < panels; p++) {
             if (packed) {
                 i8x16 bytes[2];
-                i8_unpack(s->packed + (size_t)p * s->panel + index * HC_GROUP_BYTES, eights, fifteens, bytes);
+                i8_unpack(nibbles + (size_t)p * panel, eights, fifteens, bytes);
                 for (int c = 0; c < 2; c++) i16_widen_pairs(bytes[c], &w[0][2 * p + c], &w[1][2 * p + c]);
             } else {
-                for (int i = 0; i < 4; i++) w[i % 2][i / 2] = i16_load(s->wide + index * STEP + (size_t)i * 8);
+                for (int i = 0; i < 4; i++) w[i % 2][i / 2] = i16_load(wide + i * 8);
             }
         }
         for (int r = 0; r < rows; r++)
             for (int half = 0; half < 2; half++) {
-                i16x8 x = (i16x8)i32_load_splat(a + (size_t)r * a_stride + 2 * half);
+                i16x8 x = (i16x8)i32_load_splat(a + r * HC_DEPTH + 2 * half);
                 for (int c = 0; c < 2 * panels; c++) exact[r][c] += i32_dot_i16(x, w[half][c]);
             }
-    }
-}
 #endif
+    }
+#ifdef HC_Q7_IS_BYTE
+    i16x8 ones = (i16x8)i32_constant(0x00010001);
+    for (int r = 0; r < rows && how == PAIRS; r++)
+        for (int c = 0; c < 2 * panels; c++) exact[r][c] = i32_dot_i16(sums[r][c], ones);
+#endif
+}
 
 /* sums [rows][8 panels] += a · w over a stretch. */
-SIMD_INLINE void tile_i4(multiply how, int packed, int rows, int panels, const hc_q7 *a, size_t a_stride, const stretch *s,
-                         float *sums)
+SIMD_INLINE void tile_i4(multiply how, int packed, int rows, int panels, const hc_q7 *a, const stretch *s, float *sums, const ahead *next)
 {
-    for (int group = 0; group < s->groups; group++, a += HC_GROUP) {
-        i32x4 exact[TILE_ROWS][2 * TILE_PANELS];
-        group_sums(how, packed, rows, panels, a, a_stride, s, group, exact);
-        for (int c = 0; c < 2 * panels; c++) {
-            f32x4 scale = f32_load(s->scale + (c / 2 * STRETCH + group) * HC_PANEL + c % 2 * 4);
-            for (int r = 0; r < rows; r++) {
+    const char *line = next->at;
+    const uint8_t *nibbles = s->packed;
+    const wide_weight *wide = s->wide;
+    const float *scales = s->scale;
+    NOT_UNROLLED
+    for (int group = 0, wait = 0, groups = s->groups; group < groups; group++) {
+        if (!wait--) {
+            wait = next->pace - 1;
+            line = look(line);
+        }
+        i32x4 exact[TILE_MOST_ROWS][2 * TILE_MOST_PANELS];
+        group_sums(how, packed, rows, panels, a, packed ? (const void *)nibbles : wide, s->panel, exact);
+        f32x4 scale[2 * TILE_MOST_PANELS];
+        for (int c = 0; c < 2 * panels; c++) scale[c] = f32_load(scales + c / 2 * STRETCH * HC_PANEL + c % 2 * 4);
+        for (int r = 0; r < rows; r++)
+            for (int c = 0; c < 2 * panels; c++) {
                 float *sum = sums + (r * panels * 2 + c) * 4;
-                f32x4 scaled = f32_from_i32(exact[r][c]) * scale;
+                f32x4 scaled = f32_from_i32(exact[r][c]) * scale[c];
                 f32_store(sum, f32_load(sum) + scaled);
             }
-        }
+        a += rows * HC_GROUP;
+        if (packed) nibbles += PACKED_GROUP;
+        else wide += STEPS * STEP;
+        scales += HC_PANEL;
     }
 }
 
-/* m rows, of which a tile takes as many as fit the registers. */
-SIMD_INLINE void tiles(multiply how, int packed, int panels, const hc_q7 *a, size_t a_stride, int m, const stretch *s, float *sums)
-{
-    int most = panels > 1 ? 4 / panels : TILE_ROWS, count = tile_count(m, most);
-    for (int i = 0; i < count; i++) {
-        int first = tile_first_row(m, count, i), rows = tile_first_row(m, count, i + 1) - first;
-        const hc_q7 *from = a + (size_t)first * a_stride;
-        float *to = sums + first * panels * HC_PANEL;
-#define TILE(n)                                                                     \
-    case n:                                                                         \
-        if (n <= most) tile_i4(how, packed, n, panels, from, a_stride, s, to);      \
-        break
-        switch (rows) {
-            TILE(1);
-            TILE(2);
-            TILE(3);
-            TILE(4);
-        }
-#undef TILE
+#define TILE(how, name, packed, rows, panels)                                                     \
+    NOT_INLINED void name##_##rows##x##panels(const hc_q7 *a, const stretch *s, float *sums, const ahead *next) \
+    {                                                                                             \
+        tile_i4(how, packed, rows, panels, a, s, sums, next);                         \
     }
-}
 
-SIMD_INLINE void any_tiles(multiply how, int panels, const hc_q7 *a, size_t a_stride, int m, const stretch *s, float *sums)
-{
-    if (!s->packed) tiles(how, 0, 1, a, a_stride, m, s, sums);
-    else if (panels == 4) tiles(how, 1, 4, a, a_stride, m, s, sums);
-    else if (panels == 2) tiles(how, 1, 2, a, a_stride, m, s, sums);
-    else tiles(how, 1, 1, a, a_stride, m, s, sums);
-}
+/* Few rows against packed weights; FEW_ROWS or fewer are never two tiles. */
+#define PACKED_TILES(how) \
+    TILE(how, how##_packed, 1, 1, 1) TILE(how, how##_packed, 1, 1, 4) TILE(how, how##_packed, 1, 2, 1) TILE(how, how##_packed, 1, 2, 2) \
+    TILE(how, how##_packed, 1, 3, 1) TILE(how, how##_packed, 1, 4, 1)
+#define PACKED_TILE(how, rows, panels, ...)                                                       \
+    if (rows == 4) how##_packed_4x1(__VA_ARGS__);                                                 \
+    else if (rows == 3) how##_packed_3x1(__VA_ARGS__);                                            \
+    else if (rows == 2) (panels == 2 ? how##_packed_2x2 : how##_packed_2x1)(__VA_ARGS__);         \
+    else (panels == 4 ? how##_packed_1x4 : how##_packed_1x1)(__VA_ARGS__)
 
 #ifdef HC_Q7_IS_BYTE
-static void block_pairs(int panels, const hc_q7 *a, size_t a_stride, int m, const stretch *s, float *sums)
-{
-    any_tiles(BYTE_PAIRS, panels, a, a_stride, m, s, sums);
-}
+PACKED_TILES(PAIRS)
+TILE(PAIRS, PAIRS_wide, 0, 2, 1)
+TILE(PAIRS, PAIRS_wide, 0, 3, 1)
+TILE(PAIRS, PAIRS_wide, 0, 4, 1)
+PACKED_TILES(QUADS)
+TILE(QUADS, QUADS_wide, 0, 3, 1)
+TILE(QUADS, QUADS_wide, 0, 4, 1)
+TILE(QUADS, QUADS_wide, 0, 5, 1)
+TILE(QUADS, QUADS_wide, 0, 6, 1)
 
-static void block_quads(int panels, const hc_q7 *a, size_t a_stride, int m, const stretch *s, float *sums)
+static void tile(hc_dot dot, int rows, int panels, const hc_q7 *a, const stretch *s, float *sums, const ahead *next)
 {
-    any_tiles(BYTE_QUADS, panels, a, a_stride, m, s, sums);
-}
-
-static void block_i4(hc_dot dot, int panels, const hc_q7 *a, size_t a_stride, int m, const stretch *s, float *sums)
-{
-    if (dot == HC_DOT_QUADS) block_quads(panels, a, a_stride, m, s, sums);
-    else block_pairs(panels, a, a_stride, m, s, sums);
+    if (s->packed && dot == HC_DOT_QUADS) {
+        PACKED_TILE(QUADS, rows, panels, a, s, sums, next);
+    } else if (s->packed) {
+        PACKED_TILE(PAIRS, rows, panels, a, s, sums, next);
+    } else if (dot == HC_DOT_QUADS) {
+        (rows == 6 ? QUADS_wide_6x1 : rows == 5 ? QUADS_wide_5x1 : rows == 4 ? QUADS_wide_4x1 : QUADS_wide_3x1)(a, s, sums, next);
+    } else {
+        (rows == 4 ? PAIRS_wide_4x1 : rows == 3 ? PAIRS_wide_3x1 : PAIRS_wide_2x1)(a, s, sums, next);
+    }
 }
 #else
-static void block_i4(hc_dot dot, int panels, const hc_q7 *a, size_t a_stride, int m, const stretch *s, float *sums)
+PACKED_TILES(WIDE)
+TILE(WIDE, WIDE_wide, 0, 2, 1)
+TILE(WIDE, WIDE_wide, 0, 3, 1)
+TILE(WIDE, WIDE_wide, 0, 4, 1)
+
+static void tile(hc_dot dot, int rows, int panels, const hc_q7 *a, const stretch *s, float *sums, const ahead *next)
 {
     (void)dot;
-    any_tiles(WIDE, panels, a, a_stride, m, s, sums);
+    if (s->packed) {
+        PACKED_TILE(WIDE, rows, panels, a, s, sums, next);
+    } else {
+        (rows == 4 ? WIDE_wide_4x1 : rows == 3 ? WIDE_wide_3x1 : WIDE_wide_2x1)(a, s, sums, next);
+    }
 }
 #endif
 
@@ -206,49 +208,30 @@ static void widen(const uint8_t *packed, int groups, wide_weight *wide)
     }
 }
 
-/* sums [m][8 panels] of one or more panels from `panel` on. */
-static void panel_sums(const hc_matrix *w, const hc_rows *rows, const hc_q7 *a, int m, int panel, int panels, float *sums)
+void hc_panel_i4(const hc_matrix *w, const hc_tiles *tiles, int panel, int panels, float *sums)
 {
     wide_weight wide[STRETCH * STEPS * STEP];
-    float scale[TILE_PANELS * STRETCH * HC_PANEL];
+    float scale[TILE_MOST_PANELS * STRETCH * HC_PANEL];
+    const hc_rows *a = tiles->a;
     size_t groups = hc_groups(w->k);
-    memset(sums, 0, (size_t)(m * panels * HC_PANEL) * sizeof *sums);
+    int width = panels * HC_PANEL;
+    memset(sums, 0, (size_t)((hc_tiles_row(tiles, tiles->last) - tiles->first_row) * width) * sizeof *sums);
     for (size_t at = 0; at < groups; at += STRETCH) {
         size_t first = (size_t)panel * groups + at, count = groups - at < STRETCH ? groups - at : STRETCH;
-        stretch s = {.groups = (int)count, .packed = (const uint8_t *)w->data + first * PACKED_GROUP, .wide = wide,
-                     .panel = groups * PACKED_GROUP, .scale = scale};
+        const uint8_t *packed = (const uint8_t *)w->data + first * PACKED_GROUP;
+        stretch s = {.groups = (int)count, .packed = packed, .wide = wide, .panel = groups * PACKED_GROUP, .scale = scale};
         for (int p = 0; p < panels; p++)
-            hc_halves_to_floats(w->group_scale + (first + (size_t)p * groups) * HC_PANEL, scale + p * STRETCH * HC_PANEL,
-                                count * HC_PANEL);
-        if (m > FEW_ROWS) {
+            hc_halves_to_floats(w->group_scale + (first + (size_t)p * groups) * HC_PANEL, scale + p * STRETCH * HC_PANEL, count * HC_PANEL);
+        if (a->count > FEW_ROWS) {
             widen(s.packed, s.groups, wide);
             s.packed = NULL;
         }
-        block_i4(rows->dot, panels, a + at * HC_GROUP, rows->stride, m, &s, sums);
-    }
-}
-
-void hc_gemm_i4(const hc_matrix *w, const hc_rows *a, int m, const hc_epilogue *epilogue, float *out, size_t out_stride)
-{
-    float sums[BLOCK_ROWS * HC_PANEL];
-    int all_panels = (w->n + HC_PANEL - 1) / HC_PANEL, blocks = tile_count(m, BLOCK_ROWS);
-    for (int i = 0; i < blocks; i++) {
-        int row = tile_first_row(m, blocks, i), rows = tile_first_row(m, blocks, i + 1) - row;
-        hc_epilogue e = *epilogue;
-        e.residual = e.residual ? e.residual + (size_t)row * out_stride : NULL;
-        for (int panel = 0, panels; panel < all_panels; panel += panels) {
-            panels = tile_panels(rows);
-            panels = panels <= all_panels - panel ? panels : 1;
-            int width = panels * HC_PANEL, column = panel * HC_PANEL, columns = w->n - column < width ? w->n - column : width;
-            panel_sums(w, a, a->q + (size_t)row * a->stride, rows, panel, panels, sums);
-            for (int c = 0; c < width; c += 4) {
-                f32x4 total = f32_load(w->total + column + c);
-                for (int r = 0; r < rows; r++) {
-                    float *sum = sums + r * width + c;
-                    f32_store(sum, (f32_load(sum) - total * (float)a->zero[row + r]) * a->scale[row + r]);
-                }
-            }
-            hc_epilogue_apply(&e, sums, width, rows, column, columns, out + (size_t)row * out_stride, out_stride);
+        for (int t = tiles->first; t < tiles->last; t++) {
+            int row = hc_tiles_row(tiles, t), tile_rows = hc_tiles_row(tiles, t + 1) - row;
+            ahead line = look_ahead(packed + tiles->next_panel * groups * PACKED_GROUP, count * PACKED_GROUP * (size_t)panels, t - tiles->first,
+                                    tiles->last - tiles->first, s.groups);
+            tile(a->dot, tile_rows, panels, a->q + (size_t)row * a->depth + at * HC_GROUP * (size_t)tile_rows, &s,
+                 sums + (row - tiles->first_row) * width, &line);
         }
     }
 }

@@ -66,6 +66,11 @@ hc_loader *hc_loader_new(hc_tower tower, const char *config, size_t config_lengt
 hc_status hc_loader_status(const hc_loader *loader);
 const char *hc_loader_message(const hc_loader *loader);
 
+/* How many threads the encoder will compute with, the caller's included; 1 unless this is called, and before the header. Vectors are the same for every
+ * number of threads: at int8 and int4 to the last bit on every machine, at fp32 and fp16 to the last bit on one. The threads sleep between calls, and
+ * hc_encoder_free ends them. */
+void hc_loader_set_threads(hc_loader *loader, int threads);
+
 /* The total size of the file in bytes, if the caller knows it: lets a lying header and a truncated file be told at once. */
 void hc_loader_file_size(hc_loader *loader, uint64_t size);
 
@@ -101,6 +106,8 @@ typedef struct hc_info {
     int context_length;      /* text: token ids a text                                                      */
     int vocab_size;          /* text                                                                        */
     int image_height, image_width;   /* image: pixels                                                       */
+    int threads;             /* that compute, the caller's included                                         */
+    int batch;               /* inputs that are worth passing at once: more are computed one batch after the other */
     uint64_t parameters;     /* numbers in the tower's tensors                                              */
     uint64_t memory_bytes;   /* held by the encoder: packed weights and arena                               */
 } hc_info;

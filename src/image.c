@@ -3,19 +3,25 @@
 
 #include <string.h>
 
-/* One picture's patches as rows [grid, 3 * patch_height * patch_width], in the order of conv1's weights. Pixels beyond the last whole patch are not seen, as in a
- * convolution without padding. */
-static void unfold(const hc_config *c, const float *pixels, float *patches)
+typedef struct patch_job {
+    const hc_pass *pass;
+    const float *pixels;       /* of one picture */
+} patch_job;
+
+/* Patches as rows of the GEMM with conv1, straight from where their pixels lie in the picture, in the order of conv1's weights. Pixels beyond the last whole
+ * patch are not seen, as in a convolution without padding. */
+static void put_patches(void *context, int first, int last, int thread)
 {
-    size_t plane = (size_t)c->image_height * (size_t)c->image_width, line = (size_t)c->patch_width;
-    for (int gy = 0; gy < c->grid_height; gy++)
-        for (int gx = 0; gx < c->grid_width; gx++)
-            for (int channel = 0; channel < 3; channel++)
-                for (int y = 0; y < c->patch_height; y++, patches += line)
-                    memcpy(patches,
-                           pixels + (size_t)channel * plane + (size_t)(gy * c->patch_height + y) * (size_t)c->image_width +
-                               (size_t)gx * line,
-                           line * sizeof(float));
+    (void)thread;
+    const patch_job *j = context;
+    const hc_config *c = j->pass->config;
+    size_t across = (size_t)c->image_width, plane = (size_t)c->image_height * across;
+    for (int i = first; i < last; i++) {
+        int at = 0, top = i / c->grid_width * c->patch_height, left = i % c->grid_width * c->patch_width;
+        for (size_t channel = 0; channel < 3; channel++)
+            for (int y = top; y < top + c->patch_height; y++, at += c->patch_width)
+                hc_rows_put_part(&j->pass->rows, i, at, j->pixels + channel * plane + (size_t)y * across + (size_t)left, c->patch_width);
+    }
 }
 
 /* class_embedding and the patches, plus positions, then ln_pre: [inputs, positions, width]. */
@@ -23,15 +29,18 @@ static void embed(hc_pass *pass, const float *pixels)
 {
     const hc_config *c = pass->config;
     const hc_weights *w = pass->weights;
-    size_t width = (size_t)c->width, grid = (size_t)c->positions - 1;
+    size_t width = (size_t)c->width;
+    int grid = c->positions - 1;
     for (int i = 0; i < pass->inputs; i++, pixels += 3 * (size_t)c->image_height * (size_t)c->image_width) {
         float *x = pass->x + (size_t)pass->first[i] * width;
-        memcpy(x, w->positional_embedding, (grid + 1) * width * sizeof(float));
+        memcpy(x, w->positional_embedding, (size_t)c->positions * width * sizeof(float));
         for (size_t k = 0; k < width; k++)
             x[k] += w->class_embedding[k];
-        unfold(c, pixels, pass->wide);
+        patch_job patches = {pass, pixels};
         hc_epilogue add = {.residual = x + width};
-        hc_linear(pass, &w->conv1, pass->wide, (int)grid, &add, x + width, width);
+        hc_rows_lay(&pass->rows, &w->conv1, grid, pass->patch_rows);
+        hc_parallel_for(pass->threads, grid, 1, put_patches, &patches);
+        hc_gemm(pass->threads, &w->conv1, &pass->rows, &add, x + width, width);
     }
     if (c->ln_pre)
         hc_norm_rows(pass, &w->ln_pre, pass->x, pass->first[pass->inputs], c->width, pass->x);
@@ -60,17 +69,17 @@ static void pool(hc_pass *pass, float *x, int rows, float *out)
     int dim = c->embed_dim;
     if (c->attn_pool == HC_ATTN_POOL_YES) {
         int queries = c->pool == HC_POOL_TOK ? 1 : c->attn_pooler_queries;
-        hc_pooler_run(pass, &w->attn_pool, queries, x, rows, c->width, pass->wide);
-        hc_norm_rows(pass, &w->ln_final, pass->wide, queries, dim, pass->wide);
-        global_pool(c->pool, pass->wide, queries, dim, out);
+        hc_pooler_run(pass, &w->attn_pool, queries, x, rows, pass->pools);
+        hc_norm_rows(pass, &w->ln_final, pass->pools, queries, dim, pass->pools);
+        global_pool(c->pool, pass->pools, queries, dim, out);
     } else if (c->attn_pool) {
         hc_norm_rows(pass, &w->ln_final, x, rows, c->width, x);
         if (c->attn_pool == HC_ATTN_POOL_CASCADE) {
-            hc_pooler_run(pass, &w->attn_pool, c->attn_pooler_queries, x, rows, c->width, pass->wide);
-            x = pass->wide;
+            hc_pooler_run(pass, &w->attn_pool, c->attn_pooler_queries, x, rows, pass->pools);
+            x = pass->pools;
             rows = c->attn_pooler_queries;
         }
-        hc_pooler_run(pass, &w->attn_pool_contrastive, 1, x, rows, c->width, out);
+        hc_pooler_run(pass, &w->attn_pool_contrastive, 1, x, rows, out);
     } else if (c->final_ln_after_pool) {
         global_pool(c->pool, x, rows, c->width, out);
         hc_norm_rows(pass, &w->ln_final, out, c->tokens_out, c->width, out);

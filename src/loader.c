@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_THREADS = 256 };
+
 /* ---- the header --------------------------------------------------------------------------------------------------- */
 
 hc_loader *hc_loader_new(hc_tower tower, const char *config, size_t config_length, hc_dtype dtype)
@@ -17,6 +19,7 @@ hc_loader *hc_loader_new(hc_tower tower, const char *config, size_t config_lengt
     if (!loader) return NULL;
     loader->tower = tower;
     loader->dtype = dtype;
+    loader->threads = 1;
     loader->header_need = HC_SAFETENSORS_PREFIX;
     if (config) {
         hc_config checked;
@@ -36,6 +39,8 @@ hc_loader *hc_loader_new(hc_tower tower, const char *config, size_t config_lengt
 
 hc_status hc_loader_status(const hc_loader *loader) { return loader->status; }
 const char *hc_loader_message(const hc_loader *loader) { return loader->message; }
+
+void hc_loader_set_threads(hc_loader *loader, int threads) { loader->threads = threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : threads; }
 
 /* Compares what the header describes, once it is known, with the file's size, once that is known. */
 static void check_size(hc_loader *loader)

@@ -41,6 +41,7 @@ struct hc_item {
 struct hc_loader {
     hc_tower tower;
     hc_dtype dtype;
+    int threads;
     hc_status status;
     char message[512];
     char *config;                   /* as given, or NULL                                */

@@ -4,6 +4,7 @@
 #include "loader.h"
 #include "pack.h"
 #include "sort.h"
+#include "transformer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -326,8 +327,12 @@ static void allocate_weights(hc_loader *loader)
     e->packed_bytes = (size_t)bytes;
     /* malloc of some WebAssembly libraries aligns to 8 only. */
     place(loader, (uint8_t *)e->packed + (HC_ALIGN - (uintptr_t)e->packed % HC_ALIGN) % HC_ALIGN);
-    e->arena_bytes = hc_tower_arena(&e->config, loader->dtype, hc_tower_batch(&e->config));
+    hc_pass pass;
+    e->arena_bytes = hc_pass_plan(&pass, &e->config, loader->dtype, loader->threads, NULL);
     e->arena = hc_loader_allocate(loader, e->arena_bytes, 1, "activations");
+    if (!e->arena || loader->threads == 1) return;
+    e->threads = hc_threads_new(loader->threads);
+    if (!e->threads) FAIL(loader, HC_OUT_OF_MEMORY, "no memory left for %u threads", (uint64_t)loader->threads);
 }
 
 static int by_position(const void *a, const void *b)

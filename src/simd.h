@@ -16,6 +16,8 @@
 #include <wasm_simd128.h>
 #elif defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 typedef float f32x4 __attribute__((vector_size(16)));
@@ -23,6 +25,7 @@ typedef int32_t i32x4 __attribute__((vector_size(16)));
 typedef uint32_t u32x4 __attribute__((vector_size(16)));
 typedef int16_t i16x8 __attribute__((vector_size(16)));
 typedef uint16_t u16x8 __attribute__((vector_size(16)));
+typedef int64_t i64x2 __attribute__((vector_size(16)));
 typedef int8_t i8x16 __attribute__((vector_size(16)));
 typedef uint8_t u8x16 __attribute__((vector_size(16)));
 
@@ -64,6 +67,17 @@ SIMD_INLINE i32x4 i32_constant(int32_t x)
 /* Four bytes at p, four times. */
 SIMD_INLINE i32x4 i32_load_splat(const void *p) { int32_t x; memcpy(&x, p, sizeof x); return i32_splat(x); }
 
+/* Asks for the 64 bytes at p, which will be needed soon. WebAssembly has no such instruction, but a load that nobody waits for does the same. */
+SIMD_INLINE void prefetch(const void *p)
+{
+#if defined(__wasm__)
+    uint8_t byte = *(const volatile uint8_t *)p;
+    (void)byte;
+#else
+    __builtin_prefetch(p);
+#endif
+}
+
 /* ---- f32x4 ---- */
 
 /* b < a ? b : a and a < b ? b : a: where one is NaN, the result is `a`. */
@@ -91,16 +105,32 @@ SIMD_INLINE f32x4 f32_max(f32x4 a, f32x4 b)
 #endif
 }
 
-/* a * b + c, rounded once where the machine has that instruction, else twice. */
+#if defined(__wasm_relaxed_simd__) || defined(__FMA__) || defined(__aarch64__)
+#define HC_HAS_FMA 1
+#endif
+
+/* a * b + c, rounded once where the machine has that instruction, else twice. Where a * b is exact, that is the same. */
 SIMD_INLINE f32x4 f32_fma(f32x4 a, f32x4 b, f32x4 c)
 {
 #if defined(__wasm_relaxed_simd__)
     return (f32x4)wasm_f32x4_relaxed_madd((v128_t)a, (v128_t)b, (v128_t)c);
 #elif defined(__FMA__)
     return (f32x4)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+#elif defined(__aarch64__)
+    return (f32x4)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
     return c + a * b;
 #endif
+}
+
+SIMD_INLINE f32x4 f32_abs(f32x4 x) { return (f32x4)((i32x4)x & i32_splat(0x7fffffff)); }
+
+/* To the nearest of the numbers with `bits` bits: products of a number with 13 bits and one with 11, as halves have, are exact.
+ * What is nearer to 0 than 2^-60 becomes 0, so that no product is too small for that. */
+SIMD_INLINE f32x4 f32_round_to(int bits, f32x4 x)
+{
+    i32x4 half = i32_splat(1 << (23 - bits)), small = f32_abs(x) < f32_splat(0x1p-60f);
+    return (f32x4)(((i32x4)x + half) & -(half + half) & ~small);
 }
 
 /* To the nearest integer, ties to even, for |x| <= 2^22: adding 1.5 * 2^23 leaves the integer in the low bits. */

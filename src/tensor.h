@@ -23,6 +23,8 @@ enum { HC_GROUP_BYTES = HC_GROUP / 2 };
 
 typedef enum hc_storage { HC_STORE_F32, HC_STORE_F16, HC_STORE_I8, HC_STORE_I4 } hc_storage;
 
+static inline int hc_is_quantised(hc_storage storage) { return storage >= HC_STORE_I8; }
+
 /* A weight matrix [n, k] (n output channels) in kernel order: out = a · wᵀ. */
 typedef struct hc_matrix {
     int n, k;
@@ -59,17 +61,36 @@ typedef int16_t hc_q7;
 #define HC_DOT_DEFAULT HC_DOT_PAIRS
 #endif
 
-/* Activations at 7 bits, one scale and zero point a row: x ≈ scale[row] * (q - zero[row]), q in 0..127.
- * Rows are `stride` elements apart, a multiple of HC_DEPTH (int4 weights: of HC_GROUP); elements from k to stride are 0. */
+static inline size_t hc_round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+/* The left side of a GEMM: `count` rows of k values in the order that its tiles read them, so that all of a tile's values for
+ * one step of k lie side by side. Rows are cut into as few tiles of at most `most` rows as can be, as even as can be (a tile
+ * of one row takes almost as long as one of four). The values of tile t begin at `depth` times the number of its first row:
+ *     fp32    [depth][rows of the tile]
+ *     7 bits  [depth / 4][rows of the tile][4], for weights in int8 and int4: 0..127 with one scale and zero point a row,
+ *             x ≈ scale[row] * (q - zero[row]); filled up with 0 from k to depth, a multiple of HC_GROUP
+ */
 typedef struct hc_rows {
-    hc_q7 *q;
-    size_t stride;
-    float *scale;
-    int32_t *zero;
-    hc_dot dot;
+    int count, k, most;
+    size_t depth;
+    int exact;           /* fp32: rounded to 13 bits, so that products with halves, of 11 bits, are exact: then it does not matter whether the machine rounds
+                            them before it adds them */
+    hc_dot dot;          /* 7 bits */
+    float *x;            /* fp32, else NULL   */
+    hc_q7 *q;            /* 7 bits, else NULL */
+    float *scale;        /* [count] */
+    int32_t *zero;       /* [count] */
 } hc_rows;
 
-static inline size_t hc_round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+static inline int hc_tile_count(int rows, int most) { return (rows + most - 1) / most; }
+static inline int hc_tile_first(int rows, int tiles, int tile) { return (int)((int64_t)rows * tile / tiles); }
+static inline int hc_tile_of(int rows, int tiles, int row) { return (int)((((int64_t)row + 1) * tiles - 1) / rows); }
+
+/* Bytes of the values of `count` rows. */
+static inline size_t hc_rows_bytes(int count, int k, int quantised)
+{
+    return (size_t)count * (quantised ? hc_round_up((size_t)k, HC_GROUP) * sizeof(hc_q7) : (size_t)k * sizeof(float));
+}
 
 /* Bytes of a matrix's or table's `data` at a storage. */
 size_t hc_matrix_bytes(int n, int k, hc_storage storage);

@@ -97,17 +97,18 @@ typedef struct hc_tensor {
  * `capacity` of them (0 and NULL: only count). */
 size_t hc_tower_tensors(const hc_config *config, hc_weights *weights, hc_tensor *tensors, size_t capacity);
 
-/* The arena of activations: bytes that hc_tower_run needs for `count` inputs at once. */
-size_t hc_tower_arena(const hc_config *config, hc_dtype dtype, int count);
-
-/* How many inputs one pass takes at best: enough rows for the GEMMs, not so many that the arena grows large. */
+/* How many inputs of full length one pass takes: enough rows for the GEMMs, not so many that the arena grows large. */
 int hc_tower_batch(const hc_config *config);
+
+/* How many inputs hc_encoder_input has room for: the same, and more texts, which may be short. */
+int hc_tower_inputs(const hc_config *config);
 
 /* An encoder: one block of packed weights and one arena. Made by hc_loader_finish; the fields are for loader.c, shard.c and encoder.c. */
 struct hc_encoder {
     hc_config config;
     hc_dtype dtype;
     hc_dot dot;
+    hc_threads *threads;             /* or NULL: one thread               */
     hc_weights weights;
     void *packed;              /* all weights, one allocation       */
     size_t packed_bytes;
@@ -118,6 +119,10 @@ struct hc_encoder {
     size_t vocabulary_bytes;
     uint64_t parameters;
 };
+
+/* Room for hc_tower_inputs inputs and for their vectors, within the arena. hc_tower_run takes them from there and puts them there just as well; what one call
+ * is given or gives is overwritten by the next, and pixels by the call that is given them. */
+void hc_tower_buffers(const hc_encoder *encoder, void **input, float **output);
 
 /* Passes over `count` inputs, in as many of the arena's size as it takes. `input` is float pixels [count, 3, height, width] or int32 ids
  * [count, context_length]; out [count, tokens_out, dim], not normalised. */

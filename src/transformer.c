@@ -5,81 +5,10 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_INPUTS_A_PASS = 64, ROWS_A_PASS = 200 };
-
 /* AttentionalPooler is made with torch's default eps whatever norm_kwargs says. */
 static const float POOLER_EPS = 1e-5f;
 
-static int larger(int a, int b) { return a > b ? a : b; }
-
-int hc_tower_batch(const hc_config *config)
-{
-    int batch = ROWS_A_PASS / config->positions;
-    return batch < 1 ? 1 : batch > MAX_INPUTS_A_PASS ? MAX_INPUTS_A_PASS : batch;
-}
-
-/* The next `bytes` of the arena; with a NULL arena only the sum counts. */
-static void *take(char *arena, size_t *used, size_t bytes)
-{
-    void *at = arena ? arena + *used : NULL;
-    *used += hc_round_up(bytes, HC_ALIGN);
-    return at;
-}
-
-static float *take_floats(char *arena, size_t *used, size_t count)
-{
-    return take(arena, used, hc_round_up(count, HC_PANEL) * sizeof(float));
-}
-
-size_t hc_pass_plan(hc_pass *pass, const hc_config *c, hc_dtype dtype, int count, void *arena)
-{
-    size_t used = 0, rows = (size_t)count * (size_t)c->positions, width = (size_t)c->width;
-    size_t queries = c->attn_pool ? (size_t)c->attn_pooler_queries : 0;
-    size_t dim = (size_t)larger(c->embed_dim, c->dim);
-    size_t widest = (size_t)larger(3 * c->width, c->mlp_width);
-    size_t outputs = (size_t)larger(count * c->tokens_out, MAX_INPUTS_A_PASS);
-    size_t wide = rows * widest;
-    if (c->tower == HC_IMAGE) {
-        size_t patches = (size_t)c->grid_height * (size_t)c->grid_width * 3 * (size_t)c->patch_height * (size_t)c->patch_width;
-        wide = patches > wide ? patches : wide;
-        wide = queries * dim > wide ? queries * dim : wide;
-    }
-
-    memset(pass, 0, sizeof *pass);
-    pass->config = c;
-    pass->dtype = dtype;
-    pass->first = take(arena, &used, (MAX_INPUTS_A_PASS + 1) * sizeof(int));
-    pass->pooled = take(arena, &used, MAX_INPUTS_A_PASS * sizeof(int));
-    pass->hidden = take(arena, &used, rows);
-    pass->x = take_floats(arena, &used, rows * width);
-    pass->h = take_floats(arena, &used, (rows > queries ? rows : queries) * (width > dim ? width : dim));
-    pass->wide = take_floats(arena, &used, wide);
-    pass->tail = take_floats(arena, &used, outputs * (width > dim ? width : dim));
-    size_t scratch = hc_attention_scratch(c->positions, c->head_dim);
-    if (queries) {
-        size_t longest = (size_t)c->positions > queries ? (size_t)c->positions : queries;
-        size_t pooler = hc_attention_scratch((int)longest, c->embed_dim / c->attn_pooler_heads);
-        scratch = scratch > pooler ? scratch : pooler;
-        pass->query = take_floats(arena, &used, queries * 3 * dim);
-        pass->context = take_floats(arena, &used, longest * 3 * dim);
-    }
-    pass->row = take_floats(arena, &used, widest > dim ? widest : dim);
-    pass->scratch = take_floats(arena, &used, scratch);
-    if (dtype >= HC_INT8) {
-        size_t depth = (size_t)larger(larger(c->width, c->mlp_width), (int)dim);
-        size_t most = rows > queries ? rows : queries;
-        pass->rows.q = take(arena, &used, most * hc_round_up(depth, HC_GROUP) * sizeof(hc_q7));
-        pass->rows.scale = take_floats(arena, &used, most);
-        pass->rows.zero = take(arena, &used, most * sizeof(int32_t));
-    }
-    return used;
-}
-
-size_t hc_tower_arena(const hc_config *config, hc_dtype dtype, int count)
-{
-    hc_pass pass;
-    return hc_pass_plan(&pass, config, dtype, count, NULL);
-}
+enum { ROWS_A_CHUNK = 4 };       /* of loops over rows: enough work to be worth taking */
 
 void hc_tower_run(const hc_encoder *encoder, const void *input, int count, float *out)
 {
@@ -87,9 +16,11 @@ void hc_tower_run(const hc_encoder *encoder, const void *input, int count, float
     hc_pass pass;
     int batch = hc_tower_batch(config);
     size_t result = (size_t)config->tokens_out * (size_t)config->dim;
-    hc_pass_plan(&pass, config, encoder->dtype, batch, encoder->arena);
+    hc_pass_plan(&pass, config, encoder->dtype, hc_threads_count(encoder->threads), encoder->arena);
     pass.weights = &encoder->weights;
+    pass.threads = encoder->threads;
     pass.rows.dot = encoder->dot;
+    pass.rows.exact = pass.exact;
     if (config->tower == HC_IMAGE) {
         size_t picture = 3 * (size_t)config->image_height * (size_t)config->image_width;
         const float *pixels = input;
@@ -100,60 +31,68 @@ void hc_tower_run(const hc_encoder *encoder, const void *input, int count, float
     } else {
         const int32_t *ids = input;
         for (int taken; count; count -= taken, ids += taken * config->context_length, out += (size_t)taken * result) {
-            int limit = config->tokens_out > 1 ? batch : MAX_INPUTS_A_PASS;
+            int limit = config->tokens_out > 1 ? batch : hc_tower_inputs(config);
             taken = hc_text_run(&pass, ids, count < limit ? count : limit, batch * config->positions, out);
         }
     }
 }
 
-/* hc_rows of the pass for rows of k values. */
-static hc_rows *quantised(hc_pass *pass, int k)
+void hc_tower_buffers(const hc_encoder *encoder, void **input, float **output)
 {
-    pass->rows.stride = hc_round_up((size_t)k, HC_GROUP);
-    return &pass->rows;
+    hc_pass pass;
+    hc_pass_plan(&pass, &encoder->config, encoder->dtype, hc_threads_count(encoder->threads), encoder->arena);
+    *input = pass.input;
+    *output = pass.output;
 }
 
-/* fp32 and fp16 may be contracted: int8 and int4 promise the same bits everywhere. */
-static int may_fuse(const hc_pass *pass) { return pass->dtype < HC_INT8; }
+/* ---- rows ---- */
 
-static int is_quantised(const hc_matrix *w) { return w->storage == HC_STORE_I8 || w->storage == HC_STORE_I4; }
+/* Rows on their way into a GEMM, or in place. */
+typedef struct row_job {
+    const hc_pass *pass;
+    const hc_norm *norm;       /* or NULL */
+    float eps;
+    const float *x;
+    int n;
+    float *out;                /* NULL: into pass->rows */
+} row_job;
 
-static void gemm_quantised(const hc_matrix *w, const hc_rows *rows, int m, const hc_epilogue *epilogue, float *out, size_t out_stride)
+static void do_rows(void *context, int first, int last, int thread)
 {
-    if (w->storage == HC_STORE_I8) hc_gemm_i8(w, rows, m, epilogue, out, out_stride);
-    else hc_gemm_i4(w, rows, m, epilogue, out, out_stride);
-}
-
-void hc_linear(hc_pass *pass, const hc_matrix *w, const float *a, int m, const hc_epilogue *epilogue, float *out, size_t out_stride)
-{
-    if (is_quantised(w)) {
-        hc_rows *rows = quantised(pass, w->k);
-        hc_quantise_rows(a, (size_t)w->k, m, w->k, rows);
-        gemm_quantised(w, rows, m, epilogue, out, out_stride);
-    } else {
-        hc_gemm_f32(w, a, (size_t)w->k, m, epilogue, out, out_stride, may_fuse(pass));
-    }
-}
-
-/* hc_linear of LayerNorm(x). */
-static void norm_linear(hc_pass *pass, const hc_norm *norm, float eps, const hc_matrix *w, const float *x, int m, const hc_epilogue *epilogue,
-                        float *out, size_t out_stride)
-{
-    size_t k = (size_t)w->k;
-    if (is_quantised(w)) {
-        hc_rows *rows = quantised(pass, w->k);
-        hc_layer_norm_quantise(x, k, m, w->k, norm->weight, norm->bias, eps, pass->row, rows);
-        gemm_quantised(w, rows, m, epilogue, out, out_stride);
-    } else {
-        hc_layer_norm(x, k, m, w->k, norm->weight, norm->bias, eps, pass->h, k);
-        hc_gemm_f32(w, pass->h, k, m, epilogue, out, out_stride, may_fuse(pass));
+    const row_job *j = context;
+    float *row = j->pass->row + (size_t)thread * j->pass->row_size;
+    for (int r = first; r < last; r++) {
+        const float *x = j->x + (size_t)r * (size_t)j->n;
+        float *to = j->out ? j->out + (size_t)r * (size_t)j->n : row;
+        if (j->norm) {
+            hc_layer_norm(x, j->n, j->norm->weight, j->norm->bias, j->eps, to);
+            x = to;
+        }
+        if (!j->out) hc_rows_put(&j->pass->rows, r, x);
     }
 }
 
 void hc_norm_rows(const hc_pass *pass, const hc_norm *norm, const float *x, int rows, int n, float *out)
 {
-    hc_layer_norm(x, (size_t)n, rows, n, norm->weight, norm->bias, pass->config->eps, out, (size_t)n);
+    row_job job = {pass, norm, pass->config->eps, x, n, out};
+    hc_parallel_for(pass->threads, rows, ROWS_A_CHUNK, do_rows, &job);
 }
+
+/* pass->rows are m rows of a, or of LayerNorm(a), for a GEMM with w. */
+static void put_rows(hc_pass *pass, const hc_norm *norm, float eps, const hc_matrix *w, const float *a, int m, void *values)
+{
+    row_job job = {pass, norm, eps, a, w->k, NULL};
+    hc_rows_lay(&pass->rows, w, m, values);
+    hc_parallel_for(pass->threads, m, ROWS_A_CHUNK, do_rows, &job);
+}
+
+void hc_linear(hc_pass *pass, const hc_matrix *w, const float *a, int m, void *values, const hc_epilogue *epilogue, float *out, size_t out_stride)
+{
+    put_rows(pass, NULL, 0, w, a, m, values);
+    hc_gemm(pass->threads, w, &pass->rows, epilogue, out, out_stride);
+}
+
+/* ---- blocks ---- */
 
 /* x += gamma * y, gamma NULL for 1. */
 static void add_scaled(float *x, const float *y, const float *gamma, int rows, int n)
@@ -173,11 +112,10 @@ static void prepare_heads(const hc_pass *pass, const hc_block *b, float *qkv, in
     for (int head = 0; head < 2 * c->heads; head++) {
         float *at = qkv + (size_t)head * (size_t)c->head_dim;
         const hc_norm *norm = head < c->heads ? &b->ln_q : &b->ln_k;
-        if (c->qk_norm)
-            hc_layer_norm(at, stride, rows, c->head_dim, norm->weight, norm->bias, c->eps, at, stride);
-        else
-            for (int r = 0; r < rows; r++)
-                hc_normalise(at + (size_t)r * stride, c->head_dim);
+        for (int r = 0; r < rows; r++, at += stride) {
+            if (c->qk_norm) hc_layer_norm(at, c->head_dim, norm->weight, norm->bias, c->eps, at);
+            else hc_normalise(at, c->head_dim);
+        }
     }
 }
 
@@ -190,33 +128,39 @@ static float score_scale(const hc_config *c, const hc_block *b, int head)
     return hc_expf(b->logit_scale[head] < LOG_100 ? b->logit_scale[head] : LOG_100);
 }
 
-/* pass->wide holds q, k and v of all rows; the heads' outputs go to pass->h: of all rows, or of the `only` row of each sequence. */
-static void attend(hc_pass *pass, const hc_block *b, const int *only)
+/* From pass->qkv to pass->heads: of all rows, or of the `only` row of each sequence. */
+typedef struct attend_job {
+    const hc_pass *pass;
+    const hc_block *block;
+    const int *only;
+} attend_job;
+
+/* Iteration i is head i % heads of sequence i / heads. */
+static void attend_heads(void *context, int begin, int end, int thread)
 {
+    const attend_job *j = context;
+    const hc_pass *pass = j->pass;
     const hc_config *c = pass->config;
     size_t width = (size_t)c->width, dim = (size_t)c->head_dim;
-    for (int i = 0; i < pass->inputs; i++) {
-        int first = pass->first[i], rows = pass->first[i + 1] - first;
-        const float *qkv = pass->wide + (size_t)first * 3 * width;
-        int query = only ? only[i] - first : 0;
-        for (int head = 0; head < c->heads; head++) {
-            const float *q = qkv + (size_t)head * dim;
-            hc_attention args = {
-                .q = q + (size_t)query * 3 * width, .k = q + width, .v = q + 2 * width,
-                .q_stride = 3 * width, .kv_stride = 3 * width,
-                .q_rows = only ? 1 : rows, .kv_rows = rows, .head_dim = c->head_dim,
-                .scale = score_scale(c, b, head),
-                .causal = c->tower == HC_TEXT && c->causal, .q_first = query,
-                .hidden = pass->hidden ? pass->hidden + first : NULL,
-                .out = pass->h + (size_t)(only ? i : first) * width + (size_t)head * dim, .out_stride = width,
-                .scratch = pass->scratch,
-            };
-            hc_attention_head(&args);
-            if (b->head_scale)
-                for (int r = 0; r < args.q_rows; r++)
-                    for (size_t d = 0; d < dim; d++)
-                        args.out[(size_t)r * width + d] *= b->head_scale[head];
-        }
+    for (int i = begin; i < end; i++) {
+        int input = i / c->heads, head = i % c->heads, first = pass->first[input], rows = pass->first[input + 1] - first;
+        int query = j->only ? j->only[input] - first : 0;
+        const float *q = pass->qkv + (size_t)first * 3 * width + (size_t)head * dim;
+        hc_attention args = {
+            .q = q + (size_t)query * 3 * width, .k = q + width, .v = q + 2 * width,
+            .q_stride = 3 * width, .kv_stride = 3 * width,
+            .q_rows = j->only ? 1 : rows, .kv_rows = rows, .head_dim = c->head_dim,
+            .scale = score_scale(c, j->block, head),
+            .causal = c->tower == HC_TEXT && c->causal, .q_first = query, .exact = pass->exact,
+            .hidden = pass->hidden ? pass->hidden + first : NULL,
+            .out = pass->heads + (size_t)(j->only ? input : first) * width + (size_t)head * dim, .out_stride = width,
+            .scratch = pass->scratch + (size_t)thread * pass->scratch_size,
+        };
+        hc_attention_head(&args);
+        if (j->block->head_scale)
+            for (int r = 0; r < args.q_rows; r++)
+                for (size_t d = 0; d < dim; d++)
+                    args.out[(size_t)r * width + d] *= j->block->head_scale[head];
     }
 }
 
@@ -227,32 +171,35 @@ static void block_run(hc_pass *pass, const hc_block *b, const int *only)
     size_t width = (size_t)c->width, mlp_width = (size_t)c->mlp_width;
 
     hc_epilogue qkv = {.bias = b->in_proj_bias};
-    norm_linear(pass, &b->ln_1, c->eps, &b->in_proj, pass->x, rows, &qkv, pass->wide, 3 * width);
-    prepare_heads(pass, b, pass->wide, rows);
-    attend(pass, b, only);
+    put_rows(pass, &b->ln_1, c->eps, &b->in_proj, pass->x, rows, pass->norm_rows);
+    hc_gemm(pass->threads, &b->in_proj, &pass->rows, &qkv, pass->qkv, 3 * width);
+    prepare_heads(pass, b, pass->qkv, rows);
+    attend_job attention = {pass, b, only};
+    hc_parallel_for(pass->threads, pass->inputs * c->heads, 1, attend_heads, &attention);
     if (only) {
         rows = pass->inputs;
         for (int i = 0; i < rows; i++)
             memmove(pass->x + (size_t)i * width, pass->x + (size_t)only[i] * width, width * sizeof(float));
     }
     if (c->scale_attn_inner)
-        hc_norm_rows(pass, &b->ln_inner, pass->h, rows, c->width, pass->h);
+        hc_norm_rows(pass, &b->ln_inner, pass->heads, rows, c->width, pass->heads);
     if (c->scale_attn) {
         hc_epilogue out = {.bias = b->out_proj_bias};
-        hc_linear(pass, &b->out_proj, pass->h, rows, &out, pass->wide, width);
-        hc_norm_rows(pass, &b->ln_attn, pass->wide, rows, c->width, pass->wide);
-        add_scaled(pass->x, pass->wide, b->ls_1, rows, c->width);
+        hc_linear(pass, &b->out_proj, pass->heads, rows, pass->head_rows, &out, pass->branch, width);
+        hc_norm_rows(pass, &b->ln_attn, pass->branch, rows, c->width, pass->branch);
+        add_scaled(pass->x, pass->branch, b->ls_1, rows, c->width);
     } else {
         hc_epilogue out = {.bias = b->out_proj_bias, .gamma = b->ls_1, .residual = pass->x};
-        hc_linear(pass, &b->out_proj, pass->h, rows, &out, pass->x, width);
+        hc_linear(pass, &b->out_proj, pass->heads, rows, pass->head_rows, &out, pass->x, width);
     }
 
     hc_epilogue fc = {.bias = b->c_fc_bias, .activation = c->activation};
-    norm_linear(pass, &b->ln_2, c->eps, &b->c_fc, pass->x, rows, &fc, pass->wide, mlp_width);
+    put_rows(pass, &b->ln_2, c->eps, &b->c_fc, pass->x, rows, pass->norm_rows);
+    hc_gemm(pass->threads, &b->c_fc, &pass->rows, &fc, pass->mlp, mlp_width);
     if (c->scale_fc)
-        hc_norm_rows(pass, &b->mlp_ln, pass->wide, rows, c->mlp_width, pass->wide);
+        hc_norm_rows(pass, &b->mlp_ln, pass->mlp, rows, c->mlp_width, pass->mlp);
     hc_epilogue out = {.bias = b->c_proj_bias, .gamma = b->ls_2, .residual = pass->x};
-    hc_linear(pass, &b->c_proj, pass->wide, rows, &out, pass->x, width);
+    hc_linear(pass, &b->c_proj, pass->mlp, rows, pass->mlp_rows, &out, pass->x, width);
 }
 
 void hc_blocks_run(hc_pass *pass)
@@ -262,39 +209,58 @@ void hc_blocks_run(hc_pass *pass)
         block_run(pass, pass->weights->blocks + i, i == layers - 1 ? pass->pooled : NULL);
 }
 
-void hc_pooler_run(hc_pass *pass, const hc_attn_pooler *p, int queries, const float *context, int rows, int context_width, float *out)
+/* Heads of the pooler's attention, from pass->query and pass->context to pass->attended. */
+typedef struct pooler_job {
+    const hc_pass *pass;
+    int queries, rows, joint;
+} pooler_job;
+
+static void attend_pooler(void *context, int first, int last, int thread)
+{
+    const pooler_job *j = context;
+    const hc_pass *pass = j->pass;
+    const hc_config *c = pass->config;
+    int head_dim = c->embed_dim / c->attn_pooler_heads;
+    size_t n = (size_t)c->embed_dim, stride = j->joint ? 3 * n : 2 * n;
+    const float *k = pass->context + (j->joint ? n : 0);
+    for (int head = first; head < last; head++) {
+        size_t at = (size_t)head * (size_t)head_dim;
+        hc_attention args = {
+            .q = pass->query + at, .k = k + at, .v = k + n + at, .q_stride = 3 * n, .kv_stride = stride,
+            .q_rows = j->queries, .kv_rows = j->rows, .head_dim = head_dim, .scale = 1.0f / sqrtf((float)head_dim), .exact = pass->exact,
+            .out = pass->attended + at, .out_stride = n, .scratch = pass->scratch + (size_t)thread * pass->scratch_size,
+        };
+        hc_attention_head(&args);
+    }
+}
+
+void hc_pooler_run(hc_pass *pass, const hc_attn_pooler *p, int queries, const float *context, int rows, float *out)
 {
     const hc_config *c = pass->config;
-    int dim = c->embed_dim, head_dim = dim / c->attn_pooler_heads, joint = p->in_proj.n > 0;
+    int dim = c->embed_dim, joint = p->in_proj.n > 0;
     size_t n = (size_t)dim, stride = joint ? 3 * n : 2 * n;
-    float *q = pass->query, *k = pass->context + (joint ? n : 0), *v = k + n, *in = pass->h;
+    float *q = pass->query, *k = pass->context + (joint ? n : 0), *v = k + n;
+    const hc_matrix *to_q = joint ? &p->in_proj : &p->q_proj, *to_k = joint ? &p->in_proj : &p->k_proj;
 
     hc_epilogue plain = {0};
-    hc_layer_norm(p->query, n, queries, dim, p->ln_q.weight, p->ln_q.bias, POOLER_EPS, in, n);
-    hc_linear(pass, joint ? &p->in_proj : &p->q_proj, in, queries, &plain, q, 3 * n);
-    hc_layer_norm(context, (size_t)context_width, rows, context_width, p->ln_k.weight, p->ln_k.bias, POOLER_EPS, in, (size_t)context_width);
+    put_rows(pass, &p->ln_q, POOLER_EPS, to_q, p->query, queries, pass->tail_rows);
+    hc_gemm(pass->threads, to_q, &pass->rows, &plain, q, 3 * n);
+    put_rows(pass, &p->ln_k, POOLER_EPS, to_k, context, rows, pass->tail_rows);
     if (joint) {
-        hc_linear(pass, &p->in_proj, in, rows, &plain, pass->context, stride);
+        hc_gemm(pass->threads, to_k, &pass->rows, &plain, pass->context, stride);
     } else {
-        hc_linear(pass, &p->k_proj, in, rows, &plain, k, stride);
-        hc_linear(pass, &p->v_proj, in, rows, &plain, v, stride);
+        hc_gemm(pass->threads, to_k, &pass->rows, &plain, k, stride);
+        hc_gemm(pass->threads, &p->v_proj, &pass->rows, &plain, v, stride);
     }
     for (int r = 0; r < queries; r++)
         add_scaled(q + (size_t)r * 3 * n, p->in_proj_bias, NULL, 1, dim);
     for (int r = 0; r < rows; r++)
         add_scaled(k + (size_t)r * stride, p->in_proj_bias + n, NULL, 1, 2 * dim);
 
-    for (int head = 0; head < c->attn_pooler_heads; head++) {
-        size_t at = (size_t)head * (size_t)head_dim;
-        hc_attention args = {
-            .q = q + at, .k = k + at, .v = v + at, .q_stride = 3 * n, .kv_stride = stride,
-            .q_rows = queries, .kv_rows = rows, .head_dim = head_dim, .scale = 1.0f / sqrtf((float)head_dim),
-            .out = in + at, .out_stride = n, .scratch = pass->scratch,
-        };
-        hc_attention_head(&args);
-    }
+    pooler_job attention = {pass, queries, rows, joint};
+    hc_parallel_for(pass->threads, c->attn_pooler_heads, 1, attend_pooler, &attention);
     hc_epilogue last = {.bias = p->out_proj_bias};
-    hc_linear(pass, &p->out_proj, in, queries, &last, out, n);
+    hc_linear(pass, &p->out_proj, pass->attended, queries, pass->tail_rows, &last, out, n);
 }
 
 void hc_project(hc_pass *pass, int rows, float *out)
@@ -305,5 +271,5 @@ void hc_project(hc_pass *pass, int rows, float *out)
     if (c->proj == HC_PROJ_NONE)
         memcpy(out, pass->tail, (size_t)rows * (size_t)c->dim * sizeof(float));
     else
-        hc_linear(pass, &w->projection, pass->tail, rows, &epilogue, out, (size_t)c->dim);
+        hc_linear(pass, &w->projection, pass->tail, rows, pass->tail_rows, &epilogue, out, (size_t)c->dim);
 }

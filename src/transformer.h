@@ -4,36 +4,42 @@
 
 #include "tower.h"
 
-/* The buffers of one pass, carved out of the arena. A pass holds several inputs whose token rows follow each other without padding. */
+/* One pass: its buffers, carved out of the arena, and what is in them. A pass holds several inputs whose token rows follow each other without padding. */
 typedef struct hc_pass {
     const hc_config *config;
     const hc_weights *weights;
-    hc_dtype dtype;
+    hc_threads *threads;
+    int exact;                  /* int8 and int4 promise the same bits everywhere                   */
     int inputs;                 /* sequences in this pass                                           */
+    void *input;                /* pixels or ids of hc_tower_inputs inputs, for callers that want to put them there: overwritten by the pass, pixels at least */
     int *first;                 /* [inputs + 1] first row of each sequence; the last is the row count */
     int *pooled;                /* [inputs] the one row that pooling takes, or NULL: it takes them all */
     uint8_t *hidden;            /* [rows] keys that no query may see, or NULL                       */
     float *x;                   /* [rows, width] the residual stream                                */
-    float *h;                   /* [rows, max(width, dim)] normalised rows, attention's output      */
-    float *wide;                /* [rows, max(3 width, mlp_width)], or one picture's patches        */
+    float *qkv;                 /* [rows, 3 width]                                                  */
+    float *heads;               /* [rows, width] attention's output                                 */
+    float *mlp;                 /* [rows, mlp_width]                                                */
+    float *branch;              /* [rows, width] scale_attn only: a branch before its LayerNorm     */
     float *tail;                /* [outputs, max(width, dim)] pooled rows                           */
-    float *query, *context;     /* attentional pooling only: [queries, 3 dim], [positions, 3 dim]   */
-    float *row;                 /* one row of scratch                                               */
-    float *scratch;             /* of hc_attention_head                                             */
-    hc_rows rows;               /* quantised rows, int8 and int4                                       */
+    float *output;              /* [outputs, dim] for callers that want them there                   */
+    float *query, *context, *attended, *pools;   /* attentional pooling only: [queries, 3 dim], [positions, 3 dim], [queries, dim] twice */
+    float *row, *scratch;       /* one row, and memory for hc_attention_head: of each thread        */
+    size_t row_size, scratch_size;      /* of one thread, in floats                                 */
+    hc_rows rows;               /* the left side of the GEMM under way                              */
+    void *patch_rows, *norm_rows, *head_rows, *mlp_rows, *tail_rows;   /* its values, by what they are */
 } hc_pass;
 
-/* Lays the buffers for `count` inputs into `arena` (NULL: only measures). Returns the bytes used. */
-size_t hc_pass_plan(hc_pass *pass, const hc_config *config, hc_dtype dtype, int count, void *arena);
+/* Lays the buffers of a pass into `arena`, aligned to HC_ALIGN (NULL: only measures). Returns the bytes used. */
+size_t hc_pass_plan(hc_pass *pass, const hc_config *config, hc_dtype dtype, int threads, void *arena);
 
-/* out [m, w->n] = a [m, w->k] · wᵀ, with the epilogue; quantises `a` first where w is int8 or int4. */
-void hc_linear(hc_pass *pass, const hc_matrix *w, const float *a, int m, const hc_epilogue *epilogue, float *out, size_t out_stride);
+/* out [m, w->n] = a [m, w->k] · wᵀ, with the epilogue; quantises `a` first where w is int8 or int4. `values` is one of the pass's *_rows, large enough. */
+void hc_linear(hc_pass *pass, const hc_matrix *w, const float *a, int m, void *values, const hc_epilogue *epilogue, float *out, size_t out_stride);
 
 /* All blocks over pass->x. Where pass->pooled is set, only those rows are computed in the last block, and they end as rows 0 … inputs - 1. */
 void hc_blocks_run(hc_pass *pass);
 
-/* AttentionalPooler: `queries` of the pooler's queries look at `context` [rows, context_width]; out [queries, dim]. */
-void hc_pooler_run(hc_pass *pass, const hc_attn_pooler *pooler, int queries, const float *context, int rows, int context_width, float *out);
+/* AttentionalPooler: `queries` of the pooler's queries look at `context` [rows, its width]; out [queries, dim]. */
+void hc_pooler_run(hc_pass *pass, const hc_attn_pooler *pooler, int queries, const float *context, int rows, float *out);
 
 /* LayerNorm of `rows` rows of n floats that follow each other, with the tower's eps. */
 void hc_norm_rows(const hc_pass *pass, const hc_norm *norm, const float *x, int rows, int n, float *out);

@@ -19,7 +19,7 @@ WASM_EXPORTS = malloc realloc free hc_status_code \
                hc_embed_pixels hc_embed_tokens hc_encoder_config hc_encoder_vocabulary hc_encoder_set_dot hc_encoder_free \
                hc_tokenizer_new hc_tokenize hc_tokenizer_vocab_size hc_tokenizer_free
 
-KERNELS = math norm epilogue gemm_f32 gemm_i8 gemm_i4 attention
+KERNELS = math norm rows epilogue gemm gemm_f32 gemm_i8 gemm_i4 attention parallel
 
 PACKAGE_FILES := $(patsubst web/%,dist/%,$(shell find web -type f))
 

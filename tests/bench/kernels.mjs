@@ -4,11 +4,11 @@ import { readdir, readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const KINDS = ['f32', 'f32 fused', 'f16', 'f16 fused', 'int8 pairs', 'int8 quads', 'int4 pairs', 'int4 quads', 'attention', 'GELU'];
+const KINDS = ['f32', 'f16', 'f16 exact', 'int8 pairs', 'int8 quads', 'int4 pairs', 'int4 quads', 'attention', 'attention exact', 'GELU'];
 const SHAPES = [[50, 3072, 768], [50, 768, 3072], [197, 3072, 768], [8, 3072, 768], [1, 3072, 768]];
 const SECONDS = Number(process.env.SECONDS ?? 0.15);   // a cell
 
-const operations = (kind, m, n, k) => (kind === 'attention' ? 4 * m * m * 64 : kind === 'GELU' ? m * n : 2 * m * n * k);
+const operations = (kind, m, n, k) => (kind.startsWith('attention') ? 4 * m * m * 64 : kind === 'GELU' ? m * n : 2 * m * n * k);
 
 function best(exports, kind, shape) {
   exports.prepare(KINDS.indexOf(kind), ...shape);

@@ -187,30 +187,74 @@ static void free_epilogue(hc_epilogue *e)
 
 /* ---- GEMM ---- */
 
+/* m rows for a GEMM with w, whose values are still to be put. */
+static hc_rows make_rows(int m, const hc_matrix *w, int exact, hc_dot dot)
+{
+    int quantised = hc_is_quantised(w->storage);
+    hc_rows rows = {.exact = exact, .dot = dot, .scale = allocate((size_t)m * sizeof(float)), .zero = allocate((size_t)m * sizeof(int32_t))};
+    hc_rows_lay(&rows, w, m, allocate(hc_rows_bytes(m, w->k, quantised)));
+    return rows;
+}
+
+static void free_rows(hc_rows *rows)
+{
+    free(rows->x);
+    free(rows->q);
+    free(rows->scale);
+    free(rows->zero);
+}
+
+static void put_all(const hc_rows *rows, const float *a, size_t stride)
+{
+    for (int r = 0; r < rows->count; r++) hc_rows_put(rows, r, a + (size_t)r * stride);
+}
+
+/* Where value i of a row at 7 bits is, as tensor.h says it. */
+static hc_q7 *level(const hc_rows *rows, int row, size_t i)
+{
+    int tiles = (rows->count + rows->most - 1) / rows->most, first = 0, last = 0;
+    for (int t = 0; last <= row; t++) {
+        first = last;
+        last = (int)((long long)rows->count * (t + 1) / tiles);
+    }
+    return rows->q + rows->depth * (size_t)first + (i / HC_DEPTH * (size_t)(last - first) + (size_t)(row - first)) * HC_DEPTH + i % HC_DEPTH;
+}
+
+/* 13 bits of a float, rounded half away from zero. */
+static double thirteen_bits(float x)
+{
+    union { float x; uint32_t bits; } u = {.x = x};
+    u.bits = (u.bits + (1 << 10)) & ~0x7ffu;
+    return fabs((double)x) < 0x1p-60 ? 0 : (double)u.x;
+}
+
 static void check_gemm_f32(int m, int n, int k, hc_storage storage, int which)
 {
     size_t a_stride = (size_t)k + (which & 1), out_stride = (size_t)(n + GAP);
     test_matrix w = make_weights(n, k, storage, RANDOM);
     hc_epilogue e = make_epilogue(n, which);
     float *a = random_rows(m, k, a_stride, 1), *residual = random_floats((size_t)m * out_stride, 1);
-    for (int fused = 0; fused < 2; fused++) {
+    for (int exact = 0; exact <= (storage == HC_STORE_F16); exact++) {
         float *out = guarded(m, n);
+        hc_rows rows = make_rows(m, &w.packed, exact, HC_DOT_PAIRS);
         e.residual = which & 16 ? residual : NULL;
         if (which & 32) {    /* in place */
             for (int r = 0; r < m; r++)
                 memcpy(out + (size_t)r * out_stride, residual + (size_t)r * out_stride, (size_t)n * sizeof *out);
             e.residual = out;
         }
-        hc_gemm_f32(&w.packed, a, a_stride, m, &e, out, out_stride, fused);
+        put_all(&rows, a, a_stride);
+        hc_gemm(NULL, &w.packed, &rows, &e, out, out_stride);
         CHECK(guards_stand(out, m, n), "m %d n %d k %d: written beyond the row", m, n, k);
-        if (!fused)
-            hash_rows(storage == HC_STORE_F16 ? HASH_GEMM_F16 : HASH_GEMM_F32, out, m, n);
+        if (exact)
+            hash_rows(HASH_GEMM_F16, out, m, n);
         double worst = 0;
         for (int r = 0; r < m; r++)
             for (int c = 0; c < n; c++) {
                 double sum = 0, size = 0;
                 for (int i = 0; i < k; i++) {
-                    double product = (double)a[(size_t)r * a_stride + (size_t)i] * w.plain[(size_t)c * (size_t)k + (size_t)i];
+                    float x = a[(size_t)r * a_stride + (size_t)i];
+                    double product = (exact ? thirteen_bits(x) : (double)x) * w.plain[(size_t)c * (size_t)k + (size_t)i];
                     sum += product;
                     size += fabs(product);
                 }
@@ -218,7 +262,8 @@ static void check_gemm_f32(int m, int n, int k, hc_storage storage, int which)
                 double error = fabs((double)out[(size_t)r * out_stride + (size_t)c] - expected) / (size + 4);
                 worst = error > worst ? error : worst;
             }
-        CHECK(worst < 5e-7, "m %d n %d k %d storage %d epilogue %d fused %d: %g", m, n, k, (int)storage, which, fused, worst);
+        CHECK(worst < 5e-7, "m %d n %d k %d storage %d epilogue %d exact %d: %g", m, n, k, (int)storage, which, exact, worst);
+        free_rows(&rows);
         free(out);
     }
     free(residual);
@@ -227,43 +272,26 @@ static void check_gemm_f32(int m, int n, int k, hc_storage storage, int which)
     free_weights(&w);
 }
 
-static hc_rows make_rows(int m, int k)
-{
-    size_t stride = hc_round_up((size_t)k, HC_DEPTH);
-    hc_rows rows = {.stride = stride};
-    rows.q = allocate((size_t)m * stride * sizeof *rows.q);
-    rows.scale = allocate((size_t)m * sizeof *rows.scale);
-    rows.zero = allocate((size_t)m * sizeof *rows.zero);
-    return rows;
-}
-
-static void free_rows(hc_rows *rows)
-{
-    free(rows->q);
-    free(rows->scale);
-    free(rows->zero);
-}
-
 /* Bit for bit: the integers and what follows them are exact by definition. */
 static void check_gemm_i8(int m, int n, int k, range what, int which)
 {
     size_t out_stride = (size_t)(n + GAP);
     test_matrix w = make_weights(n, k, HC_STORE_I8, what);
-    hc_rows rows = make_rows(m, k);
-    for (int r = 0; r < m; r++) {
-        rows.scale[r] = random_float();
-        rows.zero[r] = what ? r % 2 * 127 : random_below(128);
-        for (size_t i = 0; i < rows.stride; i++)
-            rows.q[(size_t)r * rows.stride + i] = i >= (size_t)k ? 0 : what ? 127 : (hc_q7)random_below(128);
-    }
+    float *residual = random_floats((size_t)m * out_stride, 1), *scale = random_floats((size_t)m, 1);
+    int *levels = allocate((size_t)(m * k) * sizeof *levels);
+    for (int i = 0; i < m * k; i++) levels[i] = what ? 127 : random_below(128);
     hc_epilogue e = make_epilogue(n, which), plain = {0};
-    float *residual = random_floats((size_t)m * out_stride, 1);
     for (int dot = 0; dot < 2; dot++) {
         float *out = guarded(m, n), *full = guarded(m, n);
-        rows.dot = (hc_dot)dot;
+        hc_rows rows = make_rows(m, &w.packed, 1, (hc_dot)dot);
+        for (int r = 0; r < m; r++) {
+            rows.scale[r] = scale[r];
+            rows.zero[r] = what ? r % 2 * 127 : levels[r * k];
+            for (size_t i = 0; i < rows.depth; i++) *level(&rows, r, i) = (hc_q7)(i < (size_t)k ? levels[(size_t)(r * k) + i] : 0);
+        }
         e.residual = which & 16 ? residual : NULL;
-        hc_gemm_i8(&w.packed, &rows, m, &plain, out, out_stride);
-        hc_gemm_i8(&w.packed, &rows, m, &e, full, out_stride);
+        hc_gemm(NULL, &w.packed, &rows, &plain, out, out_stride);
+        hc_gemm(NULL, &w.packed, &rows, &e, full, out_stride);
         CHECK(guards_stand(out, m, n) && guards_stand(full, m, n), "m %d n %d k %d: written beyond the row", m, n, k);
         if (!dot)
             hash_rows(HASH_GEMM_I8, full, m, n);
@@ -273,7 +301,7 @@ static void check_gemm_i8(int m, int n, int k, range what, int which)
             for (int c = 0; c < n; c++) {
                 int32_t exact = 0;
                 for (int i = 0; i < k; i++)
-                    exact += ((int32_t)rows.q[(size_t)r * rows.stride + (size_t)i] - rows.zero[r]) * (int32_t)w.plain[(size_t)c * (size_t)k + (size_t)i];
+                    exact += (levels[r * k + i] - rows.zero[r]) * (int32_t)w.plain[(size_t)c * (size_t)k + (size_t)i];
                 float expected = w.packed.scale[c] * rows.scale[r] * (float)exact;
                 size_t at = (size_t)r * out_stride + (size_t)c;
                 wrong += out[at] != expected;
@@ -283,44 +311,46 @@ static void check_gemm_i8(int m, int n, int k, range what, int which)
             }
         CHECK(wrong == 0, "m %d n %d k %d dot %d: %d wrong integers", m, n, k, dot, wrong);
         CHECK(worst < 5e-7, "m %d n %d k %d dot %d epilogue %d: %g", m, n, k, dot, which, worst);
+        free_rows(&rows);
         free(out);
         free(full);
     }
+    free(levels);
+    free(scale);
     free(residual);
     free_epilogue(&e);
-    free_rows(&rows);
     free_weights(&w);
 }
 
-/* A row's result must not depend on the rows that are computed with it. */
-static void check_rows_alone(int n, int k)
+/* A row's result must not depend on the rows that are computed with it, nor on how they are multiplied. */
+static void check_rows_alone(const hc_matrix *w, int rows, const float *a)
 {
-    enum { ROWS = 11 };
-    test_matrix f32 = make_weights(n, k, HC_STORE_F32, RANDOM), i8 = make_weights(n, k, HC_STORE_I8, RANDOM);
-    float *a = random_floats((size_t)(ROWS * k), 1), *all = guarded(ROWS, n), *one = guarded(1, n);
-    size_t stride = (size_t)(n + GAP), bytes = (size_t)n * sizeof(float);
+    size_t k = (size_t)w->k, stride = (size_t)(w->n + GAP);
+    float *all = guarded(rows, w->n), *one = guarded(1, w->n);
     hc_epilogue plain = {0};
-    hc_rows rows = make_rows(ROWS, k);
-    for (int fused = 0; fused < 2; fused++) {
-        hc_gemm_f32(&f32.packed, a, (size_t)k, ROWS, &plain, all, stride, fused);
-        for (int r = 0; r < ROWS; r++) {
-            hc_gemm_f32(&f32.packed, a + r * k, (size_t)k, 1, &plain, one, stride, fused);
-            CHECK(!memcmp(one, all + (size_t)r * stride, bytes), "fp32 row %d of n %d k %d fused %d", r, n, k, fused);
-        }
+    hc_rows together = make_rows(rows, w, 1, HC_DOT_QUADS), alone = make_rows(1, w, 1, HC_DOT_PAIRS);
+    put_all(&together, a, k);
+    hc_gemm(NULL, w, &together, &plain, all, stride);
+    for (int r = 0; r < rows; r += 1 + rows / 8) {
+        put_all(&alone, a + (size_t)r * k, k);
+        hc_gemm(NULL, w, &alone, &plain, one, stride);
+        CHECK(!memcmp(one, all + (size_t)r * stride, (size_t)w->n * sizeof *one), "storage %d, row %d of %d, n %d k %d", (int)w->storage, r, rows, w->n, w->k);
     }
-    hc_quantise_rows(a, (size_t)k, ROWS, k, &rows);
-    hc_gemm_i8(&i8.packed, &rows, ROWS, &plain, all, stride);
-    for (int r = 0; r < ROWS; r++) {
-        hc_rows row = {rows.q + (size_t)r * rows.stride, rows.stride, rows.scale + r, rows.zero + r, HC_DOT_PAIRS};
-        hc_gemm_i8(&i8.packed, &row, 1, &plain, one, stride);
-        CHECK(!memcmp(one, all + (size_t)r * stride, bytes), "int8 row %d of n %d k %d", r, n, k);
-    }
-    free_rows(&rows);
-    free(a);
+    free_rows(&together);
+    free_rows(&alone);
     free(all);
     free(one);
-    free_weights(&f32);
-    free_weights(&i8);
+}
+
+static void check_all_alone(int rows, int n, int k)
+{
+    float *a = random_floats((size_t)rows * (size_t)k, 1);
+    for (int storage = HC_STORE_F32; storage <= HC_STORE_I8; storage++) {
+        test_matrix w = make_weights(n, k, (hc_storage)storage, RANDOM);
+        check_rows_alone(&w.packed, rows, a);
+        free_weights(&w);
+    }
+    free(a);
 }
 
 /* Weights of int4 with what pads them, which is not 0: activations are. */
@@ -351,21 +381,21 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
     int8_t *q = allocate((size_t)(n * k));
     float *scale = allocate((size_t)n * groups * sizeof *scale);
     hc_matrix w = make_weights_i4(n, k, what, q, scale);
-    hc_rows rows = make_rows(m, (int)groups * HC_GROUP);
-    for (int r = 0; r < m; r++) {
-        rows.scale[r] = random_float();
-        rows.zero[r] = what ? r % 2 * 127 : random_below(128);
-        for (size_t i = 0; i < rows.stride; i++)
-            rows.q[(size_t)r * rows.stride + i] = i >= (size_t)k ? 0 : what ? 127 : (hc_q7)random_below(128);
-    }
+    float *residual = random_floats((size_t)m * out_stride, 1), *a_scale = random_floats((size_t)m, 1), *a = random_floats((size_t)(m * k), 1);
+    int *levels = allocate((size_t)(m * k) * sizeof *levels);
+    for (int i = 0; i < m * k; i++) levels[i] = what ? 127 : random_below(128);
     hc_epilogue e = make_epilogue(n, which), plain = {0};
-    float *residual = random_floats((size_t)m * out_stride, 1);
     for (int dot = 0; dot < 2; dot++) {
         float *out = guarded(m, n), *full = guarded(m, n);
-        rows.dot = (hc_dot)dot;
+        hc_rows rows = make_rows(m, &w, 1, (hc_dot)dot);
+        for (int r = 0; r < m; r++) {
+            rows.scale[r] = a_scale[r];
+            rows.zero[r] = what ? r % 2 * 127 : levels[r * k];
+            for (size_t i = 0; i < rows.depth; i++) *level(&rows, r, i) = (hc_q7)(i < (size_t)k ? levels[(size_t)(r * k) + i] : 0);
+        }
         e.residual = which & 16 ? residual : NULL;
-        hc_gemm_i4(&w, &rows, m, &plain, out, out_stride);
-        hc_gemm_i4(&w, &rows, m, &e, full, out_stride);
+        hc_gemm(NULL, &w, &rows, &plain, out, out_stride);
+        hc_gemm(NULL, &w, &rows, &e, full, out_stride);
         CHECK(guards_stand(out, m, n) && guards_stand(full, m, n), "m %d n %d k %d: written beyond the row", m, n, k);
         if (!dot) hash_rows(HASH_GEMM_I4, full, m, n);
         int wrong = 0;
@@ -376,7 +406,7 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
                 for (size_t g = 0; g < groups; g++) {
                     int32_t exact = 0;
                     for (size_t i = g * HC_GROUP; i < (g + 1) * HC_GROUP && i < (size_t)k; i++)
-                        exact += (int32_t)rows.q[(size_t)r * rows.stride + i] * q[(size_t)(c * k) + i];
+                        exact += levels[(size_t)(r * k) + i] * q[(size_t)(c * k) + i];
                     float scaled = (float)exact * scale[(size_t)c * groups + g];
                     sum += scaled;
                 }
@@ -389,22 +419,16 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
             }
         CHECK(wrong == 0, "int4 m %d n %d k %d dot %d: %d wrong values", m, n, k, dot, wrong);
         CHECK(worst < 5e-7, "int4 m %d n %d k %d dot %d epilogue %d: %g", m, n, k, dot, which, worst);
+        free_rows(&rows);
         free(out);
         free(full);
     }
-    /* A row's result must not depend on the rows that are computed with it. */
-    float *all = guarded(m, n), *one = guarded(1, n);
-    hc_gemm_i4(&w, &rows, m, &plain, all, out_stride);
-    for (int r = 0; r < m; r += 1 + m / 4) {
-        hc_rows row = {rows.q + (size_t)r * rows.stride, rows.stride, rows.scale + r, rows.zero + r, HC_DOT_PAIRS};
-        hc_gemm_i4(&w, &row, 1, &plain, one, out_stride);
-        CHECK(!memcmp(one, all + (size_t)r * out_stride, (size_t)n * sizeof *one), "int4 row %d of m %d n %d k %d", r, m, n, k);
-    }
-    free(all);
-    free(one);
+    check_rows_alone(&w, m, a);
+    free(a);
+    free(levels);
+    free(a_scale);
     free(residual);
     free_epilogue(&e);
-    free_rows(&rows);
     free(w.data);
     free(w.group_scale);
     free(w.total);
@@ -452,8 +476,9 @@ static void check_gemms(void)
     check_gemm_i8(1, 32, 16384, ANY_127, 0);
     for (int k = 1; k <= 70; k++)
         check_gemm_i8(12 + k % 5, 9, k, (range)(SMALL + k % 3), k);
-    check_rows_alone(37, 100);
-    check_rows_alone(8, 1100);
+    check_all_alone(11, 37, 100);
+    check_all_alone(7, 8, 1100);
+    check_all_alone(300, 9, 33);
 }
 
 /* ---- rows: LayerNorm, quantisation, normalisation ---- */
@@ -462,39 +487,25 @@ static void check_layer_norm(int rows, int n, float scale, float shift)
 {
     size_t stride = (size_t)n + GAP;
     float *x = random_floats((size_t)rows * stride, scale), *weight = random_vector(n), *bias = random_vector(n), *out = guarded(rows, n);
-    double *expected = allocate((size_t)n * sizeof *expected);
-    for (int r = 0; r < rows; r++)
-        for (int i = 0; i < n; i++)
-            x[(size_t)r * stride + (size_t)i] += shift;
-    hc_layer_norm(x, stride, rows, n, weight, bias, 1e-5f, out, stride);
-    CHECK(guards_stand(out, rows, n), "n %d: written beyond the row", n);
-    hash_rows(HASH_LAYER_NORM, out, rows, n);
-    double worst = 0;
+    double *expected = allocate((size_t)n * sizeof *expected), worst = 0;
+    int same = 1;
     for (int r = 0; r < rows; r++) {
-        reference_layer_norm(x + (size_t)r * stride, n, weight, bias, (double)1e-5f, expected);
+        float *row = x + (size_t)r * stride, *to = out + (size_t)r * stride;
+        for (int i = 0; i < n; i++)
+            row[i] += shift;
+        hc_layer_norm(row, n, weight, bias, 1e-5f, to);
+        reference_layer_norm(row, n, weight, bias, (double)1e-5f, expected);
         for (int i = 0; i < n; i++) {
-            double error = fabs((double)out[(size_t)r * stride + (size_t)i] - expected[i]) / (1 + fabs((double)(shift / scale)));
+            double error = fabs((double)to[i] - expected[i]) / (1 + fabs((double)(shift / scale)));
             worst = error > worst ? error : worst;
         }
+        hc_layer_norm(row, n, weight, bias, 1e-5f, row);
+        same &= !memcmp(row, to, (size_t)n * sizeof *row);
     }
-    CHECK(worst < 2e-6, "layer norm of %d, scale %g, shift %g: %g", n, (double)scale, (double)shift, worst);
-
-    hc_rows two_steps = make_rows(rows, n), one_step = make_rows(rows, n);
-    float *row = allocate(hc_round_up((size_t)n, HC_PANEL) * sizeof *row);
-    hc_quantise_rows(out, stride, rows, n, &two_steps);
-    hc_layer_norm_quantise(x, stride, rows, n, weight, bias, 1e-5f, row, &one_step);
-    CHECK(!memcmp(two_steps.q, one_step.q, (size_t)rows * one_step.stride * sizeof *one_step.q) &&
-          !memcmp(two_steps.scale, one_step.scale, (size_t)rows * sizeof(float)) && !memcmp(two_steps.zero, one_step.zero, (size_t)rows * sizeof(int32_t)),
-          "n %d: layer norm and quantisation in one pass differ from two", n);
-
-    hc_layer_norm(x, stride, rows, n, weight, bias, 1e-5f, x, stride);
-    int same = 1;
-    for (int r = 0; r < rows; r++)
-        same &= !memcmp(x + (size_t)r * stride, out + (size_t)r * stride, (size_t)n * sizeof *x);
+    CHECK(guards_stand(out, rows, n), "n %d: written beyond the row", n);
     CHECK(same, "n %d: in place", n);
-    free(row);
-    free_rows(&two_steps);
-    free_rows(&one_step);
+    CHECK(worst < 2e-6, "layer norm of %d, scale %g, shift %g: %g", n, (double)scale, (double)shift, worst);
+    hash_rows(HASH_LAYER_NORM, out, rows, n);
     free(expected);
     free(out);
     free(bias);
@@ -502,29 +513,33 @@ static void check_layer_norm(int rows, int n, float scale, float shift)
     free(x);
 }
 
-static void check_quantise(int rows, int k, float scale, float shift)
+/* Weights of which only the shape matters. */
+static hc_matrix shape_of(int k, hc_storage storage) { return (hc_matrix){.n = 8, .k = k, .storage = storage}; }
+
+static void check_quantise(int rows, int k, float scale, float shift, hc_storage storage)
 {
     size_t stride = (size_t)k + 1;
     float *x = random_rows(rows, k, stride, scale);
-    hc_rows q = make_rows(rows, k);
+    hc_matrix w = shape_of(k, storage);
+    hc_rows q = make_rows(rows, &w, 1, rows % 2 ? HC_DOT_QUADS : HC_DOT_PAIRS);
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < k; i++)
             x[(size_t)r * stride + (size_t)i] += shift;
-    hc_quantise_rows(x, stride, rows, k, &q);
+    put_all(&q, x, stride);
     hash(HASH_QUANTISE, q.scale, (size_t)rows * sizeof(float));
     hash(HASH_QUANTISE, q.zero, (size_t)rows * sizeof(int32_t));
     for (int r = 0; r < rows; r++) {
         double step = (double)q.scale[r], worst = 0;
         int in_range = q.zero[r] >= 0 && q.zero[r] <= 127, padded = 1;
-        for (size_t i = 0; i < q.stride; i++) {
-            int level = q.q[(size_t)r * q.stride + i];
-            unsigned char byte = (unsigned char)level;
+        for (size_t i = 0; i < q.depth; i++) {
+            int found = *level(&q, r, i);
+            unsigned char byte = (unsigned char)found;
             hash(HASH_QUANTISE, &byte, 1);
-            in_range &= level >= 0 && level <= 127;
+            in_range &= found >= 0 && found <= 127;
             if (i >= (size_t)k) {
-                padded &= level == 0;
+                padded &= found == 0;
             } else {
-                double error = fabs(step * (level - q.zero[r]) - (double)x[(size_t)r * stride + i]);
+                double error = fabs(step * (found - q.zero[r]) - (double)x[(size_t)r * stride + i]);
                 worst = error > worst ? error : worst;
             }
         }
@@ -538,30 +553,73 @@ static void check_quantise(int rows, int k, float scale, float shift)
 
 static void check_quantise_special(void)
 {
-    float x[3][20] = {{0}};
-    hc_rows q = make_rows(3, 20);
+    float x[5][20] = {{0}};
+    hc_matrix w = shape_of(20, HC_STORE_I8);
+    hc_rows q = make_rows(5, &w, 1, HC_DOT_PAIRS);
     x[1][19] = NAN;
     x[2][3] = INFINITY;
-    hc_quantise_rows(x[0], 20, 3, 20, &q);
+    x[3][17] = -INFINITY;
+    x[4][1] = 3e38f;
+    x[4][2] = -3e38f;
+    put_all(&q, x[0], 20);
     int zeros = 1, in_range = 1;
-    for (int i = 0; i < 20; i++)
-        zeros &= q.q[i] == 0;
-    for (int i = 0; i < 60; i++) {
-        int level = q.q[i];
-        in_range &= level >= 0 && level <= 127;
-    }
+    for (size_t i = 0; i < 20; i++)
+        zeros &= *level(&q, 0, i) == 0;
+    for (size_t i = 0; i < 100; i++)
+        in_range &= *level(&q, (int)i / 20, i % 20) >= 0 && *level(&q, (int)i / 20, i % 20) <= 127;
     CHECK(zeros && q.scale[0] == 0 && q.zero[0] == 0, "a row of zeros");
-    CHECK(in_range && isnan(q.scale[1]) && isnan(q.scale[2]), "rows with NaN and infinity");
-    float ties[4] = {0, 127, 2.5f, 3.5f};
-    hc_quantise_rows(ties, 4, 1, 4, &q);
-    CHECK(q.scale[0] == 1 && q.zero[0] == 0 && q.q[1] == 127 && q.q[2] == 2 && q.q[3] == 4, "ties go to even");
-    float below[3] = {-127, 0, -1};
-    hc_quantise_rows(below, 4, 1, 3, &q);
-    CHECK(q.zero[0] == 127 && q.q[0] == 0 && q.q[1] == 127 && q.q[2] == 126, "all below zero");
-    float both[2] = {-63.5f, 63.5f};       /* 64 on both sides of 0 would be one level too many */
-    hc_quantise_rows(both, 2, 1, 2, &q);
-    CHECK(q.scale[0] == 1 && q.zero[0] == 64 && q.q[0] == 0 && q.q[1] == 127, "the highest level");
+    CHECK(in_range && isnan(q.scale[1]) && isnan(q.scale[2]) && isnan(q.scale[3]), "rows with NaN and infinity");
+    CHECK(q.scale[4] > 4.7e36f && q.scale[4] < 4.8e36f && *level(&q, 4, 1) == 127 && *level(&q, 4, 2) == 0, "the largest range");
     free_rows(&q);
+
+    w = shape_of(4, HC_STORE_I8);
+    q = make_rows(1, &w, 1, HC_DOT_PAIRS);
+    float ties[4] = {0, 127, 2.5f, 3.5f};
+    put_all(&q, ties, 4);
+    CHECK(q.scale[0] == 1 && q.zero[0] == 0 && *level(&q, 0, 1) == 127 && *level(&q, 0, 2) == 2 && *level(&q, 0, 3) == 4, "ties go to even");
+    float below[4] = {-127, 0, -1, -1};
+    put_all(&q, below, 4);
+    CHECK(q.zero[0] == 127 && *level(&q, 0, 0) == 0 && *level(&q, 0, 1) == 127 && *level(&q, 0, 2) == 126, "all below zero");
+    float both[4] = {-63.5f, 63.5f, 0, 0};       /* 64 on both sides of 0 would be one level too many */
+    put_all(&q, both, 4);
+    CHECK(q.scale[0] == 1 && q.zero[0] == 64 && *level(&q, 0, 0) == 0 && *level(&q, 0, 1) == 127, "the highest level");
+    free_rows(&q);
+}
+
+/* fp32 rows: the same values in another order, all of a row or in parts. */
+static void check_put(int count, int k, int exact)
+{
+    float *x = random_floats((size_t)(count * k), 1);
+    hc_matrix w = shape_of(k, HC_STORE_F32);
+    hc_rows whole = make_rows(count, &w, exact, HC_DOT_PAIRS), parts = make_rows(count, &w, exact, HC_DOT_PAIRS);
+    if (k > 2) {
+        x[0] = 0x1p-61f;
+        x[1] = -0x1p-59f;
+        x[2] = 1 + 0x1p-13f;       /* halfway between two numbers of 13 bits */
+    }
+    put_all(&whole, x, (size_t)k);
+    int wrong = 0, tiles = hc_tile_count(count, whole.most), seen = 0;
+    for (int r = 0; r < count; r++)
+        for (int at = 0, n; at < k; at += n) {
+            n = 1 + random_below(k - at);
+            hc_rows_put_part(&parts, r, at, x + r * k + at, n);
+        }
+    for (int t = 0; t < tiles; t++) {
+        int first = hc_tile_first(count, tiles, t), rows = hc_tile_first(count, tiles, t + 1) - first;
+        CHECK(rows > 0 && rows <= whole.most && first == seen, "tile %d of %d rows", t, count);
+        seen += rows;
+        for (int r = first; r < first + rows; r++) {
+            wrong += hc_tile_of(count, tiles, r) != t;
+            for (int i = 0; i < k; i++) {
+                size_t at = (size_t)(first * k + i * rows + r - first);
+                wrong += (double)whole.x[at] != (exact ? thirteen_bits(x[r * k + i]) : (double)x[r * k + i]) || parts.x[at] != whole.x[at];
+            }
+        }
+    }
+    CHECK(!wrong && seen == count, "%d rows of %d, exact %d: %d wrong", count, k, exact, wrong);
+    free_rows(&whole);
+    free_rows(&parts);
+    free(x);
 }
 
 static void check_normalise(int n, float scale)
@@ -588,38 +646,44 @@ static void check_normalise(int n, float scale)
 static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hide, float size)
 {
     size_t q_stride = (size_t)dim + 1, kv_stride = (size_t)dim + 2, out_stride = (size_t)(dim + GAP);
-    float *q = random_rows(q_rows, dim, q_stride, size), *out = guarded(q_rows, dim);
+    float *q = random_rows(q_rows, dim, q_stride, size);
     float *k = random_rows(kv_rows, dim, kv_stride, size), *v = random_rows(kv_rows, dim, kv_stride, 1);
     float *scratch = allocate(hc_attention_scratch(kv_rows, dim) * sizeof *scratch);
     uint8_t *hidden = allocate((size_t)kv_rows);
+    double *weights = allocate((size_t)kv_rows * sizeof *weights), *expected = allocate((size_t)dim * sizeof *expected);
     for (int j = 0; j < kv_rows; j++)
         hidden[j] = hide == 2 || random_below(3) == 0;
-    hc_attention t = {
-        .q = q, .k = k, .v = v, .q_stride = q_stride, .kv_stride = kv_stride, .q_rows = q_rows, .kv_rows = kv_rows, .head_dim = dim,
-        .scale = 1 / sqrtf((float)dim), .causal = causal, .q_first = causal ? kv_rows - q_rows : 0, .hidden = hide ? hidden : NULL,
-        .out = out, .out_stride = out_stride, .scratch = scratch,
-    };
-    for (size_t i = 0; i < hc_attention_scratch(kv_rows, dim); i++)
-        scratch[i] = NAN;    /* what scratch holds must not matter */
-    hc_attention_head(&t);
-    CHECK(guards_stand(out, q_rows, dim), "q %d kv %d dim %d: written beyond the row", q_rows, kv_rows, dim);
-    hash_rows(HASH_ATTENTION, out, q_rows, dim);
-    double *weights = allocate((size_t)kv_rows * sizeof *weights), *expected = allocate((size_t)dim * sizeof *expected), worst = 0;
-    for (int r = 0; r < q_rows; r++) {
-        reference_attention(&t, r, weights, expected);
-        for (int d = 0; d < dim; d++) {
-            double error = fabs((double)out[(size_t)r * out_stride + (size_t)d] - expected[d]);
-            worst = error > worst || error != error ? error : worst;
+    for (int exact = 0; exact < 2; exact++) {
+        float *out = guarded(q_rows, dim);
+        hc_attention t = {
+            .q = q, .k = k, .v = v, .q_stride = q_stride, .kv_stride = kv_stride, .q_rows = q_rows, .kv_rows = kv_rows, .head_dim = dim,
+            .scale = 1 / sqrtf((float)dim), .causal = causal, .q_first = causal ? kv_rows - q_rows : 0, .exact = exact, .hidden = hide ? hidden : NULL,
+            .out = out, .out_stride = out_stride, .scratch = scratch,
+        };
+        for (size_t i = 0; i < hc_attention_scratch(kv_rows, dim); i++)
+            scratch[i] = NAN;    /* what scratch holds must not matter */
+        hc_attention_head(&t);
+        CHECK(guards_stand(out, q_rows, dim), "q %d kv %d dim %d: written beyond the row", q_rows, kv_rows, dim);
+        if (exact) hash_rows(HASH_ATTENTION, out, q_rows, dim);
+        double worst = 0;
+        for (int r = 0; r < q_rows; r++) {
+            reference_attention(&t, r, weights, expected);
+            for (int d = 0; d < dim; d++) {
+                double error = fabs((double)out[(size_t)r * out_stride + (size_t)d] - expected[d]);
+                worst = error > worst || error != error ? error : worst;
+            }
         }
+        /* 11 and 13 bits: a key's is the larger part of the error, 2^-12 of itself */
+        double bound = (exact ? 0x1p-11 : 2e-6) * (1 + (double)(size * size));
+        CHECK(worst < bound, "q %d kv %d dim %d causal %d hidden %d exact %d: %g", q_rows, kv_rows, dim, causal, hide, exact, worst);
+        free(out);
     }
-    CHECK(worst < 2e-6 * (1 + (double)(size * size)), "q %d kv %d dim %d causal %d hidden %d: %g", q_rows, kv_rows, dim, causal, hide, worst);
     free(expected);
     free(weights);
     free(hidden);
     free(scratch);
     free(v);
     free(k);
-    free(out);
     free(q);
 }
 
@@ -667,18 +731,17 @@ static void check_functions(void)
     static const hc_activation all[] = {HC_IDENTITY, HC_GELU, HC_GELU_TANH, HC_QUICK_GELU};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         double near = worst_activation(all[i], 4), far = worst_activation(all[i], 1000);
-        CHECK(near <= 3e-7 && far <= 3e-7, "activation %d: %g near 0, %g further away", (int)all[i], near, far);
+        CHECK(near <= 5.5e-7 && far <= 5.5e-7, "activation %d: %g near 0, %g further away", (int)all[i], near, far);
     }
     double worst = 0;
     for (int i = 0; i <= 20000; i++) {
-        float x = -87.33f + 176.05f * ((float)i / 20000), y = hc_expf(x);
+        float x = -87.0f + 175.0f * ((float)i / 20000), y = hc_expf(x);
         hash(HASH_EXP, &y, sizeof y);
         double error = fabs((double)y / reference_exp((double)x) - 1);
         worst = error > worst || error != error ? error : worst;
     }
     CHECK(worst < 1.2e-7, "exp: %g", worst);
-    CHECK(hc_expf(0) == 1 && hc_expf(-88) == 0 && hc_expf(-INFINITY) == 0 && hc_expf(89) == INFINITY && hc_expf(INFINITY) == INFINITY && isnan(hc_expf(NAN)),
-          "exp of special values");
+    CHECK(hc_expf(0) == 1 && hc_expf(-INFINITY) == hc_expf(-87) && hc_expf(89) == hc_expf(88) && isnan(hc_expf(NAN)), "exp of special values");
 
     double near[2] = {0, 0};
     for (int i = -6000; i <= 6000; i++) {
@@ -687,7 +750,7 @@ static void check_functions(void)
         hc_activate(HC_GELU, &gelu, 1);
         near[i > 0] = fabs((double)gelu - expected) > near[i > 0] ? fabs((double)gelu - expected) : near[i > 0];
     }
-    CHECK(near[0] < 1e-6 && near[1] < 1.5e-6, "GELU: %g below 0, %g above", near[0], near[1]);
+    CHECK(near[0] < 5.5e-7 && near[1] < 5.5e-7, "GELU: %g below 0, %g above", near[0], near[1]);
 }
 
 static void check_halves(void)
@@ -731,14 +794,17 @@ static void check_norms(void)
 {
     for (int n = 1; n <= 40; n++) {
         check_layer_norm(2, n, 1, 0);
-        check_quantise(2, n, 3, (float)(n % 5 - 2));
+        check_quantise(2 + n % 9, n, 3, (float)(n % 5 - 2), n % 2 ? HC_STORE_I8 : HC_STORE_I4);
+        check_put(1 + n % 14, n, n % 2);
         check_normalise(n, n == 7 ? 0 : n == 8 ? 1e-10f : 5);
     }
     check_layer_norm(3, 768, 1, 0);
     check_layer_norm(3, 768, 1, 100);
     check_layer_norm(3, 1029, 1e-3f, 0);
-    check_quantise(3, 768, 1e-3f, 0);
-    check_quantise(3, 1029, 1e20f, 0);
+    check_quantise(3, 768, 1e-3f, 0, HC_STORE_I8);
+    check_put(50, 30, 1);
+    check_put(197, 3, 0);
+    check_quantise(3, 1029, 1e20f, 0, HC_STORE_I4);
     check_quantise_special();
     check_normalise(512, 1);
 }

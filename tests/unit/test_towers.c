@@ -1,5 +1,5 @@
 /* test_towers.c: every golden tower against OpenCLIP's own vectors: fp32 within the project's bounds, fp16 and int8 near them; int4 near fp32 of the weights
- * that 4 bits leave; and results that do not depend on the batch, nor on the instructions that multiply. */
+ * that 4 bits leave; and results that do not depend on the batch, on the instructions that multiply, on the number of threads, nor on where inputs lie. */
 #include "check.h"
 #include "files.h"
 #include "halfclip.h"
@@ -7,6 +7,7 @@
 #include "kernels.h"
 #include "loading.h"
 #include "safetensors.h"
+#include "tower.h"
 
 #include <string.h>
 
@@ -60,7 +61,7 @@ static void *golden_numbers(const golden *g, const char *name, size_t *count)
 }
 
 /* Loads one tower with the file pushed in pieces of 1,000 bytes. */
-static hc_encoder *load(hc_tower tower, const char *name, hc_dtype dtype)
+static hc_encoder *load(hc_tower tower, const char *name, hc_dtype dtype, int threads)
 {
     char path[256];
     size_t config_length, length, count;
@@ -69,6 +70,7 @@ static hc_encoder *load(hc_tower tower, const char *name, hc_dtype dtype)
     snprintf(path, sizeof path, "tests/golden/towers/%s.safetensors", name);
     char *file = read_file(path, &length);
     hc_loader *loader = hc_loader_new(tower, config, config_length, dtype);
+    hc_loader_set_threads(loader, threads);
     for (uint64_t need; (need = hc_loader_header_need(loader));)
         hc_loader_header(loader, file, (size_t)need);
     const hc_range *ranges = hc_loader_ranges(loader, &count);
@@ -160,6 +162,40 @@ static float *embed_all(hc_encoder *encoder, const char *name, const void *input
     return all;
 }
 
+/* The same bits with inputs and vectors in the encoder's own memory. */
+static void check_own_buffers(hc_encoder *encoder, const char *name, const void *input, size_t count, size_t result, const float *expected)
+{
+    hc_info info;
+    hc_encoder_info(encoder, &info);
+    size_t item = info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length, batch = (size_t)info.batch;
+    int wrong = 0;
+    for (size_t i = 0, n; i < count; i += n) {
+        void *own_input;
+        float *own_output;
+        n = count - i < batch ? count - i : batch;
+        hc_tower_buffers(encoder, &own_input, &own_output);
+        memcpy(own_input, (const char *)input + i * item * 4, n * item * 4);
+        hc_status status = info.tower == HC_IMAGE ? hc_embed_pixels(encoder, own_input, n, 0, own_output) : hc_embed_tokens(encoder, own_input, n, 0, own_output);
+        wrong += status != HC_OK || memcmp(own_output, expected + i * result, n * result * sizeof *expected);
+    }
+    CHECK(!wrong, "%s, tower %d: other bits in the encoder's own memory", name, info.tower);
+}
+
+/* The same bits on another number of threads. */
+static void check_threads(hc_tower tower, const char *name, hc_dtype dtype, const void *input, size_t count, size_t result, const float *expected)
+{
+    hc_info info;
+    hc_encoder *encoder = load(tower, name, dtype, 3);
+    float *out = malloc(count * result * sizeof *out);
+    if (!encoder || !out) exit(1);
+    hc_encoder_info(encoder, &info);
+    CHECK(info.threads == 3, "%d threads", info.threads);
+    hc_status status = tower == HC_IMAGE ? hc_embed_pixels(encoder, input, count, 0, out) : hc_embed_tokens(encoder, input, count, 0, out);
+    CHECK(status == HC_OK && !memcmp(out, expected, count * result * sizeof *out), "%s, tower %d, dtype %d: other bits on three threads", name, tower, dtype);
+    free(out);
+    hc_encoder_free(encoder);
+}
+
 static void compare(hc_tower tower, const char *name, hc_dtype dtype, const float *all, const float *expected, size_t count, size_t result,
                     double min_cosine, double max_distance)
 {
@@ -178,7 +214,7 @@ static void check_tower(hc_tower tower, const char *name, hc_dtype dtype, double
     void *input;
     size_t expected_count;
     hc_info info;
-    hc_encoder *encoder = load(tower, name, dtype);
+    hc_encoder *encoder = load(tower, name, dtype, 1);
     float *expected = golden_vectors(tower, name, &input, &expected_count);
     if (encoder) {
         hc_encoder_info(encoder, &info);
@@ -186,6 +222,8 @@ static void check_tower(hc_tower tower, const char *name, hc_dtype dtype, double
         CHECK(count >= 2, "%s: %zu inputs", name, count);
         float *all = embed_all(encoder, name, input, count, result);
         compare(tower, name, dtype, all, expected, count, result, min_cosine, max_distance);
+        check_own_buffers(encoder, name, input, count, result, all);
+        check_threads(tower, name, dtype, input, count, result, all);
         free(all);
     }
     free(input);
@@ -201,7 +239,7 @@ static void check_int4(hc_tower tower, const char *name, double min_cosine, doub
     size_t expected_count;
     hc_info info;
     outcome end;
-    hc_encoder *encoder = load(tower, name, HC_INT4);
+    hc_encoder *encoder = load(tower, name, HC_INT4, 1);
     bytes shard = shard_of(encoder);
     hc_encoder *wide = load_bytes(tower, shard, NULL, HC_FP32, 1000, 1, &end);
     CHECK(wide != NULL, "%s: %s", name, end.message);
