@@ -1,23 +1,37 @@
 # The package in dist/: what lies in web/, and the WebAssembly modules halfclip-simd128.wasm (every engine with SIMD) and halfclip-relaxed.wasm (relaxed
-# SIMD). Each is all of src/ and wasm/, without glue and with one import: web/wasm.js instantiates it. Included by the Makefile.
+# SIMD), each a second time for several threads, with shared memory. Each is all of src/ and wasm/, without glue: web/wasm.js instantiates it. Included by the
+# Makefile.
 
 WASM_FLAVOURS = simd128 relaxed
-WASM_MODULES = $(WASM_FLAVOURS:%=dist/halfclip-%.wasm)
+WASM_THREADED = $(WASM_FLAVOURS:%=%-threads)
+WASM_MODULES = $(patsubst %,dist/halfclip-%.wasm,$(WASM_FLAVOURS) $(WASM_THREADED))
 WASM_SOURCES = $(wildcard src/*.c) $(wildcard wasm/*.c)
 
-WASM_CFLAGS = -std=c11 -O3 -Wall -Wextra -ffp-contract=off -fno-math-errno -fvisibility=hidden -Isrc -Iwasm/include \
+WASM_CFLAGS = -std=c11 -Wall -Wextra -ffp-contract=off -fno-math-errno -fvisibility=hidden -Isrc -Iwasm/include \
               -msimd128 -mbulk-memory -mnontrapping-fptoint -msign-ext
 WASM_CFLAGS_relaxed = -mrelaxed-simd
+WASM_CFLAGS_simd128-threads = -matomics -mmutable-globals
+WASM_CFLAGS_relaxed-threads = -mrelaxed-simd -matomics -mmutable-globals
 
 # The stack lies below the data, so that an overflow traps instead of overwriting something.
 WASM_LDFLAGS_BARE = --no-entry --gc-sections --strip-all --stack-first -z stack-size=524288
 WASM_LDFLAGS = $(WASM_LDFLAGS_BARE) --max-memory=4294967296 $(WASM_EXPORTS:%=--export=%)
 
+# The memory is JavaScript's, of at least so many bytes (MEMORY in web/wasm.js); each instance sets its own stack.
+WASM_LDFLAGS_THREADS = --shared-memory --import-memory --initial-memory=1048576 --export=__stack_pointer
+WASM_LDFLAGS_simd128-threads = $(WASM_LDFLAGS_THREADS)
+WASM_LDFLAGS_relaxed-threads = $(WASM_LDFLAGS_THREADS)
+
 # What JavaScript calls as it stands in halfclip.h; wasm/*.c export the rest themselves.
 WASM_EXPORTS = malloc realloc free hc_status_code \
                hc_loader_new hc_loader_status hc_loader_message hc_loader_header hc_loader_directory hc_loader_finish hc_loader_free \
                hc_embed_pixels hc_embed_tokens hc_encoder_config hc_encoder_vocabulary hc_encoder_set_dot hc_encoder_free \
-               hc_tokenizer_new hc_tokenize hc_tokenizer_vocab_size hc_tokenizer_free
+               hc_tokenizer_new hc_tokenize hc_tokenizer_vocab_size hc_tokenizer_free \
+               hc_loader_set_threads hc_threads_work hc_threads_stop hc_threads_may_sleep
+
+# What runs for each number of a tower or a picture is compiled for speed, the rest for size.
+WASM_FAST = $(KERNELS:%=src/%) src/pack src/pack_i4 src/resize src/preprocess wasm/libc wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
+wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O3,-Os)
 
 KERNELS = math norm rows epilogue gemm gemm_f32 gemm_i8 gemm_i4 attention parallel
 
@@ -38,7 +52,7 @@ define WASM_RULES
 build/wasm/$(1)/%.o: %.c build/wasm/toolchain wasm/build.mk
 	@mkdir -p $$(@D)
 	@echo $$@
-	@. build/wasm/toolchain && $$$$WASM_CC_$(1) $$(WASM_CFLAGS) $$(WASM_CFLAGS_$(1)) -MMD -MP -c $$< -o $$@
+	@. build/wasm/toolchain && $$$$WASM_CC_$(1:-threads=) $$(call wasm_optimisation,$$*) $$(WASM_CFLAGS) $$(WASM_CFLAGS_$(1)) -MMD -MP -c $$< -o $$@
 
 # Without -fno-builtin the compiler would turn the loops of memset and the like into calls of themselves.
 build/wasm/$(1)/wasm/libc.o: WASM_CFLAGS += -ffreestanding -fno-builtin
@@ -55,8 +69,8 @@ build/bench-kernels-$(1).wasm: build/wasm/$(1)/tests/bench/kernels.o $$(KERNELS:
 dist/halfclip-$(1).wasm: $$(WASM_SOURCES:%.c=build/wasm/$(1)/%.o)
 	@mkdir -p $$(@D)
 	@echo $$@
-	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$^ -o $$@
+	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$(WASM_LDFLAGS_$(1)) $$^ -o $$@
 endef
-$(foreach flavour,$(WASM_FLAVOURS),$(eval $(call WASM_RULES,$(flavour))))
+$(foreach flavour,$(WASM_FLAVOURS) $(WASM_THREADED),$(eval $(call WASM_RULES,$(flavour))))
 
--include $(foreach flavour,$(WASM_FLAVOURS),$(WASM_SOURCES:%.c=build/wasm/$(flavour)/%.d))
+-include $(foreach flavour,$(WASM_FLAVOURS) $(WASM_THREADED),$(WASM_SOURCES:%.c=build/wasm/$(flavour)/%.d))

@@ -1,7 +1,7 @@
 /* exports.c: what JavaScript needs beyond halfclip.h: 64-bit offsets as doubles (exact up to 2^53, and free of BigInt), structs as arrays of
  * doubles instead of layouts, and pieces of a shard handed to the one function that a module imports.
  */
-#include "halfclip.h"
+#include "loader.h"
 
 #define EXPORT(name) __attribute__((export_name(#name)))
 
@@ -28,15 +28,29 @@ EXPORT(hc_wasm_push) hc_status hc_wasm_push(hc_loader *loader, double offset, co
     return hc_loader_push(loader, (uint64_t)offset, bytes, n);
 }
 
-/* hc_info in its own order, one double a field: out[10]. */
-EXPORT(hc_wasm_info) void hc_wasm_info(const hc_encoder *encoder, double out[10])
+/* hc_info in its own order, one double a field: out[12]. */
+EXPORT(hc_wasm_info) void hc_wasm_info(const hc_encoder *encoder, double out[12])
 {
     hc_info info;
     hc_encoder_info(encoder, &info);
-    const double fields[10] = {info.tower, info.dtype, info.dim, info.tokens_out, info.context_length, info.vocab_size,
-                               info.image_height, info.image_width, (double)info.parameters, (double)info.memory_bytes};
-    for (int i = 0; i < 10; i++)
+    const double fields[12] = {info.tower, info.dtype, info.dim, info.tokens_out, info.context_length, info.vocab_size, info.image_height,
+                               info.image_width, info.threads, info.batch, (double)info.parameters, (double)info.memory_bytes};
+    for (int i = 0; i < 12; i++)
         out[i] = fields[i];
+}
+
+/* The threads of the encoder that is being loaded, for hc_threads_work and the like; NULL before its header is read, and for one thread. */
+EXPORT(hc_wasm_threads) hc_threads *hc_wasm_threads(const hc_loader *loader) { return loader->encoder ? loader->encoder->threads : 0; }
+
+/* Numbers in the tensors of the tower that is being loaded; 0 before its header is read. */
+EXPORT(hc_wasm_parameters) double hc_wasm_parameters(const hc_loader *loader) { return loader->encoder ? (double)loader->encoder->parameters : 0; }
+
+/* The encoder's own input and output, see hc_tower_buffers. */
+EXPORT(hc_wasm_buffers) void hc_wasm_buffers(const hc_encoder *encoder, void *out[2])
+{
+    float *output;
+    hc_tower_buffers(encoder, &out[0], &output);
+    out[1] = output;
 }
 
 static int write_out(void *user, const void *bytes, size_t n)

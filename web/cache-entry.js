@@ -81,8 +81,7 @@ export async function readMetadata(reader) {
  */
 export async function readTower(wasm, tower, reader, { text, hash: expected, shardBytes }, { signal, onProgress }) {
   const { exports } = wasm;
-  const loader = exports.hc_loader_new(TOWERS[tower], 0, 0, 0);
-  if (!loader) throw exhausted('a loader');
+  const loader = wasm.newLoader(TOWERS[tower], 0, 0, 0);
   const staging = wasm.alloc(BLOCK, 'staging');
   const hash = startHash(wasm);
   exports.hc_wasm_file_size(loader, shardBytes);
@@ -92,7 +91,10 @@ export async function readTower(wasm, tower, reader, { text, hash: expected, sha
     signal?.throwIfAborted();
     if (got < length) return null;
     exports.hc_wasm_xxh64(hash, staging, length);
-    if (at === 0) exports.hc_loader_header(loader, staging, length);
+    if (at === 0) {
+      exports.hc_loader_header(loader, staging, length);
+      wasm.startThreads(loader);
+    }
     exports.hc_wasm_push(loader, at, staging, length);
     if (isDamaged(wasm, loader)) return null;
     at += length;

@@ -133,6 +133,7 @@ export class TowerCache {
     if (keep.mode === 'reload') return null;
     const reader = await this.#storage.open(this.#name).catch(() => null);
     if (!reader) return null;
+    let found = null;
     try {
       const entry = await readMetadata(reader).catch(() => null);
       if (entry?.metadata.name !== this.#name) return await this.#discard(reader);
@@ -153,8 +154,10 @@ export class TowerCache {
       this.outdated = !same;
       if (!same) return null;
       await touching;
-      return { wasm, encoder, fetchedBytes: fetched, fileBytes };
+      found = { wasm, encoder, fetchedBytes: fetched, fileBytes };
+      return found;
     } finally {
+      if (!found) starting.then((wasm) => wasm.release(), () => {});
       await reader.close();
     }
   }

@@ -11,8 +11,6 @@ import { createTokenizer, readClipMerges } from './tokenizer.js';
 import { Wasm } from './wasm.js';
 import { openWeights } from './weights.js';
 
-const TEXTS_AT_ONCE = 32;
-const PICTURES_AT_ONCE = 4;
 const CLIP_VOCABULARY = 49408;
 const DTYPES = [, 'fp32', 'fp16', 'int8', 'int4'];
 const DOTS = { pairs: 0, quads: 1 };
@@ -23,10 +21,16 @@ const LARGEST_PIXEL = Math.fround(3.4e38);
 // A picture larger than this, in bytes, is resized in an instance of its own: memory never shrinks, and the encoder's should stay small.
 const LARGE_PICTURE = 1 << 20;
 
+// Threads would outlive an encoder that was dropped without dispose().
+const forgotten = typeof FinalizationRegistry === 'function' ? new FinalizationRegistry((threads) => threads.stop()) : null;
+
 export class Encoder {
   #wasm;
   #encoder;
   #config;
+  #input; // pointers to the encoder's own memory for inputs and vectors of a batch
+  #output;
+  #batch;
   #tokenizer;
   #fetch;
   #tail = Promise.resolve(); // settles when every call so far is done
@@ -47,12 +51,17 @@ export class Encoder {
    * @param {{ fetch?: typeof fetch, signal?: AbortSignal, onProgress?: Function }} hooks
    */
   static async load(options, hooks) {
-    const starting = Wasm.create(options.simd ?? detectSimd());
+    const starting = Wasm.create(options.simd ?? detectSimd(), options.threads);
     starting.catch(() => {}); // reported when it is awaited, after the file was opened
     const towers = await TowerCache.open(options);
     hooks.signal?.throwIfAborted();
     const { encoder, versions } = await untilAborted(Encoder.#load(options, starting, towers, hooks), hooks.signal);
-    if (towers && !encoder.info.cached) await encoder.#keep(towers, versions, hooks.signal);
+    try {
+      if (towers && !encoder.info.cached) await encoder.#keep(towers, versions, hooks.signal);
+    } catch (error) {
+      encoder.dispose();
+      throw error;
+    }
     return encoder;
   }
 
@@ -64,12 +73,16 @@ export class Encoder {
       return { encoder: new Encoder(wasm, encoder, options, { fetchedBytes, fileBytes, cached: true }, fetch) };
     }
     const file = await openWeights(options.weights, { fetch, cache: towers?.outdated ? 'no-cache' : cache, retry, signal, whole: integrity !== undefined });
+    let wasm;
     try {
-      const wasm = towers ? (await starting).spawn() : await starting;
+      wasm = towers ? (await starting).spawn() : await starting;
       signal?.throwIfAborted();
       const { encoder, fetched, size } = await loadTower(wasm, options, file, { signal, onProgress });
       const sizes = { fetchedBytes: fetched, fileBytes: size ?? null, cached: false };
       return { encoder: new Encoder(wasm, encoder, options, sizes, fetch), versions: file.versions };
+    } catch (error) {
+      wasm?.release();
+      throw error;
     } finally {
       await file.close();
     }
@@ -81,10 +94,13 @@ export class Encoder {
     this.#fetch = fetch;
     this.#config = JSON.parse(wasm.string(wasm.exports.hc_encoder_config(encoder)));
     wasm.exports.hc_encoder_set_dot(encoder, DOTS[dot]);
-    const out = wasm.alloc(80, 'info');
+    const out = wasm.alloc(96, 'info');
     wasm.exports.hc_wasm_info(encoder, out);
-    const [, dtype, dim, tokensOut, contextLength, vocabSize, height, width, parameters] = wasm.doubles(out, 10);
+    const [, dtype, dim, tokensOut, contextLength, vocabSize, height, width, , batch, parameters] = wasm.doubles(out, 12);
+    wasm.exports.hc_wasm_buffers(encoder, out);
+    [this.#input, this.#output] = wasm.ints(out, 2);
     wasm.free(out);
+    this.#batch = batch;
     this.info = {
       model,
       tower,
@@ -96,8 +112,13 @@ export class Encoder {
       memoryBytes: wasm.memoryBytes,
       ...sizes,
       simd: wasm.flavour,
-      threads: 1,
+      threads: wasm.threads?.count ?? 1,
     };
+    if (wasm.threads) {
+      const { info } = this;
+      wasm.threads.onLost = () => info.threads--;
+      forgotten?.register(this, wasm.threads, this);
+    }
   }
 
   async #keep(towers, versions, signal) {
@@ -116,7 +137,7 @@ export class Encoder {
   tokenize(texts, { signal } = {}) {
     return this.#enqueue(signal, async () => {
       const ids = [];
-      for await (const chunk of this.#chunks(texts, TEXTS_AT_ONCE, signal)) ids.push(...(await this.#tokenize(chunk)));
+      for await (const chunk of this.#chunks(texts, this.#batch, signal)) ids.push(...(await this.#tokenize(chunk)));
       return ids;
     });
   }
@@ -125,8 +146,8 @@ export class Encoder {
   embedTokens(ids, { normalize = true, signal, many = true } = {}) {
     return this.#enqueue(signal, async () => {
       const vectors = [];
-      for await (const chunk of this.#chunks(ids, TEXTS_AT_ONCE, signal)) {
-        vectors.push(...this.#run(chunk, normalize, (i) => nameInput(vectors.length + i, many)));
+      for await (const chunk of this.#chunks(ids, this.#batch, signal)) {
+        vectors.push(...this.#runOn(chunk, normalize, (i) => nameInput(vectors.length + i, many)));
       }
       return vectors;
     });
@@ -145,8 +166,8 @@ export class Encoder {
   embedPixels(pixels, { normalize = true, signal, many = true } = {}) {
     return this.#enqueue(signal, async () => {
       const vectors = [];
-      for await (const chunk of this.#chunks(pixels, PICTURES_AT_ONCE, signal)) {
-        vectors.push(...this.#run(chunk, normalize, (i) => nameInput(vectors.length + i, many)));
+      for await (const chunk of this.#chunks(pixels, this.#batch, signal)) {
+        vectors.push(...this.#runOn(chunk, normalize, (i) => nameInput(vectors.length + i, many)));
       }
       return vectors;
     });
@@ -172,6 +193,8 @@ export class Encoder {
   }
 
   dispose() {
+    this.#wasm?.release();
+    forgotten?.unregister(this);
     this.#wasm = null;
     this.#tokenizer = null;
   }
@@ -202,9 +225,9 @@ export class Encoder {
 
   async #embedTexts(texts, normalize, signal, many) {
     const vectors = [];
-    for await (const chunk of this.#chunks(texts, TEXTS_AT_ONCE, signal)) {
+    for await (const chunk of this.#chunks(texts, this.#batch, signal)) {
       const ids = await this.#tokenize(chunk);
-      vectors.push(...this.#run(ids, normalize, (i) => nameInput(vectors.length + i, many), ': the vocabulary does not fit the model'));
+      vectors.push(...this.#runOn(ids, normalize, (i) => nameInput(vectors.length + i, many), ': the vocabulary does not fit the model'));
     }
     return vectors;
   }
@@ -212,16 +235,15 @@ export class Encoder {
   async #embedPictures(sources, normalize, signal, many) {
     const vectors = [];
     const nameOf = (i) => nameInput(vectors.length + i, many);
-    let waiting = [];
+    let waiting = 0; // pictures in the encoder's input
     for await (const picture of this.#decoded(sources, signal, many)) {
-      waiting.push(this.#preprocess(picture));
-      if (waiting.length === PICTURES_AT_ONCE) {
-        vectors.push(...this.#run(waiting, normalize, nameOf));
-        waiting = [];
-      }
+      this.#preprocess(picture, waiting);
+      if (++waiting < this.#batch) continue;
+      vectors.push(...this.#run(waiting, normalize, nameOf));
+      waiting = 0;
     }
     this.#check(signal);
-    if (waiting.length) vectors.push(...this.#run(waiting, normalize, nameOf));
+    if (waiting) vectors.push(...this.#run(waiting, normalize, nameOf));
     return vectors;
   }
 
@@ -271,8 +293,13 @@ export class Encoder {
     return pointer ? { pointer, length } : null;
   }
 
-  #preprocess({ data, width, height, channels }) {
-    const wasm = data.length > LARGE_PICTURE ? this.#wasm.spawn() : this.#wasm;
+  /**
+   * What the tower gets of a picture, Float32Array [3, H, W]: given back, or put into the encoder's input.
+   * @param {number} [index] in the input
+   */
+  #preprocess({ data, width, height, channels }, index) {
+    const apart = data.length > LARGE_PICTURE;
+    const wasm = apart ? this.#wasm.spawn() : this.#wasm;
     const { exports } = wasm;
     return wasm.with(JSON.stringify(this.#config), 'the config', (config, configLength) => {
       const size = wasm.alloc(8, 'a size');
@@ -280,56 +307,66 @@ export class Encoder {
       const [outHeight, outWidth] = wasm.ints(size, 2);
       wasm.free(size);
       const count = 3 * outHeight * outWidth;
-      const out = wasm.alloc(4 * count, 'pixels');
+      const place = apart || index === undefined ? 0 : this.#input + 4 * count * index;
+      const out = place || wasm.alloc(4 * count, 'pixels');
       try {
-        return wasm.with(data, 'a picture', (pointer) => {
+        wasm.with(data, 'a picture', (pointer) => {
           const status = exports.hc_wasm_preprocess(config, configLength, pointer, width, height, channels, out);
           wasm.check(status, `a picture of ${width} x ${height} pixels: expected 1 to 20,000 a side`);
-          return wasm.floats(out, count).slice();
         });
+        if (place) return null;
+        if (index === undefined) return wasm.floats(out, count).slice();
+        return this.#put(wasm.floats(out, count), index);
       } finally {
-        wasm.free(out);
+        if (!place) wasm.free(out);
       }
     });
   }
 
-  /**
-   * One pass over Int32Arrays of ids or Float32Arrays of pixels.
-   * @param {(i: number) => string} nameOf how messages call inputs[i]
-   * @param {string} [hint] ends the message about a token id that is out of range
-   */
-  #run(inputs, normalize, nameOf, hint = '') {
-    const wasm = this.#wasm;
-    const { dim, tokensOut, tower } = this.info;
-    const input = wasm.alloc(inputs.length * inputs[0].byteLength, 'inputs');
-    const length = dim * tokensOut;
-    let out = 0;
-    try {
-      out = wasm.alloc(4 * inputs.length * length, 'embeddings');
-      const view = tower === 'text' ? wasm.ints(input, inputs.length * inputs[0].length) : wasm.floats(input, inputs.length * inputs[0].length);
-      inputs.forEach((one, i) => view.set(one, i * one.length));
-      const embed = tower === 'text' ? wasm.exports.hc_embed_tokens : wasm.exports.hc_embed_pixels;
-      const status = embed(this.#encoder, input, inputs.length, normalize ? 1 : 0, out);
-      if (status) wasm.check(status, this.#offender(inputs, nameOf, hint) ?? 'no memory left for the computation');
-      return inputs.map((_, i) => wasm.floats(out + 4 * i * length, length).slice());
-    } finally {
-      wasm.free(input);
-      if (out) wasm.free(out);
-      this.info.memoryBytes = wasm.memoryBytes;
-    }
+  /** The encoder's input of `count` inputs of `length` numbers, ids or pixels. */
+  #inputs(count, length) {
+    return this.info.tower === 'text' ? this.#wasm.ints(this.#input, count * length) : this.#wasm.floats(this.#input, count * length);
   }
 
-  /** What is wrong with the first input that the tower cannot take, or null. */
-  #offender(inputs, nameOf, hint) {
-    const { tower, vocabSize } = this.info;
+  /** Puts ids or pixels into the encoder's input with index i. */
+  #put(input, i) {
+    this.#inputs(i + 1, input.length).set(input, i * input.length);
+  }
+
+  /** As #run, of inputs that are not in place yet: at most a batch of them. */
+  #runOn(inputs, normalize, nameOf, hint) {
+    inputs.forEach((input, i) => this.#put(input, i));
+    return this.#run(inputs.length, normalize, nameOf, hint);
+  }
+
+  /**
+   * The vectors of `count` inputs that were put in place.
+   * @param {(i: number) => string} nameOf how messages call input i
+   * @param {string} [hint] ends the message about a token id that is out of range
+   */
+  #run(count, normalize, nameOf, hint = '') {
+    const wasm = this.#wasm;
+    const { dim, tokensOut, tower } = this.info;
+    const length = dim * tokensOut;
+    const embed = tower === 'text' ? wasm.exports.hc_embed_tokens : wasm.exports.hc_embed_pixels;
+    const status = embed(this.#encoder, this.#input, count, normalize ? 1 : 0, this.#output);
+    if (status) wasm.check(status, this.#offender(count, nameOf, hint));
+    this.info.memoryBytes = wasm.memoryBytes;
+    const vectors = wasm.floats(this.#output, count * length);
+    return Array.from({ length: count }, (_, i) => vectors.slice(i * length, (i + 1) * length));
+  }
+
+  /** What is wrong with the first input that the tower cannot take. */
+  #offender(count, nameOf, hint) {
+    const { tower, vocabSize, contextLength, imageSize } = this.info;
     const isBad = tower === 'text' ? (id) => id < 0 || id >= vocabSize : (pixel) => !(Math.abs(pixel) <= LARGEST_PIXEL);
-    for (const [i, input] of inputs.entries()) {
-      const at = input.findIndex(isBad);
-      if (at < 0) continue;
-      if (tower === 'text') return `${nameOf(i)}: token id ${input[at]} at position ${at}, expected 0 to ${vocabSize - 1}${hint}`;
-      return `${nameOf(i)}: pixel value ${input[at]} at position ${at}, expected a finite number`;
-    }
-    return null;
+    const [height, width] = [imageSize, imageSize].flat();
+    const length = tower === 'text' ? contextLength : 3 * height * width;
+    const inputs = this.#inputs(count, length);
+    const bad = inputs.findIndex(isBad);
+    const [i, at] = [Math.floor(bad / length), bad % length];
+    if (tower === 'text') return `${nameOf(i)}: token id ${inputs[bad]} at position ${at}, expected 0 to ${vocabSize - 1}${hint}`;
+    return `${nameOf(i)}: pixel value ${inputs[bad]} at position ${at}, expected a finite number`;
   }
 }
 

@@ -79,7 +79,7 @@ async function load(tower, options) {
   signal?.throwIfAborted();
 
   const { name, config, weights } = await resolveModel(options.model, options.weights, tower, { hub, fetch, cache, keep, retry, signal });
-  const core = { tower, model: name, config, weights, dtype, cache, keep, retry, integrity, simd, dot };
+  const core = { tower, model: name, config, weights, dtype, threads, cache, keep, retry, integrity, simd, dot };
   const hooks = { fetch, signal, onProgress };
   askToPersist(keep);
   const thread = (worker ?? isPage) && (await startWorker(signal, worker === true));

@@ -72,9 +72,8 @@ async function openTensors(wasm, tower, file, digest) {
 
 async function readTower(wasm, { tower, model, config, dtype }, { source, owner, directory }, digest, { signal, onProgress = () => {} }) {
   const { exports } = wasm;
-  const start = (pointer, length) => exports.hc_loader_new(TOWERS[tower], pointer, length, DTYPES[dtype]);
+  const start = (pointer, length) => wasm.newLoader(TOWERS[tower], pointer, length, DTYPES[dtype]);
   const loader = config === null ? start(0, 0) : wasm.with(config, 'the config', start);
-  if (!loader) throw exhausted('a loader');
   const check = () => {
     const status = exports.hc_loader_status(loader);
     if (!status) return;
@@ -107,6 +106,7 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
     throw explainMismatch(error, { tower, model, config, header: directory ?? header });
   }
 
+  wasm.startThreads(loader);
   const ranges = plannedRanges(wasm, loader);
   check();
   const total = expectedBytes(source, header.length, ranges, digest);

@@ -3,11 +3,16 @@
 
 import { HalfclipError } from './errors.js';
 import { importNode } from './platform.js';
+import { Threads, countThreads } from './threads.js';
 
 const MODULES = {
   relaxed: () => new URL('./halfclip-relaxed.wasm', import.meta.url),
   simd128: () => new URL('./halfclip-simd128.wasm', import.meta.url),
+  'relaxed-threads': () => new URL('./halfclip-relaxed-threads.wasm', import.meta.url),
+  'simd128-threads': () => new URL('./halfclip-simd128-threads.wasm', import.meta.url),
 };
+const SHARED = { initial: 16, maximum: 65536, shared: true }; // pages of 64 KiB, as the modules for threads were linked (wasm/build.mk)
+const STACK = 1 << 17; // bytes for each further thread; kernels keep up to 45 kB there
 
 const compiled = new Map();
 const decoder = new TextDecoder();
@@ -25,8 +30,8 @@ async function fetchAsset(url) {
   return response;
 }
 
-async function compile(flavour) {
-  const url = MODULES[flavour]();
+async function compile(name) {
+  const url = MODULES[name]();
   if (url.protocol === 'file:') return WebAssembly.compile(await readAsset(url));
   const response = await fetchAsset(url);
   // Only a server that names the right media type can be compiled while it streams.
@@ -34,12 +39,12 @@ async function compile(flavour) {
   return WebAssembly.compile(await response.arrayBuffer());
 }
 
-function compileOnce(flavour) {
-  let module = compiled.get(flavour);
+function compileOnce(name) {
+  let module = compiled.get(name);
   if (!module) {
-    module = compile(flavour);
-    compiled.set(flavour, module);
-    module.catch(() => compiled.delete(flavour));
+    module = compile(name);
+    compiled.set(name, module);
+    module.catch(() => compiled.delete(name));
   }
   return module;
 }
@@ -51,14 +56,28 @@ export function exhausted(what) {
 export class Wasm {
   /**
    * @param {'relaxed' | 'simd128'} flavour
+   * @param {'auto' | number} [threads] as in LoadOptions
    */
-  static async create(flavour) {
+  static async create(flavour, threads = 1) {
+    const count = await countThreads(threads);
+    if (count > 1) {
+      try {
+        return new Wasm(await compileOnce(`${flavour}-threads`), flavour, { count, auto: threads === 'auto' });
+      } catch (error) {
+        if (error.code !== 'memory/exhausted') throw error; // shared memory reserves all that it may ever grow to, which not every system allows
+      }
+    }
     return new Wasm(await compileOnce(flavour), flavour);
   }
 
-  constructor(module, flavour) {
+  #wanted;
+
+  constructor(module, flavour, wanted = null) {
     this.module = module;
     this.flavour = flavour;
+    this.#wanted = wanted;
+    /** The threads of the tower in this memory, once there are any. */
+    this.threads = null;
     /** Receives the pieces of a shard: (bytes: Uint8Array) => void. */
     this.write = null;
     const write = (pointer, n) => {
@@ -66,7 +85,9 @@ export class Wasm {
       return 0;
     };
     try {
-      this.exports = new WebAssembly.Instance(module, { env: { write } }).exports;
+      const env = wanted ? { write, memory: new WebAssembly.Memory(SHARED) } : { write };
+      this.exports = new WebAssembly.Instance(module, { env }).exports;
+      this.memory = env.memory ?? this.exports.memory;
     } catch (error) {
       if (error instanceof RangeError) throw exhausted('another WebAssembly instance');
       throw error;
@@ -75,28 +96,51 @@ export class Wasm {
 
   /** A second, empty instance of the same module. */
   spawn() {
-    return new Wasm(this.module, this.flavour);
+    return new Wasm(this.module, this.flavour, this.#wanted);
+  }
+
+  /** A loader of C, told of the threads; the caller frees it. */
+  newLoader(tower, config, configLength, dtype) {
+    const loader = this.exports.hc_loader_new(tower, config, configLength, dtype);
+    if (!loader) throw exhausted('a loader');
+    if (this.#wanted) this.exports.hc_loader_set_threads(loader, this.#wanted.count);
+    return loader;
+  }
+
+  /** Starts the threads of the tower that is being loaded, as soon as its header is known, so that they are there when it is. */
+  startThreads(loader) {
+    if (this.#wanted) this.threads ??= new Threads(this, loader, this.#wanted);
+  }
+
+  /** Ends the threads: to be called for every instance that may have started some. */
+  release() {
+    this.threads?.stop();
+  }
+
+  /** Memory for a thread's stack, which grows down from the end that this gives. */
+  allocStack() {
+    return this.alloc(STACK, 'a stack') + STACK;
   }
 
   get memoryBytes() {
-    return this.exports.memory.buffer.byteLength;
+    return this.memory.buffer.byteLength;
   }
 
   // Views are made when they are used: memory that grows detaches the older ones. Pointers are unsigned.
   bytes(pointer, n) {
-    return new Uint8Array(this.exports.memory.buffer, pointer >>> 0, n);
+    return new Uint8Array(this.memory.buffer, pointer >>> 0, n);
   }
 
   floats(pointer, n) {
-    return new Float32Array(this.exports.memory.buffer, pointer >>> 0, n);
+    return new Float32Array(this.memory.buffer, pointer >>> 0, n);
   }
 
   ints(pointer, n) {
-    return new Int32Array(this.exports.memory.buffer, pointer >>> 0, n);
+    return new Int32Array(this.memory.buffer, pointer >>> 0, n);
   }
 
   doubles(pointer, n) {
-    return new Float64Array(this.exports.memory.buffer, pointer >>> 0, n);
+    return new Float64Array(this.memory.buffer, pointer >>> 0, n);
   }
 
   /** The C string at `pointer`. */

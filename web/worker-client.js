@@ -122,7 +122,7 @@ export class WorkerEncoder {
     }
   }
 
-  #receive({ id, result, error, progress, memoryBytes }) {
+  #receive({ id, result, error, progress, ...changed }) {
     const waiting = this.#pending.get(id);
     if (!waiting) return;
     if (progress) {
@@ -131,7 +131,7 @@ export class WorkerEncoder {
     }
     this.#pending.delete(id);
     if (!this.#pending.size) this.#onIdle();
-    if (this.info && memoryBytes) this.info.memoryBytes = memoryBytes;
+    if (this.info) Object.assign(this.info, changed);
     if (error) waiting.reject(unpackError(error));
     else waiting.resolve(result);
   }

@@ -1,7 +1,7 @@
 // The worker: one Encoder (encoder.js), driven by messages from worker-client.js.
 //
 //   to the worker     { id, load: options, fetchPort? } | { id, call: method, args } | { id, abort: true }
-//   from the worker   { id: 0 } at first, { id, result, memoryBytes } | { id, error } | { id, progress }
+//   from the worker   { id: 0 } at first, { id, result, memoryBytes, threads } | { id, error } | { id, progress }
 
 import { Encoder } from './encoder.js';
 import { packError } from './errors.js';
@@ -25,7 +25,7 @@ function serve(port) {
       } else {
         result = await encoder[call](args[0], { ...args[1], signal });
       }
-      port.postMessage({ id, result, memoryBytes: encoder.info.memoryBytes }, buffersOf(result));
+      port.postMessage({ id, result, memoryBytes: encoder.info.memoryBytes, threads: encoder.info.threads }, buffersOf(result));
     } catch (error) {
       port.postMessage({ id, error: packError(error) });
     } finally {
