@@ -91,6 +91,10 @@ const hc_range *hc_loader_ranges(hc_loader *loader, size_t *count);
  * the bytes of one tensor come from its first to its last. Each tensor is converted, quantised and packed as its rows arrive. */
 hc_status hc_loader_push(hc_loader *loader, uint64_t offset, const void *bytes, size_t n);
 
+/* Where the bytes at `offset` end up as they are: pushing them from there saves a copy. Returns NULL where they are to be converted first, or are not
+ * awaited next; else *n is lowered to how many of them have their place there. */
+void *hc_loader_place(hc_loader *loader, uint64_t offset, size_t *n);
+
 /* The encoder, which the caller frees with hc_encoder_free, when every tensor has arrived whole; else NULL. */
 hc_encoder *hc_loader_finish(hc_loader *loader);
 

@@ -332,10 +332,14 @@ static int read_byte(reader *r)
     return r->bytes[r->used++];
 }
 
+/* Stands for itself, whatever follows. */
+static int is_plain(char c) { return (unsigned char)c < 0x80 && c != '\\'; }
+
 int hc_json_is(const hc_json *value, const char *string)
 {
     if (value->type != HC_JSON_STRING) return 0;
     reader r = read_string(value);
+    for (; r.at < r.end && *r.at == *string && is_plain(*r.at) && *string; string++) r.at++;
     for (int byte; (byte = read_byte(&r)) >= 0; string++)
         if (!*string || byte != (unsigned char)*string) return 0;
     return !*string;
@@ -344,6 +348,8 @@ int hc_json_is(const hc_json *value, const char *string)
 int hc_json_compare(const hc_json *a, const hc_json *b)
 {
     reader ra = read_string(a), rb = read_string(b);
+    /* Names of tensors begin alike. */
+    for (; ra.at < ra.end && rb.at < rb.end && *ra.at == *rb.at && is_plain(*ra.at); ra.at++) rb.at++;
     for (;;) {
         int x = read_byte(&ra), y = read_byte(&rb);
         if (x != y) return x < y ? -1 : 1;

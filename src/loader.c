@@ -135,14 +135,30 @@ static int check_half(hc_loader *loader, const hc_item *it, uint32_t largest)
     return loader->status == HC_OK;
 }
 
+static void fail_not_finite(hc_loader *loader, const hc_item *it)
+{
+    FAIL(loader, HC_WEIGHTS_CORRUPT, "tensor %s holds NaN or infinity, expected finite weights", it->name);
+}
+
 /* Converts whole units to floats and checks them. 0 after a failure. */
 static int convert(hc_loader *loader, hc_item *it, const uint8_t *bytes, float *to, size_t values)
 {
     uint32_t largest = hc_pack_floats(it->element, bytes, to, values);
     it->nonzero |= largest != 0;
-    if (largest >= HC_INFINITY_BITS)
-        FAIL(loader, HC_WEIGHTS_CORRUPT, "tensor %s holds NaN or infinity, expected finite weights", it->name);
+    if (largest >= HC_INFINITY_BITS) fail_not_finite(loader, it);
     return loader->status == HC_OK && (it->target == TO_SCALES || check_half(loader, it, largest));
+}
+
+/* Whole rows or columns of halves that are held as they come. */
+static void take_halves(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t units)
+{
+    for (size_t i = 0; i < units && loader->status == HC_OK; i++) {
+        int row = it->first + (int)(it->done + i);
+        uint32_t largest = it->target == TO_ROWS ? hc_pack_row_halves(it->tensor->slot, row, bytes + i * it->unit)
+                                                 : hc_pack_column_halves(it->tensor->slot, row, bytes + i * it->unit);
+        it->nonzero |= largest != 0;
+        if (largest >= HC_INFINITE_HALF) fail_not_finite(loader, it);
+    }
 }
 
 /* Quantisers to 8 bits write -127 to 127; all 4 bits are in use. 0 after a failure. */
@@ -184,10 +200,15 @@ static void take_units(hc_loader *loader, hc_item *it, const uint8_t *bytes, siz
     case TO_VECTOR: convert(loader, it, bytes, *(float **)slot + (size_t)it->first + it->done, units); break;
     case TO_SCALES: take_scales(loader, it, bytes, units); break;
     case TO_QUANTISED:
-        if (check_quantised(loader, it, bytes, units)) memcpy(it->place + it->done, bytes, units);
+        if (check_quantised(loader, it, bytes, units) && bytes != it->place + it->done) memcpy(it->place + it->done, bytes, units);
         break;
     case TO_ROWS:
     case TO_COLUMNS:
+        if (it->element == HC_F16 && ((const hc_matrix *)slot)->storage == HC_STORE_F16) {
+            take_halves(loader, it, bytes, units);
+            break;
+        }
+        /* fallthrough */
     case TO_TABLE:
         for (size_t i = 0; i < units && convert(loader, it, bytes + i * it->unit, loader->row, it->unit_values); i++) {
             int row = it->first + (int)(it->done + i);
@@ -265,16 +286,34 @@ static void feed(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t n)
     if (it->at == it->end) complete(loader, it);
 }
 
-hc_status hc_loader_push(hc_loader *loader, uint64_t offset, const void *bytes, size_t n)
+/* The first item that may want bytes from `offset` on. */
+static size_t item_at(const hc_loader *loader, uint64_t offset)
 {
-    uint64_t end = n > UINT64_MAX - offset ? UINT64_MAX : offset + n;
     size_t low = 0, high = loader->status == HC_OK && !loader->header_need ? loader->item_count : 0;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (loader->items[middle].reach <= offset) low = middle + 1;
         else high = middle;
     }
-    for (;
+    return low;
+}
+
+void *hc_loader_place(hc_loader *loader, uint64_t offset, size_t *n)
+{
+    size_t index = item_at(loader, offset);
+    if (loader->header_need || loader->status != HC_OK || index == loader->item_count) return NULL;
+    hc_item *it = &loader->items[index];
+    /* Tensors that overlap, as those of a lying header may, all want the bytes. */
+    int alone = index + 1 == loader->item_count || loader->items[index + 1].begin >= it->end;
+    if (it->target != TO_QUANTISED || it->at != offset || !alone) return NULL;
+    if (*n > it->end - offset) *n = (size_t)(it->end - offset);
+    return it->place + it->done;
+}
+
+hc_status hc_loader_push(hc_loader *loader, uint64_t offset, const void *bytes, size_t n)
+{
+    uint64_t end = n > UINT64_MAX - offset ? UINT64_MAX : offset + n;
+    for (size_t low = item_at(loader, offset);
          low < loader->item_count && !loader->header_need && loader->status == HC_OK && loader->items[low].begin < end;
          low++) {
         hc_item *it = &loader->items[low];

@@ -2,6 +2,7 @@
 #include "pack.h"
 
 #include "kernels.h"
+#include "simd.h"
 
 #include <math.h>
 #include <string.h>
@@ -172,6 +173,30 @@ void hc_pack_column(hc_matrix *m, int column, const float *values)
     }
 }
 
+uint32_t hc_pack_row_halves(hc_matrix *m, int row, const void *halves)
+{
+    uint16_t *to = (uint16_t *)m->data + lane_of(m, row), half;
+    uint32_t largest = 0;
+    for (size_t j = 0; j < (size_t)m->k; j++) {
+        memcpy(&half, (const uint8_t *)halves + j * sizeof half, sizeof half);
+        to[j * HC_PANEL] = half;
+        largest = (half & 0x7FFFu) > largest ? half & 0x7FFFu : largest;
+    }
+    return largest;
+}
+
+uint32_t hc_pack_column_halves(hc_matrix *m, int column, const void *halves)
+{
+    uint32_t largest = 0;
+    for (int row = 0; row < m->n; row++) {
+        uint16_t half;
+        memcpy(&half, (const uint8_t *)halves + (size_t)row * sizeof half, sizeof half);
+        ((uint16_t *)m->data)[lane_of(m, row) + (size_t)column * HC_PANEL] = half;
+        largest = (half & 0x7FFFu) > largest ? half & 0x7FFFu : largest;
+    }
+    return largest;
+}
+
 /* Whatever a file has in the padding, it must not count. */
 static void clear_padding(hc_matrix *m)
 {
@@ -188,13 +213,13 @@ static void sum_channels(hc_matrix *m)
     size_t blocks = blocks_a_panel(m), panels = ((size_t)m->n + HC_PANEL - 1) / HC_PANEL;
     const int8_t *at = m->data;
     for (size_t panel = 0; panel < panels; panel++) {
-        int32_t sums[HC_PANEL] = {0};
-        for (size_t block = 0; block < blocks; block++, at += BLOCK)
-            for (size_t lane = 0; lane < HC_PANEL; lane++) {
-                const int8_t *q = at + lane * HC_DEPTH;
-                sums[lane] += q[0] + q[1] + q[2] + q[3];
-            }
-        memcpy(m->sum + panel * HC_PANEL, sums, sizeof sums);
+        i32x4 low = i32_splat(0), high = low;
+        for (size_t block = 0; block < blocks; block++, at += BLOCK) {
+            low += i32_sum_quads(i8_load(at));
+            high += i32_sum_quads(i8_load(at + BLOCK / 2));
+        }
+        i32_store(m->sum + panel * HC_PANEL, low);
+        i32_store(m->sum + panel * HC_PANEL + 4, high);
     }
 }
 

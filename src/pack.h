@@ -11,6 +11,9 @@
 /* Bits of infinity: hc_pack_floats gives this or more when a value is not finite. */
 #define HC_INFINITY_BITS 0x7F800000u
 
+/* The same of halves. */
+#define HC_INFINITE_HALF 0x7C00u
+
 /* Bytes of one element; 0 for HC_OTHER. */
 size_t hc_pack_element_bytes(hc_element element);
 
@@ -26,6 +29,11 @@ void hc_pack_row(hc_matrix *matrix, int row, const float *values);
 
 /* Puts one input channel (n values) in its place; fp32 and fp16 only. */
 void hc_pack_column(hc_matrix *matrix, int column, const float *values);
+
+/* hc_pack_row and hc_pack_column of halves, at any alignment, for a matrix in fp16. Returns the bits of the largest magnitude: HC_INFINITE_HALF or more when one
+ * is not finite. */
+uint32_t hc_pack_row_halves(hc_matrix *matrix, int row, const void *halves);
+uint32_t hc_pack_column_halves(hc_matrix *matrix, int column, const void *halves);
 
 /* int8, int4: after `data` and scales were copied as a shard holds them, clears the padding and computes the sums. */
 void hc_pack_finish(hc_matrix *matrix);

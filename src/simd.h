@@ -205,6 +205,18 @@ SIMD_INLINE i32x4 i32_dot_i16(i16x8 a, i16x8 b)
 #endif
 }
 
+/* Sums of four neighbouring bytes. */
+SIMD_INLINE i32x4 i32_sum_quads(i8x16 x)
+{
+#if defined(__wasm_simd128__)
+    return (i32x4)wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_extadd_pairwise_i8x16((v128_t)x));
+#else
+    i32x4 v = (i32x4)x;
+    u32x4 u = (u32x4)x;
+    return ((i32x4)(u << 24) >> 24) + ((i32x4)(u << 16) >> 24) + ((i32x4)(u << 8) >> 24) + (v >> 24);
+#endif
+}
+
 /* Sixteen bytes c0 c0 c0 c0 c1 … of four channels to 16-bit numbers: the first two of each channel, then the last two. */
 SIMD_INLINE void i16_widen_pairs(i8x16 x, i16x8 *first, i16x8 *last)
 {

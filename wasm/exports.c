@@ -28,6 +28,9 @@ EXPORT(hc_wasm_push) hc_status hc_wasm_push(hc_loader *loader, double offset, co
     return hc_loader_push(loader, (uint64_t)offset, bytes, n);
 }
 
+/* hc_loader_place: *n in, and out what it was lowered to. */
+EXPORT(hc_wasm_place) void *hc_wasm_place(hc_loader *loader, double offset, size_t *n) { return hc_loader_place(loader, (uint64_t)offset, n); }
+
 /* hc_info in its own order, one double a field: out[12]. */
 EXPORT(hc_wasm_info) void hc_wasm_info(const hc_encoder *encoder, double out[12])
 {

@@ -44,6 +44,11 @@ class FolderStorage {
       for (let n = 1; n && got < view.length; got += n) n = (await file.read(view, got, view.length - got, position + got)).bytesRead;
       return got;
     };
+    let ahead = null; // what comes next, read while the caller works on what it has got
+    const readBlock = async (length) => {
+      const block = new Uint8Array(length);
+      return block.subarray(0, await read(block, at));
+    };
     return {
       size,
       async bytes(begin, end) {
@@ -51,9 +56,13 @@ class FolderStorage {
         return all.subarray(0, await read(all, begin));
       },
       async fill(view) {
-        const got = await read(view, at);
-        at += got;
-        return got;
+        const bytes = await (ahead ?? readBlock(view.length));
+        const part = bytes.subarray(0, view.length);
+        view.set(part);
+        at += part.length;
+        ahead = at < size ? readBlock(view.length) : null;
+        ahead?.catch(() => {}); // reported when it is asked for
+        return part.length;
       },
       close: () => file.close(),
     };

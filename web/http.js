@@ -3,6 +3,7 @@
 import { HalfclipError } from './errors.js';
 
 const LONGEST_TIMER = 0x7fffffff;
+const BLOCK = 1 << 20; // bytes of a body at once
 
 /** What is to be done when a response is done with. */
 const releases = new WeakMap();
@@ -58,28 +59,75 @@ export function statusError(url, { status, statusText }) {
   return new HalfclipError('http/status', `${url}: HTTP status ${status}${statusText && ` ${statusText}`}, expected 200 or 206${hint}`, { status });
 }
 
+/** Reads a body into one buffer again and again, where that is possible: in Chromium, making a new one for each chunk takes a quarter of the time. */
+function openReader(body) {
+  try {
+    const reader = body.getReader({ mode: 'byob' });
+    let buffer = new ArrayBuffer(BLOCK);
+    return {
+      cancel: (reason) => reader.cancel(reason),
+      async read() {
+        const { done, value } = await reader.read(new Uint8Array(buffer));
+        if (value) buffer = value.buffer;
+        return { done, value };
+      },
+    };
+  } catch {
+    return body.getReader(); // of a fetch of the caller's own, or an older browser's
+  }
+}
+
 /**
- * The chunks of a response's body. Leaving the loop early cancels the rest.
- * @param {{ signal?: AbortSignal, stall?: number }} options stall: milliseconds to wait for a chunk
+ * The chunks of a response's body, each valid until the next one is asked for. Leaving the loop early cancels the rest.
+ * @param {{ signal?: AbortSignal, stall?: number, wrap?: (error: unknown) => unknown }} options stall: milliseconds to wait for a chunk; wrap: makes what is thrown
+ *   of what went wrong
  */
-export async function* bodyChunks(response, url, options) {
+export async function* bodyChunks(response, url, { signal, stall = Infinity, wrap = (error) => error }) {
   if (!response.body) {
     discard(response);
     return;
   }
-  const reader = response.body.getReader();
+  const reader = openReader(response.body);
+  let failure = null;
+  // Cancelling ends a read that waits, even where a fetch of the caller's own does not heed the signal.
+  const fail = (error) => {
+    failure ??= { error };
+    clearTimeout(timer);
+    reader.cancel(error).catch(() => {});
+  };
+  const abort = () => fail(signal.reason);
+  // One timer for many chunks: there are thousands.
+  let timer;
+  let asked = Infinity; // when the chunk that is waited for was asked for
+  const watch = () => {
+    const left = asked + stall - performance.now();
+    timer = undefined;
+    if (left <= 0) fail(new HalfclipError('http/network', `${url}: no byte came for ${stall} ms`));
+    else if (left < Infinity) timer = setTimeout(watch, left);
+  };
+  signal?.addEventListener('abort', abort);
+  if (signal?.aborted) abort();
   let done = false;
   try {
     for (;;) {
-      const chunk = await patiently(reader.read(), url, options);
+      asked = performance.now();
+      if (stall < LONGEST_TIMER) timer ??= setTimeout(watch, stall);
+      const chunk = await reader.read();
+      asked = Infinity;
+      if (failure) break;
       done = chunk.done;
       if (done) return;
       yield chunk.value;
     }
+  } catch (error) {
+    failure ??= { error: networkError(url, error, signal) };
   } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', abort);
     if (!done) reader.cancel().catch(() => {});
     releases.get(response)?.();
   }
+  throw wrap(failure.error);
 }
 
 /** The same promise, but rejected as soon as `signal` is aborted or `stall` milliseconds have passed: a fetch of the caller's own may not heed a signal. */

@@ -77,11 +77,15 @@ export class RemoteFile {
     this.#abort.abort(new HalfclipError('http/network', `${this.url}: was closed`));
   }
 
-  /** The chunks of bytes [begin, end), which end early where the file does. */
-  async *read(begin, end) {
+  /** The chunks of bytes [begin, end), which end early where the file does; each is valid until the next one is asked for. */
+  read(begin, end) {
+    return begin < this.#head.length ? this.#readHead(begin, end) : this.#stream(begin, Math.min(end, this.size ?? Infinity));
+  }
+
+  async *#readHead(begin, end) {
     const known = this.#head.length;
-    if (begin < known) yield this.#head.subarray(begin, Math.min(end, known));
-    yield* this.#stream(Math.max(begin, known), Math.min(end, this.size ?? Infinity));
+    yield this.#head.subarray(begin, Math.min(end, known));
+    yield* this.#stream(known, Math.min(end, this.size ?? Infinity));
   }
 
   /** Asks once more, to see that the file is still the same. */
@@ -105,9 +109,9 @@ export class RemoteFile {
   async #begin() {
     const chunks = this.#stream(0, this.#options.whole ? Infinity : HEAD);
     const { value } = await chunks.next();
-    const parts = value ? [value] : [];
+    const parts = value ? [value.slice()] : [];
     if (!this.whole) {
-      for await (const chunk of chunks) parts.push(chunk);
+      for await (const chunk of chunks) parts.push(chunk.slice());
       this.#head = concatenate(parts);
       return;
     }
@@ -171,7 +175,10 @@ export class RemoteFile {
     } finally {
       if (!answer) discard(response);
     }
-    if (answer !== WITHOUT_RANGE) return { ...answer, chunks: this.#chunks(response) };
+    if (answer !== WITHOUT_RANGE) {
+      const wrap = (error) => (this.#signal.aborted ? error : new Transient(error));
+      return { ...answer, chunks: bodyChunks(response, this.url, { signal: this.#signal, stall: retry.stall, wrap }) };
+    }
     discard(response);
     this.#plain = true;
     return this.#ask(0, Infinity);
@@ -237,14 +244,6 @@ export class RemoteFile {
     const { etag, modified } = this.#seen ?? {};
     const validator = etag && !etag.startsWith('W/') ? etag : etag ? null : modified;
     return isNode && validator ? { 'if-range': validator } : {};
-  }
-
-  async *#chunks(response) {
-    try {
-      yield* bodyChunks(response, this.url, { signal: this.#signal, stall: this.#options.retry.stall });
-    } catch (error) {
-      throw this.#signal.aborted ? error : new Transient(error);
-    }
   }
 
   #broken(what) {

@@ -31,6 +31,8 @@ const MEDIA_TYPES = {
   '.webp': 'image/webp',
 };
 
+const READ = 1 << 20; // bytes of a file at once: weights are large
+
 /** The policy of a page that runs its own scripts, its own workers and WebAssembly, and talks to nobody else. */
 export const contentSecurityPolicy = [
   "default-src 'self'",
@@ -169,7 +171,7 @@ export async function serve({ root, port = 0, host = '127.0.0.1', headers = {}, 
     response.writeHead(range ? 206 : 200, { ...fields, 'Content-Length': end - start + 1 });
     if (request.method === 'HEAD' || found.size === 0) return response.end();
 
-    const stream = createReadStream(file, { start, end });
+    const stream = createReadStream(file, { start, end, highWaterMark: READ });
     stream.on('data', (chunk) => served.set(pathname, (served.get(pathname) ?? 0) + chunk.length));
     await pipeline(stream, response);
   }
