@@ -53,7 +53,7 @@ static void add_all(plan *p, hc_pass *pass, const hc_config *c, hc_dtype dtype, 
     add_floats(p, &pass->x, n * width, EMBED, POOL);
     add(p, &pass->norm_rows, hc_rows_bytes(rows, c->width, quantised), NORM, FC);
     add_floats(p, &pass->qkv, n * 3 * width, QKV, ATTEND);
-    add_floats(p, &pass->heads, n * width, ATTEND, HEADS);
+    add_floats(p, &pass->heads, n * width, QKV, HEADS);
     add(p, &pass->head_rows, hc_rows_bytes(rows, c->width, quantised), HEADS, OUT);
     if (c->scale_attn) add_floats(p, &pass->branch, n * width, OUT, OUT);
     add_floats(p, &pass->mlp, n * mlp_width, FC, MLP);

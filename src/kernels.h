@@ -49,7 +49,7 @@ typedef struct hc_attention {
     int q_first;
     int exact;                 /* rounds keys and values to 11 bits, queries and weights to 13: products are exact */
     const uint8_t *hidden;     /* [kv_rows], not 0: no query sees this key; or NULL. A query that sees none gets 0 */
-    float *out;                /* [q_rows, head_dim]                                                  */
+    float *out;                /* [q_rows, head_dim]; may be q where that is one row                  */
     size_t out_stride;
     float *scratch;            /* hc_attention_scratch floats, for head_dim and as many kv_rows or more */
 } hc_attention;

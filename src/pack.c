@@ -31,6 +31,16 @@ size_t hc_matrix_bytes(int n, int k, hc_storage storage)
     return rows * columns * (storage == HC_STORE_F32 ? sizeof(float) : storage == HC_STORE_F16 ? sizeof(uint16_t) : 1);
 }
 
+hc_matrix hc_matrix_part(const hc_matrix *m, int first, int n)
+{
+    size_t scales = hc_group_scales(first, m->k);
+    return (hc_matrix){
+        .n = n, .k = m->k, .storage = m->storage, .data = (char *)m->data + hc_matrix_bytes(first, m->k, m->storage),
+        .scale = m->scale ? m->scale + first : NULL, .sum = m->sum ? m->sum + first : NULL,
+        .group_scale = m->group_scale ? m->group_scale + scales : NULL, .total = m->total ? m->total + first : NULL,
+    };
+}
+
 size_t hc_table_bytes(int rows, int width, hc_storage storage)
 {
     if (storage == HC_STORE_I4) return (size_t)rows * hc_groups(width) * HC_GROUP_BYTES;

@@ -92,6 +92,9 @@ static inline size_t hc_rows_bytes(int count, int k, int quantised)
     return (size_t)count * (quantised ? hc_round_up((size_t)k, HC_GROUP) * sizeof(hc_q7) : (size_t)k * sizeof(float));
 }
 
+/* n output channels of a matrix from `first` on, a multiple of HC_PANEL: another view of the same memory. */
+hc_matrix hc_matrix_part(const hc_matrix *matrix, int first, int n);
+
 /* Bytes of a matrix's or table's `data` at a storage. */
 size_t hc_matrix_bytes(int n, int k, hc_storage storage);
 size_t hc_table_bytes(int rows, int width, hc_storage storage);

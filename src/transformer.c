@@ -102,21 +102,46 @@ static void add_scaled(float *x, const float *y, const float *gamma, int rows, i
             x[i] += gamma ? gamma[i] * y[i] : y[i];
 }
 
-/* Query and key rows of all heads, in place: LayerNorm a head (qk_norm), or unit length (scaled_cosine_attn). */
-static void prepare_heads(const hc_pass *pass, const hc_block *b, float *qkv, int rows)
+/* Query or key rows of all heads, in place: LayerNorm a head (qk_norm), or unit length (scaled_cosine_attn). */
+static void prepare_heads(const hc_pass *pass, const hc_norm *norm, float *rows, size_t stride, int count)
 {
     const hc_config *c = pass->config;
-    size_t stride = 3 * (size_t)c->width;
     if (!c->qk_norm && !c->scaled_cosine_attn)
         return;
-    for (int head = 0; head < 2 * c->heads; head++) {
-        float *at = qkv + (size_t)head * (size_t)c->head_dim;
-        const hc_norm *norm = head < c->heads ? &b->ln_q : &b->ln_k;
-        for (int r = 0; r < rows; r++, at += stride) {
+    for (int r = 0; r < count; r++, rows += stride)
+        for (int head = 0; head < c->heads; head++) {
+            float *at = rows + (size_t)head * (size_t)c->head_dim;
             if (c->qk_norm) hc_layer_norm(at, c->head_dim, norm->weight, norm->bias, c->eps, at);
             else hc_normalise(at, c->head_dim);
         }
+}
+
+/* Queries, keys and values of all rows to pass->qkv. With `only`: queries of those rows alone, to pass->heads, and pass->x keeps just those rows. */
+static void project_heads(hc_pass *pass, const hc_block *b, const int *only)
+{
+    const hc_config *c = pass->config;
+    int rows = pass->first[pass->inputs], apart = only && c->width % HC_PANEL == 0;
+    size_t width = (size_t)c->width;
+    hc_epilogue bias = {.bias = b->in_proj_bias}, key_bias = {.bias = b->in_proj_bias + (apart ? width : 0)};
+    hc_matrix keys = apart ? hc_matrix_part(&b->in_proj, c->width, 2 * c->width) : b->in_proj;
+    put_rows(pass, &b->ln_1, c->eps, &b->in_proj, pass->x, rows, pass->norm_rows);
+    hc_gemm(pass->threads, &keys, &pass->rows, &key_bias, pass->qkv + (apart ? width : 0), 3 * width);
+    prepare_heads(pass, &b->ln_k, pass->qkv + width, 3 * width, rows);
+    if (!only) {
+        prepare_heads(pass, &b->ln_q, pass->qkv, 3 * width, rows);
+        return;
     }
+    for (int i = 0; i < pass->inputs; i++)
+        memmove(pass->x + (size_t)i * width, pass->x + (size_t)only[i] * width, width * sizeof(float));
+    if (apart) {
+        hc_matrix queries = hc_matrix_part(&b->in_proj, 0, c->width);
+        put_rows(pass, &b->ln_1, c->eps, &queries, pass->x, pass->inputs, pass->norm_rows);
+        hc_gemm(pass->threads, &queries, &pass->rows, &bias, pass->heads, width);
+    } else {
+        for (int i = 0; i < pass->inputs; i++)
+            memcpy(pass->heads + (size_t)i * width, pass->qkv + (size_t)only[i] * 3 * width, width * sizeof(float));
+    }
+    prepare_heads(pass, &b->ln_q, pass->heads, width, pass->inputs);
 }
 
 /* The factor of a head's scores. Swin V2's learned scale is bounded by 100. */
@@ -128,7 +153,7 @@ static float score_scale(const hc_config *c, const hc_block *b, int head)
     return hc_expf(b->logit_scale[head] < LOG_100 ? b->logit_scale[head] : LOG_100);
 }
 
-/* From pass->qkv to pass->heads: of all rows, or of the `only` row of each sequence. */
+/* From pass->qkv to pass->heads: of all rows, or of the `only` row of each sequence, in place of its queries. */
 typedef struct attend_job {
     const hc_pass *pass;
     const hc_block *block;
@@ -145,15 +170,16 @@ static void attend_heads(void *context, int begin, int end, int thread)
     for (int i = begin; i < end; i++) {
         int input = i / c->heads, head = i % c->heads, first = pass->first[input], rows = pass->first[input + 1] - first;
         int query = j->only ? j->only[input] - first : 0;
-        const float *q = pass->qkv + (size_t)first * 3 * width + (size_t)head * dim;
+        const float *qkv = pass->qkv + (size_t)first * 3 * width + (size_t)head * dim;
+        float *out = pass->heads + (size_t)(j->only ? input : first) * width + (size_t)head * dim;
         hc_attention args = {
-            .q = q + (size_t)query * 3 * width, .k = q + width, .v = q + 2 * width,
+            .q = j->only ? out : qkv, .k = qkv + width, .v = qkv + 2 * width,
             .q_stride = 3 * width, .kv_stride = 3 * width,
             .q_rows = j->only ? 1 : rows, .kv_rows = rows, .head_dim = c->head_dim,
             .scale = score_scale(c, j->block, head),
             .causal = c->tower == HC_TEXT && c->causal, .q_first = query, .exact = pass->exact,
             .hidden = pass->hidden ? pass->hidden + first : NULL,
-            .out = pass->heads + (size_t)(j->only ? input : first) * width + (size_t)head * dim, .out_stride = width,
+            .out = out, .out_stride = width,
             .scratch = pass->scratch + (size_t)thread * pass->scratch_size,
         };
         hc_attention_head(&args);
@@ -167,20 +193,12 @@ static void attend_heads(void *context, int begin, int end, int thread)
 static void block_run(hc_pass *pass, const hc_block *b, const int *only)
 {
     const hc_config *c = pass->config;
-    int rows = pass->first[pass->inputs];
+    int rows = only ? pass->inputs : pass->first[pass->inputs];
     size_t width = (size_t)c->width, mlp_width = (size_t)c->mlp_width;
 
-    hc_epilogue qkv = {.bias = b->in_proj_bias};
-    put_rows(pass, &b->ln_1, c->eps, &b->in_proj, pass->x, rows, pass->norm_rows);
-    hc_gemm(pass->threads, &b->in_proj, &pass->rows, &qkv, pass->qkv, 3 * width);
-    prepare_heads(pass, b, pass->qkv, rows);
+    project_heads(pass, b, only);
     attend_job attention = {pass, b, only};
     hc_parallel_for(pass->threads, pass->inputs * c->heads, 1, attend_heads, &attention);
-    if (only) {
-        rows = pass->inputs;
-        for (int i = 0; i < rows; i++)
-            memmove(pass->x + (size_t)i * width, pass->x + (size_t)only[i] * width, width * sizeof(float));
-    }
     if (c->scale_attn_inner)
         hc_norm_rows(pass, &b->ln_inner, pass->heads, rows, c->width, pass->heads);
     if (c->scale_attn) {
