@@ -42,6 +42,7 @@ const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded
                                          one of OpenCLIP's pretrained tags; not needed where the model's name says where they are
   --hub URL                              where such names are looked up (default: https://huggingface.co)
   --dtype fp32|fp16|int8|int4            default: as the shard holds the weights, else int8
+  --threads auto|N                       how many compute (default: auto, the number of cores, at most 8)
   --integrity sha256-...                 checks the weight file
   --cache default|no-store|reload        whether a tower that comes by URL is kept (default), not kept, or fetched again and kept
   --cache-dir FOLDER                     where (default: halfclip in XDG_CACHE_HOME or ~/.cache)
@@ -56,6 +57,7 @@ const OPTIONS = {
   'text-weights': { type: 'string' },
   tower: { type: 'string' },
   dtype: { type: 'string' },
+  threads: { type: 'string' },
   integrity: { type: 'string' },
   hub: { type: 'string' },
   cache: { type: 'string' },
@@ -74,7 +76,7 @@ const OPTIONS = {
 };
 
 const SOURCE_OPTIONS = ['model', 'weights', 'dtype', 'integrity', 'hub', 'quiet'];
-const LOAD_OPTIONS = [...SOURCE_OPTIONS, 'cache', 'cache-dir'];
+const LOAD_OPTIONS = [...SOURCE_OPTIONS, 'threads', 'cache', 'cache-dir'];
 const COMMANDS = {
   embed: { run: embed, options: [...LOAD_OPTIONS, 'tower', 'no-normalize'] },
   rank: { run: rank, options: [...LOAD_OPTIONS, 'query', 'picture', 'top', 'json', 'image-weights', 'text-weights'] },
@@ -109,8 +111,9 @@ const print = (line) => process.stdout.write(`${line}\n`);
 process.stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
 /** How the library takes the options of a command line. */
-async function loadOptions({ model, weights, dtype, integrity, hub, cache, 'cache-dir': dir, quiet }, bar = true) {
+async function loadOptions({ model, weights, dtype, threads, integrity, hub, cache, 'cache-dir': dir, quiet }, bar = true) {
   const options = { dtype, integrity, hub, cache: { mode: cache, dir }, weights, onProgress: bar && !quiet && process.stderr.isTTY ? progressBar() : undefined };
+  if (threads !== undefined) options.threads = threads === 'auto' ? threads : Number(threads);
   if (model === undefined && weights === undefined) model = 'halfclip-emoji';
   if (model !== undefined) options.model = model.endsWith('.json') ? await readConfig(model) : model;
   return options;

@@ -72,7 +72,12 @@ export interface LoadOptions {
   weights?: Weights;
   /** How the weights are held in memory. Default: as the shard holds them, else `'int8'`. */
   dtype?: 'fp32' | 'fp16' | 'int8' | 'int4';
-  /** How many threads may compute; one is used so far. */
+  /**
+   * How many threads compute, the one that the encoder runs on included. They sleep between calls, and dispose() ends them. Vectors do not depend on the number.
+   * `'auto'`, the default: as many as there are cores, at most 8; one for towers of less than ten million parameters, which take a few milliseconds. Threads share
+   * memory, which a page may only where it is cross-origin isolated (headers `Cross-Origin-Opener-Policy: same-origin` and `Cross-Origin-Embedder-Policy:
+   * require-corp`): elsewhere it is one thread, whatever is asked for.
+   */
   threads?: 'auto' | number;
   /** Whether to load and compute in a worker. Default: true in a page, false elsewhere. */
   worker?: boolean;
@@ -124,6 +129,7 @@ export interface TowerInfo {
   readonly cached: boolean;
   /** The WebAssembly module in use. */
   readonly simd: 'relaxed' | 'simd128';
+  /** How many threads compute. */
   readonly threads: number;
 }
 
