@@ -1,14 +1,12 @@
 // The README's table of models: for each of OpenCLIP's architectures, whether the loader takes each tower, and what tokenizer its texts need.
 // `node tests/models.mjs` prints it, with --write puts it into README.md.
 
-import { readFile, writeFile } from 'node:fs/promises';
 import { models } from '../dist/models.js';
 import { detectSimd } from '../dist/simd.js';
 import { Wasm } from '../dist/wasm.js';
+import { readmePart } from './readme.mjs';
 
-const BEGIN = '<!-- models: made by tests/models.mjs -->';
-const END = '<!-- end of models -->';
-const README = new URL('../README.md', import.meta.url);
+export const README = readmePart('models', 'tests/models.mjs');
 const TOWERS = ['image', 'text'];
 
 /** For each architecture and tower, null, or why the loader refuses it. */
@@ -53,21 +51,8 @@ export function table(rows) {
   return lines.join('\n');
 }
 
-/** The part of README.md that the table stands in: [before, table, after]. */
-export async function readmeParts() {
-  const text = await readFile(README, 'utf8');
-  const begin = text.indexOf(BEGIN);
-  const end = text.indexOf(END);
-  if (begin < 0 || end < begin) throw new Error(`README.md lacks the lines ${BEGIN} and ${END}`);
-  return [text.slice(0, begin + BEGIN.length), text.slice(begin + BEGIN.length, end).trim(), text.slice(end)];
-}
-
 if (process.argv[1] === new URL(import.meta.url).pathname) {
   const made = table(await supported());
-  if (process.argv.includes('--write')) {
-    const [before, , after] = await readmeParts();
-    await writeFile(README, `${before}\n${made}\n${after}`);
-  } else {
-    console.log(made);
-  }
+  if (process.argv.includes('--write')) await README.write(made);
+  else console.log(made);
 }
