@@ -10,13 +10,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { CHUNKS_A_THREAD = 4, CACHE_LINE = 64 };    /* chunks: so that a thread that is slower than others takes fewer */
+enum { CHUNKS_A_THREAD = 8, CACHE_LINE = 64 };    /* chunks: so that a thread that is slower than others takes fewer */
 
 #if defined(__wasm__)
-enum { SPINS = 30000 };              /* some 50 microseconds, about what it takes to wake a thread */
+enum { SPINS = 500000 };             /* about a millisecond: longer than threads wait for each other within a tower */
 #else
 #include <pthread.h>
-enum { SPINS = 2000 };               /* the same, of instructions that pause */
+enum { SPINS = 10000 };              /* the same, of instructions that pause */
 #endif
 
 #if !defined(__wasm__)

@@ -9,7 +9,7 @@ import { parseSafetensors, randomCheckpoint } from '../node/support.mjs';
 import { clipOnnx } from './clip-onnx.mjs';
 
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-export const DTYPES = ['fp32', 'int8'];
+export const DTYPES = ['fp32', 'int8', 'int4'];
 
 function writeChunks(file, chunks) {
   const descriptor = openSync(file, 'w');
@@ -33,9 +33,10 @@ function spreadRanges(tensors) {
  * @param {string} model an architecture's name
  * @param {'image' | 'text'} tower
  * @param {string} folder where to
+ * @param {string[]} dtypes
  * @returns {Record<string, { safetensors: string, onnx: string }>} names of files by dtype
  */
-export function makeModels(model, tower, folder) {
+export function makeModels(model, tower, folder, dtypes) {
   const { vision_cfg, text_cfg, embed_dim } = models[model];
   const { file } = randomCheckpoint(tower === 'image' ? { vision_cfg, embed_dim } : { text_cfg, embed_dim });
   const { tensors } = parseSafetensors(file);
@@ -44,7 +45,7 @@ export function makeModels(model, tower, folder) {
   const checkpoint = path.join(folder, `${tower}.checkpoint`);
   writeFileSync(checkpoint, file);
   const made = {};
-  for (const dtype of DTYPES) {
+  for (const dtype of dtypes) {
     made[dtype] = { safetensors: `${tower}-${dtype}.safetensors`, onnx: `${tower}-${dtype}.onnx` };
     const shard = path.join(folder, made[dtype].safetensors);
     const options = ['--tower', tower, '--model', model, '--weights', checkpoint, '--dtype', dtype, '--out', shard];

@@ -1,6 +1,7 @@
 // The towers of CLIP as ONNX models, from the tensors of an OpenCLIP checkpoint: the graph that torch.onnx.export makes of Hugging Face's
 // CLIPVisionModelWithProjection and CLIPTextModelWithProjection; at int8 what onnxruntime's quantize_dynamic(weight_type=QUInt8,
-// op_types_to_quantize=['MatMul', 'Gemm', 'Gather']) makes of that: asymmetric weights per tensor, activations quantised at run time, the rest in fp32.
+// op_types_to_quantize=['MatMul', 'Gemm', 'Gather']) makes of that: asymmetric weights per tensor, activations quantised at run time, the rest in fp32; at int4 what
+// its MatMulNBitsQuantizer(block_size=32, is_symmetric=True, accuracy_level=4) makes: weights in groups of 32, activations at 8 bits.
 
 import { ELEMENT, Graph } from './onnx.mjs';
 
@@ -40,15 +41,36 @@ function quantise(data) {
   return { data: new Uint8Array(levels.buffer), scale, zero };
 }
 
+/** As onnxruntime's MatMulNBits wants W [k, n]: for each column, groups of 32 values at 4 bits, low halves first, around 8; and their scales. */
+function quantiseGroups(data, k, n) {
+  const groups = k / 32;
+  const levels = new Uint8Array((n * k) / 2);
+  const scales = new Float32Array(n * groups);
+  for (let column = 0; column < n; column++) {
+    for (let group = 0; group < groups; group++) {
+      const at = (i) => data[(group * 32 + i) * n + column];
+      let most = 0;
+      for (let i = 0; i < 32; i++) if (Math.abs(at(i)) > Math.abs(most)) most = at(i);
+      const scale = most / -8;
+      scales[column * groups + group] = scale;
+      for (let i = 0; i < 32; i++) {
+        const level = scale ? Math.max(0, Math.min(15, Math.round(at(i) / scale) + 8)) : 8;
+        levels[(column * groups + group) * 16 + (i >> 1)] |= level << (4 * (i & 1));
+      }
+    }
+  }
+  return { levels, scales, groups };
+}
+
 class Tower {
   #tensors;
-  #int8;
+  #dtype;
   #quantised = new Map();   // value: [its bytes, scale, zero point], made once for all of its readers
 
-  constructor(tensors, int8) {
+  constructor(tensors, dtype) {
     this.graph = new Graph();
     this.#tensors = tensors;
-    this.#int8 = int8;
+    this.#dtype = dtype;
   }
 
   floats(name) {
@@ -62,7 +84,12 @@ class Tower {
   /** x W of W [k, n]. */
   matmul(x, data, k, n) {
     const { graph } = this;
-    if (!this.#int8) return graph.add('MatMul', [x, graph.constant(data, [k, n])]);
+    if (this.#dtype === 'fp32') return graph.add('MatMul', [x, graph.constant(data, [k, n])]);
+    if (this.#dtype === 'int4') {
+      const { levels, scales, groups } = quantiseGroups(data, k, n);
+      const attributes = { K: BigInt(k), N: BigInt(n), bits: 4n, block_size: 32n, accuracy_level: 4n };
+      return graph.add('MatMulNBits', [x, graph.constant(levels, [n, groups, 16]), graph.constant(scales, [n * groups])], attributes, 1, 'com.microsoft');
+    }
     if (!this.#quantised.has(x)) this.#quantised.set(x, graph.add('DynamicQuantizeLinear', [x], {}, 3));
     const [levels, scale, zero] = this.#quantised.get(x);
     const w = quantise(data);
@@ -83,7 +110,7 @@ class Tower {
   rowsOf(table, ids) {
     const { graph } = this;
     const { shape } = this.#tensors[table];
-    if (!this.#int8) return graph.add('Gather', [this.vector(table), ids]);
+    if (this.#dtype === 'fp32') return graph.add('Gather', [this.vector(table), ids]);
     const { data, scale, zero } = quantise(this.floats(table));
     return graph.add('DequantizeLinear', [graph.add('Gather', [graph.constant(data, shape), ids]), graph.scalar(scale), graph.constant(Uint8Array.of(zero), [])]);
   }
@@ -163,11 +190,11 @@ function text(tower, { embed_dim, quick_gelu, text_cfg: { context_length, width,
  * @param {'image' | 'text'} name
  * @param {object} config OpenCLIP's model config
  * @param {Record<string, { dtype: string, shape: number[], bytes: Buffer }>} tensors of the checkpoint, in F16
- * @param {'fp32' | 'int8'} dtype
+ * @param {'fp32' | 'int8' | 'int4'} dtype
  * @returns {Buffer[]} the model's file, in pieces
  */
 export function clipOnnx(name, config, tensors, dtype) {
-  const tower = new Tower(tensors, dtype === 'int8');
+  const tower = new Tower(tensors, dtype);
   const vectors = (name === 'image' ? image : text)(tower, config);
   tower.graph.output(vectors, 'vectors', ELEMENT.float, ['batch', config.embed_dim]);
   return tower.graph.chunks();

@@ -30,11 +30,11 @@ const onnxruntime = {
     return { pixels: new ort.Tensor('float32', flat, [inputs.length, 3, side, side]) };
   },
 
-  async load(ort, { tower, weights, provider }) {
-    if (provider === 'wasm') ort.env.wasm.numThreads = 1;
+  async load(ort, { tower, weights, provider, threads }) {
+    if (provider === 'wasm') ort.env.wasm.numThreads = threads;
     const response = await fetch(weights, { cache: 'no-store' });
     const session = await ort.InferenceSession.create(new Uint8Array(await response.arrayBuffer()), {
-      executionProviders: [provider], graphOptimizationLevel: 'all', intraOpNumThreads: 1, interOpNumThreads: 1,
+      executionProviders: [provider], graphOptimizationLevel: 'all', intraOpNumThreads: threads, interOpNumThreads: 1,
     });
     return {
       prepare: (inputs) => this.feeds(ort, inputs, tower),
@@ -47,8 +47,8 @@ const onnxruntime = {
 };
 
 const halfclip = {
-  async load({ loadImageEncoder, loadTextEncoder }, { tower, weights }) {
-    const encoder = await (tower === 'image' ? loadImageEncoder : loadTextEncoder)({ weights, threads: 1, worker: false, cache: 'no-store' });
+  async load({ loadImageEncoder, loadTextEncoder }, { tower, weights, threads }) {
+    const encoder = await (tower === 'image' ? loadImageEncoder : loadTextEncoder)({ weights, threads, worker: false, cache: 'no-store' });
     const contextLength = encoder.info.contextLength;
     const pad = (ids) => Int32Array.from({ length: contextLength }, (_, i) => ids[i] ?? 0);
     return {
@@ -84,14 +84,14 @@ const commands = {
     library = module.default?.InferenceSession ? module.default : module;
   },
 
-  /** From the call to the first vector, in ms, with the bytes of the WebAssembly heap. */
+  /** From the call to the first vector, in ms, with the bytes of the WebAssembly heap and what halfclip says of itself. */
   async load({ contender, input, ...options }) {
     const inputs = makeInputs(input);
     const begin = performance.now();
     model = await (contender === 'halfclip' ? halfclip.load(library, options) : onnxruntime.load(library, options));
     await model.run(model.prepare(inputs));
     const ms = performance.now() - begin;
-    return { ms, heap: sizes.reduce((sum, bytes) => sum + bytes(), 0), simd: model.info?.simd };
+    return { ms, heap: sizes.reduce((sum, bytes) => sum + bytes(), 0), info: model.info };
   },
 
   /** Inputs for `run`; returns their vectors. */

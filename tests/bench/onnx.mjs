@@ -54,9 +54,10 @@ export class Graph {
    * @param {string[]} inputs
    * @param {Record<string, number | bigint | number[]>} [attributes] number: a float; bigint: an integer; array: integers
    * @param {number} [outputs] how many
+   * @param {string} [domain] of the operator
    * @returns {string} the output's name, or an array of them
    */
-  add(op, inputs, attributes = {}, outputs = 1) {
+  add(op, inputs, attributes = {}, outputs = 1, domain = '') {
     const id = `${op}_${this.#count++}`;
     const names = Array.from({ length: outputs }, (_, i) => `${id}:${i}`);
     this.#chunks.push(...bytes(1, [
@@ -64,6 +65,7 @@ export class Graph {
       ...names.flatMap((name) => string(2, name)),
       ...string(3, id),
       ...string(4, op),
+      ...(domain ? string(7, domain) : []),
       ...Object.entries(attributes).flatMap(([name, setting]) => bytes(5, attribute(name, setting))),
     ]));
     return outputs === 1 ? names[0] : names;
@@ -98,6 +100,6 @@ export class Graph {
 
   /** The model's file, as chunks. */
   chunks() {
-    return [...integer(1, IR_VERSION), ...string(2, 'halfclip'), ...bytes(8, integer(2, OPSET)), ...bytes(7, [...string(2, 'clip'), ...this.#chunks])];
+    return [...integer(1, IR_VERSION), ...string(2, 'halfclip'), ...bytes(8, integer(2, OPSET)), ...bytes(8, [...string(1, 'com.microsoft'), ...integer(2, 1)]), ...bytes(7, [...string(2, 'clip'), ...this.#chunks])];
   }
 }

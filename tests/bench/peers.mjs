@@ -1,9 +1,9 @@
-// Halfclip against onnxruntime-web with the same towers and weights, one thread, in Node.js and in Chromium, and native onnxruntime for orientation:
+// Halfclip against onnxruntime-web with the same towers and weights on as many threads, in Node.js and in Chromium, and native onnxruntime for orientation:
 // `node tests/bench/peers.mjs [MODEL …]`, by default ViT-B-32. Contenders take turns (A B A B), each in its own process. Prints a table, writes
 // build/bench.json and build/bench.svg. Installs the peers in build/peers.
 //
 // Settings in the environment: SECONDS (4), about how long each figure is measured; LOADS (3), fresh starts of each contender; PLACES (node,chromium);
-// DTYPES (fp32,int8); CLOCK (wall), or `cpu`: in Node.js the process's time, so that what else runs on the machine matters less.
+// DTYPES (fp32,int8,int4); THREADS (1,2); CLOCK (wall), or `cpu`: in Node.js the process's time, so that what else runs on the machine matters less.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { serve } from '../../web/server.js';
 import { cosine } from '../node/support.mjs';
 import { DTYPES, makeModels } from './bench-models.mjs';
 import { inChromium, inNode } from './places.mjs';
-import { plot } from './plot.mjs';
+import { plotRows } from './plot.mjs';
 
 const ONNXRUNTIME = '1.30.0';
 const MIN_RUNS = 5;
@@ -26,6 +26,9 @@ const LOADS = Number(process.env.LOADS ?? 3);
 const CLOCK = process.env.CLOCK ?? 'wall';
 const PLACES = (process.env.PLACES ?? 'node,chromium').split(',');
 const WIDTHS = (process.env.DTYPES ?? DTYPES.join()).split(',');
+const THREADS = (process.env.THREADS ?? '1,2').split(',').map(Number);
+const LONGEST = 10; // seconds: a case of which one run would take longer is left out
+const LEAST = { fp32: 0.9999, int8: 0.99, int4: 0.9 }; // cosine to the vectors in fp32: the same work is done by all
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const BUILD = path.join(ROOT, 'build');
 const PEERS = path.join(BUILD, 'peers/node_modules');
@@ -61,15 +64,17 @@ function contenders(place, site) {
   return list;
 }
 
-/** What is timed of a tower. */
-function cases(tower, { vision_cfg, text_cfg }) {
+/** What is timed of a tower; on more than one thread, only what shows how much they help. */
+function cases(tower, { vision_cfg, text_cfg }, threads) {
   if (tower === 'image') {
     const size = vision_cfg.image_size;
-    return [1, 8].map((count) => ({ what: count === 1 ? 'image' : `image, batch ${count}`, input: { tower, count, size } }));
+    return [1, 8, 32].filter((count) => threads === 1 || count < 32).map((count) => ({ what: count === 1 ? 'image' : `image, batch ${count}`, input: { tower, count, size } }));
   }
   const end = text_cfg.vocab_size - 1;
-  return [[1, 8], [1, 20], [1, text_cfg.context_length], [32, 8]].map(([count, length]) =>
-    ({ what: `text, ${length} tokens${count === 1 ? '' : `, batch ${count}`}`, input: { tower, count, length, end } }));
+  const longest = text_cfg.context_length;
+  const all = threads === 1 ? [[1, 1], [1, 8], [1, 20], [1, longest], [8, 8], [32, 8]] : [[1, 8], [1, longest], [32, 8]];
+  return all.map(([count, length]) =>
+    ({ what: `text, ${length} token${length > 1 ? 's' : ''}${count === 1 ? '' : `, batch ${count}`}`, input: { tower, count, length, end } }));
 }
 
 const summary = (all) => {
@@ -77,10 +82,17 @@ const summary = (all) => {
   return { best: sorted[0], median: sorted[sorted.length >> 1], runs: all.length };
 };
 
-/** Times a case, the contenders in turn; times are of one input. */
+/**
+ * Times a case, the contenders in turn; times are of one input.
+ * @returns {Promise<object[] | null>} null if one run takes too long
+ */
 async function race(running, { input }, check) {
   const vectors = [];
-  for (const { place } of running) vectors.push(await place.call('prepare', { input }));
+  const begin = performance.now();
+  for (const { place } of running) {
+    vectors.push(await place.call('prepare', { input }));
+    if (performance.now() - begin > LONGEST * 1000 * running.length) return null;
+  }
   check(vectors);
   // Engines compile WebAssembly twice, the second time while it runs.
   for (const { place } of running) for (let i = 0; i < 2; i++) await place.call('run', { clock: CLOCK });
@@ -92,30 +104,31 @@ async function race(running, { input }, check) {
   return times.map(summary);
 }
 
-/** Fresh starts in turn; the last of each stays. */
-async function load(list, site, files, tower, first) {
-  const loads = list.map(() => []);
-  const memories = list.map(() => []);
-  const running = [];
-  for (let round = 0; round < LOADS; round++) {
-    for (const [i, contender] of list.entries()) {
-      const place = await contender.start();
-      let loaded;
+/** Fresh starts in turn; the last of each stays. A peer that cannot load the model, because it is too large or of a kind that it does not know, is left out. */
+async function load(list, site, files, tower, first, { rounds, threads }) {
+  const found = list.map((contender) => ({ ...contender, loads: [], memories: [], place: null, failure: null }));
+  for (let round = 0; round < rounds; round++) {
+    for (const one of found.filter(({ failure }) => !failure)) {
+      const place = await one.start();
       try {
-        await place.call('open', { url: contender.url });
-        const { name, provider, file } = contender;
-        loaded = await place.call('load', { contender: name, provider, tower, weights: `${site}/models/${files[file]}`, input: first });
+        await place.call('open', { url: one.url });
+        const loaded = await place.call('load', { contender: one.name, provider: one.provider, tower, threads, weights: `${site}/models/${files[one.file]}`, input: first });
+        one.loads.push(loaded.ms);
+        one.memories.push({ heap: loaded.heap, ...(await place.memory()) });
+        one.info = loaded.info;
+        if (round === rounds - 1) one.place = place;
+        else await place.close();
       } catch (error) {
-        for (const one of [...running, { place }]) await one.place.close();
-        throw Object.assign(error, { contender: contender.name });
+        await place.close();
+        if (one.name === 'halfclip') {
+          for (const { place: other } of found) await other?.close();
+          throw error;
+        }
+        one.failure = error.message.split('\n')[0];
       }
-      loads[i].push(loaded.ms);
-      memories[i].push({ heap: loaded.heap, ...(await place.memory()) });
-      if (round < LOADS - 1) await place.close();
-      else running.push({ ...contender, place, simd: loaded.simd });
     }
   }
-  return { loads: loads.map(summary), memories: memories.map((all) => all[0]), running };
+  return found;
 }
 
 /** The bytes of the scripts and modules that a page fetched, compressed by gzip. */
@@ -130,102 +143,108 @@ const names = process.argv.length > 2 ? process.argv.slice(2) : ['ViT-B-32'];
 const number = (value, digits) => (value === undefined ? '' : value >= 1000 ? value.toFixed(0) : value.toFixed(digits));
 
 function cells(values) {
-  const widths = [9, 8, 4, 30, 15, 15, 15, 8, 6];
-  return values.map((value, i) => (i < 4 ? String(value).padEnd(widths[i]) : String(value).padStart(widths[i]))).join('  ').trimEnd();
+  const widths = [9, 8, 4, 7, 30, 15, 15, 15, 8, 6];
+  return values.map((value, i) => (i < 5 ? String(value).padEnd(widths[i]) : String(value).padStart(widths[i]))).join('  ').trimEnd();
 }
 
-/** Notes a figure and prints its line: best and median of halfclip, onnxruntime-web and, in Node.js, onnxruntime-node; ratios of the best. */
-function report(model, place, dtype, what, unit, [ours, web, native]) {
+/** Notes a figure of each contender and prints its line: best and median of halfclip, onnxruntime-web and, in Node.js, onnxruntime-node; ratios of the best. */
+function report(about, what, unit, figures) {
   const scale = { ms: 1, MB: 1e6, kB: 1e3 }[unit];
   const cell = (figure) => {
     if (!figure) return '';
     return figure.median === undefined ? number(figure.best / scale, 1) : `${number(figure.best, 1)} / ${number(figure.median, 1)}`;
   };
-  rows.push({ model, place, dtype, what, unit: unit === 'ms' ? 'ms' : 'bytes', halfclip: ours, 'onnxruntime-web': web, 'onnxruntime-node': native });
-  const ratios = [native ? (ours.best / native.best).toFixed(2) : '', (web.best / ours.best).toFixed(2)];
-  console.log(cells([model, place, dtype, `${what}, ${unit}`, cell(ours), cell(web), cell(native), ...ratios]));
+  rows.push({ ...about, what, unit: unit === 'ms' ? 'ms' : 'bytes', ...figures });
+  const { halfclip: ours, 'onnxruntime-web': web, 'onnxruntime-node': native } = figures;
+  const ratios = [native ? (ours.best / native.best).toFixed(2) : '', web ? (web.best / ours.best).toFixed(2) : ''];
+  const { model, place, dtype, threads } = about;
+  console.log(cells([model, place, dtype, threads, `${what}, ${unit}`, cell(ours), cell(web), cell(native), ...ratios]));
 }
 
-async function measureTower(model, tower, versions) {
-  const folder = path.join(MODELS, model);
-  const made = makeModels(model, tower, folder);
-  const work = cases(tower, models[model]);
+function note(about, what, text) {
+  rows.push({ ...about, what, note: text });
+  console.log(cells([about.model, about.place, about.dtype, about.threads, `${what}: ${text}`]));
+}
+
+/** One tower in one place, at one dtype, on so many threads. */
+async function measure(about, tower, folder, files, exact, versions) {
+  const { model, place, dtype, threads } = about;
+  const server = await serve({ root: { '/models/': folder, '/dist/': DIST, '/onnxruntime-web/': ORT_WEB, '/bench/': path.join(ROOT, 'tests/bench') } });
+  const work = cases(tower, models[model], threads);
+  let all = [];
   try {
-    for (const place of PLACES) {
-      let exact;
-      for (const dtype of WIDTHS) {
-        const server = await serve({
-          root: { '/models/': folder, '/dist/': DIST, '/onnxruntime-web/': ORT_WEB, '/bench/': path.join(ROOT, 'tests/bench') },
-        });
-        const list = contenders(place, server.url);
-        let loaded;
-        try {
-          loaded = await load(list, server.url, made[dtype], tower, work[0].input);
-        } catch (error) {
-          await server.close();
-          if (error.contender === 'halfclip') throw error;
-          // A model may be too large for a peer.
-          const failed = `${error.contender} cannot load it: ${error.message.split('\n')[0]}`;
-          rows.push({ model, place, dtype, what: tower, failed });
-          console.log(cells([model, place, dtype, tower, failed]));
-          continue;
+    all = await load(contenders(place, server.url), server.url, files, tower, work[0].input, { threads, rounds: threads === 1 ? LOADS : 1 });
+    for (const { name, failure } of all) if (failure) note(about, tower, `${name} cannot load it: ${failure}`);
+    const running = all.filter((one) => one.place);
+    const byName = (figure) => Object.fromEntries(running.map((one, i) => [one.name, figure(one, i)]));
+    versions.simd[place] = running[0].info.simd;
+    if (running[0].info.threads !== threads) throw new Error(`halfclip computes on ${running[0].info.threads} threads, expected ${threads}`);
+    if (running[0].place.version) versions.chromium = running[0].place.version;
+    for (const one of work) {
+      const times = await race(running, one, (vectors) => {
+        const against = exact[one.what] ?? vectors[0];
+        for (const [k, found] of vectors.entries()) {
+          const closest = Math.min(...found.map((vector, n) => cosine(vector, against[n])));
+          if (!(closest > LEAST[dtype])) throw new Error(`${running[k].name}, ${dtype}, ${one.what}: cosine ${closest}`);
         }
-        const { loads, memories, running } = loaded;
-        try {
-          versions.simd[place] = running[0].simd;
-          if (running[0].place.version) versions.chromium = running[0].place.version;
-          for (const [i, one] of work.entries()) {
-            const times = await race(running, one, (vectors) => {
-              // The same work is done by all: the same vectors.
-              const least = dtype === 'fp32' ? 0.9999 : 0.99;
-              const against = dtype === 'fp32' || !exact ? vectors[0] : exact[i];
-              for (const [k, all] of vectors.entries()) {
-                const closest = Math.min(...all.map((vector, n) => cosine(vector, against[n])));
-                if (!(closest > least)) throw new Error(`${running[k].name}, ${dtype}, ${one.what}: cosine ${closest}`);
-              }
-              if (dtype === 'fp32') (exact ??= []).push(vectors[0]);
-            });
-            report(model, place, dtype, one.what, 'ms', times);
-          }
-        } finally {
-          for (const one of running) await one.place.close();
-          await server.close();
-        }
-        report(model, place, dtype, `${tower}: load, first vector`, 'ms', loads);
-        report(model, place, dtype, `${tower}: file`, 'MB', list.map(({ file }) => ({ best: statSync(path.join(folder, made[dtype][file])).size })));
-        report(model, place, dtype, `${tower}: WebAssembly heap`, 'MB', memories.slice(0, 2).map(({ heap }) => ({ best: heap })));
-        if (memories[0].now) {
-          report(model, place, dtype, `${tower}: process, loaded`, 'MB', memories.map(({ now }) => ({ best: now })));
-          report(model, place, dtype, `${tower}: process, peak`, 'MB', memories.map(({ peak }) => ({ best: peak })));
-        }
-        if (place === 'chromium') {
-          const bytes = [runtimeBytes(server.served, '/dist/', DIST), runtimeBytes(server.served, '/onnxruntime-web/', ORT_WEB)];
-          report(model, place, dtype, `${tower}: runtime, gzip`, 'kB', bytes.map((best) => ({ best })));
-        }
-      }
+        if (dtype === 'fp32') exact[one.what] ??= vectors[0];
+      });
+      if (times) report(about, one.what, 'ms', byName((_, i) => times[i]));
+      else note(about, one.what, `left out, as one run takes more than ${LONGEST} s`);
+    }
+    if (threads > 1) return;
+    report(about, `${tower}: load, first vector`, 'ms', byName(({ loads }) => summary(loads)));
+    report(about, `${tower}: file`, 'MB', byName(({ file }) => ({ best: statSync(path.join(folder, files[file])).size })));
+    const { 'onnxruntime-node': _, ...heaps } = byName(({ memories: [{ heap }] }) => ({ best: heap }));
+    report(about, `${tower}: WebAssembly heap`, 'MB', heaps);
+    if (running[0].memories[0].now) {
+      report(about, `${tower}: process, loaded`, 'MB', byName(({ memories: [{ now }] }) => ({ best: now })));
+      report(about, `${tower}: process, peak`, 'MB', byName(({ memories: [{ peak }] }) => ({ best: peak })));
+    }
+    if (place === 'chromium') {
+      const folders = { halfclip: ['/dist/', DIST], 'onnxruntime-web': ['/onnxruntime-web/', ORT_WEB] };
+      report(about, `${tower}: runtime, gzip`, 'kB', byName(({ name }) => ({ best: runtimeBytes(server.served, ...folders[name]) })));
     }
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    for (const one of all) await one.place?.close();
+    await server.close();
+  }
+}
+
+/** How much faster each contender is on more threads. */
+function reportSpeedUps() {
+  const [one, ...more] = THREADS;
+  for (const row of rows.filter(({ threads, unit }) => more.includes(threads) && unit === 'ms')) {
+    const before = rows.find((other) => ['model', 'place', 'dtype', 'what'].every((key) => other[key] === row[key]) && other.threads === one);
+    const ratio = (name) => (before?.[name] && row[name] ? (before[name].best / row[name].best).toFixed(2) : '');
+    console.log(cells([row.model, row.place, row.dtype, `${one} ÷ ${row.threads}`, row.what, ratio('halfclip'), ratio('onnxruntime-web'), ratio('onnxruntime-node')]));
   }
 }
 
 for (const name of names) if (!models[name]?.vision_cfg || models[name].vision_cfg.timm_model_name) throw new Error(`${name} is not a ViT of OpenCLIP's own`);
 installPeers();
-const versions = { node: process.version, onnxruntime: ONNXRUNTIME, cpu: cpus()[0].model, simd: {} };
+const versions = { node: process.version, onnxruntime: ONNXRUNTIME, cpu: cpus()[0].model, cores: cpus().length, simd: {} };
 const clock = CLOCK === 'cpu' ? ' (in Node.js: processor time)' : '';
-console.log(`${versions.cpu}, Node.js ${versions.node}, onnxruntime ${ONNXRUNTIME}, one thread; best / median${clock} for one picture or text\n`);
-console.log(cells(['model', 'place', '', 'figure', 'halfclip', 'onnxruntime-web', 'native', '÷ native', 'web ÷']));
-for (const model of names) for (const tower of ['image', 'text']) await measureTower(model, tower, versions);
+console.log(`${versions.cpu}, Node.js ${versions.node}, onnxruntime ${ONNXRUNTIME}; best / median${clock} for one picture or text\n`);
+console.log(cells(['model', 'place', '', 'threads', 'figure', 'halfclip', 'onnxruntime-web', 'native', '÷ native', 'web ÷']));
+for (const model of names) {
+  for (const tower of ['image', 'text']) {
+    const folder = path.join(MODELS, model);
+    try {
+      const made = makeModels(model, tower, folder, WIDTHS);
+      const exact = {};
+      for (const place of PLACES) for (const dtype of WIDTHS) for (const threads of THREADS) await measure({ model, place, dtype, threads }, tower, folder, made[dtype], exact, versions);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+}
+if (THREADS.length > 1) {
+  console.log(`\n${cells(['model', 'place', '', 'threads', 'times as fast', 'halfclip', 'onnxruntime-web', 'native'])}`);
+  reportSpeedUps();
+}
 const modules = Object.entries(versions.simd).map(([place, simd]) => `${simd} (${place})`).join(', ');
 console.log(`\nhalfclip's modules: ${modules}. The last column: onnxruntime-web ÷ halfclip, of the best.`);
 
-writeFileSync(path.join(BUILD, 'bench.json'), `${JSON.stringify({ date: new Date().toISOString(), ...versions, threads: 1, clock: CLOCK, rows }, null, 1)}\n`);
-const places = { node: 'Node.js', chromium: 'Chromium' };
-const PLOTTED = /^(image|text, 8 tokens|text, 77 tokens|(image|text): load.*)$/;
-const drawn = rows.filter(({ unit, what }) => unit === 'ms' && PLOTTED.test(what)).map((row) => ({
-  label: `${names.length > 1 ? `${row.model}, ` : ''}${row.dtype} ${row.what}, ${places[row.place]}`,
-  ours: row.halfclip.best,
-  peer: row['onnxruntime-web'].best,
-}));
-const title = `${names.join(', ')}: halfclip (blue) and onnxruntime-web ${ONNXRUNTIME}, one thread`;
-writeFileSync(path.join(BUILD, 'bench.svg'), plot(title, drawn));
+writeFileSync(path.join(BUILD, 'bench.json'), `${JSON.stringify({ date: new Date().toISOString(), ...versions, clock: CLOCK, rows }, null, 1)}\n`);
+writeFileSync(path.join(BUILD, 'bench.svg'), plotRows(rows, ONNXRUNTIME));

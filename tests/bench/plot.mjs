@@ -13,7 +13,7 @@ const time = (ms) => (ms >= 100 ? ms.toFixed(0) : ms.toFixed(1));
  * @param {string} title
  * @param {{ label: string, ours: number, peer: number }[]} rows in ms
  */
-export function plot(title, rows) {
+function plot(title, rows) {
   const bar = WIDTH - LEFT - RIGHT;
   const height = TOP + rows.length * ROW + 12;
   const drawn = rows.map(({ label, ours, peer }, i) => {
@@ -33,4 +33,22 @@ export function plot(title, rows) {
 ${drawn.join('\n')}
 </svg>
 `;
+}
+
+const PLOTTED = /^(image|text, 8 tokens|text, 77 tokens|(image|text): load.*)$/;
+const PLACES = { node: 'Node.js', chromium: 'Chromium' };
+
+/**
+ * The rows of bench.json that say most, on one thread.
+ * @param {object[]} rows
+ * @param {string} version of onnxruntime
+ */
+export function plotRows(rows, version) {
+  const models = [...new Set(rows.map(({ model }) => model))];
+  const drawn = rows.filter((row) => row.unit === 'ms' && row.threads === 1 && row['onnxruntime-web'] && PLOTTED.test(row.what)).map((row) => ({
+    label: `${models.length > 1 ? `${row.model}, ` : ''}${row.dtype} ${row.what}, ${PLACES[row.place]}`,
+    ours: row.halfclip.best,
+    peer: row['onnxruntime-web'].best,
+  }));
+  return plot(`${models.join(', ')}: halfclip (blue) and onnxruntime-web ${version}, one thread`, drawn);
 }
