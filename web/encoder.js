@@ -72,7 +72,7 @@ export class Encoder {
       const { wasm, encoder, fetchedBytes, fileBytes } = kept;
       return { encoder: new Encoder(wasm, encoder, options, { fetchedBytes, fileBytes, cached: true }, fetch) };
     }
-    const file = await openWeights(options.weights, { fetch, cache: towers?.outdated ? 'no-cache' : cache, retry, signal, whole: integrity !== undefined });
+    const file = await openWeights(options.weights, { fetch, cache: towers?.outdated ? 'no-cache' : cache, retry, signal, whole: integrity !== undefined || options.config === null });
     let wasm;
     try {
       wasm = towers ? (await starting).spawn() : await starting;
