@@ -33,7 +33,7 @@ after(() => rmSync(folder, { recursive: true }));
 
 test('what is in it', () => {
   const names = packed.files.map(({ path }) => path);
-  for (const name of ['index.js', 'index.d.ts', 'worker.js', 'cli.js', 'models.js', 'clip-merges.bin', 'halfclip-relaxed.wasm', 'halfclip-simd128.wasm',
+  for (const name of ['index.js', 'index.d.ts', 'worker.js', 'thread.js', 'cli.js', 'models.js', 'clip-merges.bin', 'halfclip-relaxed.wasm', 'halfclip-simd128.wasm', 'halfclip-relaxed-threads.wasm', 'halfclip-simd128-threads.wasm',
     'models/halfclip-emoji-image.safetensors', 'models/halfclip-emoji-text.safetensors']) {
     assert.ok(names.includes(`dist/${name}`), name);
   }
@@ -48,16 +48,21 @@ test('what is in it', () => {
 
 test('what a page fetches is at most 150 kB, compressed', () => {
   const dist = path.join(folder, 'node_modules/halfclip/dist');
-  const modules = new Set(['worker.js', 'models.js', 'halfclip-relaxed.wasm']);
+  const modules = new Set(['models.js']);
   const visit = (name) => {
     modules.add(name);
     for (const [, next] of readFileSync(path.join(dist, name), 'utf8').matchAll(/from '\.\/([\w-]+\.js)'/g)) if (!modules.has(next)) visit(next);
   };
   visit('index.js');
   visit('worker.js');
+  visit('thread.js');
   assert.ok(modules.has('encoder.js') && !modules.has('cli.js'));
-  const bytes = [...modules].reduce((sum, name) => sum + gzipSync(readFileSync(path.join(dist, name)), { level: 9 }).length, 0);
-  assert.ok(bytes <= 150_000, `${bytes} bytes`);
+  const compressed = (name) => gzipSync(readFileSync(path.join(dist, name)), { level: 9 }).length;
+  const scripts = [...modules].reduce((sum, name) => sum + compressed(name), 0);
+  for (const flavour of ['relaxed', 'simd128', 'relaxed-threads', 'simd128-threads']) {
+    const bytes = scripts + compressed(`halfclip-${flavour}.wasm`);
+    assert.ok(bytes <= 150_000, `${bytes} bytes with ${flavour}`);
+  }
 });
 
 const PROGRAM = `
@@ -97,7 +102,7 @@ for (const worker of [false, true]) {
   else image.dispose();
   text.dispose();
 }
-for (const part of ['worker', 'halfclip-relaxed.wasm', 'halfclip-simd128.wasm']) assert.ok(readFileSync(new URL(import.meta.resolve('halfclip/' + part))).length > 1000);
+for (const part of ['worker', 'thread', 'halfclip-relaxed.wasm', 'halfclip-simd128-threads.wasm']) assert.ok(readFileSync(new URL(import.meta.resolve('halfclip/' + part))).length > 1000);
 console.log(JSON.stringify(result));
 `;
 
