@@ -71,7 +71,7 @@ export async function readMetadata(reader) {
 }
 
 /**
- * Loads the tower of an entry: its blocks are read into WebAssembly's memory, hashed and copied to their places.
+ * Loads the tower of an entry: its blocks are read into WebAssembly's memory, to their places where these are in one piece, and hashed.
  * @param {import('./wasm.js').Wasm} wasm a fresh instance
  * @param {'image' | 'text'} tower
  * @param {object} reader
@@ -87,15 +87,17 @@ export async function readTower(wasm, tower, reader, { text, hash: expected, sha
   exports.hc_wasm_file_size(loader, shardBytes);
   for (let at = 0; at < shardBytes; ) {
     const length = Math.min(BLOCK, shardBytes - at);
-    const got = await reader.fill(wasm.bytes(staging, length));
+    const place = at ? wasm.place(loader, at, length) : { length: 0 };
+    const block = place.length === length && place.pointer ? place.pointer : staging; // most blocks are within one tensor
+    const got = await reader.fill(wasm.bytes(block, length));
     signal?.throwIfAborted();
     if (got < length) return null;
-    exports.hc_wasm_xxh64(hash, staging, length);
+    exports.hc_wasm_xxh64(hash, block, length);
     if (at === 0) {
       exports.hc_loader_header(loader, staging, length);
       wasm.startThreads(loader);
     }
-    exports.hc_wasm_push(loader, at, staging, length);
+    exports.hc_wasm_push(loader, at, block, length);
     if (isDamaged(wasm, loader)) return null;
     at += length;
     onProgress?.({ phase: 'cache', loaded: at, total: shardBytes });

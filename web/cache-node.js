@@ -45,9 +45,10 @@ class FolderStorage {
       return got;
     };
     let ahead = null; // what comes next, read while the caller works on what it has got
+    let block = new Uint8Array(0); // there is never more than one read under way: what it has read is copied before the next one begins
     const readBlock = async (length) => {
-      const block = new Uint8Array(length);
-      return block.subarray(0, await read(block, at));
+      if (block.length < length) block = new Uint8Array(length);
+      return block.subarray(0, await read(block.subarray(0, length), at));
     };
     return {
       size,

@@ -113,18 +113,16 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
   let loaded = header.length;
   const report = () => onProgress({ phase: 'fetch', loaded: Math.min(source.forward ? source.fetched : loaded, total ?? Infinity), total });
   const staging = wasm.alloc(STAGING, 'staging');
-  const room = wasm.alloc(4, 'a size');
   report();
   await inParallel(ranges, source, async ({ begin, end }) => {
     let offset = begin;
     for await (const chunk of source.read(begin, end)) {
       signal?.throwIfAborted();
       for (let at = 0, n; at < chunk.length; at += n, offset += n) {
-        wasm.ints(room, 1)[0] = chunk.length - at;
-        const place = exports.hc_wasm_place(loader, offset, room) >>> 0; // of what the tower holds as it comes
-        n = place ? wasm.ints(room, 1)[0] : Math.min(chunk.length - at, STAGING);
-        wasm.bytes(place || staging, n).set(chunk.subarray(at, at + n));
-        exports.hc_wasm_push(loader, offset, place || staging, n);
+        const { pointer, length } = wasm.place(loader, offset, chunk.length - at);
+        n = pointer ? length : Math.min(length, STAGING);
+        wasm.bytes(pointer || staging, n).set(chunk.subarray(at, at + n));
+        exports.hc_wasm_push(loader, offset, pointer || staging, n);
         check();
       }
       loaded += chunk.length;
@@ -132,7 +130,6 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
     }
     if (offset < end) throw truncated(offset, end);
   });
-  wasm.free(room);
   wasm.free(staging);
   if (digest) {
     for await (const _ of source.read(ranges.at(-1)?.end ?? 0, Infinity)) report();

@@ -71,6 +71,7 @@ export class Wasm {
   }
 
   #wanted;
+  #room = 0; // pointer to four bytes
 
   constructor(module, flavour, wanted = null) {
     this.module = module;
@@ -105,6 +106,17 @@ export class Wasm {
     if (!loader) throw exhausted('a loader');
     if (this.#wanted) this.exports.hc_loader_set_threads(loader, this.#wanted.count);
     return loader;
+  }
+
+  /**
+   * Where the bytes of a weight file from `offset` on end up as they are, see hc_loader_place.
+   * @returns {{ pointer: number, length: number }} length: of `n` bytes, as many as have their place there; pointer 0: they have to be pushed from elsewhere
+   */
+  place(loader, offset, n) {
+    this.#room ||= this.alloc(4, 'a size');
+    this.ints(this.#room, 1)[0] = n;
+    const pointer = this.exports.hc_wasm_place(loader, offset, this.#room) >>> 0;
+    return { pointer, length: this.ints(this.#room, 1)[0] };
   }
 
   /** Starts the threads of the tower that is being loaded, as soon as its header is known, so that they are there when it is. */
