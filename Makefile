@@ -161,7 +161,7 @@ start: dist
 	$(NODE) web/server.js
 
 # MODELS: architectures with a ViT of OpenCLIP's own.
-MODELS ?= ViT-B-32
+MODELS ?= ViT-B-32 ViT-B-16 ViT-L-14
 bench: dist $(WASM_FLAVOURS:%=build/bench-kernels-%.wasm) build/setup node_modules/.package-lock.json
 	$(NODE) tests/bench/kernels.mjs
 	"$$($(NODE) tests/newest-node.mjs)" tests/bench/peers.mjs $(MODELS)

@@ -32,9 +32,13 @@ static hc_encoder *push(hc_loader *loader, const uint8_t *file, size_t size, siz
     const hc_range *ranges = hc_loader_ranges(loader, &count);
     for (size_t i = 0; i < count; i++) {
         if (ranges[i].begin >= ranges[i].end || (i && ranges[i].begin <= ranges[i - 1].end)) abort();
-        for (uint64_t at = ranges[i].begin; at < ranges[i].end && at < size; at += chunk) {
-            uint64_t end = ranges[i].end < size ? ranges[i].end : size;
-            hc_loader_push(loader, at, file + at, end - at < chunk ? (size_t)(end - at) : chunk);
+        uint64_t end = ranges[i].end < size ? ranges[i].end : size;
+        size_t n;
+        for (uint64_t at = ranges[i].begin; at < end; at += n) {
+            n = end - at < chunk ? (size_t)(end - at) : chunk;
+            void *place = chunk & 1 ? hc_loader_place(loader, at, &n) : NULL;
+            if (place) memcpy(place, file + at, n);
+            hc_loader_push(loader, at, place ? place : file + at, n);
         }
     }
     hc_encoder *encoder = hc_loader_finish(loader);

@@ -36,7 +36,21 @@ typedef struct outcome {
     size_t ranges, pushed;
 } outcome;
 
-/* Loads as a caller would: the header first in 8 bytes, then whole, then the ranges in chunks. `config` may be NULL. `known`: whether the size is told. */
+/* Bytes to the loader: in turn as they lie in the file, and by way of the places that the loader has for them. */
+static inline void push_part(hc_loader *loader, bytes file, uint64_t at, size_t n, int by_place)
+{
+    while (n) {
+        size_t now = n;
+        void *place = by_place ? hc_loader_place(loader, at, &now) : NULL;
+        if (place) memcpy(place, file.data + at, now);
+        hc_loader_push(loader, at, place ? place : file.data + at, now);
+        at += now;
+        n -= now;
+    }
+}
+
+/* Loads as a caller would: the header first in 8 bytes, then whole, then the ranges in chunks, for two threads. `config` may be NULL. `known`: whether the size
+ * is told. */
 static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *config, hc_dtype dtype, size_t chunk, int known, outcome *end)
 {
     memset(end, 0, sizeof *end);
@@ -45,6 +59,7 @@ static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *con
         end->status = HC_OUT_OF_MEMORY;
         return NULL;
     }
+    hc_loader_set_threads(loader, 2);
     if (known) hc_loader_file_size(loader, file.size);
     for (uint64_t need, asked = 0; (need = hc_loader_header_need(loader)) > asked; asked = need)
         hc_loader_header(loader, file.data, need < file.size ? (size_t)need : file.size);
@@ -53,7 +68,7 @@ static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *con
         for (uint64_t at = ranges[i].begin; at < ranges[i].end && at < file.size; at += chunk) {
             uint64_t stop = at + chunk < ranges[i].end ? at + chunk : ranges[i].end;
             if (stop > file.size) stop = file.size;
-            hc_loader_push(loader, at, file.data + at, (size_t)(stop - at));
+            push_part(loader, file, at, (size_t)(stop - at), (int)(at / chunk % 2));
             end->pushed += (size_t)(stop - at);
         }
     hc_encoder *encoder = hc_loader_finish(loader);
