@@ -9,6 +9,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { models } from '../../dist/models.js';
@@ -27,6 +28,7 @@ const CLOCK = process.env.CLOCK ?? 'wall';
 const PLACES = (process.env.PLACES ?? 'node,chromium').split(',');
 const WIDTHS = (process.env.DTYPES ?? DTYPES.join()).split(',');
 const THREADS = (process.env.THREADS ?? '1,2').split(',').map(Number);
+const PAUSE = 200; // ms between runs on several threads: some pools spin on, on the next contender's cores, when they are done
 const LONGEST = 10; // seconds: a case of which one run would take longer is left out
 const LEAST = { fp32: 0.9999, int8: 0.99, int4: 0.9 }; // cosine to the vectors in fp32: the same work is done by all
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -83,7 +85,7 @@ const summary = (all) => {
 };
 
 /** Times a case, the contenders in turn; times are of one input. */
-async function race(running, { input }, check) {
+async function race(running, { input }, threads, check) {
   const vectors = [];
   for (const { place } of running) vectors.push(await place.call('prepare', { input }));
   check(vectors);
@@ -92,7 +94,10 @@ async function race(running, { input }, check) {
   const times = running.map(() => []);
   const end = performance.now() + SECONDS * 1000;
   for (let round = 0; round < MIN_RUNS || (round < MAX_RUNS && performance.now() < end); round++) {
-    for (const [i, { place }] of running.entries()) times[i].push((await place.call('run', { clock: CLOCK })) / input.count);
+    for (const [i, { place }] of running.entries()) {
+      if (threads > 1) await sleep(PAUSE);
+      times[i].push((await place.call('run', { clock: CLOCK })) / input.count);
+    }
   }
   return times.map(summary);
 }
@@ -179,7 +184,7 @@ async function measure(about, tower, folder, files, exact, versions) {
         note(about, one.what, `left out, as one run would take more than ${LONGEST} s`);
         continue;
       }
-      const times = await race(running, one, (vectors) => {
+      const times = await race(running, one, threads, (vectors) => {
         const against = exact[one.what] ?? vectors[0];
         for (const [k, found] of vectors.entries()) {
           const closest = Math.min(...found.map((vector, n) => cosine(vector, against[n])));
