@@ -3,7 +3,8 @@
 // build/bench.json and build/bench.svg. Installs the peers in build/peers.
 //
 // Settings in the environment: SECONDS (3), about how long each figure is measured; LOADS (3), fresh starts of each contender; PLACES (node,chromium);
-// DTYPES (fp32,int8,int4); THREADS (1,2); CLOCK (wall), or `cpu`: in Node.js the process's time, so that what else runs on the machine matters less.
+// DTYPES (fp32,int8,int4); THREADS (1,2); LONGEST (10), seconds: a case of which one run would take longer is left out; CLOCK (wall), or `cpu`: in Node.js
+// the process's time, so that what else runs on the machine matters less.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -29,7 +30,7 @@ const PLACES = (process.env.PLACES ?? 'node,chromium').split(',');
 const WIDTHS = (process.env.DTYPES ?? DTYPES.join()).split(',');
 const THREADS = (process.env.THREADS ?? '1,2').split(',').map(Number);
 const PAUSE = 200; // ms between runs on several threads: some pools spin on, on the next contender's cores, when they are done
-const LONGEST = 10; // seconds: a case of which one run would take longer is left out
+const LONGEST = Number(process.env.LONGEST ?? 10);
 const LEAST = { fp32: 0.9999, int8: 0.99, int4: 0.9 }; // cosine to the vectors in fp32: the same work is done by all
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const BUILD = path.join(ROOT, 'build');
@@ -219,9 +220,16 @@ function reportSpeedUps() {
   const [one, ...more] = THREADS;
   for (const row of rows.filter(({ threads, unit }) => more.includes(threads) && unit === 'ms')) {
     const before = rows.find((other) => ['model', 'place', 'dtype', 'what'].every((key) => other[key] === row[key]) && other.threads === one);
-    const ratio = (name) => (before?.[name] && row[name] ? (before[name].best / row[name].best).toFixed(2) : '');
+    if (!before?.halfclip) continue;
+    const ratio = (name) => (before[name] && row[name] ? (before[name].best / row[name].best).toFixed(2) : '');
     console.log(cells([row.model, row.place, row.dtype, `${one} ÷ ${row.threads}`, row.what, ratio('halfclip'), ratio('onnxruntime-web'), ratio('onnxruntime-node')]));
   }
+}
+
+/** What was measured so far, so that a long run which ends early leaves what it found. */
+function save() {
+  writeFileSync(path.join(BUILD, 'bench.json'), `${JSON.stringify({ date: new Date().toISOString(), ...versions, clock: CLOCK, rows }, null, 1)}\n`);
+  writeFileSync(path.join(BUILD, 'bench.svg'), plotRows(rows, ONNXRUNTIME));
 }
 
 for (const name of names) if (!models[name]?.vision_cfg || models[name].vision_cfg.timm_model_name) throw new Error(`${name} is not a ViT of OpenCLIP's own`);
@@ -240,6 +248,7 @@ for (const model of names) {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
+    save();
   }
 }
 if (THREADS.length > 1) {
@@ -248,6 +257,3 @@ if (THREADS.length > 1) {
 }
 const modules = Object.entries(versions.simd).map(([place, simd]) => `${simd} (${place})`).join(', ');
 console.log(`\nhalfclip's modules: ${modules}. The last column: onnxruntime-web ÷ halfclip, of the best.`);
-
-writeFileSync(path.join(BUILD, 'bench.json'), `${JSON.stringify({ date: new Date().toISOString(), ...versions, clock: CLOCK, rows }, null, 1)}\n`);
-writeFileSync(path.join(BUILD, 'bench.svg'), plotRows(rows, ONNXRUNTIME));

@@ -8,7 +8,7 @@ import { plotRows } from './plot.mjs';
 const { rows, node, chromium, onnxruntime, cpu, cores, simd, date } = JSON.parse(readFileSync(new URL('../../build/bench.json', import.meta.url), 'utf8'));
 const models = [...new Set(rows.map(({ model }) => model))];
 
-const find = (model, place, dtype, threads, what) => rows.find((row) => row.model === model && row.place === place && row.dtype === dtype && row.threads === threads && row.what === what);
+const find = (model, place, dtype, threads, what) => rows.find((row) => row.halfclip && row.model === model && row.place === place && row.dtype === dtype && row.threads === threads && row.what === what);
 const number = (x) => (x >= 100 ? x.toFixed(0) : x.toFixed(1));
 
 /** Cells of one figure, Node.js and Chromium: our milliseconds, onnxruntime-web ÷ ours, ours ÷ native. */
