@@ -18,14 +18,13 @@ void hc_encoder_info(const hc_encoder *encoder, hc_info *info)
     };
 }
 
-static hc_status run(hc_encoder *encoder, const void *input, size_t count, int normalize, float *out)
+static void run(hc_encoder *encoder, const void *input, size_t count, int normalize, float *out)
 {
     const hc_config *c = &encoder->config;
     hc_tower_run(encoder, input, (int)count, out);
     if (normalize)
         for (size_t i = 0; i < count * (size_t)c->tokens_out; i++)
             hc_normalise(out + i * (size_t)c->dim, c->dim);
-    return HC_OK;
 }
 
 hc_status hc_embed_pixels(hc_encoder *encoder, const float *pixels, size_t count, int normalize, float *out)
@@ -37,7 +36,8 @@ hc_status hc_embed_pixels(hc_encoder *encoder, const float *pixels, size_t count
     for (size_t i = 0; i < n; i++)
         if (!(fabsf(pixels[i]) <= 3.4e38f))
             return HC_INPUT_TYPE;
-    return run(encoder, pixels, count, normalize, out);
+    run(encoder, pixels, count, normalize, out);
+    return HC_OK;
 }
 
 hc_status hc_embed_tokens(hc_encoder *encoder, const int32_t *ids, size_t count, int normalize, float *out)
@@ -48,7 +48,8 @@ hc_status hc_embed_tokens(hc_encoder *encoder, const int32_t *ids, size_t count,
     for (size_t i = 0; i < count * (size_t)c->context_length; i++)
         if (ids[i] < 0 || ids[i] >= c->vocab_size)
             return HC_INPUT_TYPE;
-    return run(encoder, ids, count, normalize, out);
+    run(encoder, ids, count, normalize, out);
+    return HC_OK;
 }
 
 void hc_encoder_set_dot(hc_encoder *encoder, hc_dot dot) { encoder->dot = dot; }

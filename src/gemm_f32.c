@@ -5,34 +5,26 @@
 
 enum { STRETCH = 768 };          /* floats of k a panel: what a small first-level cache has no room for comes out of the second in time */
 
-#define TILE(rows, panels)                                                                                                                            \
-    NOT_INLINED void tile_##rows##x##panels(const float *a, int k, const float *b, size_t b_panel, int fresh, float *sums, const ahead *next)         \
-    {                                                                                                                                                 \
-        tile_f32(rows, panels, a, rows, k, b, b_panel, fresh, sums, next);                                                                            \
+#define TILE(rows, panels, name)                                                                                                                  \
+    NOT_INLINED void name##_##rows##x##panels(const float *a, int k, const float *b, size_t b_panel, int fresh, float *sums, const ahead *next)   \
+    {                                                                                                                                             \
+        tile_f32(rows, panels, a, rows, k, b, b_panel, fresh, sums, next);                                                                        \
     }
-TILE(1, 1)
-TILE(1, 4)
-TILE(2, 1)
-TILE(2, 2)
-TILE(3, 1)
-TILE(4, 1)
+FEW_TILES(TILE, tile)
 #ifdef HC_HAS_FMA
-TILE(5, 1)
-TILE(6, 1)
+TILE(5, 1, tile)
+TILE(6, 1, tile)
 #endif
 
 static void tile(int rows, int panels, const float *a, int k, const float *b, size_t b_panel, int fresh, float *sums, const ahead *next)
 {
-    switch (rows) {
 #ifdef HC_HAS_FMA
-    case 6: tile_6x1(a, k, b, b_panel, fresh, sums, next); break;
-    case 5: tile_5x1(a, k, b, b_panel, fresh, sums, next); break;
-#endif
-    case 4: tile_4x1(a, k, b, b_panel, fresh, sums, next); break;
-    case 3: tile_3x1(a, k, b, b_panel, fresh, sums, next); break;
-    case 2: (panels == 2 ? tile_2x2 : tile_2x1)(a, k, b, b_panel, fresh, sums, next); break;
-    default: (panels == 4 ? tile_1x4 : tile_1x1)(a, k, b, b_panel, fresh, sums, next);
+    if (rows > 4) {
+        (rows == 6 ? tile_6x1 : tile_5x1)(a, k, b, b_panel, fresh, sums, next);
+        return;
     }
+#endif
+    CALL_FEW(tile, rows, panels, a, k, b, b_panel, fresh, sums, next);
 }
 
 void hc_panel_f32(const hc_matrix *w, const hc_tiles *tiles, int panel, int panels, float *sums)

@@ -82,39 +82,30 @@ SIMD_INLINE void tile_i8(multiply how, int rows, int panels, const hc_q7 *a, int
             i32_store(sums + (r * panels * 2 + c) * 4, acc[r][c]);
 }
 
-#define TILE(how, rows, panels)                                                                                                   \
-    NOT_INLINED void how##_##rows##x##panels(const hc_q7 *a, int steps, const void *b, size_t b_panel, int fresh, int32_t *sums, const ahead *next)             \
-    {                                                                                                                             \
-        tile_i8(how, rows, panels, a, steps, b, b_panel, fresh, sums, next);                                                                   \
+#define TILE(rows, panels, how)                                                                                                                     \
+    NOT_INLINED void how##_##rows##x##panels(const hc_q7 *a, int steps, const void *b, size_t b_panel, int fresh, int32_t *sums, const ahead *next) \
+    {                                                                                                                                               \
+        tile_i8(how, rows, panels, a, steps, b, b_panel, fresh, sums, next);                                                                        \
     }
 
-/* A tile of four rows or fewer: all that PAIRS and the 16-bit kernels have. */
-#define FEW(how, rows, panels, ...)                                                           \
-    if (rows == 4) how##_4x1(__VA_ARGS__);                                                    \
-    else if (rows == 3) how##_3x1(__VA_ARGS__);                                               \
-    else if (rows == 2) (panels == 2 ? how##_2x2 : how##_2x1)(__VA_ARGS__);                   \
-    else (panels == 4 ? how##_1x4 : how##_1x1)(__VA_ARGS__)
-
-#define FEW_TILES(how) TILE(how, 1, 1) TILE(how, 1, 4) TILE(how, 2, 1) TILE(how, 2, 2) TILE(how, 3, 1) TILE(how, 4, 1)
-
 #ifdef HC_Q7_IS_BYTE
-FEW_TILES(PAIRS)
-TILE(FOURS, 3, 1)
-TILE(FOURS, 4, 1)
-FEW_TILES(QUADS)
-TILE(QUADS, 5, 1)
-TILE(QUADS, 6, 1)
+FEW_TILES(TILE, PAIRS)
+TILE(3, 1, FOURS)
+TILE(4, 1, FOURS)
+FEW_TILES(TILE, QUADS)
+TILE(5, 1, QUADS)
+TILE(6, 1, QUADS)
 
 static void tile(multiply how, int rows, int panels, const hc_q7 *a, int steps, const void *b, size_t b_panel, int fresh, int32_t *sums, const ahead *next)
 {
     if (how == FOURS) {
         (rows == 4 ? FOURS_4x1 : FOURS_3x1)(a, steps, b, b_panel, fresh, sums, next);
     } else if (how == PAIRS) {
-        FEW(PAIRS, rows, panels, a, steps, b, b_panel, fresh, sums, next);
+        CALL_FEW(PAIRS, rows, panels, a, steps, b, b_panel, fresh, sums, next);
     } else if (rows > 4) {
         (rows == 6 ? QUADS_6x1 : QUADS_5x1)(a, steps, b, b_panel, fresh, sums, next);
     } else {
-        FEW(QUADS, rows, panels, a, steps, b, b_panel, fresh, sums, next);
+        CALL_FEW(QUADS, rows, panels, a, steps, b, b_panel, fresh, sums, next);
     }
 }
 
@@ -141,15 +132,15 @@ static const void *prepare(const hc_rows *a, int rows, const int8_t *b, int step
     return b;
 }
 #else
-FEW_TILES(WIDEN)
-TILE(WIDE, 2, 1)
-TILE(WIDE, 3, 1)
-TILE(WIDE, 4, 1)
+FEW_TILES(TILE, WIDEN)
+TILE(2, 1, WIDE)
+TILE(3, 1, WIDE)
+TILE(4, 1, WIDE)
 
 static void tile(multiply how, int rows, int panels, const hc_q7 *a, int steps, const void *b, size_t b_panel, int fresh, int32_t *sums, const ahead *next)
 {
     if (how == WIDEN) {
-        FEW(WIDEN, rows, panels, a, steps, b, b_panel, fresh, sums, next);
+        CALL_FEW(WIDEN, rows, panels, a, steps, b, b_panel, fresh, sums, next);
     } else {
         (rows == 4 ? WIDE_4x1 : rows == 3 ? WIDE_3x1 : WIDE_2x1)(a, steps, b, b_panel, fresh, sums, next);
     }

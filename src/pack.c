@@ -183,27 +183,29 @@ void hc_pack_column(hc_matrix *m, int column, const float *values)
     }
 }
 
+/* Half number i, whose magnitude may be the largest so far. */
+static uint16_t take_half(const void *halves, size_t i, uint32_t *largest)
+{
+    uint16_t half;
+    memcpy(&half, (const uint8_t *)halves + i * sizeof half, sizeof half);
+    uint32_t size = half & 0x7FFFu;
+    if (size > *largest) *largest = size;
+    return half;
+}
+
 uint32_t hc_pack_row_halves(hc_matrix *m, int row, const void *halves)
 {
-    uint16_t *to = (uint16_t *)m->data + lane_of(m, row), half;
+    uint16_t *to = (uint16_t *)m->data + lane_of(m, row);
     uint32_t largest = 0;
-    for (size_t j = 0; j < (size_t)m->k; j++) {
-        memcpy(&half, (const uint8_t *)halves + j * sizeof half, sizeof half);
-        to[j * HC_PANEL] = half;
-        largest = (half & 0x7FFFu) > largest ? half & 0x7FFFu : largest;
-    }
+    for (size_t j = 0; j < (size_t)m->k; j++) to[j * HC_PANEL] = take_half(halves, j, &largest);
     return largest;
 }
 
 uint32_t hc_pack_column_halves(hc_matrix *m, int column, const void *halves)
 {
+    uint16_t *to = (uint16_t *)m->data + (size_t)column * HC_PANEL;
     uint32_t largest = 0;
-    for (int row = 0; row < m->n; row++) {
-        uint16_t half;
-        memcpy(&half, (const uint8_t *)halves + (size_t)row * sizeof half, sizeof half);
-        ((uint16_t *)m->data)[lane_of(m, row) + (size_t)column * HC_PANEL] = half;
-        largest = (half & 0x7FFFu) > largest ? half & 0x7FFFu : largest;
-    }
+    for (int row = 0; row < m->n; row++) to[lane_of(m, row)] = take_half(halves, (size_t)row, &largest);
     return largest;
 }
 

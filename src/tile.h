@@ -14,6 +14,17 @@ enum { TILE_MOST_ROWS = 6, TILE_MOST_PANELS = 4 };
 
 #define NOT_INLINED static __attribute__((noinline))
 
+/* The tiles of four rows or fewer, as tile_panels has them, made by TILE(rows, panels, what follows) … */
+#define FEW_TILES(TILE, ...)                                                                                                                      \
+    TILE(1, 1, __VA_ARGS__) TILE(1, 4, __VA_ARGS__) TILE(2, 1, __VA_ARGS__) TILE(2, 2, __VA_ARGS__) TILE(3, 1, __VA_ARGS__) TILE(4, 1, __VA_ARGS__)
+
+/* … and called name_ROWSxPANELS. */
+#define CALL_FEW(name, rows, panels, ...)                                                     \
+    if (rows == 4) name##_4x1(__VA_ARGS__);                                                   \
+    else if (rows == 3) name##_3x1(__VA_ARGS__);                                              \
+    else if (rows == 2) (panels == 2 ? name##_2x2 : name##_2x1)(__VA_ARGS__);                 \
+    else (panels == 4 ? name##_1x4 : name##_1x1)(__VA_ARGS__)
+
 /* LLVM unrolls loops over k and loads ahead, more than the registers hold. */
 #ifdef __clang__
 #define NOT_UNROLLED _Pragma("clang loop unroll(disable)")

@@ -227,10 +227,12 @@ void hc_blocks_run(hc_pass *pass)
         block_run(pass, pass->weights->blocks + i, i == layers - 1 ? pass->pooled : NULL);
 }
 
-/* Heads of the pooler's attention, from pass->query and pass->context to pass->attended. */
+/* Heads of the pooler's attention, from pass->query and keys and values to pass->attended. */
 typedef struct pooler_job {
     const hc_pass *pass;
-    int queries, rows, joint;
+    const float *k, *v;
+    size_t stride;              /* of keys and of values */
+    int queries, rows;
 } pooler_job;
 
 static void attend_pooler(void *context, int first, int last, int thread)
@@ -239,12 +241,11 @@ static void attend_pooler(void *context, int first, int last, int thread)
     const hc_pass *pass = j->pass;
     const hc_config *c = pass->config;
     int head_dim = c->embed_dim / c->attn_pooler_heads;
-    size_t n = (size_t)c->embed_dim, stride = j->joint ? 3 * n : 2 * n;
-    const float *k = pass->context + (j->joint ? n : 0);
+    size_t n = (size_t)c->embed_dim;
     for (int head = first; head < last; head++) {
         size_t at = (size_t)head * (size_t)head_dim;
         hc_attention args = {
-            .q = pass->query + at, .k = k + at, .v = k + n + at, .q_stride = 3 * n, .kv_stride = stride,
+            .q = pass->query + at, .k = j->k + at, .v = j->v + at, .q_stride = 3 * n, .kv_stride = j->stride,
             .q_rows = j->queries, .kv_rows = j->rows, .head_dim = head_dim, .scale = 1.0f / sqrtf((float)head_dim), .exact = pass->exact,
             .out = pass->attended + at, .out_stride = n, .scratch = pass->scratch + (size_t)thread * pass->scratch_size,
         };
@@ -275,7 +276,7 @@ void hc_pooler_run(hc_pass *pass, const hc_attn_pooler *p, int queries, const fl
     for (int r = 0; r < rows; r++)
         add_scaled(k + (size_t)r * stride, p->in_proj_bias + n, NULL, 1, 2 * dim);
 
-    pooler_job attention = {pass, queries, rows, joint};
+    pooler_job attention = {pass, k, v, stride, queries, rows};
     hc_parallel_for(pass->threads, c->attn_pooler_heads, 1, attend_pooler, &attention);
     hc_epilogue last = {.bias = p->out_proj_bias};
     hc_linear(pass, &p->out_proj, pass->attended, queries, pass->tail_rows, &last, out, n);

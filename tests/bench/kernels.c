@@ -98,7 +98,6 @@ static void run(void)
     if (job.kind == ATTENTION || job.kind == ATTENTION_EXACT) {
         hc_attention t = {
             .q = job.a, .k = job.a + 64, .v = job.a + 128, .q_stride = 192, .kv_stride = 192, .q_rows = job.m, .kv_rows = job.m, .head_dim = 64,
-            
             .scale = 0.125f, .exact = job.kind == ATTENTION_EXACT, .out = job.out, .out_stride = 64, .scratch = job.scratch,
         };
         hc_attention_head(&t);
