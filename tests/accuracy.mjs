@@ -8,7 +8,7 @@ import { GOLDEN, parseSafetensors, rows } from './node/support.mjs';
 import { readmePart } from './readme.mjs';
 
 export const DTYPES = ['fp32', 'fp16', 'int8', 'int4'];
-export const README = readmePart('accuracy', 'tests/accuracy.mjs');
+export const README = readmePart('accuracy', 'tests/accuracy.mjs', async () => table(await measure()));
 
 const FOLDER = new URL('emoji/', GOLDEN);
 const { metadata, tensors } = parseSafetensors(readFileSync(new URL('expected.safetensors', FOLDER)));
@@ -98,8 +98,4 @@ export function table(found) {
   ].join('\n');
 }
 
-if (process.argv[1] === new URL(import.meta.url).pathname) {
-  const made = table(await measure());
-  if (process.argv.includes('--write')) await README.write(made);
-  else console.log(made);
-}
+await README.command();

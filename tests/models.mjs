@@ -6,7 +6,7 @@ import { detectSimd } from '../dist/simd.js';
 import { Wasm } from '../dist/wasm.js';
 import { readmePart } from './readme.mjs';
 
-export const README = readmePart('models', 'tests/models.mjs');
+export const README = readmePart('models', 'tests/models.mjs', async () => table(await supported()));
 const TOWERS = ['image', 'text'];
 
 /** For each architecture and tower, null, or why the loader refuses it. */
@@ -51,8 +51,4 @@ export function table(rows) {
   return lines.join('\n');
 }
 
-if (process.argv[1] === new URL(import.meta.url).pathname) {
-  const made = table(await supported());
-  if (process.argv.includes('--write')) await README.write(made);
-  else console.log(made);
-}
+await README.command();

@@ -1,11 +1,18 @@
 // Parts of README.md that programs make: between the comments `<!-- NAME: made by PROGRAM -->` and `<!-- end of NAME -->`.
 
 import { readFile, writeFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 
 const README = new URL('../README.md', import.meta.url);
 
-/** @returns {{ read(): Promise<string>, write(text: string): Promise<void> }} */
-export function readmePart(name, program) {
+/**
+ * @param {string} name
+ * @param {string} program its path in the repository
+ * @param {() => Promise<string>} make
+ * @returns {{ read(): Promise<string>, write(): Promise<void>, command(): Promise<void> }} command: what the program does when it is run: prints the part,
+ *   or with --write puts it into README.md; nothing when it was imported
+ */
+export function readmePart(name, program, make) {
   const [begin, end] = [`<!-- ${name}: made by ${program} -->`, `<!-- end of ${name} -->`];
   const parts = async () => {
     const text = await readFile(README, 'utf8');
@@ -15,9 +22,14 @@ export function readmePart(name, program) {
   };
   return {
     read: async () => (await parts())[1],
-    async write(text) {
+    async write() {
       const [before, , after] = await parts();
-      await writeFile(README, `${before}\n${text}\n${after}`);
+      await writeFile(README, `${before}\n${await make()}\n${after}`);
+    },
+    async command() {
+      if (process.argv[1] !== fileURLToPath(new URL(`../${program}`, import.meta.url))) return;
+      if (process.argv.includes('--write')) await this.write();
+      else console.log(await make());
     },
   };
 }

@@ -128,29 +128,25 @@ export class Encoder {
   }
 
   /** One vector a source: texts or pictures. */
-  embed(sources, { normalize = true, signal, many = true } = {}) {
-    return this.#enqueue(signal, () =>
-      this.info.tower === 'text' ? this.#embedTexts(sources, normalize, signal, many) : this.#embedPictures(sources, normalize, signal, many));
+  embed(sources, options = {}) {
+    return this.#enqueue(options.signal, () => {
+      if (this.info.tower === 'image') return this.#embedPictures(sources, options);
+      return this.#embedAll(sources, options, (texts) => this.#tokenize(texts), ': the vocabulary does not fit the model');
+    });
   }
 
   /** Int32Array(contextLength) of each text. */
   tokenize(texts, { signal } = {}) {
     return this.#enqueue(signal, async () => {
       const ids = [];
-      for await (const chunk of this.#chunks(texts, this.#batch, signal)) ids.push(...(await this.#tokenize(chunk)));
+      for await (const chunk of this.#chunks(texts, signal)) ids.push(...(await this.#tokenize(chunk)));
       return ids;
     });
   }
 
   /** One vector for each Int32Array(contextLength). */
-  embedTokens(ids, { normalize = true, signal, many = true } = {}) {
-    return this.#enqueue(signal, async () => {
-      const vectors = [];
-      for await (const chunk of this.#chunks(ids, this.#batch, signal)) {
-        vectors.push(...this.#runOn(chunk, normalize, (i) => nameInput(vectors.length + i, many)));
-      }
-      return vectors;
-    });
+  embedTokens(ids, options = {}) {
+    return this.#enqueue(options.signal, () => this.#embedAll(ids, options));
   }
 
   /** Float32Array [3, H, W] of each picture: what the tower gets. */
@@ -163,14 +159,8 @@ export class Encoder {
   }
 
   /** One vector for each Float32Array [3, H, W]. */
-  embedPixels(pixels, { normalize = true, signal, many = true } = {}) {
-    return this.#enqueue(signal, async () => {
-      const vectors = [];
-      for await (const chunk of this.#chunks(pixels, this.#batch, signal)) {
-        vectors.push(...this.#runOn(chunk, normalize, (i) => nameInput(vectors.length + i, many)));
-      }
-      return vectors;
-    });
+  embedPixels(pixels, options = {}) {
+    return this.#enqueue(options.signal, () => this.#embedAll(pixels, options));
   }
 
   /**
@@ -215,24 +205,31 @@ export class Encoder {
     return untilAborted(turn, signal);
   }
 
-  async *#chunks(items, size, signal) {
-    for (let at = 0; at < items.length; at += size) {
+  /** As many at a time as one call of C takes. */
+  async *#chunks(items, signal) {
+    for (let at = 0; at < items.length; at += this.#batch) {
       if (at) await breathe();
       this.#check(signal);
-      yield items.slice(at, at + size);
+      yield items.slice(at, at + this.#batch);
     }
   }
 
-  async #embedTexts(texts, normalize, signal, many) {
+  /**
+   * @param {(chunk: unknown[]) => Promise<unknown[]> | unknown[]} [prepare] makes ids or pixels of what is to be embedded
+   * @param {string} [hint] see #run
+   */
+  async #embedAll(items, { normalize = true, signal, many = true }, prepare = (chunk) => chunk, hint) {
     const vectors = [];
-    for await (const chunk of this.#chunks(texts, this.#batch, signal)) {
-      const ids = await this.#tokenize(chunk);
-      vectors.push(...this.#runOn(ids, normalize, (i) => nameInput(vectors.length + i, many), ': the vocabulary does not fit the model'));
+    for await (const chunk of this.#chunks(items, signal)) {
+      const inputs = await prepare(chunk);
+      this.#check(signal);
+      inputs.forEach((input, i) => this.#put(input, i));
+      vectors.push(...this.#run(inputs.length, normalize, (i) => nameInput(vectors.length + i, many), hint));
     }
     return vectors;
   }
 
-  async #embedPictures(sources, normalize, signal, many) {
+  async #embedPictures(sources, { normalize = true, signal, many = true }) {
     const vectors = [];
     const nameOf = (i) => nameInput(vectors.length + i, many);
     let waiting = 0; // pictures in the encoder's input
@@ -331,12 +328,6 @@ export class Encoder {
   /** Puts ids or pixels into the encoder's input with index i. */
   #put(input, i) {
     this.#inputs(i + 1, input.length).set(input, i * input.length);
-  }
-
-  /** As #run, of inputs that are not in place yet: at most a batch of them. */
-  #runOn(inputs, normalize, nameOf, hint) {
-    inputs.forEach((input, i) => this.#put(input, i));
-    return this.#run(inputs.length, normalize, nameOf, hint);
   }
 
   /**

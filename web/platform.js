@@ -14,6 +14,27 @@ export function importNode(name) {
 }
 
 /**
+ * Starts a thread of Node.js.
+ * @param {URL} url of its module
+ * @param {{ name: string, workerData?: unknown }} options
+ */
+export async function startNodeThread(url, options) {
+  const { Worker: Thread } = await importNode('worker_threads'); // another name, so that bundlers do not take it for a page's
+  return new Thread(url, { execArgv: [], ...options }); // flags of the program's own, such as --input-type, are not for a file
+}
+
+/** Calls `fail` with whatever has a message when a worker, a page's or a thread of Node.js, breaks; a page's console is not told. */
+export function onWorkerError(worker, fail) {
+  if (isNode) worker.on('error', fail);
+  else {
+    worker.onerror = (event) => {
+      event.preventDefault();
+      fail(event);
+    };
+  }
+}
+
+/**
  * What a string or URL stands for: a URL (relative to the document in a page), or a path in Node.js.
  * @param {string | URL} place
  * @param {string} name how messages call it

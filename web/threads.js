@@ -1,6 +1,6 @@
 // The other threads of an encoder: workers that run its module on its memory (thread.js). They spin briefly and then sleep while there is nothing to do.
 
-import { importNode, isNode } from './platform.js';
+import { importNode, isNode, onWorkerError, startNodeThread } from './platform.js';
 
 const AUTO = 8; // at most: more gain little for one input at a time
 const WORTH = 1e7; // parameters from which `auto` starts threads: smaller towers take milliseconds
@@ -35,8 +35,7 @@ async function startWorker(data) {
     worker.postMessage(data);
     return worker;
   }
-  const { Worker: Thread } = await importNode('worker_threads'); // another name, so that bundlers do not take it for the one above
-  const worker = new Thread(new URL('./thread.js', import.meta.url), { name: 'halfclip-thread', execArgv: [], workerData: data });
+  const worker = await startNodeThread(new URL('./thread.js', import.meta.url), { name: 'halfclip-thread', workerData: data });
   worker.unref();
   return worker;
 }
@@ -81,13 +80,7 @@ export class Threads {
       const worker = await startWorker(data);
       if (this.#stopped) return void worker.terminate();
       this.#workers.push(worker);
-      if (isNode) worker.on('error', lose);
-      else {
-        worker.onerror = (event) => {
-          event.preventDefault();
-          lose();
-        };
-      }
+      onWorkerError(worker, lose);
     } catch {
       lose();
     }

@@ -2,14 +2,12 @@
 
 import { disposed, untilAborted } from './encoder.js';
 import { HalfclipError, unpackError } from './errors.js';
-import { importNode, isNode } from './platform.js';
+import { isNode, onWorkerError, startNodeThread } from './platform.js';
 import { serveFetch } from './remote-fetch.js';
 
 async function createWorker() {
   if (!isNode) return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'halfclip' });
-  const { Worker: Thread } = await importNode('worker_threads'); // another name, so that bundlers do not take it for the one above
-  // Flags of the program's own, such as --input-type, are not for a file.
-  return new Thread(new URL('./worker.js', import.meta.url), { name: 'halfclip', execArgv: [] });
+  return startNodeThread(new URL('./worker.js', import.meta.url), { name: 'halfclip' });
 }
 
 const STARTED = 0; // the id of the worker's first message
@@ -74,14 +72,9 @@ export class WorkerEncoder {
       const [code, what] = this.#pending.has(STARTED) ? ['http/network', 'could not be started'] : ['memory/exhausted', 'stopped'];
       this.#fail(new HalfclipError(code, `the worker ${what}: ${event.message || 'no reason given'}`));
     };
-    if (isNode) worker.on('message', receive).on('error', fail);
-    else {
-      worker.onmessage = ({ data }) => receive(data);
-      worker.onerror = (event) => {
-        event.preventDefault();
-        fail(event);
-      };
-    }
+    onWorkerError(worker, fail);
+    if (isNode) worker.on('message', receive);
+    else worker.onmessage = ({ data }) => receive(data);
     return started;
   }
 

@@ -1,20 +1,19 @@
 // Times the first and the second load of a text tower at int8 from a local server, up to the first vector, in Node.js and in Chromium, beside copying as many bytes
 // into a new WebAssembly memory: `node tests/bench/cache.mjs [MODEL]`. The weights are random and in fp16; a first load includes keeping the tower.
 
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
 
 import * as halfclip from '../../dist/index.js';
 import { models } from '../../dist/models.js';
 import { serve } from '../../web/server.js';
+import { launchProfile } from '../browser/chromium.mjs';
 import { randomCheckpoint } from '../node/support.mjs';
 
 const RUNS = Number(process.env.RUNS ?? 7);
 const [model = 'ViT-B-32'] = process.argv.slice(2);
-const executablePath = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 
 /** Milliseconds of loads in one place: { first: [], second: [], copy: [] }. Runs in Node.js and, as its source text, in a page. */
 async function times({ loadTextEncoder }, { runs, cache = {}, ...options }) {
@@ -56,7 +55,7 @@ let browser;
 try {
   console.log(`${model}, text tower, int8, median of ${RUNS} runs`);
   print(`Node.js ${process.versions.node}`, await times(halfclip, { ...options, cache: { dir: path.join(folder, 'towers') } }));
-  browser = await chromium.launchPersistentContext(path.join(folder, 'profile'), { executablePath, args: ['--no-sandbox', '--disable-gpu'] });
+  browser = await launchProfile(path.join(folder, 'profile'));
   const page = await browser.newPage();
   await page.goto(server.url);
   for (const worker of [true, false]) {

@@ -1,13 +1,10 @@
 // Where contenders run: a process of Node.js, or a page in a Chromium of its own, so that each one's memory is its process's.
 
 import { fork } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { launch } from '../browser/chromium.mjs';
 
-const CHROMIUM = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
-
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 /** Resident memory of a process in bytes, now and at its highest; undefined where the system does not say. */
 function residentMemory(pid) {
@@ -47,7 +44,7 @@ export async function inNode() {
 
 /** A contender in a page of `site`, which serves contender.mjs in /bench/. */
 export async function inChromium(site) {
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  const browser = await launch();
   const page = await browser.newPage();
   await page.goto(`${site}/bench/page.html`);
   const session = await browser.newBrowserCDPSession();

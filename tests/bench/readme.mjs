@@ -74,5 +74,5 @@ function memoryTable() {
 }
 
 const about = `Best of runs in turn, ${date.slice(0, 10)}: ${cpu.trim()}, ${cores} cores, Node.js ${node.slice(1)} and Chromium ${chromium}, module \`${simd.node}\`, onnxruntime ${onnxruntime}.`;
-await readmePart('speed', 'tests/bench/readme.mjs').write([about, '', ...speedTable(), ...threadsTable(), ...memoryTable()].join('\n'));
+await readmePart('speed', 'tests/bench/readme.mjs', async () => [about, '', ...speedTable(), ...threadsTable(), ...memoryTable()].join('\n')).write();
 writeFileSync(new URL('bench.svg', import.meta.url), plotRows(rows, onnxruntime));

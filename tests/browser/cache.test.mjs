@@ -1,19 +1,17 @@
 // The cache of packed towers in Chromium: the origin private file system, read and written by workers and by pages.
 
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
 
 import { serve } from '../../web/server.js';
 import { buildSafetensors, golden, parseSafetensors, rows } from '../node/support.mjs';
+import { launch, launchProfile } from './chromium.mjs';
 
-const executablePath = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
-const args = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
-  '--host-resolver-rules=MAP halfclip.test 127.0.0.1'];
+const RESOLVER = '--host-resolver-rules=MAP halfclip.test 127.0.0.1';
 const clip = golden('clip');
 const ids = [...rows(clip.expected.tokens)[0]];
 
@@ -58,7 +56,7 @@ before(async () => {
   root = { '/': site, '/halfclip/': fileURLToPath(new URL('../../dist/', import.meta.url)), '/weights/': weights };
   server = await serve({ root });
   elsewhere = await serve({ root: weights, headers: { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' } });
-  browser = await chromium.launch({ executablePath, args });
+  browser = await launch(RESOLVER);
 });
 
 after(async () => {
@@ -245,7 +243,7 @@ test('another host that shows no ETag, and would refuse a preflight', async () =
 
 test('after the browser was closed, and offline', async () => {
   const profile = path.join(folder, 'profile');
-  const start = () => chromium.launchPersistentContext(profile, { executablePath, args });
+  const start = () => launchProfile(profile, RESOLVER);
   let context = await start();
   const { vector } = await load(await openPage(context));
   await context.close();

@@ -1,17 +1,13 @@
 // The demo page in Chromium, as a visitor uses it, with the bundled model and under the strict Content-Security-Policy.
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
 
 import { serve } from '../../web/server.js';
+import { launch } from './chromium.mjs';
 
 const DIST = new URL('../../dist/', import.meta.url);
-const CHROMIUM = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync'];
 
 let server;
 let browser;
@@ -21,7 +17,7 @@ before(async () => {
   // Below a path of its own: nothing on the page may count on standing at the root.
   server = await serve({ root: { '/some/where/': DIST } });
   samples = (await readFile(new URL('demo/pictures/index.txt', DIST), 'utf8')).split('\n').filter(Boolean);
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  browser = await launch('--disable-quic');
 });
 
 after(async () => {

@@ -3,19 +3,18 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
 import sharp from 'sharp';
 
 import { loadImageEncoder } from '../../dist/index.js';
 import { contentSecurityPolicy, serve } from '../../web/server.js';
 import { cosine, golden, parseSafetensors, randomCheckpoint, rows } from '../node/support.mjs';
+import { launch } from './chromium.mjs';
 
-const CHROMIUM = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 let folder;
@@ -52,7 +51,7 @@ before(async () => {
   const package_ = path.join(folder, 'package/dist');
   server = await serve({ root: { '/': site, '/halfclip/': package_, '/golden/': fileURLToPath(new URL('../golden/towers/', import.meta.url)) } });
   elsewhere = await serve({ root: { '/halfclip/': package_ }, headers: { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' } });
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  browser = await launch();
 });
 
 after(async () => {

@@ -4,12 +4,11 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { after, before, beforeEach, test } from 'node:test';
-import { chromium } from 'playwright-core';
 
 import { FaultServer, inMemory } from '../node/fault-server.mjs';
 import { GOLDEN, cosine, golden, rows, scatteredCheckpoint } from '../node/support.mjs';
+import { launch } from './chromium.mjs';
 
-const CHROMIUM = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 const TYPES = { js: 'text/javascript', wasm: 'application/wasm', html: 'text/html' };
 const ANYONE = { 'access-control-allow-origin': '*' };
 const SEEN = { ...ANYONE, 'access-control-expose-headers': 'Content-Range, ETag, Content-Encoding' };
@@ -36,7 +35,7 @@ before(async () => {
   const files = { '/clip': inMemory(file), '/whole.pt': inMemory(readFileSync(new URL('torch/whole.pt', GOLDEN))) };
   server = await FaultServer.start(files);
   other = await FaultServer.start(files);
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking'] });
+  browser = await launch();
   page = await browser.newPage();
   await page.goto(`http://127.0.0.1:${pages.address().port}/`);
 });

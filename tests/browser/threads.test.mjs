@@ -1,18 +1,17 @@
 // Threads in Chromium: in pages that are isolated from other origins, in a worker and on the page's thread; one thread, silently, in other pages.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
 
 import { loadTextEncoder } from '../../dist/index.js';
 import { serve } from '../../web/server.js';
 import { randomCheckpoint } from '../node/support.mjs';
+import { launch } from './chromium.mjs';
 
-const CHROMIUM = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 const { file, config } = randomCheckpoint({ text_cfg: { context_length: 77, vocab_size: 1000, width: 256, heads: 4, layers: 3 } });
 const ids = Array.from({ length: 77 }, (_, i) => (i < 60 ? 3 + i : i === 60 ? 999 : 0));
 
@@ -30,7 +29,7 @@ before(async () => {
   const root = { '/': path.join(folder, 'site'), '/halfclip/': fileURLToPath(new URL('../../dist/', import.meta.url)) };
   isolated = await serve({ root });
   open = await serve({ root, headers: { 'Cross-Origin-Opener-Policy': undefined, 'Cross-Origin-Embedder-Policy': undefined } });
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  browser = await launch();
   const encoder = await loadTextEncoder({ model: config, weights: file, dtype: 'int8', threads: 1 });
   expected = await encoder.embedTokens(Int32Array.from(ids));
   encoder.dispose();
