@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { launch } from '../browser/chromium.mjs';
 
+const BUILD = fileURLToPath(new URL('../../build/', import.meta.url));
 
 /** Resident memory of a process in bytes, now and at its highest; undefined where the system does not say. */
 function residentMemory(pid) {
@@ -19,7 +20,8 @@ function residentMemory(pid) {
 
 /** A contender in a new process: `call(command, options)`, `memory()`, `close()`. */
 export async function inNode() {
-  const child = fork(fileURLToPath(new URL('contender.mjs', import.meta.url)), { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+  // onnxruntime leaves a file where it runs.
+  const child = fork(fileURLToPath(new URL('contender.mjs', import.meta.url)), { cwd: BUILD, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text) => { errors += text; });
   return {
