@@ -2,6 +2,7 @@
  * OpenCLIP's own tensors; int8 and int4 shards hold matrices in the kernels' order, so that loading one is a copy. */
 #include "json.h"
 #include "pack.h"
+#include "size.h"
 #include "text_format.h"
 #include "tower.h"
 
@@ -263,14 +264,14 @@ static hc_status write_from(const hc_encoder *encoder, const void *vocabulary, s
         s.vocabulary_length = vocabulary_length;
     }
     size_t count = hc_tower_tensors(&encoder->config, &weights, NULL, 0);
-    hc_tensor *tensors = calloc(count, sizeof *tensors);
-    s.entries = calloc(2 * count + 1, sizeof *s.entries);
+    hc_tensor *tensors = hc_allocate_zeros(count, sizeof *tensors);
+    s.entries = hc_allocate_zeros(2 * (uint64_t)count + 1, sizeof *s.entries);
     s.buffer = malloc(BUFFER);
     hc_status status = HC_OUT_OF_MEMORY;
     if (tensors && s.entries && s.buffer) {
         hc_tower_tensors(&encoder->config, &weights, tensors, count);
         list_entries(&s, tensors, count);
-        void *row = malloc(longest_row(&s) * sizeof(float));
+        void *row = hc_allocate(longest_row(&s), sizeof(float));
         if (row) {
             write_file(&s, write, row);
             status = HC_OK;

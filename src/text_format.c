@@ -28,6 +28,24 @@ static void put_unsigned(writer *w, uint64_t value)
     put(w, digits + n, sizeof digits - n);
 }
 
+/* With one digit after the point, rounded up: what is too much must not read as what is allowed. */
+static void put_memory(writer *w, uint64_t bytes)
+{
+    static const char *const units[] = {" bytes", " kB", " MB", " GB", " TB", " PB"};
+    int unit = 0;
+    uint64_t divisor = 1;
+    for (; bytes / divisor >= 1000 && unit < 5; unit++) divisor *= 1000;
+    if (!unit) {
+        put_unsigned(w, bytes);
+    } else {
+        uint64_t tenths = bytes / divisor * 10 + (bytes % divisor * 10 + divisor - 1) / divisor;
+        put_unsigned(w, tenths / 10);
+        put(w, ".", 1);
+        put_unsigned(w, tenths % 10);
+    }
+    put(w, units[unit], strlen(units[unit]));
+}
+
 static void put_quote(writer *w, const char *text, size_t n)
 {
     size_t shown = n;
@@ -71,6 +89,7 @@ void hc_format(char *out, size_t size, const char *format, ...)
             break;
         }
         case 'u': put_unsigned(&w, va_arg(args, uint64_t)); break;
+        case 'm': put_memory(&w, va_arg(args, uint64_t)); break;
         case 'x': {
             const uint32_t *shape = va_arg(args, const uint32_t *);
             int rank = va_arg(args, int);

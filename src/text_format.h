@@ -9,6 +9,7 @@
  *     %t   const char *, size_t            text from outside: control characters become '?', long text is shortened
  *     %d   int
  *     %u   uint64_t
+ *     %m   uint64_t                        bytes of memory, as "5.3 GB"
  *     %x   const uint32_t *, int           a shape of that rank, as [2, 3]
  */
 void hc_format(char *out, size_t size, const char *format, ...);

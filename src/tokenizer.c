@@ -8,6 +8,7 @@
 
 #include "clean.h"
 #include "halfclip.h"
+#include "size.h"
 #include "unicode.h"
 
 enum { BYTES = 256, FIRST_MERGE = 2 * BYTES, NO_MERGE = 0xFFFF };
@@ -195,10 +196,10 @@ static int reserve_symbols(hc_tokenizer *tokenizer, size_t n)
     const size_t capacity = n + 64;
     if (n > UINT32_MAX / 16)
         return 0;
-    symbol *symbols = realloc(tokenizer->symbols, capacity * sizeof *symbols);
+    symbol *symbols = hc_reallocate(tokenizer->symbols, capacity, sizeof *symbols);
     if (symbols)
         tokenizer->symbols = symbols;
-    uint64_t *heap = realloc(tokenizer->heap, 2 * capacity * sizeof *heap);
+    uint64_t *heap = hc_reallocate(tokenizer->heap, capacity, 2 * sizeof *heap);
     if (heap)
         tokenizer->heap = heap;
     if (!symbols || !heap)

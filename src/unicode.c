@@ -1,4 +1,5 @@
 /* unicode.c: character tables, normalisation form C and UTF-8. */
+#include "size.h"
 #include "unicode.h"
 
 #include <stdlib.h>
@@ -38,7 +39,7 @@ int hc_codes_reserve(hc_codes *codes, size_t n)
         return 1;
     const size_t wanted = codes->n + n, grown = codes->capacity + codes->capacity / 2 + 64;
     const size_t capacity = wanted > grown ? wanted : grown;
-    uint32_t *at = realloc(codes->at, capacity * sizeof *at);
+    uint32_t *at = hc_reallocate(codes->at, capacity, sizeof *at);
     if (!at) {
         codes->failed = 1;
         return 0;

@@ -1,6 +1,7 @@
 /* zip.c: end record, zip64 end record, central directory, local headers. Every figure is checked against the next before it is used. */
 #include "zip.h"
 
+#include "size.h"
 #include "sort.h"
 #include "text_format.h"
 
@@ -152,8 +153,8 @@ static hc_status read_entries(hc_zip *zip, const uint8_t *bytes, char *message, 
 hc_status hc_zip_read_directory(hc_zip *zip, const void *bytes, char *message, size_t message_size)
 {
     _Static_assert(sizeof *zip->entries <= 128, "hc_sort moves elements of at most 128 bytes");
-    zip->entries = zip->count > SIZE_MAX / sizeof *zip->entries ? NULL : malloc((size_t)(zip->count + !zip->count) * sizeof *zip->entries);
-    zip->by_name = zip->entries ? malloc((size_t)(zip->count + !zip->count) * sizeof *zip->by_name) : NULL;
+    zip->entries = hc_allocate(zip->count, sizeof *zip->entries);
+    zip->by_name = zip->entries ? hc_allocate(zip->count, sizeof *zip->by_name) : NULL;
     hc_status status = HC_OUT_OF_MEMORY;
     if (zip->by_name) status = read_entries(zip, bytes, message, message_size);
     else hc_format(message, message_size, "out of memory for a zip archive of %u entries", zip->count);

@@ -98,9 +98,9 @@ static int grow(uint32_t size)
         heap.end->tag = 0;
     }
     uint32_t have = heap.end->tag & FREE_BEFORE ? heap.end->size_before : 0;
-    uintptr_t wanted_end = (uintptr_t)heap.end - have + size + sizeof(block);
-    size_t pages = __builtin_wasm_memory_size(0), wanted_pages = (wanted_end + PAGE - 1) / PAGE;
-    if (wanted_end < size || wanted_pages > MAX_PAGES)
+    uint64_t wanted_end = (uint64_t)(uintptr_t)heap.end - have + size + sizeof(block);
+    size_t pages = __builtin_wasm_memory_size(0), wanted_pages = (size_t)((wanted_end + PAGE - 1) / PAGE);
+    if (wanted_pages > MAX_PAGES)
         return 0;
     if (wanted_pages > pages) {
         if (__builtin_wasm_memory_grow(0, wanted_pages - pages) == SIZE_MAX)
