@@ -7,13 +7,13 @@
 import { openOriginFiles } from './cache-browser.js';
 import { bareEntry, entryPieces, readMetadata, readTower } from './cache-entry.js';
 import { HalfclipError, describe } from './errors.js';
+import { CACHE_OPTIONS, readOptions } from './options.js';
 import { isNode, isPage } from './platform.js';
 import { compareVersions, isUnreachable } from './revalidate.js';
 
 // Another number wherever the same file would now give another shard, or an entry is laid out differently.
 const FORMAT = 1;
 
-const MODES = ['default', 'no-store', 'reload'];
 const DEFAULT_MAX_BYTES = isNode ? 8e9 : 2e9;
 const UNASKED = Promise.resolve({ same: true, fetched: 0 });
 
@@ -22,17 +22,9 @@ const UNASKED = Promise.resolve({ same: true, fetched: 0 });
  * @returns {{ mode: 'default' | 'no-store' | 'reload', dir?: string, maxBytes: number, persist: boolean }}
  */
 export function completeCache(cache = 'default') {
-  const wrong = (name, value, expected) => new HalfclipError('input/type', `option ${name} is ${describe(value)}, expected ${expected}`);
-  if (typeof cache === 'string') cache = { mode: cache };
-  else if (cache === null || typeof cache !== 'object') throw wrong('cache', cache, '"default", "no-store", "reload" or an object');
-  const { mode = 'default', dir, maxBytes = DEFAULT_MAX_BYTES, persist = false, ...others } = cache;
-  const [unknown] = Object.keys(others);
-  if (unknown) throw new HalfclipError('input/type', `option cache.${unknown} is not known, expected mode, dir, maxBytes or persist`);
-  if (!MODES.includes(mode)) throw wrong('cache', mode, '"default", "no-store" or "reload"');
-  if (dir !== undefined && (typeof dir !== 'string' || !dir)) throw wrong('cache.dir', dir, 'the path of a folder');
-  if (dir !== undefined && !isNode) throw wrong('cache.dir', dir, 'nothing: only Node.js has folders');
-  if (!(maxBytes >= 0)) throw wrong('cache.maxBytes', maxBytes, 'a number of bytes');
-  if (typeof persist !== 'boolean') throw wrong('cache.persist', persist, 'true or false');
+  const given = typeof cache === 'string' ? { mode: cache } : cache;
+  const { mode = 'default', dir, maxBytes = DEFAULT_MAX_BYTES, persist = false } = readOptions(given, CACHE_OPTIONS, 'cache');
+  if (dir !== undefined && !isNode) throw new HalfclipError('input/type', `option cache.dir is ${describe(dir)}, expected nothing: only Node.js has folders`);
   return { mode, dir, maxBytes, persist };
 }
 

@@ -1,6 +1,7 @@
 // A loaded tower on this thread: one WebAssembly instance and what it computes. Calls are queued and done in order; long ones go in pieces, between
 // which they can be aborted.
 
+import { untilAborted } from './abort.js';
 import { TowerCache } from './cache.js';
 import { HalfclipError } from './errors.js';
 import { decodePicture } from './image-source.js';
@@ -55,7 +56,11 @@ export class Encoder {
     starting.catch(() => {}); // reported when it is awaited, after the file was opened
     const towers = await TowerCache.open(options);
     hooks.signal?.throwIfAborted();
-    const { encoder, versions } = await untilAborted(Encoder.#load(options, starting, towers, hooks), hooks.signal);
+    const loading = Encoder.#load(options, starting, towers, hooks);
+    const { encoder, versions } = await untilAborted(loading, hooks.signal).catch((error) => {
+      loading.then(({ encoder }) => encoder.dispose(), () => {}); // it may have been too late to stop it
+      throw error;
+    });
     try {
       if (towers && !encoder.info.cached) await encoder.#keep(towers, versions, hooks.signal);
     } catch (error) {
@@ -366,14 +371,4 @@ export const nameInput = (i, many) => (many ? `input ${i}` : 'the input');
 
 export function disposed() {
   return new HalfclipError('state/disposed', 'this encoder was disposed of: load another one');
-}
-
-/** The same promise, but rejected with the signal's reason as soon as it is aborted. */
-export function untilAborted(promise, signal) {
-  if (!signal) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    signal.addEventListener('abort', abort);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }

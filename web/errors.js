@@ -1,4 +1,6 @@
-// The one class of error that halfclip raises itself, and how it crosses between a worker and its page.
+// The one class of error that halfclip raises itself, how it crosses between a worker and its page, and words for its messages.
+
+import { hasTag, isBuffer, isDetached } from './realm.js';
 
 /**
  * A failure with a stable code, for example `weights/mismatch`. The message names the file, the tensor or the option, what was found and what was expected.
@@ -19,7 +21,7 @@ export class HalfclipError extends Error {
 
 /** An error as plain data that every structured clone keeps. */
 export function packError(error) {
-  const { name, message, code, status, stack } = error instanceof Error ? error : new Error(String(error));
+  const { name, message, code, status, stack } = error instanceof HalfclipError || isError(error) ? error : new Error(messageOf(error));
   return { halfclip: error instanceof HalfclipError, name, message, code, status, stack };
 }
 
@@ -29,13 +31,37 @@ export function unpackError({ halfclip, name, message, code, status, stack }) {
   return Object.assign(new Error(message), { name, stack });
 }
 
+const isError = (value) => hasTag(value, 'Error', 'DOMException');
+
+/** What whatever was thrown has to say. */
+export function messageOf(thrown) {
+  try {
+    return String(isError(thrown) ? thrown.message : thrown);
+  } catch {
+    return 'no reason given';
+  }
+}
+
 /** Names what was given in place of something else, for messages. */
 export function describe(value) {
   if (value === null || value === undefined) return String(value);
   if (typeof value === 'string') return `the string ${JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}…` : value)}`;
   if (typeof value === 'number' || typeof value === 'boolean') return `the ${typeof value} ${value}`;
-  const name = value.constructor?.name;
   if (typeof value !== 'object') return `a ${typeof value}`;
-  const length = ArrayBuffer.isView(value) || Array.isArray(value) ? ` of length ${value.length}` : '';
-  return name && name !== 'Object' ? `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}${length}` : 'an object';
+  try {
+    return describeObject(value);
+  } catch {
+    return 'an object'; // a revoked proxy, for example
+  }
+}
+
+function describeObject(value) {
+  const { name } = value.constructor ?? {};
+  if (typeof name !== 'string' || !name || name === 'Object') return 'an object';
+  const isView = ArrayBuffer.isView(value);
+  if (isView || isBuffer(value)) {
+    if (isDetached(isView ? value.buffer : value)) return `a detached ${name} (its memory was transferred elsewhere)`;
+  }
+  const length = isView || Array.isArray(value) ? ` of length ${value.length ?? value.byteLength}` : '';
+  return `${/^[AEIOU]/.test(name) ? 'an' : 'a'} ${name}${length}`;
 }

@@ -1,15 +1,17 @@
 // From whatever holds a picture to its bytes: { data, width, height, channels } with RGB or RGBA bytes, exactly as the file has them: no colour
 // conversion, no premultiplied alpha, EXIF orientation applied. Browsers decode with the platform; Node.js with sharp, and PNG files without it.
 
-import { HalfclipError, describe } from './errors.js';
+import { HalfclipError, describe, messageOf } from './errors.js';
 import { get } from './http.js';
 import { importNode, isNode, locate } from './platform.js';
+import { arrayTypeOf, bytesOf, hasTag, isBuffer, isPlain } from './realm.js';
 
 const MAX_SIDE = 20000;
 const AS_STORED = { colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image' };
 
-const isA = (value, name) => typeof globalThis[name] === 'function' && value instanceof globalThis[name];
-const isElement = (value) => ['HTMLImageElement', 'HTMLCanvasElement', 'OffscreenCanvas', 'HTMLVideoElement'].some((name) => isA(value, name));
+const isElement = (value) => hasTag(value, 'HTMLImageElement', 'HTMLCanvasElement', 'OffscreenCanvas', 'HTMLVideoElement');
+const isByteArray = (value) => ['Uint8Array', 'Uint8ClampedArray'].includes(arrayTypeOf(value));
+const inPlainMemory = (bytes) => (isPlain(bytes.buffer) ? bytes : bytes.slice());
 const canDecode = () => !isNode && typeof createImageBitmap === 'function'; // Deno has one that reads little
 
 /**
@@ -19,25 +21,26 @@ const canDecode = () => !isNode && typeof createImageBitmap === 'function'; // D
  */
 export async function capturePicture(source, name) {
   if (source === '') throw new HalfclipError('input/type', `${name} is ${describe(source)}, expected a ${isNode ? 'path or URL' : 'URL'}`);
-  if (typeof source === 'string' || source instanceof URL) return locate(source, name);
-  if (isA(source, 'Blob') || isA(source, 'ImageBitmap') || isA(source, 'VideoFrame')) return source;
-  if (source instanceof ArrayBuffer) return new Uint8Array(source);
-  if (source instanceof Uint8Array || source instanceof Uint8ClampedArray) return new Uint8Array(source.buffer, source.byteOffset, source.length);
+  if (typeof source === 'string' || hasTag(source, 'URL')) return locate(source, name);
+  if (hasTag(source, 'Blob', 'File', 'ImageBitmap', 'VideoFrame')) return source;
+  const bytes = isBuffer(source) || isByteArray(source) ? bytesOf(source) : null;
+  if (bytes) return inPlainMemory(bytes);
   if (isElement(source)) return captureElement(source, name);
-  if (source && typeof source === 'object' && 'data' in source) return checkRaw(source, name);
+  const raw = source && typeof source === 'object' ? readRaw(source, name) : null;
+  if (raw) return checkRaw(raw, name);
   throw new HalfclipError('input/type', `${name} is ${describe(source)}, expected a picture: { data, width, height }, a Blob, a URL, encoded bytes, ` +
     'an ImageBitmap, an image, canvas or video element, a VideoFrame, or a path in Node.js');
 }
 
 async function captureElement(element, name) {
-  if (isA(element, 'HTMLImageElement')) {
+  if (hasTag(element, 'HTMLImageElement')) {
     try {
       await element.decode();
     } catch (error) {
       throw new HalfclipError('input/decode', `${name}: ${element.currentSrc || 'the image element'} cannot be decoded: ${error.message}`, { cause: error });
     }
   }
-  if (isA(element, 'HTMLVideoElement') && element.readyState < 2) {
+  if (hasTag(element, 'HTMLVideoElement') && element.readyState < 2) {
     throw new HalfclipError('input/decode', `${name}: the video element has no frame yet, expected readyState 2 or more`);
   }
   const width = element.naturalWidth ?? element.videoWidth ?? element.width;
@@ -48,9 +51,20 @@ async function captureElement(element, name) {
   });
 }
 
+/** The parts of an ImageData or the like, each read once; null where there are none. */
+function readRaw(source, name) {
+  try {
+    const { data, width, height } = source;
+    return data === undefined ? null : { data, width, height };
+  } catch (error) {
+    throw new HalfclipError('input/type', `${name} is ${describe(source)} that cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 /** A plain copy of an ImageData or the like, or an error that says what is wrong with it. */
 function checkRaw({ data, width, height }, name) {
-  if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
+  const bytes = isByteArray(data) ? bytesOf(data) : null;
+  if (!bytes) {
     throw new HalfclipError('input/type', `${name}: data is ${describe(data)}, expected a Uint8Array or Uint8ClampedArray of RGB or RGBA bytes`);
   }
   checkSize(width, height, name);
@@ -58,13 +72,13 @@ function checkRaw({ data, width, height }, name) {
   if (channels !== 3 && channels !== 4) {
     throw new HalfclipError('input/type', `${name}: data has ${data.length} bytes, expected ${width} x ${height} x 3 or x 4`);
   }
-  return { data: new Uint8Array(data.buffer, data.byteOffset, data.length), width, height, channels };
+  return { data: inPlainMemory(bytes), width, height, channels };
 }
 
 function checkSize(width, height, name) {
   const fits = (side) => Number.isInteger(side) && side >= 1 && side <= MAX_SIDE;
   if (!fits(width) || !fits(height)) {
-    throw new HalfclipError('input/size', `${name}: ${width} x ${height} pixels, expected 1 to ${MAX_SIDE} a side`);
+    throw new HalfclipError('input/size', `${name}: ${String(width)} x ${String(height)} pixels, expected 1 to ${MAX_SIDE} a side`);
   }
 }
 
@@ -77,13 +91,13 @@ function checkSize(width, height, name) {
  */
 export async function decodePicture(source, name, { fetch, signal }) {
   if (source.data) return source;
-  if (isA(source, 'ImageBitmap') || isA(source, 'VideoFrame')) return readFrame(source, name);
+  if (hasTag(source, 'ImageBitmap') || hasTag(source, 'VideoFrame')) return readFrame(source, name);
   if (source.url !== undefined) {
     const response = await get(source.url, { fetch, signal });
     return decodeBlob(await response.blob(), source.url);
   }
   if (source.path !== undefined) return decodeBytes(await readFile(source.path), source.path);
-  if (isA(source, 'Blob')) return decodeBlob(source, source.name ?? name);
+  if (hasTag(source, 'Blob', 'File')) return decodeBlob(source, source.name ?? name);
   return canDecode() ? decodeBlob(new Blob([source]), name) : decodeBytes(source, name);
 }
 
@@ -115,7 +129,7 @@ const undecodable = (name, error) =>
   new HalfclipError('input/decode', `${name}: cannot be decoded as a picture: ${error.message}`, { cause: error });
 
 async function readFrame(frame, name) {
-  if (isA(frame, 'ImageBitmap')) return readBitmap(frame, name);
+  if (hasTag(frame, 'ImageBitmap')) return readBitmap(frame, name);
   return decodeBlob(frame, name); // createImageBitmap takes a VideoFrame as well
 }
 

@@ -89,11 +89,16 @@ export interface LoadOptions {
   integrity?: string;
   /** Aborts loading; the promise rejects with the signal's reason. */
   signal?: AbortSignal;
+  /** What it throws ends the load, which then rejects with that. */
   onProgress?(progress: Progress): void;
   /** Where `hf-hub:` names and pretrained tags are looked up: any server with the same paths. Default: `https://huggingface.co`. */
   hub?: string | URL;
   /** In place of the global fetch(): headers, tokens, tests. */
   fetch?: typeof fetch;
+  /** For measurements: the WebAssembly module in place of the one that fits this engine. */
+  simd?: 'relaxed' | 'simd128';
+  /** For measurements: the kind of int8 products in place of the faster one on this machine. Vectors do not depend on it. */
+  dot?: 'pairs' | 'quads';
 }
 
 export interface EmbedOptions {

@@ -3,12 +3,15 @@
  * @module
  */
 
+import { underSignal } from './abort.js';
 import { askToPersist, completeCache } from './cache.js';
 import { Encoder, nameInput } from './encoder.js';
-import { HalfclipError, describe } from './errors.js';
+import { HalfclipError, describe, messageOf } from './errors.js';
 import { capturePicture } from './image-source.js';
 import { resolveModel } from './model.js';
+import { CALL_OPTIONS, EMBED_OPTIONS, LOAD_OPTIONS, readOptions } from './options.js';
 import { isPage } from './platform.js';
+import { arrayTypeOf, isArray, isPlain } from './realm.js';
 import { completeRetry } from './retry.js';
 import { WorkerEncoder } from './worker-client.js';
 
@@ -38,9 +41,17 @@ export async function loadTextEncoder(options) {
  * @param {ArrayLike<number>} b of the same length
  */
 export function cosineSimilarity(a, b) {
-  if (![a, b].every((vector) => typeof vector === 'object' && vector?.length !== undefined) || a.length !== b.length) {
-    throw new HalfclipError('input/type', `cosineSimilarity() got ${describe(a)} and ${describe(b)}, expected two vectors of the same length`);
+  const isVector = (value) => value !== null && typeof value === 'object' && value.length !== undefined;
+  let cause;
+  try {
+    if (isVector(a) && isVector(b) && a.length === b.length) return cosine(a, b);
+  } catch (error) {
+    cause = error; // BigInts, for example
   }
+  throw new HalfclipError('input/type', `cosineSimilarity() got ${describe(a)} and ${describe(b)}, expected two vectors of numbers of the same length`, { cause });
+}
+
+function cosine(a, b) {
   let dot = 0;
   let aa = 0;
   let bb = 0;
@@ -52,39 +63,30 @@ export function cosineSimilarity(a, b) {
   return dot / (Math.sqrt(aa) * Math.sqrt(bb) || 1); // aa * bb could leave the range of a number
 }
 
-/** What checks one option after the other: throws if it is not `right`. */
-function checkerOf(options) {
-  if (!options || typeof options !== 'object') throw new HalfclipError('input/type', `expected options, got ${describe(options)}`);
-  return (name, right, expected) => {
-    if (!right) throw new HalfclipError('input/type', `option ${name} is ${describe(options[name])}, expected ${expected}`);
-  };
-}
-
-const isSignal = (signal) => signal == null || typeof signal?.throwIfAborted === 'function';
-
 async function load(tower, options) {
-  const expect = checkerOf(options);
-  const { dtype = 'auto', threads = 'auto', worker, retry, integrity, signal, onProgress, fetch, hub, simd, dot } = options;
-  expect('dtype', ['auto', 'fp32', 'fp16', 'int8', 'int4'].includes(dtype), '"fp32", "fp16", "int8" or "int4"');
-  expect('threads', threads === 'auto' || (Number.isInteger(threads) && threads >= 1), '"auto" or a number of threads');
-  expect('worker', worker === undefined || typeof worker === 'boolean', 'true or false');
-  expect('integrity', integrity === undefined || typeof integrity === 'string', 'a string such as "sha256-…"');
-  expect('signal', isSignal(signal), 'an AbortSignal');
-  expect('onProgress', onProgress === undefined || typeof onProgress === 'function', 'a function');
-  expect('fetch', fetch === undefined || typeof fetch === 'function', 'a function');
-  expect('hub', hub === undefined || typeof hub === 'string' || hub instanceof URL, 'the URL of a hub, such as "https://huggingface.co"');
-  completeRetry(retry);
-  const keep = completeCache(options.cache);
+  const { model, weights, signal, onProgress, ...given } = readOptions(options, LOAD_OPTIONS);
+  const { dtype = 'auto', threads = 'auto', worker, integrity, fetch, hub, simd, dot } = given;
+  const retry = completeRetry(given.retry);
+  const keep = completeCache(given.cache);
   const cache = keep.mode;
-  signal?.throwIfAborted();
-
-  const { name, config, weights } = await resolveModel(options.model, options.weights, tower, { hub, fetch, cache, keep, retry, signal });
-  const core = { tower, model: name, config, weights, dtype, threads, cache, keep, retry, integrity, simd, dot };
-  const hooks = { fetch, signal, onProgress };
-  askToPersist(keep);
-  const thread = (worker ?? isPage) && (await startWorker(signal, worker === true));
-  return thread ? thread.load(core, hooks) : Encoder.load(core, hooks);
+  return underSignal(signal, async (signal, stop) => {
+    const { name, config, weights: place } = await resolveModel(model, weights, tower, { hub, fetch, cache, keep, retry, signal });
+    const core = { tower, model: name, config, weights: place, dtype, threads, cache, keep, retry, integrity, simd, dot };
+    const hooks = { fetch, signal, onProgress: onProgress && stopping(onProgress, stop) };
+    askToPersist(keep);
+    const thread = (worker ?? isPage) && (await startWorker(signal, worker === true));
+    return thread ? thread.load(core, hooks) : Encoder.load(core, hooks);
+  });
 }
+
+/** A callback that hands what it throws to `stop`. */
+const stopping = (callback, stop) => (value) => {
+  try {
+    callback(value);
+  } catch (error) {
+    stop(error);
+  }
+};
 
 /** A worker, or null where a page may not have one (the module is of another origin, or a policy forbids it) and nobody asked for it. */
 async function startWorker(signal, required) {
@@ -118,18 +120,30 @@ class Tower {
 
   /**
    * Calls a method of the encoder with a list of inputs, for one input or an array of them.
+   * @param {string} method
+   * @param {unknown} input
    * @param {(item: unknown, name: string) => unknown} check gives what is passed on
+   * @param {unknown} options as given
+   * @param {object} known see options.js
    */
-  async [EACH](method, input, check, options = {}) {
-    const expect = checkerOf(options);
-    const { normalize, signal } = options;
-    expect('normalize', normalize === undefined || typeof normalize === 'boolean', 'true or false');
-    expect('signal', isSignal(signal), 'an AbortSignal');
-    signal?.throwIfAborted();
-    const many = Array.isArray(input);
-    const inputs = await Promise.all((many ? input : [input]).map((item, i) => check(item, nameInput(i, many))));
-    const outputs = await this.#encoder[method](inputs, { normalize, signal, many });
+  async [EACH](method, input, check, options = {}, known = EMBED_OPTIONS) {
+    const { signal, ...others } = readOptions(options, known);
+    const many = isArray(input);
+    const call = async (signal) => {
+      const inputs = await Promise.all((many ? listOf(input) : [input]).map((item, i) => check(item, nameInput(i, many))));
+      return this.#encoder[method](inputs, { ...others, signal, many });
+    };
+    const outputs = await (signal ? underSignal(signal, call) : call());
     return many ? outputs : outputs[0];
+  }
+}
+
+/** The items of an array as they are now, the holes too. */
+function listOf(array) {
+  try {
+    return Array.from(array);
+  } catch (error) {
+    throw new HalfclipError('input/type', `the array of inputs cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -144,7 +158,7 @@ class TextTower extends Tower {
 
   /** Token ids of texts, as OpenCLIP's tokenizer gives them. */
   tokenize(texts, options) {
-    return this[EACH]('tokenize', texts, checkText, options);
+    return this[EACH]('tokenize', texts, checkText, options, CALL_OPTIONS);
   }
 
   /** Vectors of token ids. */
@@ -162,7 +176,7 @@ class ImageTower extends Tower {
 
   /** What the tower gets of pictures: Float32Array [3, H, W]. */
   preprocess(sources, options) {
-    return this[EACH]('preprocess', sources, capturePicture, options);
+    return this[EACH]('preprocess', sources, capturePicture, options, CALL_OPTIONS);
   }
 
   /** Vectors of what preprocess() gives. */
@@ -180,9 +194,9 @@ function checkText(text, name) {
 
 function arrayChecker(Type, length) {
   return (array, name) => {
-    if (!(array instanceof Type) || array.length !== length) {
+    if (arrayTypeOf(array) !== Type.name || array.length !== length) {
       throw new HalfclipError('input/type', `${name} is ${describe(array)}, expected ${describe(new Type(0)).replace(/ of.*/, '')} of length ${length}`);
     }
-    return array;
+    return isPlain(array.buffer) ? array : new Type(array);
   };
 }

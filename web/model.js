@@ -1,7 +1,9 @@
 // What the options `model` and `weights` stand for: the config of an architecture, and where its tensors are.
 
 import { resolveKept } from './cache.js';
-import { HalfclipError, describe } from './errors.js';
+import { HalfclipError, describe, messageOf } from './errors.js';
+import { nearestNames } from './nearest-names.js';
+import { hasTag, isArray } from './realm.js';
 import { describeWeights } from './weights.js';
 
 const BUNDLED = 'halfclip-emoji';
@@ -22,10 +24,8 @@ const SHARDS = {
  */
 export async function resolveModel(model, weights, tower, options = {}) {
   if (model === undefined) return { name: null, config: null, weights: describeWeights(weights) };
-  if (model && typeof model === 'object' && !Array.isArray(model) && !(model instanceof URL)) {
-    return { name: null, config: JSON.stringify(model), weights: describeWeights(weights) };
-  }
-  if (model instanceof URL) throw notAPath(model.href);
+  if (hasTag(model, 'URL')) throw notAPath(String(model));
+  if (model && typeof model === 'object' && !isArray(model)) return { name: null, config: writeConfig(model), weights: describeWeights(weights) };
   if (typeof model !== 'string') {
     throw new HalfclipError('input/type', `option model is ${describe(model)}, expected an OpenCLIP architecture name or a parsed open_clip_config.json`);
   }
@@ -43,6 +43,15 @@ export async function resolveModel(model, weights, tower, options = {}) {
   if (/[\\/]|\.(json|safetensors|pt|pth|bin|onnx)$/i.test(model)) throw notAPath(model);
   const nearest = nearestNames(model, [...Object.keys(models), BUNDLED]);
   throw new HalfclipError('model/unknown', `model ${JSON.stringify(model)} is no architecture of OpenCLIP; the nearest names are ${nearest.join(', ')}`);
+}
+
+/** A config that a caller gave, as JSON text. */
+function writeConfig(model) {
+  try {
+    return JSON.stringify(model) ?? 'null';
+  } catch (error) {
+    throw new HalfclipError('input/type', `option model is ${describe(model)} that cannot be written as JSON, expected a parsed open_clip_config.json: ${messageOf(error)}`, { cause: error });
+  }
 }
 
 /** They lie beside the module: the cache leaves them alone. */
@@ -71,26 +80,4 @@ async function resolveKnown(name, model_cfg, weights, hub) {
 function notAPath(model) {
   return new HalfclipError('model/not-a-path', `model ${JSON.stringify(model)} is a path or URL, expected an architecture name such as "ViT-B-32" or ` +
     'a parsed open_clip_config.json; files go into the option weights');
-}
-
-function nearestNames(name, names) {
-  const lower = name.toLowerCase();
-  return names
-    .map((known) => ({ known, distance: editDistance(lower, known.toLowerCase()) }))
-    .sort((a, b) => a.distance - b.distance)
-    .slice(0, 3)
-    .map(({ known }) => known);
-}
-
-/** Levenshtein's distance, one row at a time. */
-function editDistance(a, b) {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
-    }
-    row = next;
-  }
-  return row[b.length];
 }

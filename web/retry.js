@@ -1,6 +1,6 @@
 // When a request that failed is made again: a few times, after growing pauses, and within the caller's limits.
 
-import { HalfclipError, describe } from './errors.js';
+import { RETRY_OPTIONS, readOptions } from './options.js';
 
 const LONGEST_PAUSE = 10_000;
 const LONGEST_RETRY_AFTER = 60_000;
@@ -18,16 +18,7 @@ export class Transient {
  * The option `retry`, completed; see index.d.ts.
  * @param {{ attempts?: number, pause?: number, stall?: number, timeout?: number }} [retry]
  */
-export function completeRetry(retry = {}) {
-  if (retry === null || typeof retry !== 'object') throw new HalfclipError('input/type', `option retry is ${describe(retry)}, expected an object`);
-  for (const [name, value] of Object.entries(retry)) {
-    if (!Object.hasOwn(DEFAULTS, name)) throw new HalfclipError('input/type', `option retry.${name} is not known, expected ${Object.keys(DEFAULTS).join(', ')}`);
-    if (value !== undefined && !(value >= (name === 'attempts' ? 1 : 0))) {
-      throw new HalfclipError('input/type', `option retry.${name} is ${describe(value)}, expected a number${name === 'attempts' ? ' of at least 1' : ' of milliseconds'}`);
-    }
-  }
-  return { ...DEFAULTS, ...Object.fromEntries(Object.entries(retry).filter(([, value]) => value !== undefined)) };
-}
+export const completeRetry = (retry = {}) => ({ ...DEFAULTS, ...readOptions(retry, RETRY_OPTIONS, 'retry') });
 
 /**
  * Waits before the next attempt; throws the failure when there should be none.

@@ -16,6 +16,7 @@
 
 import { HalfclipError, describe } from './errors.js';
 import { importNode, locate } from './platform.js';
+import { bytesOf, hasTag } from './realm.js';
 import { RemoteFile, concatenate } from './remote-file.js';
 import { completeRetry } from './retry.js';
 
@@ -27,11 +28,10 @@ const REQUESTS_AT_ONCE = 4;
  * @returns {{ url: string } | { path: string } | { blob: Blob, name: string } | { bytes: Uint8Array }}
  */
 export function describeWeights(weights) {
-  if (typeof weights === 'string' && weights) return locate(weights, 'option weights');
-  if (weights instanceof URL) return locate(weights, 'option weights');
-  if (typeof Blob === 'function' && weights instanceof Blob) return { blob: weights, name: weights.name ?? 'the Blob of weights' };
-  if (weights instanceof ArrayBuffer) return { bytes: new Uint8Array(weights) };
-  if (ArrayBuffer.isView(weights)) return { bytes: new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength) };
+  if ((typeof weights === 'string' && weights) || hasTag(weights, 'URL')) return locate(weights, 'option weights');
+  if (hasTag(weights, 'Blob', 'File')) return { blob: weights, name: weights.name ?? 'the Blob of weights' };
+  const bytes = bytesOf(weights);
+  if (bytes) return { bytes };
   if (weights === undefined || weights === '') throw new HalfclipError('weights/not-found', 'option weights is missing: expected a URL, a path, a Blob or bytes');
   throw new HalfclipError('input/type', `option weights is ${describe(weights)}, expected a URL, a path, a Blob, an ArrayBuffer or a Uint8Array`);
 }
@@ -125,6 +125,7 @@ class BytesSource extends Source {
   async *read(begin, end) {
     const last = Math.min(end, this.size);
     for (let at = begin; at < last; at += CHUNK) {
+      if (this.#bytes.length !== this.size) throw new HalfclipError('weights/changed', `${this.name}: their memory was transferred or resized while they were read`);
       const chunk = this.#bytes.subarray(at, Math.min(last, at + CHUNK));
       this.received += chunk.length;
       yield chunk;

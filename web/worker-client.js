@@ -1,8 +1,10 @@
 // The thread's side of a worker: an object with the methods of Encoder (encoder.js), each a message and its answer.
 
-import { disposed, untilAborted } from './encoder.js';
+import { untilAborted } from './abort.js';
+import { disposed } from './encoder.js';
 import { HalfclipError, unpackError } from './errors.js';
 import { isNode, onWorkerError, startNodeThread } from './platform.js';
+import { isPlain } from './realm.js';
 import { serveFetch } from './remote-fetch.js';
 
 async function createWorker() {
@@ -36,7 +38,7 @@ export class WorkerEncoder {
   async load(options, { fetch, signal, onProgress }) {
     const message = { load: options };
     const transfer = [];
-    if (options.weights.bytes) message.load = { ...options, weights: { blob: new Blob([options.weights.bytes]), name: 'the bytes of weights' } };
+    if (options.weights.bytes && isPlain(options.weights.bytes.buffer)) message.load = { ...options, weights: { blob: new Blob([options.weights.bytes]), name: 'the bytes of weights' } };
     if (fetch) {
       const { port1, port2 } = new MessageChannel();
       this.#stopFetch = serveFetch(port1, fetch);

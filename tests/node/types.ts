@@ -51,6 +51,12 @@ export function codeOf(error: unknown): ErrorCode | number | undefined {
   return error instanceof HalfclipError ? error.status ?? error.code : undefined;
 }
 
+// @ts-expect-error: an option that does not exist
+loadTextEncoder({ ...options, quantized: true });
+
+// @ts-expect-error: an option of the cache that does not exist
+loadTextEncoder({ ...options, cache: { directory: 'towers' } });
+
 // @ts-expect-error: an unknown dtype
 loadTextEncoder({ ...options, dtype: 'fp8' });
 
@@ -60,6 +66,10 @@ loadTextEncoder({ ...options, cache: 'force-cache' });
 export async function misuse(text: TextTower, image: ImageTower): Promise<void> {
   // @ts-expect-error: a number is no text
   await text.embed(7);
+  // @ts-expect-error: an option that does not exist
+  await text.embed('a', { normalise: false });
+  // @ts-expect-error: an option that makes nothing of token ids
+  await text.tokenize('a', { normalize: false });
   // @ts-expect-error: token ids are an Int32Array
   await text.embedTokens([1, 2, 3]);
   // @ts-expect-error: one text gives one vector

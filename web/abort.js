@@ -1,0 +1,39 @@
+// How a caller's AbortSignal ends what runs here.
+
+/** The same promise, but rejected with the signal's reason as soon as it is aborted. */
+export function untilAborted(promise, signal) {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+/**
+ * Does `work` under a signal of its own, which is aborted with the caller's: that one may be of another realm, whose signals fetch() and others do not take, and its
+ * reason may be anything, also null. Rejects with the caller's reason, as fetch() does.
+ * @template T
+ * @param {AbortSignal | null | undefined} signal the caller's
+ * @param {(signal: AbortSignal, stop: (error: unknown) => void) => Promise<T>} work stop: aborts with an error of the caller's, such as one that a callback throws
+ * @returns {Promise<T>}
+ */
+export async function underSignal(signal, work) {
+  const own = new AbortController();
+  let failure = null;
+  const stop = (error) => {
+    failure ??= { error };
+    own.abort();
+  };
+  const abort = () => stop(signal.reason === undefined ? new DOMException('This operation was aborted', 'AbortError') : signal.reason);
+  signal?.addEventListener('abort', abort);
+  if (signal?.aborted) abort();
+  try {
+    own.signal.throwIfAborted();
+    return await work(own.signal, stop);
+  } catch (error) {
+    throw failure ? failure.error : error;
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
+}
