@@ -228,7 +228,7 @@ export class Encoder {
     for await (const chunk of this.#chunks(items, signal)) {
       const inputs = await prepare(chunk);
       this.#check(signal);
-      inputs.forEach((input, i) => this.#put(input, i));
+      inputs.forEach((input, i) => this.#put(input, i, nameInput(vectors.length + i, many)));
       vectors.push(...this.#run(inputs.length, normalize, (i) => nameInput(vectors.length + i, many), hint));
     }
     return vectors;
@@ -300,6 +300,7 @@ export class Encoder {
    * @param {number} [index] in the input
    */
   #preprocess({ data, width, height, channels }, index) {
+    if (data.length !== width * height * channels) throw changedMeanwhile('a picture');
     const apart = data.length > LARGE_PICTURE;
     const wasm = apart ? this.#wasm.spawn() : this.#wasm;
     const { exports } = wasm;
@@ -318,7 +319,7 @@ export class Encoder {
         });
         if (place) return null;
         if (index === undefined) return wasm.floats(out, count).slice();
-        return this.#put(wasm.floats(out, count), index);
+        return this.#put(wasm.floats(out, count), index, 'a picture');
       } finally {
         if (!place) wasm.free(out);
       }
@@ -330,9 +331,19 @@ export class Encoder {
     return this.info.tower === 'text' ? this.#wasm.ints(this.#input, count * length) : this.#wasm.floats(this.#input, count * length);
   }
 
+  /** How many numbers an input of the tower has. */
+  get #inputLength() {
+    const { tower, contextLength, imageSize } = this.info;
+    if (tower === 'text') return contextLength;
+    const [height, width] = [imageSize, imageSize].flat();
+    return 3 * height * width;
+  }
+
   /** Puts ids or pixels into the encoder's input with index i. */
-  #put(input, i) {
-    this.#inputs(i + 1, input.length).set(input, i * input.length);
+  #put(input, i, name) {
+    const length = this.#inputLength;
+    if (input.length !== length) throw changedMeanwhile(name);
+    this.#inputs(i + 1, length).set(input, i * length);
   }
 
   /**
@@ -354,10 +365,9 @@ export class Encoder {
 
   /** What is wrong with the first input that the tower cannot take. */
   #offender(count, nameOf, hint) {
-    const { tower, vocabSize, contextLength, imageSize } = this.info;
+    const { tower, vocabSize } = this.info;
     const isBad = tower === 'text' ? (id) => id < 0 || id >= vocabSize : (pixel) => !(Math.abs(pixel) <= LARGEST_PIXEL);
-    const [height, width] = [imageSize, imageSize].flat();
-    const length = tower === 'text' ? contextLength : 3 * height * width;
+    const length = this.#inputLength;
     const inputs = this.#inputs(count, length);
     const bad = inputs.findIndex(isBad);
     const [i, at] = [Math.floor(bad / length), bad % length];
@@ -368,6 +378,10 @@ export class Encoder {
 
 /** How messages call the input with index `i`, of an array or alone. */
 export const nameInput = (i, many) => (many ? `input ${i}` : 'the input');
+
+function changedMeanwhile(name) {
+  return new HalfclipError('input/type', `${name}: its memory was transferred or resized before it was read`);
+}
 
 export function disposed() {
   return new HalfclipError('state/disposed', 'this encoder was disposed of: load another one');
