@@ -11,9 +11,9 @@ enum { QUERIES = HC_PANEL, VALUE_ROWS = 4 };
 static size_t padded(int n) { return hc_round_up((size_t)n, HC_PANEL); }
 
 /* scratch: keys in tiles [dim][rows], values in panels [kv][8], queries [dim][8], scores [kv][8] */
-size_t hc_attention_scratch(int kv_rows, int head_dim)
+uint64_t hc_attention_scratch(int kv_rows, int head_dim)
 {
-    size_t kv = (size_t)kv_rows, dim = padded(head_dim);
+    uint64_t kv = (uint64_t)kv_rows, dim = padded(head_dim);
     return kv * dim + kv * dim + dim * QUERIES + kv * QUERIES;
 }
 

@@ -11,45 +11,62 @@ void hc_encoder_info(const hc_encoder *encoder, hc_info *info)
         .tower = c->tower, .dtype = encoder->dtype, .dim = c->dim, .tokens_out = c->tokens_out,
         .context_length = c->context_length, .vocab_size = c->vocab_size,
         .image_height = c->image_height, .image_width = c->image_width,
-        .threads = hc_threads_count(encoder->threads), .batch = hc_tower_inputs(c),
+        .threads = hc_threads_count(encoder->threads), .batch = encoder->batch.inputs,
         .parameters = encoder->parameters,
         .memory_bytes = (uint64_t)encoder->packed_bytes + encoder->arena_bytes + encoder->vocabulary_bytes + sizeof *encoder +
                         (uint64_t)c->layers * sizeof(hc_block),
     };
 }
 
-static void run(hc_encoder *encoder, const void *input, size_t count, int normalize, float *out)
+/* The largest number of 32 bits that counts as finite: as many pixels as there are become sums. */
+static const float LARGEST_PIXEL = 3.4e38f;
+
+static hc_status check_pixels(const hc_config *c, const float *pixels, size_t count)
+{
+    size_t n = 3 * (size_t)c->image_height * (size_t)c->image_width;
+    for (size_t picture = 0; picture < count; picture++, pixels += n)
+        for (size_t i = 0; i < n; i++)
+            if (!(fabsf(pixels[i]) <= LARGEST_PIXEL))
+                return HC_INPUT_TYPE;
+    return HC_OK;
+}
+
+static hc_status check_ids(const hc_config *c, const int32_t *ids, size_t count)
+{
+    for (size_t text = 0; text < count; text++, ids += c->context_length)
+        for (int i = 0; i < c->context_length; i++)
+            if (ids[i] < 0 || ids[i] >= c->vocab_size)
+                return HC_INPUT_TYPE;
+    return HC_OK;
+}
+
+hc_status hc_embed_begin(hc_encoder *encoder, const void *input, size_t count, int normalize, float *out)
 {
     const hc_config *c = &encoder->config;
-    hc_tower_run(encoder, input, (int)count, out);
-    if (normalize)
-        for (size_t i = 0; i < count * (size_t)c->tokens_out; i++)
-            hc_normalise(out + i * (size_t)c->dim, c->dim);
+    hc_status status = c->tower == HC_IMAGE ? check_pixels(c, input, count) : check_ids(c, input, count);
+    encoder->run = (hc_run){.input = input, .count = status == HC_OK ? count : 0, .out = out, .normalize = normalize, .steps = {.threads = encoder->threads}};
+    return status;
+}
+
+int hc_embed_step(hc_encoder *encoder, uint64_t multiplications) { return hc_tower_run(encoder, multiplications); }
+
+static hc_status embed(hc_encoder *encoder, hc_tower tower, const void *input, size_t count, int normalize, float *out)
+{
+    if (encoder->config.tower != tower)
+        return HC_INPUT_TYPE;
+    hc_status status = hc_embed_begin(encoder, input, count, normalize, out);
+    hc_embed_step(encoder, UINT64_MAX);
+    return status;
 }
 
 hc_status hc_embed_pixels(hc_encoder *encoder, const float *pixels, size_t count, int normalize, float *out)
 {
-    const hc_config *c = &encoder->config;
-    size_t n = count * 3 * (size_t)c->image_height * (size_t)c->image_width;
-    if (c->tower != HC_IMAGE)
-        return HC_INPUT_TYPE;
-    for (size_t i = 0; i < n; i++)
-        if (!(fabsf(pixels[i]) <= 3.4e38f))
-            return HC_INPUT_TYPE;
-    run(encoder, pixels, count, normalize, out);
-    return HC_OK;
+    return embed(encoder, HC_IMAGE, pixels, count, normalize, out);
 }
 
 hc_status hc_embed_tokens(hc_encoder *encoder, const int32_t *ids, size_t count, int normalize, float *out)
 {
-    const hc_config *c = &encoder->config;
-    if (c->tower != HC_TEXT)
-        return HC_INPUT_TYPE;
-    for (size_t i = 0; i < count * (size_t)c->context_length; i++)
-        if (ids[i] < 0 || ids[i] >= c->vocab_size)
-            return HC_INPUT_TYPE;
-    run(encoder, ids, count, normalize, out);
-    return HC_OK;
+    return embed(encoder, HC_TEXT, ids, count, normalize, out);
 }
 
 void hc_encoder_set_dot(hc_encoder *encoder, hc_dot dot) { encoder->dot = dot; }

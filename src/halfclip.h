@@ -126,6 +126,13 @@ hc_status hc_embed_pixels(hc_encoder *encoder, const float *pixels, size_t count
  * HC_INPUT_TYPE if an id is negative or not below vocab_size. */
 hc_status hc_embed_tokens(hc_encoder *encoder, const int32_t *ids, size_t count, int normalize, float *out);
 
+/* The same in steps, for callers that want to do other things in between, or to stop: begins with pixels or ids, whichever the tower takes. Whatever was under way
+ * before is forgotten. `input` and `out` must stay until the last step is done. */
+hc_status hc_embed_begin(hc_encoder *encoder, const void *input, size_t count, int normalize, float *out);
+
+/* Computes on: about so many multiplications. Returns 0 when `out` is complete, and 1 before. */
+int hc_embed_step(hc_encoder *encoder, uint64_t multiplications);
+
 /* Which instructions multiply int8 weights. Both compute the same integers, so vectors don't depend on it, to the last
  * bit; speed does, by a factor of 1.4 to 2.5. HC_DOT_QUADS sums four products in one instruction, where the machine has
  * one (VNNI, ARM's dot product); HC_DOT_PAIRS needs none. */

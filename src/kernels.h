@@ -54,7 +54,7 @@ typedef struct hc_attention {
     float *scratch;            /* hc_attention_scratch floats, for head_dim and as many kv_rows or more */
 } hc_attention;
 
-size_t hc_attention_scratch(int kv_rows, int head_dim);
+uint64_t hc_attention_scratch(int kv_rows, int head_dim);
 void hc_attention_head(const hc_attention *args);
 
 /* x / max(‖x‖₂, 1e-12), as torch.nn.functional.normalize. In place. */

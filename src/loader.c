@@ -23,7 +23,7 @@ hc_loader *hc_loader_new(hc_tower tower, const char *config, size_t config_lengt
     loader->header_need = HC_SAFETENSORS_PREFIX;
     if (config) {
         hc_config checked;
-        loader->config = malloc(config_length + 1);
+        loader->config = hc_allocate((uint64_t)config_length + 1, 1);
         if (!loader->config) {
             free(loader);
             return NULL;

@@ -11,13 +11,15 @@
 
 enum {
     LARGEST_GAP = 64 * 1024,
-    LARGEST_VOCABULARY = 65536 * 4   /* ids have 16 bits, and every merge makes one from two */
+    LARGEST_VOCABULARY = 65536 * 4,  /* ids have 16 bits, and every merge makes one from two */
+    LEAST_ACTIVATIONS = 64 << 20,    /* bytes that any tower may take to compute one input … */
+    ACTIVATIONS_A_WEIGHT = 32        /* … and how many more for each byte of its weights     */
 };
 
 void *hc_loader_allocate(hc_loader *loader, uint64_t count, size_t size, const char *what)
 {
-    void *block = count <= SIZE_MAX / size ? calloc((size_t)(count + !count), size) : NULL;
-    if (!block) FAIL(loader, HC_OUT_OF_MEMORY, "out of memory: %u bytes for %s", count * size, what);
+    void *block = hc_allocate_zeros(count, size);
+    if (!block) FAIL(loader, HC_OUT_OF_MEMORY, "out of memory: %m for %s", hc_size_product(count, size), what);
     return block;
 }
 
@@ -158,10 +160,10 @@ static int is_weight(hc_element element)
     return element == HC_F32 || element == HC_F16 || element == HC_BF16 || element == HC_F64;
 }
 
-static size_t values_of(const uint32_t *shape, int rank)
+static uint64_t values_of(const uint32_t *shape, int rank)
 {
-    size_t n = 1;
-    for (int i = 0; i < rank; i++) n *= shape[i];
+    uint64_t n = 1;
+    for (int i = 0; i < rank; i++) n = hc_size_product(n, shape[i]);
     return n;
 }
 
@@ -186,7 +188,7 @@ static hc_file_tensor *require(hc_loader *loader, const hc_safetensors *file, co
 }
 
 static hc_item *add_item(hc_loader *loader, const hc_tensor *tensor, const char *name, const hc_file_tensor *found,
-                         hc_target where, size_t unit_values)
+                         hc_target where, uint64_t unit_values)
 {
     hc_item *it = &loader->items[loader->item_count++];
     it->tensor = tensor;
@@ -195,8 +197,10 @@ static hc_item *add_item(hc_loader *loader, const hc_tensor *tensor, const char 
     it->element = found->element;
     it->begin = it->at = found->begin;
     it->end = found->end;
-    it->unit_values = unit_values;
-    it->unit = unit_values * hc_pack_element_bytes(found->element);
+    uint64_t unit = hc_size_product(unit_values, hc_pack_element_bytes(found->element));
+    if (unit > HC_SIZE_MOST) FAIL(loader, HC_OUT_OF_MEMORY, "a row of tensor %s has %m, expected at most %m", name, unit, HC_SIZE_MOST);
+    it->unit_values = (size_t)unit_values;
+    it->unit = (size_t)unit;
     return it;
 }
 
@@ -255,7 +259,7 @@ static void plan_tensor(hc_loader *loader, const hc_safetensors *file, const hc_
         }
         hc_target where = tensor->role == HC_ROLE_VECTOR ? TO_VECTOR : tensor->role == HC_ROLE_TABLE ? TO_TABLE
                      : tensor->role == HC_ROLE_PROJECTION && !linear ? TO_COLUMNS : TO_ROWS;
-        size_t row = where == TO_VECTOR ? 1 : values_of(shape + 1, tensor->rank - 1);
+        uint64_t row = where == TO_VECTOR ? 1 : values_of(shape + 1, tensor->rank - 1);
         add_item(loader, tensor, names[part], found, where, row)->first = part * (int)shape[0];
     }
 }
@@ -278,8 +282,8 @@ static void plan_vocabulary(hc_loader *loader, const hc_safetensors *file)
 
 static void *take(uint8_t *base, uint64_t *at, uint64_t bytes)
 {
-    void *place = base ? base + *at : NULL;
-    *at += (bytes + HC_ALIGN - 1) / HC_ALIGN * HC_ALIGN;
+    void *place = base ? base + (size_t)*at : NULL;
+    *at = hc_size_sum(*at, hc_size_round_up(bytes, HC_ALIGN));
     return place;
 }
 
@@ -290,27 +294,27 @@ static uint64_t place(hc_loader *loader, uint8_t *base)
     for (size_t i = 0; i < loader->tensor_count; i++) {
         const hc_tensor *t = &loader->tensors[i];
         hc_storage storage = hc_loader_storage(loader, t->role);
-        size_t padded = hc_round_up(t->shape[0], HC_PANEL) * sizeof(float);
+        uint64_t padded = hc_size_round_up(t->shape[0], HC_PANEL) * sizeof(float);
         if (t->role == HC_ROLE_VECTOR) {
-            *(float **)t->slot = take(base, &at, hc_round_up(values_of(t->shape, t->rank), HC_PANEL) * sizeof(float));
+            *(float **)t->slot = take(base, &at, hc_size_product(hc_size_round_up(values_of(t->shape, t->rank), HC_PANEL), sizeof(float)));
         } else if (t->role == HC_ROLE_TABLE) {
             hc_table *table = t->slot;
             *table = (hc_table){.rows = (int)t->shape[0], .width = (int)t->shape[1], .storage = storage};
             table->data = take(base, &at, hc_table_bytes(table->rows, table->width, storage));
             if (storage == HC_STORE_I8) table->scale = take(base, &at, padded);
             if (storage == HC_STORE_I4)
-                table->group_scale = take(base, &at, t->shape[0] * hc_groups(table->width) * sizeof(uint16_t));
+                table->group_scale = take(base, &at, (uint64_t)t->shape[0] * hc_groups(table->width) * sizeof(uint16_t));
         } else {
             hc_matrix *matrix = t->slot;
             int swapped = t->role == HC_ROLE_PROJECTION;
-            size_t k = swapped ? t->shape[0] : values_of(t->shape + 1, t->rank - 1);
+            uint64_t k = swapped ? t->shape[0] : values_of(t->shape + 1, t->rank - 1);
             *matrix = (hc_matrix){.n = (int)t->shape[swapped], .k = (int)k, .storage = storage};
             matrix->data = take(base, &at, hc_matrix_bytes(matrix->n, matrix->k, storage));
             if (storage == HC_STORE_I8) {
                 matrix->scale = take(base, &at, padded);
                 matrix->sum = take(base, &at, padded);
             } else if (storage == HC_STORE_I4) {
-                matrix->group_scale = take(base, &at, hc_group_scales(matrix->n, matrix->k) * sizeof(uint16_t));
+                matrix->group_scale = take(base, &at, (uint64_t)hc_group_scales(matrix->n, matrix->k) * sizeof(uint16_t));
                 matrix->total = take(base, &at, padded);
             }
         }
@@ -318,18 +322,38 @@ static uint64_t place(hc_loader *loader, uint8_t *base)
     return at;
 }
 
+/* Chooses the batch. Returns the bytes of its arena. */
+static uint64_t plan_arena(hc_loader *loader, uint64_t weights)
+{
+    hc_encoder *e = loader->encoder;
+    hc_pass pass;
+    hc_batch alone = {1, 1, 1};
+    uint64_t most = hc_size_sum(LEAST_ACTIVATIONS, hc_size_product(weights, ACTIVATIONS_A_WEIGHT)), least = hc_pass_plan(&pass, &e->config, loader->dtype, alone, NULL);
+    if (least > most)
+        FAIL(loader, HC_MODEL_UNSUPPORTED, "one input takes %m of memory to compute, expected at most %m with weights of %m", least, most, weights);
+    /* Each thread needs memory of its own, which many long sequences of a small tower are not worth. */
+    for (; loader->threads >= 1; loader->threads = 1) {
+        e->batch = hc_pass_batch(&e->config, loader->dtype, loader->threads, weights);
+        uint64_t bytes = hc_pass_plan(&pass, &e->config, loader->dtype, e->batch, NULL);
+        if (bytes <= most || loader->threads == 1) return bytes;
+    }
+    return least;
+}
+
 static void allocate_weights(hc_loader *loader)
 {
     hc_encoder *e = loader->encoder;
-    uint64_t bytes = place(loader, NULL) + HC_ALIGN;
+    uint64_t bytes = hc_size_sum(place(loader, NULL), HC_ALIGN), arena = plan_arena(loader, bytes), all = hc_size_sum(bytes, arena);
+    if (all > HC_SIZE_MOST)
+        FAIL(loader, HC_OUT_OF_MEMORY, "the tower needs %m of memory (%m of weights, %m to compute), expected at most %m", all, bytes, arena, HC_SIZE_MOST);
+    if (loader->status != HC_OK) return;
     e->packed = hc_loader_allocate(loader, bytes, 1, "the weights");
     if (!e->packed) return;
     e->packed_bytes = (size_t)bytes;
     /* malloc of some WebAssembly libraries aligns to 8 only. */
     place(loader, (uint8_t *)e->packed + (HC_ALIGN - (uintptr_t)e->packed % HC_ALIGN) % HC_ALIGN);
-    hc_pass pass;
-    e->arena_bytes = hc_pass_plan(&pass, &e->config, loader->dtype, loader->threads, NULL);
-    e->arena = hc_loader_allocate(loader, e->arena_bytes, 1, "activations");
+    e->arena_bytes = (size_t)arena;
+    e->arena = hc_loader_allocate(loader, arena, 1, "activations");
     if (!e->arena || loader->threads == 1) return;
     e->threads = hc_threads_new(loader->threads);
     if (!e->threads) FAIL(loader, HC_OUT_OF_MEMORY, "no memory left for %u threads", (uint64_t)loader->threads);

@@ -1,6 +1,7 @@
 /* safetensors.c: {"name": {"dtype", "shape", "data_offsets"}, …, "__metadata__": {…}} after an 8-byte length. */
 #include "safetensors.h"
 
+#include "size.h"
 #include "sort.h"
 #include "text_format.h"
 
@@ -210,8 +211,8 @@ static hc_status parse(hc_safetensors *out, const char *header, size_t length, u
     const char *cursor = NULL;
     size_t entries = 0;
     while (hc_json_next(&root, &cursor, NULL, &value)) entries++;
-    if (entries > SIZE_MAX / sizeof *out->tensors ||
-        !(out->tensors = malloc((entries + !entries) * sizeof *out->tensors))) {
+    out->tensors = hc_allocate(entries, sizeof *out->tensors);
+    if (!out->tensors) {
         hc_format(message, message_size, "out of memory for a header of %u tensors", (uint64_t)entries);
         return HC_OUT_OF_MEMORY;
     }

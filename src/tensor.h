@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "halfclip.h"
+#include "size.h"
 
 enum { HC_PANEL = 8, HC_DEPTH = 4, HC_ALIGN = 16, HC_GROUP = 32 };
 
@@ -87,17 +88,17 @@ static inline int hc_tile_first(int rows, int tiles, int tile) { return (int)((i
 static inline int hc_tile_of(int rows, int tiles, int row) { return (int)((((int64_t)row + 1) * tiles - 1) / rows); }
 
 /* Bytes of the values of `count` rows. */
-static inline size_t hc_rows_bytes(int count, int k, int quantised)
+static inline uint64_t hc_rows_bytes(uint64_t count, uint64_t k, int quantised)
 {
-    return (size_t)count * (quantised ? hc_round_up((size_t)k, HC_GROUP) * sizeof(hc_q7) : (size_t)k * sizeof(float));
+    return hc_size_product(count, quantised ? hc_size_product(hc_size_round_up(k, HC_GROUP), sizeof(hc_q7)) : hc_size_product(k, sizeof(float)));
 }
 
 /* n output channels of a matrix from `first` on, a multiple of HC_PANEL: another view of the same memory. */
 hc_matrix hc_matrix_part(const hc_matrix *matrix, int first, int n);
 
 /* Bytes of a matrix's or table's `data` at a storage. */
-size_t hc_matrix_bytes(int n, int k, hc_storage storage);
-size_t hc_table_bytes(int rows, int width, hc_storage storage);
+uint64_t hc_matrix_bytes(int n, int k, hc_storage storage);
+uint64_t hc_table_bytes(int rows, int width, hc_storage storage);
 
 /* Groups of one channel of k values, and of a matrix's panels together: how many group_scale are. */
 static inline size_t hc_groups(int k) { return ((size_t)k + HC_GROUP - 1) / HC_GROUP; }

@@ -4,6 +4,7 @@
 
 #include "halfclip.h"
 #include "kernels.h"
+#include "steps.h"
 #include "tensor.h"
 
 typedef enum hc_pool { HC_POOL_TOK, HC_POOL_AVG, HC_POOL_NONE, HC_POOL_FIRST, HC_POOL_LAST, HC_POOL_ARGMAX, HC_POOL_EOS } hc_pool;
@@ -97,17 +98,28 @@ typedef struct hc_tensor {
  * `capacity` of them (0 and NULL: only count). */
 size_t hc_tower_tensors(const hc_config *config, hc_weights *weights, hc_tensor *tensors, size_t capacity);
 
-/* How many inputs of full length one pass takes: enough rows for the GEMMs, not so many that the arena grows large. */
-int hc_tower_batch(const hc_config *config);
+/* What one pass takes. */
+typedef struct hc_batch {
+    int full;                  /* inputs of full length: enough rows for the GEMMs, not so many that the arena grows large */
+    int inputs;                /* inputs in all: the same, and more texts, which may be short                              */
+    int threads;
+} hc_batch;
 
-/* How many inputs hc_encoder_input has room for: the same, and more texts, which may be short. */
-int hc_tower_inputs(const hc_config *config);
+/* A call of hc_embed… under way: what is left of it. */
+typedef struct hc_run {
+    const void *input;
+    size_t count;
+    float *out;
+    int normalize;
+    hc_steps steps;            /* of the pass under way */
+} hc_run;
 
 /* An encoder: one block of packed weights and one arena. Made by hc_loader_finish; the fields are for loader.c, shard.c and encoder.c. */
 struct hc_encoder {
     hc_config config;
     hc_dtype dtype;
     hc_dot dot;
+    hc_batch batch;
     hc_threads *threads;             /* or NULL: one thread               */
     hc_weights weights;
     void *packed;              /* all weights, one allocation       */
@@ -118,14 +130,14 @@ struct hc_encoder {
     uint8_t *vocabulary;       /* or NULL                           */
     size_t vocabulary_bytes;
     uint64_t parameters;
+    hc_run run;
 };
 
-/* Room for hc_tower_inputs inputs and for their vectors, within the arena. hc_tower_run takes them from there and puts them there just as well; what one call
- * is given or gives is overwritten by the next, and pixels by the call that is given them. */
+/* Room for the batch's inputs and for their vectors, within the arena. A run takes them from there and puts them there just as well; what one call is given or
+ * gives is overwritten by the next, and pixels by the call that is given them. */
 void hc_tower_buffers(const hc_encoder *encoder, void **input, float **output);
 
-/* Passes over `count` inputs, in as many of the arena's size as it takes. `input` is float pixels [count, 3, height, width] or int32 ids
- * [count, context_length]; out [count, tokens_out, dim], not normalised. */
-void hc_tower_run(const hc_encoder *encoder, const void *input, int count, float *out);
+/* Goes on with encoder->run: as much of it as so many multiplications are. Returns whether anything is left. */
+int hc_tower_run(hc_encoder *encoder, uint64_t multiplications);
 
 #endif

@@ -48,6 +48,12 @@ EXPORT(hc_wasm_threads) hc_threads *hc_wasm_threads(const hc_loader *loader) { r
 /* Numbers in the tensors of the tower that is being loaded; 0 before its header is read. */
 EXPORT(hc_wasm_parameters) double hc_wasm_parameters(const hc_loader *loader) { return loader->encoder ? (double)loader->encoder->parameters : 0; }
 
+/* A step of hc_embed_step that takes a thread some ten milliseconds. */
+EXPORT(hc_wasm_embed_step) int hc_wasm_embed_step(hc_encoder *encoder)
+{
+    return hc_embed_step(encoder, (UINT64_C(1) << 28) * (uint64_t)hc_threads_count(encoder->threads));
+}
+
 /* The encoder's own input and output, see hc_tower_buffers. */
 EXPORT(hc_wasm_buffers) void hc_wasm_buffers(const hc_encoder *encoder, void *out[2])
 {

@@ -229,7 +229,7 @@ export class Encoder {
       const inputs = await prepare(chunk);
       this.#check(signal);
       inputs.forEach((input, i) => this.#put(input, i, nameInput(vectors.length + i, many)));
-      vectors.push(...this.#run(inputs.length, normalize, (i) => nameInput(vectors.length + i, many), hint));
+      vectors.push(...await this.#run(inputs.length, { normalize, signal }, (i) => nameInput(vectors.length + i, many), hint));
     }
     return vectors;
   }
@@ -241,11 +241,11 @@ export class Encoder {
     for await (const picture of this.#decoded(sources, signal, many)) {
       this.#preprocess(picture, waiting);
       if (++waiting < this.#batch) continue;
-      vectors.push(...this.#run(waiting, normalize, nameOf));
+      vectors.push(...await this.#run(waiting, { normalize, signal }, nameOf));
       waiting = 0;
     }
     this.#check(signal);
-    if (waiting) vectors.push(...this.#run(waiting, normalize, nameOf));
+    if (waiting) vectors.push(...await this.#run(waiting, { normalize, signal }, nameOf));
     return vectors;
   }
 
@@ -351,13 +351,16 @@ export class Encoder {
    * @param {(i: number) => string} nameOf how messages call input i
    * @param {string} [hint] ends the message about a token id that is out of range
    */
-  #run(count, normalize, nameOf, hint = '') {
+  async #run(count, { normalize, signal }, nameOf, hint = '') {
     const wasm = this.#wasm;
-    const { dim, tokensOut, tower } = this.info;
+    const { dim, tokensOut } = this.info;
     const length = dim * tokensOut;
-    const embed = tower === 'text' ? wasm.exports.hc_embed_tokens : wasm.exports.hc_embed_pixels;
-    const status = embed(this.#encoder, this.#input, count, normalize ? 1 : 0, this.#output);
+    const status = wasm.exports.hc_embed_begin(this.#encoder, this.#input, count, normalize ? 1 : 0, this.#output);
     if (status) wasm.check(status, this.#offender(count, nameOf, hint));
+    while (wasm.exports.hc_wasm_embed_step(this.#encoder)) {
+      await breathe();
+      this.#check(signal);
+    }
     this.info.memoryBytes = wasm.memoryBytes;
     const vectors = wasm.floats(this.#output, count * length);
     return Array.from({ length: count }, (_, i) => vectors.slice(i * length, (i + 1) * length));

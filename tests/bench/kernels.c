@@ -84,7 +84,7 @@ static int start(int kind, int m, int n, int k)
     job.rows.scale = allocate((size_t)m * sizeof(float));
     job.rows.zero = allocate((size_t)m * sizeof(int32_t));
     job.a = random_floats((size_t)m * (size_t)(k > 192 ? k : 192));
-    hc_rows_lay(&job.rows, &job.w, m, allocate(hc_rows_bytes(m, k, hc_is_quantised(job.w.storage))));
+    hc_rows_lay(&job.rows, &job.w, m, allocate(hc_rows_bytes((uint64_t)m, (uint64_t)k, hc_is_quantised(job.w.storage))));
     job.bias = random_floats((size_t)n + HC_PANEL);
     job.out = random_floats((size_t)m * (size_t)(n > 64 ? n : 64));
     job.scratch = random_floats(hc_attention_scratch(m, 64));

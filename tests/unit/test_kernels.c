@@ -192,7 +192,7 @@ static hc_rows make_rows(int m, const hc_matrix *w, int exact, hc_dot dot)
 {
     int quantised = hc_is_quantised(w->storage);
     hc_rows rows = {.exact = exact, .dot = dot, .scale = allocate((size_t)m * sizeof(float)), .zero = allocate((size_t)m * sizeof(int32_t))};
-    hc_rows_lay(&rows, w, m, allocate(hc_rows_bytes(m, w->k, quantised)));
+    hc_rows_lay(&rows, w, m, allocate(hc_rows_bytes((uint64_t)m, (uint64_t)w->k, quantised)));
     return rows;
 }
 

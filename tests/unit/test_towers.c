@@ -1,5 +1,6 @@
 /* test_towers.c: every golden tower against OpenCLIP's own vectors: fp32 within the project's bounds, fp16 and int8 near them; int4 near fp32 of the weights
- * that 4 bits leave; and results that do not depend on the batch, on the instructions that multiply, on the number of threads, nor on where inputs lie. */
+ * that 4 bits leave; and results that do not depend on the batch, on the instructions that multiply, on the number of threads, on the steps that
+ * the work is cut into, nor on where inputs lie. */
 #include "check.h"
 #include "files.h"
 #include "halfclip.h"
@@ -181,6 +182,30 @@ static void check_own_buffers(hc_encoder *encoder, const char *name, const void 
     CHECK(!wrong, "%s, tower %d: other bits in the encoder's own memory", name, info.tower);
 }
 
+/* The same bits in steps of all sizes, also after a call that was left half done. Inputs lie in the encoder's own memory, where pixels don't outlive the first steps. */
+static void check_steps(hc_encoder *encoder, const char *name, const void *input, size_t result, const float *expected)
+{
+    static const uint64_t sizes[] = {0, 1, 777, 20000};
+    hc_info info;
+    hc_encoder_info(encoder, &info);
+    size_t item = info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        void *own_input;
+        float *own_output;
+        int steps = 1;
+        hc_tower_buffers(encoder, &own_input, &own_output);
+        for (int begun = 0; begun < 2; begun++) {
+            memcpy(own_input, input, item * 4);
+            CHECK(hc_embed_begin(encoder, own_input, 1, 0, own_output) == HC_OK, "%s", name);
+            for (int left = 10; !begun && left && hc_embed_step(encoder, sizes[i]); left--) {}
+        }
+        while (hc_embed_step(encoder, sizes[i])) steps++;
+        CHECK(steps > 5 || sizes[i] > 1000, "%s, tower %d: %d steps of %u multiplications", name, info.tower, steps, (unsigned)sizes[i]);
+        CHECK(!memcmp(own_output, expected, result * sizeof *expected), "%s, tower %d: other bits in steps of %u multiplications", name, info.tower, (unsigned)sizes[i]);
+        CHECK(!hc_embed_step(encoder, 1), "%s: steps after the last", name);
+    }
+}
+
 /* The same bits on another number of threads. */
 static void check_threads(hc_tower tower, const char *name, hc_dtype dtype, const void *input, size_t count, size_t result, const float *expected)
 {
@@ -192,6 +217,7 @@ static void check_threads(hc_tower tower, const char *name, hc_dtype dtype, cons
     CHECK(info.threads == 3, "%d threads", info.threads);
     hc_status status = tower == HC_IMAGE ? hc_embed_pixels(encoder, input, count, 0, out) : hc_embed_tokens(encoder, input, count, 0, out);
     CHECK(status == HC_OK && !memcmp(out, expected, count * result * sizeof *out), "%s, tower %d, dtype %d: other bits on three threads", name, tower, dtype);
+    check_steps(encoder, name, input, result, expected);
     free(out);
     hc_encoder_free(encoder);
 }
@@ -223,6 +249,7 @@ static void check_tower(hc_tower tower, const char *name, hc_dtype dtype, double
         float *all = embed_all(encoder, name, input, count, result);
         compare(tower, name, dtype, all, expected, count, result, min_cosine, max_distance);
         check_own_buffers(encoder, name, input, count, result, all);
+        check_steps(encoder, name, input, result, all);
         check_threads(tower, name, dtype, input, count, result, all);
         free(all);
     }
