@@ -34,6 +34,7 @@ typedef enum hc_status {
     HC_WEIGHTS_MISMATCH,    /* weights/mismatch: a tensor is missing or has another shape, or it is the other tower */
     HC_INPUT_TYPE,          /* input/type: a token id outside the vocabulary, a pixel that is not finite            */
     HC_INPUT_SIZE,          /* input/size: a picture with no pixels or with more than 20,000 on a side              */
+    HC_INPUT_DECODE,        /* input/decode: a file that is no picture, or a damaged one                            */
     HC_OUT_OF_MEMORY        /* memory/exhausted                                                                     */
 } hc_status;
 
@@ -177,9 +178,41 @@ typedef struct hc_preprocess_cfg {
 /* Reads "preprocess_cfg" out of an open_clip_config.json text over OpenCLIP's defaults (size from the model's image_size). */
 hc_status hc_preprocess_parse(const char *config, size_t config_length, hc_preprocess_cfg *cfg);
 
-/* From bytes to what the tower gets, as OpenCLIP's transform does it with PIL, every byte equal.
- * `channels` is 3 (RGB) or 4 (RGBA; alpha is dropped, as PIL's convert("RGB") drops it); rows are `width * channels` bytes, without padding.
- * out [3, cfg->height, cfg->width]. HC_INPUT_SIZE unless 1 <= width, height <= 20000. */
+/* How the bytes of a row are to be taken: as Pillow does, a picture is resized as it is held, and only then becomes RGB. */
+typedef enum hc_mode {
+    HC_RGB,     /* 3 bytes a pixel; greys are RGB too, which changes nothing                                              */
+    HC_RGBA,    /* 4 bytes, alpha not premultiplied; it weighs the colours, and is dropped in the end                     */
+    HC_PALETTE, /* 1 byte, an index: resized by nearest neighbour, whatever filter is asked for; pictures of one bit too  */
+    HC_CMYK     /* 4 bytes, amounts of ink                                                                                */
+} hc_mode;
+
+typedef struct hc_picture {
+    int width, height;      /* 1 to 20,000, as the file holds it                                                          */
+    hc_mode mode;
+    int orientation;        /* EXIF's 1 to 8: what is to be done with it; 1 is nothing                                    */
+    const uint8_t *palette; /* of HC_PALETTE: 256 RGB triples, for as long as the picture is read                         */
+} hc_picture;
+
+/* From rows to what the tower gets, as OpenCLIP's transform does it with PIL, every byte equal. Only few rows are held at a time.
+ *
+ *     hc_preprocessor *p = hc_preprocessor_new(&cfg, &picture, &status);
+ *     while (rows are left) hc_preprocessor_push(p, rows, n);
+ *     hc_preprocessor_finish(p, out);
+ *     hc_preprocessor_free(p);
+ */
+typedef struct hc_preprocessor hc_preprocessor;
+
+/* NULL, and why: HC_INPUT_SIZE, HC_INPUT_TYPE (an orientation or a mode that there is not), HC_MODEL_CONFIG or HC_OUT_OF_MEMORY. */
+hc_preprocessor *hc_preprocessor_new(const hc_preprocess_cfg *cfg, const hc_picture *picture, hc_status *status);
+
+/* The next `count` rows, from the top, without padding between them. Rows beyond the picture's height are left alone. */
+void hc_preprocessor_push(hc_preprocessor *p, const uint8_t *rows, int count);
+
+/* out [3, cfg->height, cfg->width]. HC_INPUT_SIZE while rows are missing. */
+hc_status hc_preprocessor_finish(const hc_preprocessor *p, float *out);
+void hc_preprocessor_free(hc_preprocessor *p);
+
+/* All of that for a picture in memory with 3 (RGB) or 4 (RGBA) channels. */
 hc_status hc_preprocess(const hc_preprocess_cfg *cfg, const uint8_t *data, int width, int height, int channels, float *out);
 
 /* ---- texts -------------------------------------------------------------------------------------------------------- */

@@ -5,8 +5,10 @@
  * one axis after the other, with the first axis' result rounded to 8 bits. Everything that rounds is done here as Pillow
  * does it; the sums are exact in any order, so they can be done with vectors.
  *
- * Source rows stream through a ring that is as tall as one vertical window, so that memory stays small. */
+ * Source rows stream through a ring that is as tall as one vertical window, so that memory stays small. A picture that is to be turned never is: its windows
+ * are laid over the rows and columns as they come. */
 #include "resize.h"
+#include "size.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -128,10 +130,13 @@ static double filter_value(hc_filter filter, double x)
 
 /* ---- windows ------------------------------------------------------------------------------------------------------ */
 
-/* One axis of a resize. */
+/* One axis of a resize, of the columns or the rows of the source. */
 typedef struct axis {
     hc_filter filter;
     int in, out;
+    int first, count; /* the part of `out` that is wanted */
+    int flipped;      /* the source's last pixel is the picture's first */
+    int changes;      /* out differs from in */
     double scale, filter_scale, support;
     size_t taps; /* room for the taps of one window: even */
 } axis;
@@ -143,9 +148,10 @@ typedef struct window {
     int16_t *weights;
 } window;
 
-static axis axis_make(hc_filter filter, int in, int out)
+static axis axis_make(hc_filter filter, int in, int out, int first, int count, int flipped)
 {
-    axis a = {.filter = filter, .in = in, .out = out, .scale = (double)in / out};
+    axis a = {.filter = filter, .in = in, .out = out, .first = first, .count = count, .flipped = flipped, .changes = in != out,
+              .scale = (double)in / out};
     a.filter_scale = a.scale < 1 ? 1 : a.scale;
     a.support = filter_support(filter) * a.filter_scale;
     double most = ceil(a.support) * 2 + 1;
@@ -153,17 +159,23 @@ static axis axis_make(hc_filter filter, int in, int out)
     return a;
 }
 
-/* Fills the window of output pixel `index`; `scratch` has room for a->taps numbers (Pillow's precompute_coeffs and
- * normalize_coeffs_8bpc). */
+/* Fills the window of the wanted output pixel that comes `index`-th in the source's own order; `scratch` has room for a->taps
+ * numbers (Pillow's precompute_coeffs and normalize_coeffs_8bpc). */
 static void window_make(const axis *a, int index, double *scratch, window *w)
 {
-    const double center = (index + 0.5) * a->scale, inverse = 1.0 / a->filter_scale;
+    const int out = a->first + (a->flipped ? a->count - 1 - index : index);
+    if (!a->changes) {
+        w->first = a->flipped ? a->in - 1 - out : out;
+        w->count = 1;
+        return;
+    }
+    const double center = (out + 0.5) * a->scale, inverse = 1.0 / a->filter_scale;
     int first = (int)(center - a->support + 0.5), end = (int)(center + a->support + 0.5);
     if (first < 0)
         first = 0;
     if (end > a->in)
         end = a->in;
-    w->first = first;
+    w->first = a->flipped ? a->in - end : first;
     w->count = end - first;
 
     double sum = 0;
@@ -174,13 +186,26 @@ static void window_make(const axis *a, int index, double *scratch, window *w)
     for (int i = 0; i < w->count + (w->count & 1); i++) {
         int weight = 0;
         if (i < w->count) {
-            double exact = (sum != 0 ? scratch[i] / sum : scratch[i]) * (1 << PRECISION_BITS);
+            double exact = scratch[a->flipped ? w->count - 1 - i : i];
+            exact = (sum != 0 ? exact / sum : exact) * (1 << PRECISION_BITS);
             weight = (int)(exact < 0 ? exact - 0.5 : exact + 0.5);
         }
         int low = weight & ((1 << LOW_BITS) - 1);
         int16_t *pair = w->weights + i / 2 * 4 + i % 2;
         pair[0] = (int16_t)((weight - low) / (1 << LOW_BITS));
         pair[2] = (int16_t)low;
+    }
+}
+
+/* The nearest source pixel of each wanted output pixel, in the source's own order, as Pillow's ImagingScaleAffine finds it: one sum that grows, with
+ * what its additions round. */
+static void nearest_make(const axis *a, int *pixels)
+{
+    double at = a->scale * 0.5;
+    for (int out = 0; out < a->first + a->count; out++, at += a->scale) {
+        const int i = out - a->first;
+        if (i >= 0)
+            pixels[a->flipped ? a->count - 1 - i : i] = a->flipped ? a->in - 1 - (int)at : (int)at;
     }
 }
 
@@ -285,7 +310,7 @@ static OWN_FUNCTION void pass_vertical(const window *w, const uint8_t *const *ro
     }
 }
 
-/* ---- alpha -------------------------------------------------------------------------------------------------------- */
+/* ---- pixels ------------------------------------------------------------------------------------------------------- */
 
 /* True if every alpha of n RGBA pixels is 255: then premultiplying changes nothing. */
 static OWN_FUNCTION int is_opaque(const uint8_t *src, size_t n)
@@ -316,180 +341,237 @@ static OWN_FUNCTION void premultiply(const uint8_t *src, size_t n, uint8_t *dst)
     }
 }
 
-/* Premultiplied RGBa to RGB, with Pillow's truncating division; RGB as it is. */
-static void store_rgb(const uint8_t *src, int n, int channels, int premultiplied, uint8_t *dst)
+/* One pixel of `mode` to RGB, as Pillow's convert("RGB") does it; what was premultiplied is divided by alpha again, and truncated. */
+static inline void store_pixel(const uint8_t *src, hc_mode mode, int premultiplied, uint8_t *dst)
 {
-    for (int i = 0; i < n; i++, src += channels, dst += 3) {
-        uint32_t alpha = premultiplied ? src[3] : 255;
+    if (mode == HC_CMYK) {
         for (int c = 0; c < 3; c++) {
-            uint32_t v = src[c];
-            if (alpha != 255 && alpha != 0)
-                v = 255 * v / alpha;
-            dst[c] = (uint8_t)(v > 255 ? 255 : v);
+            uint32_t light = 255u - src[3], ink = src[c] * light + 128;
+            dst[c] = (uint8_t)(light - (((ink >> 8) + ink) >> 8));
         }
+        return;
+    }
+    const uint32_t alpha = premultiplied ? src[3] : 255;
+    for (int c = 0; c < 3; c++) {
+        uint32_t v = src[c];
+        if (alpha != 255 && alpha != 0)
+            v = 255 * v / alpha;
+        dst[c] = (uint8_t)(v > 255 ? 255 : v);
     }
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------------------------- */
 
-/* malloc of a size that may not fit in size_t. */
-static void *allocate(uint64_t size)
+/* Room for a row of `n` bytes, with its slack. */
+static uint8_t *new_row(size_t n)
 {
-    return size > PTRDIFF_MAX ? NULL : malloc((size_t)size);
+    return hc_allocate((uint64_t)n + SLACK, 1);
 }
 
-typedef struct resizer {
-    const uint8_t *data;
-    int width, height, channels;
-    int left, columns;    /* the columns of the source that are needed */
-    int horizontal, vertical, vertical_first;
+struct hc_resizer {
+    hc_mode mode;
+    const uint8_t *palette;
+    int channels;
+    uint8_t *out;              /* where the first output pixel in the source's own order goes */
+    ptrdiff_t across, down;    /* from there to that of the next column and row of the source */
     axis x, y;
-    window *windows;      /* of the output columns, [box width]; `first` counts from `left` */
-    int16_t *weights;     /* of all windows */
+    int vertical_first, premultiplied;
+    int next;                  /* the source row that comes next */
+    int done;                  /* how many of the wanted rows, in the source's own order, have been written */
+
+    /* Nearest neighbours, of HC_PALETTE: [x.count] and [y.count]. */
+    int *columns, *rows;
+
+    /* Every other mode. */
+    int left, wide;            /* the columns of the source that are needed */
+    window *windows;           /* of the output columns, [x.count]; `first` counts from `left` */
+    int16_t *weights;          /* of all windows */
     double *scratch;
-    window row_window;    /* of the output row in hand */
-    const uint8_t **rows; /* [y.taps], the rows under that window */
-    int ring_end;         /* the first source row that has not been in the ring */
-    uint8_t *ring;        /* [y.taps][ring_stride], source row j at j % y.taps */
+    window row_window;         /* of the output row in hand */
+    const uint8_t **under;     /* [y.taps], the rows under that window */
+    uint8_t *ring;             /* [y.taps][ring_stride], source row j at j % y.taps */
     size_t ring_stride;
     uint8_t *source, *between, *final; /* room for a row of the source, one between the passes, one after them */
-} resizer;
+};
 
-/* Source row y, its needed columns, alpha premultiplied, followed by SLACK readable bytes; valid until the next call. */
-static const uint8_t *source_row(const resizer *r, int y)
+void hc_resizer_free(hc_resizer *r)
 {
-    const size_t channels = (size_t)r->channels, n = (size_t)r->columns;
-    const size_t begin = ((size_t)y * (size_t)r->width + (size_t)r->left) * channels;
-    const size_t total = (size_t)r->height * (size_t)r->width * channels;
-    const uint8_t *row = r->data + begin;
-    if (channels == 4 && !is_opaque(row, n))
-        premultiply(row, n, r->source);
-    else if (total - begin - n * channels >= SLACK)
-        return row;
-    else
-        memcpy(r->source, row, n * channels);
-    return r->source;
+    if (!r)
+        return;
+    free(r->columns);
+    free(r->rows);
+    free(r->windows);
+    free(r->weights);
+    free(r->scratch);
+    free((void *)r->under);
+    free(r->ring);
+    free(r->source);
+    free(r->between);
+    free(r->final);
+    free(r);
 }
 
-/* Whether the vertical pass can read the picture itself. */
-static int reads_in_place(const resizer *r)
+static int prepare_nearest(hc_resizer *r)
 {
-    return r->channels == 3 && (!r->horizontal || r->vertical_first);
+    r->columns = hc_allocate((uint64_t)r->x.count, sizeof *r->columns);
+    r->rows = hc_allocate((uint64_t)r->y.count, sizeof *r->rows);
+    if (!r->columns || !r->rows)
+        return 0;
+    nearest_make(&r->x, r->columns);
+    nearest_make(&r->y, r->rows);
+    return 1;
 }
 
-/* Points r->rows at the rows under r->row_window as the vertical pass wants them: premultiplied, and after the horizontal
- * pass if that comes first. Windows only move down, so each row passes through the ring once. */
-static void gather_rows(resizer *r, int box_width)
+static int prepare_windows(hc_resizer *r)
 {
-    const window *w = &r->row_window;
-    if (reads_in_place(r)) {
-        for (int i = 0; i < w->count; i++)
-            r->rows[i] = r->data + ((size_t)(w->first + i) * (size_t)r->width + (size_t)r->left) * 3;
-    } else {
-        if (r->ring_end < w->first)
-            r->ring_end = w->first;
-        for (; r->ring_end < w->first + w->count; r->ring_end++) {
-            uint8_t *slot = r->ring + (size_t)r->ring_end % r->y.taps * r->ring_stride;
-            const uint8_t *row = source_row(r, r->ring_end);
-            if (r->horizontal && !r->vertical_first)
-                pass_horizontal(r->windows, box_width, row, slot, r->channels);
-            else
-                memcpy(slot, row, (size_t)r->columns * (size_t)r->channels);
-        }
-        for (int i = 0; i < w->count; i++)
-            r->rows[i] = r->ring + (size_t)(w->first + i) % r->y.taps * r->ring_stride;
-    }
-    if (w->count & 1)
-        r->rows[w->count] = r->rows[0];
-}
-
-/* The picture as it is: Pillow does not resample, and so does not premultiply, when the size stays. */
-static void copy_box(const uint8_t *data, int width, int channels, const hc_box *box, uint8_t *out, size_t stride)
-{
-    for (int i = 0; i < box->height; i++) {
-        size_t begin = ((size_t)(box->top + i) * (size_t)width + (size_t)box->left) * (size_t)channels;
-        store_rgb(data + begin, box->width, channels, 0, out + (size_t)i * stride);
-    }
-}
-
-hc_status hc_resize(const uint8_t *data, int width, int height, int channels, int out_width, int out_height,
-                    hc_filter filter, const hc_box *box, uint8_t *out, size_t stride)
-{
-    resizer r = {
-        .data = data, .width = width, .height = height, .channels = channels,
-        .left = box->left, .columns = box->width,
-        .horizontal = out_width != width, .vertical = out_height != height,
-        /* The order decides what is rounded to 8 bits between the passes. This is Pillow 13's rule; before, the
-         * horizontal pass always came first. */
-        .vertical_first = height > out_height && height - out_height > (width - out_width) * 2,
-        .x = axis_make(filter, width, out_width), .y = axis_make(filter, height, out_height),
-    };
-    if (!r.horizontal && !r.vertical) {
-        copy_box(data, width, channels, box, out, stride);
-        return HC_OK;
-    }
-
-    hc_status status = HC_OUT_OF_MEMORY;
-    const size_t columns = r.horizontal ? (size_t)box->width : 0, pixel = (size_t)channels;
-    r.scratch = allocate(sizeof *r.scratch * (uint64_t)(r.x.taps > r.y.taps ? r.x.taps : r.y.taps));
-    r.windows = allocate(sizeof *r.windows * (uint64_t)(columns + 1));
-    r.weights = allocate(2 * sizeof *r.weights * ((uint64_t)r.x.taps * columns + r.y.taps));
-    if (!r.scratch || !r.windows || !r.weights)
-        goto done;
+    const size_t columns = (size_t)r->x.count, pixel = (size_t)r->channels;
+    r->scratch = hc_allocate(r->x.taps > r->y.taps ? r->x.taps : r->y.taps, sizeof *r->scratch);
+    r->windows = hc_allocate(columns, sizeof *r->windows);
+    r->weights = hc_allocate(hc_size_sum(hc_size_product(r->x.taps, r->x.changes ? columns : 0), r->y.taps), 2 * sizeof *r->weights);
+    r->under = hc_allocate(r->y.taps, sizeof *r->under);
+    if (!r->scratch || !r->windows || !r->weights || !r->under)
+        return 0;
 
     /* The columns' windows come first: they tell which columns of the source are needed at all. */
+    int16_t *weights = r->weights;
     for (size_t i = 0; i < columns; i++) {
-        r.windows[i].weights = r.weights + 2 * r.x.taps * i;
-        window_make(&r.x, box->left + (int)i, r.scratch, &r.windows[i]);
+        r->windows[i].weights = weights;
+        window_make(&r->x, (int)i, r->scratch, &r->windows[i]);
+        weights += r->x.changes ? 2 * r->x.taps : 0;
     }
-    r.row_window.weights = r.weights + 2 * r.x.taps * columns;
-    if (columns) {
-        const window *last = &r.windows[columns - 1];
-        r.left = r.windows[0].first;
-        r.columns = last->first + last->count - r.left;
-        for (size_t i = 0; i < columns; i++)
-            r.windows[i].first -= r.left;
+    r->row_window.weights = weights;
+    const window *last = &r->windows[columns - 1];
+    r->left = r->windows[0].first;
+    r->wide = last->first + last->count - r->left;
+    for (size_t i = 0; i < columns; i++)
+        r->windows[i].first -= r->left;
+
+    const size_t wide = (size_t)r->wide * pixel, narrow = columns * pixel;
+    r->ring_stride = r->vertical_first ? wide : narrow;
+    r->source = new_row(wide);
+    r->between = new_row(wide);
+    r->final = new_row(narrow);
+    r->ring = hc_allocate(hc_size_sum(hc_size_product(r->ring_stride, r->y.taps), SLACK), 1);
+    if (!r->source || !r->between || !r->final || !r->ring)
+        return 0;
+    window_make(&r->y, 0, r->scratch, &r->row_window);
+    return 1;
+}
+
+hc_resizer *hc_resizer_new(const hc_picture *picture, int out_width, int out_height, hc_filter filter, const hc_box *box, uint8_t *out,
+                           size_t stride)
+{
+    hc_resizer *r = hc_allocate_zeros(1, sizeof *r);
+    if (!r)
+        return NULL;
+    /* The eight orientations of EXIF: from the fifth on, rows and columns change places. */
+    const int orientation = picture->orientation, crosswise = orientation >= 5;
+    const int flipped_x = orientation == 2 || orientation == 3 || orientation >= 7;
+    const int flipped_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+    const int width = crosswise ? picture->height : picture->width, height = crosswise ? picture->width : picture->height;
+    r->mode = picture->mode;
+    r->palette = picture->palette;
+    r->channels = r->mode == HC_PALETTE ? 1 : r->mode == HC_RGB ? 3 : 4;
+    r->premultiplied = r->mode == HC_RGBA && (width != out_width || height != out_height);
+
+    const axis across = axis_make(filter, width, out_width, box->left, box->width, crosswise ? flipped_y : flipped_x);
+    const axis down = axis_make(filter, height, out_height, box->top, box->height, crosswise ? flipped_x : flipped_y);
+    r->x = crosswise ? down : across;
+    r->y = crosswise ? across : down;
+    r->across = crosswise ? (ptrdiff_t)stride : 3;
+    r->down = crosswise ? 3 : (ptrdiff_t)stride;
+    r->out = out;
+    if (flipped_x) {
+        r->out += (r->x.count - 1) * r->across;
+        r->across = -r->across;
+    }
+    if (flipped_y) {
+        r->out += (r->y.count - 1) * r->down;
+        r->down = -r->down;
     }
 
-    const size_t wide = (size_t)r.columns * pixel, narrow = (size_t)box->width * pixel;
-    r.source = allocate(wide + SLACK);
-    r.between = allocate(wide + SLACK);
-    r.final = allocate(narrow + SLACK);
-    if (!r.source || !r.between || !r.final)
-        goto done;
-    if (r.vertical) {
-        r.ring_stride = reads_in_place(&r) ? 0 : r.vertical_first ? wide : narrow;
-        r.rows = allocate(sizeof *r.rows * (uint64_t)r.y.taps);
-        r.ring = allocate((uint64_t)r.ring_stride * r.y.taps + SLACK);
-        if (!r.rows || !r.ring)
-            goto done;
+    /* The order decides what is rounded to 8 bits between the passes. This is Pillow 13's rule for the turned picture; before, the
+     * horizontal pass always came first. */
+    const int down_first = height > out_height && height - out_height > (width - out_width) * 2;
+    r->vertical_first = r->x.changes && r->y.changes ? down_first != crosswise : r->y.changes;
+    if (!(r->mode == HC_PALETTE ? prepare_nearest(r) : prepare_windows(r))) {
+        hc_resizer_free(r);
+        return NULL;
     }
+    return r;
+}
 
-    for (int i = 0; i < box->height; i++) {
-        if (!r.vertical) {
-            pass_horizontal(r.windows, box->width, source_row(&r, box->top + i), r.final, channels);
-        } else {
-            window_make(&r.y, box->top + i, r.scratch, &r.row_window);
-            gather_rows(&r, box->width);
-            if (r.horizontal && r.vertical_first) {
-                pass_vertical(&r.row_window, r.rows, wide, r.between);
-                pass_horizontal(r.windows, box->width, r.between, r.final, channels);
-            } else {
-                pass_vertical(&r.row_window, r.rows, narrow, r.final);
-            }
-        }
-        store_rgb(r.final, box->width, channels, channels == 4, out + (size_t)i * stride);
+/* One wanted row, of RGB triples at `src` or of pixels of the mode. */
+static OWN_FUNCTION void write_row(const hc_resizer *r, const uint8_t *src)
+{
+    uint8_t *dst = r->out + r->done * r->down;
+    if (r->mode == HC_PALETTE)
+        for (int i = 0; i < r->x.count; i++, dst += r->across)
+            memcpy(dst, r->palette + 3 * src[r->columns[i]], 3);
+    else
+        for (int i = 0; i < r->x.count; i++, dst += r->across, src += r->channels)
+            store_pixel(src, r->mode, r->premultiplied, dst);
+}
+
+/* Puts the next source row into the ring: its needed columns, alpha premultiplied, after the horizontal pass if that comes first. */
+static void enter(hc_resizer *r, const uint8_t *row)
+{
+    const size_t n = (size_t)r->wide;
+    uint8_t *slot = r->ring + (size_t)r->next % r->y.taps * r->ring_stride;
+    row += (size_t)r->left * (size_t)r->channels;
+    const int clear = r->premultiplied && !is_opaque(row, n);
+    if (!r->x.changes || r->vertical_first) {
+        if (clear)
+            premultiply(row, n, slot);
+        else
+            memcpy(slot, row, n * (size_t)r->channels);
+        return;
     }
-    status = HC_OK;
+    /* The pass reads beyond the row's end. */
+    if (clear)
+        premultiply(row, n, r->source);
+    else
+        memcpy(r->source, row, n * (size_t)r->channels);
+    pass_horizontal(r->windows, r->x.count, r->source, slot, r->channels);
+}
 
-done:
-    free(r.ring);
-    free(r.rows);
-    free(r.final);
-    free(r.between);
-    free(r.source);
-    free(r.weights);
-    free(r.windows);
-    free(r.scratch);
-    return status;
+/* Makes the output row in hand of the rows in the ring. */
+static void emit(hc_resizer *r)
+{
+    const window *w = &r->row_window;
+    for (int i = 0; i < w->count; i++)
+        r->under[i] = r->ring + (size_t)(w->first + i) % r->y.taps * r->ring_stride;
+    if (w->count & 1 && r->y.changes)
+        r->under[w->count] = r->under[0];
+
+    const uint8_t *row = r->under[0];
+    if (r->y.changes) {
+        uint8_t *after = r->vertical_first && r->x.changes ? r->between : r->final;
+        pass_vertical(w, r->under, r->ring_stride, after);
+        row = after;
+    }
+    if (r->vertical_first && r->x.changes) {
+        pass_horizontal(r->windows, r->x.count, row, r->final, r->channels);
+        row = r->final;
+    }
+    write_row(r, row);
+}
+
+void hc_resizer_push(hc_resizer *r, const uint8_t *row)
+{
+    if (r->mode == HC_PALETTE) {
+        for (; r->done < r->y.count && r->rows[r->done] == r->next; r->done++)
+            write_row(r, row);
+        r->next++;
+        return;
+    }
+    const window *w = &r->row_window;
+    if (r->done < r->y.count && r->next >= w->first)
+        enter(r, row);
+    r->next++;
+    while (r->done < r->y.count && r->next >= w->first + w->count) {
+        emit(r);
+        if (++r->done < r->y.count)
+            window_make(&r->y, r->done, r->scratch, &r->row_window);
+    }
 }

@@ -13,6 +13,7 @@ const char *hc_status_code(hc_status status)
     case HC_WEIGHTS_MISMATCH: return "weights/mismatch";
     case HC_INPUT_TYPE: return "input/type";
     case HC_INPUT_SIZE: return "input/size";
+    case HC_INPUT_DECODE: return "input/decode";
     case HC_OUT_OF_MEMORY: return "memory/exhausted";
     }
     return "";

@@ -6,11 +6,12 @@
 
 Needs open_clip_torch and Pillow 13 (earlier versions resample tall pictures in another order of passes).
 
-Three text files, `#` begins a comment:
+Four text files, `#` begins a comment:
 
   cases.txt      picture kind, seed, width, height, channels, target height, target width, resize mode, filter, fill colour,
                  then FNV-1a (64 bits, hex) of the expected RGB bytes [height, width, 3] before mean and std
   pixels.txt     the same ten fields, then the bytes themselves in hex
+  modes.txt      Pillow's mode of the picture and EXIF's orientation by which it is turned first, then as cases.txt
   normalize.txt  three means, three stds, then the float32 bits (hex) of all 256 values through ToTensor and Normalize,
                  for each of three channels
 """
@@ -90,6 +91,51 @@ def fnv1a(data):
     return h
 
 
+# ---- pictures that are not RGB, and pictures that are turned ----
+
+TURNS = {2: 'FLIP_LEFT_RIGHT', 3: 'ROTATE_180', 4: 'FLIP_TOP_BOTTOM', 5: 'TRANSPOSE', 6: 'ROTATE_270', 7: 'TRANSVERSE', 8: 'ROTATE_90'}
+
+
+def image_of_mode(case):
+    """The formula's bytes as what they are in `pil_mode`: a palette's indices (its 256 colours are a picture themselves), bits, inks."""
+    mode = case['pil_mode']
+    array = picture(case['kind'], case['seed'], case['width'], case['height'], {'RGB': 3, 'P': 1, '1': 1}.get(mode, 4))
+    if mode == '1':
+        image = Image.fromarray((array[..., 0] & 1) * np.uint8(255)).convert('1')
+    elif mode == 'P':
+        image = Image.fromarray(array[..., 0])
+        image.putpalette(picture('noise', 99, 16, 16, 3).tobytes())
+    elif mode == 'CMYK':
+        image = Image.frombytes('CMYK', (case['width'], case['height']), array.tobytes())
+    else:
+        image = Image.fromarray(array)
+    turn = TURNS.get(case['orientation'])
+    return image.transpose(Image.Transpose[turn]) if turn else image
+
+
+def bytes_of_mode(case):
+    values = np.rint(transform(case)(image_of_mode(case)).numpy() * np.float32(255)).astype(np.uint8)
+    return np.ascontiguousarray(values.transpose(1, 2, 0)).tobytes()
+
+
+def mode_cases():
+    cases = []
+    targets = [16, (24, 10), (9, 31)]
+    sizes = [(1, 1), (1, 37), (16, 16), (17, 15), (48, 64), (64, 48), (31, 200), (200, 31), (16, 40), (333, 97), (5, 7)]
+    for i, (width, height) in enumerate(sizes):
+        for j, pil_mode in enumerate(('RGB', 'RGBA', 'P', '1', 'CMYK')):
+            for orientation in range(1, 9):
+                k = i + j + orientation
+                case = make('noise', k, width, height, 0, targets[k % 3], MODES[(i + orientation) % 3], FILTERS[k // 3 % 3], [0, 255, 100][k % 3])
+                case.update(pil_mode=pil_mode, orientation=orientation)
+                if possible(case):
+                    cases.append(case)
+    for width, height in ((640, 480), (481, 641), (1000, 221), (20000, 3), (3, 20000)):
+        cases += [{**make('smooth', 3, width, height, 0, 224 if width < 2000 > height else 8, 'shortest', 'bicubic'), 'pil_mode': pil_mode, 'orientation': orientation}
+                  for pil_mode in ('P', 'CMYK') for orientation in (1, 6)]
+    return cases
+
+
 def make(kind, seed, width, height, channels, target, mode, filter_, fill=0):
     th, tw = target if isinstance(target, tuple) else (target, target)
     return dict(zip(FIELDS, (kind, seed, width, height, channels, th, tw, mode, filter_, fill)))
@@ -98,6 +144,8 @@ def make(kind, seed, width, height, channels, target, mode, filter_, fill=0):
 def possible(case):
     """False where OpenCLIP itself fails (`longest` of a strip that shrinks to nothing) or would need gigabytes."""
     w, h, tw, th = case['width'], case['height'], case['target_width'], case['target_height']
+    if case.get('orientation', 1) >= 5:
+        w, h = h, w
     if case['mode'] == 'longest':
         ratio = max(w / tw, h / th)
         return round(w / ratio) >= 1 and round(h / ratio) >= 1
@@ -172,6 +220,8 @@ def write(folder):
         make('noise', 5, 33, 90, 3, 12, 'squash', 'lanczos'), make('noise', 6, 21, 64, 4, (10, 14), 'shortest', 'bicubic'),
         make('noise', 7, 12, 12, 4, 12, 'shortest', 'bicubic'), make('edges', 8, 1, 1, 3, 4, 'shortest', 'bicubic')]
     (folder / 'pixels.txt').write_text(head + ''.join(f'{fields(case)} {expected_bytes(case).hex()}\n' for case in whole))
+    lines = [f'{case["pil_mode"]} {case["orientation"]} {fields(case)} {fnv1a(bytes_of_mode(case)):016x}\n' for case in mode_cases()]
+    (folder / 'modes.txt').write_text(head + ''.join(lines))
     lines = []
     values = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(16, 16, 3)
     same = make('noise', 0, 16, 16, 3, 16, 'shortest', 'bicubic')

@@ -1,35 +1,57 @@
 /* test_preprocess.c: hc_preprocess against OpenCLIP's transform, byte for byte (tests/golden/pixels, made by
  * weights-tools/golden_pixels.py), its vector code against the portable loops, its errors, and memory that runs out. */
 #include "../../src/halfclip.h"
+#include "../../src/size.h"
 #include "check.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A second copy of the two sources, without vectors and with a malloc that fails when told to. */
+/* A second copy of the two sources, without vectors and with allocations that fail when told to. */
 static int mallocs_left = -1;
 
-static void *counted_malloc(size_t size)
+static int fails(void)
 {
-    if (mallocs_left == 0)
-        return NULL;
     if (mallocs_left > 0)
         mallocs_left--;
-    return malloc(size);
+    return mallocs_left == 0;
 }
 
 #ifndef HC_SCALAR
 #define HC_SCALAR
 #endif
-#define hc_resize scalar_resize
+#define hc_resizer scalar_resizer
+#define hc_resizer_new scalar_resizer_new
+#define hc_resizer_push scalar_resizer_push
+#define hc_resizer_free scalar_resizer_free
+#define hc_preprocessor scalar_preprocessor
+#define hc_preprocessor_new scalar_preprocessor_new
+#define hc_preprocessor_push scalar_preprocessor_push
+#define hc_preprocessor_finish scalar_preprocessor_finish
+#define hc_preprocessor_free scalar_preprocessor_free
 #define hc_preprocess scalar_preprocess
-#define malloc counted_malloc
+#define hc_allocate(count, size) (fails() ? NULL : hc_allocate(count, size))
+#define hc_allocate_zeros(count, size) (fails() ? NULL : hc_allocate_zeros(count, size))
+typedef struct scalar_preprocessor scalar_preprocessor;
+scalar_preprocessor *scalar_preprocessor_new(const hc_preprocess_cfg *cfg, const hc_picture *picture, hc_status *status);
+void scalar_preprocessor_push(scalar_preprocessor *p, const uint8_t *rows, int count);
+hc_status scalar_preprocessor_finish(const scalar_preprocessor *p, float *out);
+void scalar_preprocessor_free(scalar_preprocessor *p);
 hc_status scalar_preprocess(const hc_preprocess_cfg *cfg, const uint8_t *data, int width, int height, int channels, float *out);
 #include "../../src/preprocess.c"
 #include "../../src/resize.c"
-#undef malloc
+#undef hc_allocate
+#undef hc_allocate_zeros
+#undef hc_preprocessor
+#undef hc_preprocessor_new
+#undef hc_preprocessor_push
+#undef hc_preprocessor_finish
+#undef hc_preprocessor_free
 #undef hc_preprocess
-#undef hc_resize
+#undef hc_resizer
+#undef hc_resizer_new
+#undef hc_resizer_push
+#undef hc_resizer_free
 
 typedef hc_status preprocess(const hc_preprocess_cfg *, const uint8_t *, int, int, int, float *);
 
@@ -162,6 +184,54 @@ static void test_case(const char *line)
     free(data);
 }
 
+/* A line of modes.txt; the rows are handed in by ones, and then by three. */
+static void test_mode(const char *line)
+{
+    static const char *const modes[3] = {"shortest", "longest", "squash"}, *const filters[3] = {"bicubic", "bilinear", "lanczos"};
+    char pil_mode[8], kind[16], mode[16], filter[16];
+    unsigned seed;
+    int orientation, width, height, target_height, target_width, fill, used = 0;
+    int read = sscanf(line, "%7s %d %15s %u %d %d %*d %d %d %15s %15s %d %n", pil_mode, &orientation, kind, &seed, &width, &height,
+                      &target_height, &target_width, mode, filter, &fill, &used);
+    CHECK(read == 11 && used, "cannot read: %s", line);
+    if (read != 11 || !used)
+        return;
+    const int bits = !strcmp(pil_mode, "1"), indexed = bits || !strcmp(pil_mode, "P");
+    hc_picture source = {.width = width, .height = height, .orientation = orientation,
+                         .mode = indexed ? HC_PALETTE : !strcmp(pil_mode, "CMYK") ? HC_CMYK : !strcmp(pil_mode, "RGBA") ? HC_RGBA : HC_RGB};
+    const int channels = indexed ? 1 : source.mode == HC_RGB ? 3 : 4;
+    const size_t area = (size_t)target_height * (size_t)target_width, row = (size_t)(width * channels);
+    uint8_t *data = picture(kind, seed, (uint32_t)width, (uint32_t)height, (uint32_t)channels);
+    uint8_t *palette = bits ? malloc(768) : picture("noise", 99, 16, 16, 3);
+    if (bits) {
+        memset(palette, 255, 768);
+        memset(palette, 0, 3);
+        for (size_t i = 0; i < row * (size_t)height; i++)
+            data[i] &= 1;
+    }
+    source.palette = palette;
+    hc_preprocess_cfg cfg = config(target_height, target_width, (hc_resize_mode)index_of(mode, modes), (hc_filter)index_of(filter, filters),
+                                   fill);
+    float *out = malloc(area * 3 * sizeof *out);
+    for (int step = 1; step <= 3; step += 2) {
+        hc_status status;
+        hc_preprocessor *p = hc_preprocessor_new(&cfg, &source, &status);
+        CHECK(p && status == HC_OK, "status %d: %s", status, line);
+        CHECK(hc_preprocessor_finish(p, out) == HC_INPUT_SIZE, "rows are missing: %s", line);
+        for (int y = 0; y < height; y += step)
+            hc_preprocessor_push(p, data + (size_t)y * row, y + step > height ? height - y : step);
+        hc_preprocessor_push(p, data, 1);
+        CHECK(hc_preprocessor_finish(p, out) == HC_OK, "%s", line);
+        hc_preprocessor_free(p);
+        uint8_t *bytes = bytes_of(out, area);
+        CHECK(fnv1a(bytes, area * 3) == strtoull(line + used, NULL, 16), "by %d differs: %s", step, line);
+        free(bytes);
+    }
+    free(out);
+    free(palette);
+    free(data);
+}
+
 /* A line of normalize.txt: every value of a byte under one mean and standard deviation. */
 static void test_normalize(const char *line)
 {
@@ -256,6 +326,11 @@ static void test_errors(void)
     CHECK(hc_preprocess(&cfg, data, 4, 4, 2, out) == HC_INPUT_TYPE, "two channels");
     CHECK(hc_preprocess(&cfg, data, 4, 4, 5, out) == HC_INPUT_TYPE, "five channels");
     CHECK(hc_preprocess(&cfg, data, 4, 4, 4, out) == HC_OK, "four channels");
+    for (int orientation = 0; orientation <= 9; orientation += 9) {
+        hc_picture turned = {.width = 4, .height = 4, .orientation = orientation};
+        hc_status status;
+        CHECK(!hc_preprocessor_new(&cfg, &turned, &status) && status == HC_INPUT_TYPE, "orientation %d", orientation);
+    }
     cfg.std[1] = 0;
     CHECK(hc_preprocess(&cfg, data, 4, 4, 3, out) == HC_MODEL_CONFIG, "a division by zero");
     cfg = config(0, 8, HC_SHORTEST, HC_BICUBIC, 0);
@@ -273,12 +348,12 @@ static void test_out_of_memory(void)
     int failures = 0;
     hc_status status;
     do {
-        mallocs_left = failures++;
+        mallocs_left = ++failures;
         status = scalar_preprocess(&cfg, data, 40, 20, 4, out);
         CHECK(status == HC_OK || status == HC_OUT_OF_MEMORY, "status %d", status);
     } while (status != HC_OK && failures < 100);
     mallocs_left = -1;
-    CHECK(status == HC_OK && failures > 5, "%d allocations", failures - 1);
+    CHECK(status == HC_OK && failures > 10, "%d allocations", failures - 1);
     free(data);
 }
 
@@ -288,6 +363,8 @@ int main(void)
     CHECK(cases >= 300, "only %d cases", cases);
     cases = each_line("tests/golden/pixels/pixels.txt", test_case);
     CHECK(cases >= 8, "only %d pictures", cases);
+    cases = each_line("tests/golden/pixels/modes.txt", test_mode);
+    CHECK(cases >= 400, "only %d modes", cases);
     cases = each_line("tests/golden/pixels/normalize.txt", test_normalize);
     CHECK(cases == 3, "%d kinds of mean", cases);
     test_strips();
