@@ -34,6 +34,7 @@ export class Encoder {
   #batch;
   #tokenizer;
   #fetch;
+  #decoded = new Set(); // pictures that wait for their turn, as embedPicture() keeps them
   #tail = Promise.resolve(); // settles when every call so far is done
 
   /**
@@ -132,11 +133,44 @@ export class Encoder {
     this.info.memoryBytes = this.#wasm.memoryBytes;
   }
 
-  /** One vector a source: texts or pictures. */
-  embed(sources, options = {}) {
-    return this.#enqueue(options.signal, () => {
-      if (this.info.tower === 'image') return this.#embedPictures(sources, options);
-      return this.#embedAll(sources, options, (texts) => this.#tokenize(texts), ': the vocabulary does not fit the model');
+  /** The vector of each text. */
+  embed(texts, options = {}) {
+    return this.#enqueue(options.signal, () =>
+      this.#embedAll(texts, options, (texts) => this.#tokenize(texts), ': the vocabulary does not fit the model'));
+  }
+
+  /**
+   * The vector of a picture that was captured, see capturePicture. It is decoded at once, and computed when its turn comes.
+   * @param {object} options
+   * @param {string} options.name how messages call it
+   * @param {boolean} [options.normalize]
+   * @param {AbortSignal} [options.signal]
+   * @param {boolean} [options.own] whether it is closed once it is read
+   */
+  async embedPicture(source, options) {
+    const { normalize = true, name, signal } = options;
+    const job = { picture: await this.#decode(source, options), normalize, name, vector: null };
+    this.#decoded.add(job);
+    try {
+      await this.#enqueue(signal, async () => {
+        if (job.vector) return;
+        await breathe(); // more may be decoded by then
+        this.#check(signal);
+        await this.#embedWith(job, signal);
+      });
+      return job.vector;
+    } finally {
+      this.#decoded.delete(job);
+    }
+  }
+
+  /** What the tower gets of a picture, Float32Array [3, H, W]; with the options of embedPicture. */
+  async preprocessPicture(source, options) {
+    const picture = await this.#decode(source, options);
+    return this.#enqueue(options.signal, async () => {
+      await breathe();
+      this.#check(options.signal);
+      return this.#preprocess(picture);
     });
   }
 
@@ -152,15 +186,6 @@ export class Encoder {
   /** One vector for each Int32Array(contextLength). */
   embedTokens(ids, options = {}) {
     return this.#enqueue(options.signal, () => this.#embedAll(ids, options));
-  }
-
-  /** Float32Array [3, H, W] of each picture: what the tower gets. */
-  preprocess(sources, { signal, many = true } = {}) {
-    return this.#enqueue(signal, async () => {
-      const all = [];
-      for await (const picture of this.#decoded(sources, signal, many)) all.push(this.#preprocess(picture));
-      return all;
-    });
   }
 
   /** One vector for each Float32Array [3, H, W]. */
@@ -220,56 +245,56 @@ export class Encoder {
   }
 
   /**
+   * @param {unknown[]} items
+   * @param {{ normalize?: boolean, signal?: AbortSignal, many?: boolean, first?: number }} options first: the number of the first item, for messages
    * @param {(chunk: unknown[]) => Promise<unknown[]> | unknown[]} [prepare] makes ids or pixels of what is to be embedded
    * @param {string} [hint] see #run
    */
-  async #embedAll(items, { normalize = true, signal, many = true }, prepare = (chunk) => chunk, hint) {
+  async #embedAll(items, { normalize = true, signal, many = true, first = 0 }, prepare = (chunk) => chunk, hint) {
     const vectors = [];
     for await (const chunk of this.#chunks(items, signal)) {
       const inputs = await prepare(chunk);
       this.#check(signal);
-      inputs.forEach((input, i) => this.#put(input, i, nameInput(vectors.length + i, many)));
-      vectors.push(...await this.#run(inputs.length, { normalize, signal }, (i) => nameInput(vectors.length + i, many), hint));
+      const nameOf = (i) => nameInput(first + vectors.length + i, many);
+      inputs.forEach((input, i) => this.#put(input, i, nameOf(i)));
+      vectors.push(...(await this.#run(inputs.length, { normalize, signal }, nameOf, hint)));
     }
     return vectors;
   }
 
-  async #embedPictures(sources, { normalize = true, signal, many = true }) {
-    const vectors = [];
-    const nameOf = (i) => nameInput(vectors.length + i, many);
-    let waiting = 0; // pictures in the encoder's input
-    for await (const picture of this.#decoded(sources, signal, many)) {
-      this.#preprocess(picture, waiting);
-      if (++waiting < this.#batch) continue;
-      vectors.push(...await this.#run(waiting, { normalize, signal }, nameOf));
-      waiting = 0;
-    }
-    this.#check(signal);
-    if (waiting) vectors.push(...await this.#run(waiting, { normalize, signal }, nameOf));
-    return vectors;
-  }
-
-  /** Decodes pictures in order, the next one while the caller works on this one. */
-  async *#decoded(sources, signal, many) {
-    const decode = (i) => {
-      if (i >= sources.length) return null;
-      const picture = decodePicture(sources[i], nameInput(i, many), { fetch: this.#fetch, signal });
-      picture.catch(() => {}); // reported when its turn comes
-      return picture;
-    };
-    let next = decode(0);
-    for (let i = 0; i < sources.length; i++) {
-      let picture;
+  async #decode(source, { name, signal, own }) {
+    const read = async () => {
       try {
-        picture = await next;
-      } catch (error) {
-        throw signal?.aborted ? signal.reason : error;
+        this.#check(signal);
+        return await decodePicture(source, name, { fetch: this.#fetch, signal });
+      } finally {
+        if (own) source.close?.();
       }
-      next = decode(i + 1);
-      if (i) await breathe();
-      this.#check(signal);
-      yield picture;
+    };
+    return untilAborted(read(), signal);
+  }
+
+  /** Embeds a picture that is decoded, and with it others that are, as many as one call of C takes. */
+  async #embedWith(job, signal) {
+    const others = [...this.#decoded].filter((other) => other !== job && other.normalize === job.normalize).slice(0, this.#batch - 1);
+    if (others.length) {
+      try {
+        await this.#embedDecoded([job, ...others], signal);
+        return;
+      } catch {
+        this.#check(signal); // each has a turn of its own, which tells what is wrong with it
+      }
     }
+    await this.#embedDecoded([job], signal);
+  }
+
+  async #embedDecoded(jobs, signal) {
+    jobs.forEach(({ picture }, i) => this.#preprocess(picture, i));
+    const vectors = await this.#run(jobs.length, { normalize: jobs[0].normalize, signal }, (i) => jobs[i].name);
+    jobs.forEach((job, i) => {
+      job.vector = vectors[i];
+      this.#decoded.delete(job);
+    });
   }
 
   async #tokenize(texts) {

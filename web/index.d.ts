@@ -108,6 +108,29 @@ export interface EmbedOptions {
   signal?: AbortSignal;
 }
 
+export interface EmbedAllOptions extends EmbedOptions {
+  /**
+   * How many inputs may be under way or done besides the one that is waited for: read, decoded and prepared while others are computed. It bounds the memory, whatever
+   * the number of inputs. Default: 2 for pictures, 127 for texts.
+   */
+  ahead?: number;
+  /** Called before each outcome is given. */
+  onProgress?(progress: EmbedProgress): void;
+}
+
+export interface EmbedProgress {
+  phase: 'embed';
+  /** Inputs done so far, those that failed included. */
+  loaded: number;
+  /** Inputs in all, where the sources know their number. */
+  total?: number;
+}
+
+/** What became of one input: its vector, or what is wrong with it. */
+export type Outcome<Source> =
+  | { readonly index: number; readonly source: Source; readonly vector: Float32Array; readonly error?: undefined }
+  | { readonly index: number; readonly source: Source; readonly vector?: undefined; readonly error: HalfclipError };
+
 export interface CallOptions {
   /** Aborts between the items of an array; the promise rejects with the signal's reason. */
   signal?: AbortSignal;
@@ -187,6 +210,12 @@ export interface TextTower extends Tower {
   /** Float32Array(dim) of a text; with `tokensOut` above 1, as many vectors one after another. */
   embed(text: string, options?: EmbedOptions): Promise<Float32Array>;
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>;
+  /**
+   * Texts as they come: one outcome for each, in order. An input that fails has an error in place of its vector, and the next ones go on. Sources may be of any length.
+   * Ends early by `break` or `return()`, or by rejecting: with the signal's reason, with what the sources themselves throw, or with an error that every input would
+   * meet, such as `state/disposed`. Then what is under way is dropped and the sources are closed.
+   */
+  embedAll(texts: Iterable<string> | AsyncIterable<string>, options?: EmbedAllOptions): AsyncGenerator<Outcome<string>, void, undefined>;
   /** Int32Array(contextLength): start and end tokens in, padded as OpenCLIP pads. */
   tokenize(text: string, options?: CallOptions): Promise<Int32Array>;
   tokenize(texts: readonly string[], options?: CallOptions): Promise<Int32Array[]>;
@@ -199,9 +228,18 @@ export interface TextTower extends Tower {
 /** An image tower. Each method takes one input or an array, and gives one output or an array in the same order. Calls are done one after another. */
 export interface ImageTower extends Tower {
   readonly info: ImageInfo;
-  /** Float32Array(dim) of a picture; with `tokensOut` above 1, as many vectors one after another. */
+  /**
+   * Float32Array(dim) of a picture; with `tokensOut` above 1, as many vectors one after another. A few pictures at a time are decoded, whatever the number of calls and
+   * the length of arrays; an image element, and whatever is in an array, is read when its turn comes.
+   */
   embed(source: ImageSource, options?: EmbedOptions): Promise<Float32Array>;
   embed(sources: readonly ImageSource[], options?: EmbedOptions): Promise<Float32Array[]>;
+  /**
+   * Pictures as they come: one outcome for each, in order. An input that fails has an error in place of its vector, and the next ones go on. Sources may be of any length.
+   * Ends early by `break` or `return()`, or by rejecting: with the signal's reason, with what the sources themselves throw, or with an error that every input would
+   * meet, such as `state/disposed`. Then what is under way is dropped and the sources are closed.
+   */
+  embedAll<Source extends ImageSource>(sources: Iterable<Source> | AsyncIterable<Source>, options?: EmbedAllOptions): AsyncGenerator<Outcome<Source>, void, undefined>;
   /** Float32Array [3, H, W]: the picture resized, cropped and normalised, as the tower gets it. */
   preprocess(source: ImageSource, options?: CallOptions): Promise<Float32Array>;
   preprocess(sources: readonly ImageSource[], options?: CallOptions): Promise<Float32Array[]>;

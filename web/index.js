@@ -5,14 +5,13 @@
 
 import { underSignal } from './abort.js';
 import { askToPersist, completeCache } from './cache.js';
-import { Encoder, nameInput } from './encoder.js';
-import { HalfclipError, describe, messageOf } from './errors.js';
-import { capturePicture } from './image-source.js';
+import { Encoder } from './encoder.js';
+import { HalfclipError, describe } from './errors.js';
 import { resolveModel } from './model.js';
-import { CALL_OPTIONS, EMBED_OPTIONS, LOAD_OPTIONS, readOptions } from './options.js';
+import { LOAD_OPTIONS, readOptions } from './options.js';
 import { isPage } from './platform.js';
-import { arrayTypeOf, isArray, isPlain } from './realm.js';
 import { completeRetry } from './retry.js';
+import { ImageTower, TextTower } from './tower.js';
 import { WorkerEncoder } from './worker-client.js';
 
 export { HalfclipError };
@@ -96,107 +95,4 @@ async function startWorker(signal, required) {
     if (required || signal?.aborted) throw error;
     return null;
   }
-}
-
-const EACH = Symbol('each');
-
-/** What both towers have: `info`, and an end. */
-class Tower {
-  #encoder;
-
-  constructor(encoder) {
-    this.#encoder = encoder;
-  }
-
-  /** What was loaded, and what it takes. */
-  get info() {
-    return this.#encoder.info;
-  }
-
-  /** Frees the memory; later calls reject with state/disposed. */
-  dispose() {
-    this.#encoder.dispose();
-  }
-
-  /**
-   * Calls a method of the encoder with a list of inputs, for one input or an array of them.
-   * @param {string} method
-   * @param {unknown} input
-   * @param {(item: unknown, name: string) => unknown} check gives what is passed on
-   * @param {unknown} options as given
-   * @param {object} known see options.js
-   */
-  async [EACH](method, input, check, options = {}, known = EMBED_OPTIONS) {
-    const { signal, ...others } = readOptions(options, known);
-    const many = isArray(input);
-    const call = async (signal) => {
-      const inputs = await Promise.all((many ? listOf(input) : [input]).map((item, i) => check(item, nameInput(i, many))));
-      return this.#encoder[method](inputs, { ...others, signal, many });
-    };
-    const outputs = await (signal ? underSignal(signal, call) : call());
-    return many ? outputs : outputs[0];
-  }
-}
-
-/** The items of an array as they are now, the holes too. */
-function listOf(array) {
-  try {
-    return Array.from(array);
-  } catch (error) {
-    throw new HalfclipError('input/type', `the array of inputs cannot be read: ${messageOf(error)}`, { cause: error });
-  }
-}
-
-Tower.prototype[Symbol.dispose ?? Symbol.for('Symbol.dispose')] = Tower.prototype.dispose;
-
-/** A text tower. Each method takes one input or an array, and gives one output or an array in the same order. */
-class TextTower extends Tower {
-  /** Vectors of texts. */
-  embed(texts, options) {
-    return this[EACH]('embed', texts, checkText, options);
-  }
-
-  /** Token ids of texts, as OpenCLIP's tokenizer gives them. */
-  tokenize(texts, options) {
-    return this[EACH]('tokenize', texts, checkText, options, CALL_OPTIONS);
-  }
-
-  /** Vectors of token ids. */
-  embedTokens(ids, options) {
-    return this[EACH]('embedTokens', ids, arrayChecker(Int32Array, this.info.contextLength), options);
-  }
-}
-
-/** An image tower. Each method takes one input or an array, and gives one output or an array in the same order. */
-class ImageTower extends Tower {
-  /** Vectors of pictures. */
-  embed(sources, options) {
-    return this[EACH]('embed', sources, capturePicture, options);
-  }
-
-  /** What the tower gets of pictures: Float32Array [3, H, W]. */
-  preprocess(sources, options) {
-    return this[EACH]('preprocess', sources, capturePicture, options, CALL_OPTIONS);
-  }
-
-  /** Vectors of what preprocess() gives. */
-  embedPixels(pixels, options) {
-    const { imageSize } = this.info;
-    const [height, width] = Array.isArray(imageSize) ? imageSize : [imageSize, imageSize];
-    return this[EACH]('embedPixels', pixels, arrayChecker(Float32Array, 3 * height * width), options);
-  }
-}
-
-function checkText(text, name) {
-  if (typeof text !== 'string') throw new HalfclipError('input/type', `${name} is ${describe(text)}, expected a string`);
-  return text;
-}
-
-function arrayChecker(Type, length) {
-  return (array, name) => {
-    if (arrayTypeOf(array) !== Type.name || array.length !== length) {
-      throw new HalfclipError('input/type', `${name} is ${describe(array)}, expected ${describe(new Type(0)).replace(/ of.*/, '')} of length ${length}`);
-    }
-    return isPlain(array.buffer) ? array : new Type(array);
-  };
 }

@@ -54,6 +54,13 @@ export const CALL_OPTIONS = { signal: SIGNAL };
 /** Of the methods that give vectors. */
 export const EMBED_OPTIONS = { ...CALL_OPTIONS, normalize: FLAG };
 
+/** Of embedAll(). */
+export const EMBED_ALL_OPTIONS = {
+  ...EMBED_OPTIONS,
+  ahead: [(value) => Number.isInteger(value) && value >= 0, 'a whole number of inputs'],
+  onProgress: FUNCTION,
+};
+
 /**
  * The options that are given, each read once and checked; those that are undefined are as if left out.
  * @param {unknown} given

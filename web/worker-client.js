@@ -73,6 +73,7 @@ export class WorkerEncoder {
     const fail = (event) => {
       const [code, what] = this.#pending.has(STARTED) ? ['http/network', 'could not be started'] : ['memory/exhausted', 'stopped'];
       this.#fail(new HalfclipError(code, `the worker ${what}: ${event.message || 'no reason given'}`));
+      this.dispose();
     };
     onWorkerError(worker, fail);
     if (isNode) worker.on('message', receive);
@@ -83,8 +84,9 @@ export class WorkerEncoder {
   embed(sources, options) { return this.#call('embed', sources, options); }
   tokenize(texts, options) { return this.#call('tokenize', texts, options); }
   embedTokens(ids, options) { return this.#call('embedTokens', ids, options); }
-  preprocess(sources, options) { return this.#call('preprocess', sources, options); }
   embedPixels(pixels, options) { return this.#call('embedPixels', pixels, options); }
+  embedPicture(source, options) { return this.#read('embedPicture', source, options); }
+  preprocessPicture(source, options) { return this.#read('preprocessPicture', source, options); }
 
   dispose() {
     this.#worker?.terminate();
@@ -93,8 +95,18 @@ export class WorkerEncoder {
     this.#fail(disposed());
   }
 
-  #call(method, inputs, { signal, ...options } = {}) {
-    return this.#send({ call: method, args: [inputs, options] }, [], signal);
+  #call(method, inputs, { signal, ...options } = {}, transfer = []) {
+    return this.#send({ call: method, args: [inputs, options] }, transfer, signal);
+  }
+
+  /** A call with a picture: an own one moves to the worker, of another the worker gets a copy, which it closes in either case. */
+  async #read(method, source, { own, ...options }) {
+    const transfer = own && source.close ? [source] : [];
+    try {
+      return await this.#call(method, source, { ...options, own: true }, transfer);
+    } finally {
+      transfer[0]?.close(); // if it was not sent
+    }
   }
 
   async #send(message, transfer, signal, onProgress) {

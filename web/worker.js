@@ -40,7 +40,7 @@ function serve(port) {
   port.postMessage({ id: 0 });
 }
 
-const buffersOf = (result) => (Array.isArray(result) ? result.map((array) => array.buffer) : []);
+const buffersOf = (result) => [result].flat().flatMap((array) => (ArrayBuffer.isView(array) ? [array.buffer] : []));
 
 if (isNode) importNode('worker_threads').then(({ parentPort }) => serve(parentPort));
 else serve(globalThis);

@@ -1,7 +1,7 @@
 // What package.test.mjs compiles: every part of the interface used as intended, and misuse that must not compile.
 
 import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from 'halfclip';
-import type { CacheOptions, ErrorCode, ImageInfo, ImageSource, ImageTower, LoadOptions, Progress, TextInfo, TextTower, Weights } from 'halfclip';
+import type { CacheOptions, EmbedProgress, ErrorCode, ImageInfo, ImageSource, ImageTower, LoadOptions, Outcome, Progress, TextInfo, TextTower, Weights } from 'halfclip';
 
 const weights: Weights[] = ['a.safetensors', new URL('https://example.org/a'), new Blob([]), new ArrayBuffer(8), new Uint8Array(8)];
 
@@ -47,6 +47,20 @@ export async function pictures(element: HTMLImageElement, bitmap: ImageBitmap): 
   console.log(vectors, vector, size);
 }
 
+export async function streams(image: ImageTower, text: TextTower, files: AsyncIterable<File>): Promise<HalfclipError[]> {
+  const errors: HalfclipError[] = [];
+  const onProgress = ({ phase, loaded, total }: EmbedProgress) => console.log(phase, loaded, total ?? '?');
+  for await (const outcome of image.embedAll(files, { ahead: 4, normalize: false, signal: options.signal, onProgress })) {
+    const file: File = outcome.source;
+    if (outcome.error) errors.push(outcome.error);
+    else console.log(outcome.index, file.name, outcome.vector.length);
+  }
+  for await (const { vector, error } of text.embedAll(new Set(['a cat']))) console.log(vector ?? error.code);
+  const outcomes: Outcome<string>[] = [];
+  for await (const outcome of text.embedAll(['a cat'])) outcomes.push(outcome);
+  return errors;
+}
+
 export function codeOf(error: unknown): ErrorCode | number | undefined {
   return error instanceof HalfclipError ? error.status ?? error.code : undefined;
 }
@@ -70,6 +84,8 @@ export async function misuse(text: TextTower, image: ImageTower): Promise<void> 
   await text.embed('a', { normalise: false });
   // @ts-expect-error: an option that makes nothing of token ids
   await text.tokenize('a', { normalize: false });
+  // @ts-expect-error: numbers are no texts
+  text.embedAll([7]);
   // @ts-expect-error: token ids are an Int32Array
   await text.embedTokens([1, 2, 3]);
   // @ts-expect-error: one text gives one vector
