@@ -3,13 +3,13 @@
 
 import { HalfclipError } from './errors.js';
 import { DETECT, detectFormat } from './file-format.js';
+import { tooLarge } from './limits.js';
 import { towerOf } from './tensor-names.js';
 import { exhausted } from './wasm.js';
-import { BlobSource, readBytes } from './weights.js';
+import { BlobSource, readBytes, readText } from './weights.js';
 
 const PREFIX = 8; // bytes before a safetensors header: its length
 const MAX_HEADER = 100_000_000;
-const MAX_INDEX = 10_000_000;
 
 // A checkpoint in several files is one large file to the loader: file k begins at k * FILE_SPACING.
 const FILE_SPACING = 2 ** 44;
@@ -23,15 +23,18 @@ const decoder = new TextDecoder();
  * @param {object} source see weights.js
  * @param {'pytorch' | 'index'} format
  * @param {'image' | 'text' | null} tower whose tensors are wanted; null: all
+ * @param {object} limits from completeLimits
  * @returns {Promise<{ json: string, source: object, files: string[], pieces: { begin: number, bytes: Uint8Array }[] }>} json: the directory; source: where its
  *   tensors are; files: names of all files; pieces: the bytes of `source` that the directory was made of
  */
-export async function readDirectory(wasm, source, format, tower) {
-  return format === 'pytorch' ? readPyTorch(wasm, source) : readIndex(wasm, source, tower);
+export async function readDirectory(wasm, source, format, tower, limits) {
+  const held = { bytes: 0, limit: limits.whole };
+  return format === 'pytorch' ? readPyTorch(wasm, source, held) : readIndex(wasm, source, tower, limits, held);
 }
 
-async function readPyTorch(wasm, source) {
-  const file = await withRandomAccess(source);
+/** @param {{ bytes: number, limit: number }} held what is kept in memory of this checkpoint's files */
+async function readPyTorch(wasm, source, held) {
+  const file = await withRandomAccess(source, held);
   const { exports } = wasm;
   const pieces = [];
   const torch = exports.hc_wasm_torch_new(file.size);
@@ -55,16 +58,24 @@ async function readPyTorch(wasm, source) {
 }
 
 /** The same file, all of it kept where a server sends no ranges: what says where tensors are stands at the end. */
-async function withRandomAccess(source) {
+async function withRandomAccess(source, held) {
   if (!source.forward) await source.measure?.();
   if (!source.forward && source.size !== undefined) return source;
+  const check = (more) => {
+    if (held.bytes + more > held.limit) throw tooLarge('memory/exhausted', source.name, 'whole', held.limit);
+  };
+  check(source.size ?? 0);
   const parts = [];
-  for await (const chunk of source.read(0, Infinity)) parts.push(chunk.slice());
+  for await (const chunk of source.read(0, Infinity)) {
+    check(chunk.length);
+    held.bytes += chunk.length;
+    parts.push(chunk.slice());
+  }
   return Object.assign(new BlobSource(new Blob(parts), source.name), { close: () => source.close() });
 }
 
-async function readIndex(wasm, source, tower) {
-  const weightMap = await readWeightMap(source);
+async function readIndex(wasm, source, tower, limits, held) {
+  const weightMap = await readWeightMap(source, limits);
   const wanted = (name) => tower === null || towerOf(name) !== (tower === 'image' ? 'text' : 'image');
   const names = [...new Set(Object.entries(weightMap).filter(([name]) => wanted(name)).map(([, file]) => file))].sort();
   if (names.length > MAX_FILES) throw new HalfclipError('weights/format', `${source.name}: names ${names.length} files, expected at most ${MAX_FILES}`);
@@ -73,7 +84,7 @@ async function readIndex(wasm, source, tower) {
   try {
     for (const [k, name] of names.entries()) {
       const file = joined.add(await source.sibling(name));
-      const { tensors, source: bytes } = await readFileDirectory(wasm, file);
+      const { tensors, source: bytes } = await readFileDirectory(wasm, file, held);
       joined.replace(file, bytes);
       for (const [tensor, { dtype, shape, data_offsets: [begin, end] }] of Object.entries(tensors)) {
         if (weightMap[tensor] !== name) continue;
@@ -87,11 +98,11 @@ async function readIndex(wasm, source, tower) {
   return { json: JSON.stringify(directory), source: joined, files: names, pieces: [] };
 }
 
-async function readWeightMap(source) {
-  const bytes = await readBytes(source, 0, MAX_INDEX);
+async function readWeightMap(source, limits) {
+  const text = await readText(source, 'weights/format', limits);
   let index;
   try {
-    index = JSON.parse(decoder.decode(bytes));
+    index = JSON.parse(text);
   } catch (error) {
     throw new HalfclipError('weights/format', `${source.name}: looks like a JSON text, but is none: ${error.message}`, { cause: error });
   }
@@ -106,12 +117,12 @@ async function readWeightMap(source) {
 }
 
 /** The tensors of one file, with offsets from its start: { tensors, metadata, source }. */
-export async function readFileDirectory(wasm, source) {
+export async function readFileDirectory(wasm, source, held) {
   const head = await source.peek(DETECT);
   const format = detectFormat(head);
   if (format === 'index') throw new HalfclipError('weights/format', `${source.name}: looks like a JSON text, expected a .safetensors file`);
   if (format === 'safetensors') return { source, ...(await readSafetensors(source, head)) };
-  const { json, source: file } = await readPyTorch(wasm, source);
+  const { json, source: file } = await readPyTorch(wasm, source, held);
   return { source: file, tensors: JSON.parse(json), metadata: {} };
 }
 

@@ -5,8 +5,10 @@ import { untilAborted } from './abort.js';
 import { TowerCache } from './cache.js';
 import { HalfclipError } from './errors.js';
 import { decodePicture } from './image-source.js';
+import { completeLimits } from './limits.js';
 import { loadTower } from './load.js';
 import { breathe } from './platform.js';
+import { completeRetry } from './retry.js';
 import { detectDot, detectSimd } from './simd.js';
 import { createTokenizer, readClipMerges } from './tokenizer.js';
 import { Wasm } from './wasm.js';
@@ -33,7 +35,7 @@ export class Encoder {
   #output;
   #batch;
   #tokenizer;
-  #fetch;
+  #network; // how pictures are fetched, for decodePicture
   #decoded = new Set(); // pictures that wait for their turn, as embedPicture() keeps them
   #tail = Promise.resolve(); // settles when every call so far is done
 
@@ -46,7 +48,8 @@ export class Encoder {
    * @param {string} options.dtype 'auto' | 'fp32' | 'fp16' | 'int8' | 'int4'
    * @param {RequestCache} [options.cache] for requests
    * @param {object} [options.keep] from completeCache: where towers are kept; without it, nowhere
-   * @param {object} [options.retry] see index.d.ts
+   * @param {object} [options.retry] see index.d.ts, as of limits
+   * @param {object} [options.limits]
    * @param {string} [options.integrity]
    * @param {'relaxed' | 'simd128'} [options.simd]
    * @param {'pairs' | 'quads'} [options.dot]
@@ -72,20 +75,21 @@ export class Encoder {
   }
 
   static async #load(options, starting, towers, { fetch, signal, onProgress }) {
-    const { cache, retry, integrity } = options;
+    const { cache, integrity } = options;
+    const network = { fetch, retry: completeRetry(options.retry), limits: completeLimits(options.limits) };
     const kept = await towers?.load(starting, { fetch, signal, onProgress });
     if (kept) {
       const { wasm, encoder, fetchedBytes, fileBytes } = kept;
-      return { encoder: new Encoder(wasm, encoder, options, { fetchedBytes, fileBytes, cached: true }, fetch) };
+      return { encoder: new Encoder(wasm, encoder, options, { fetchedBytes, fileBytes, cached: true }, network) };
     }
-    const file = await openWeights(options.weights, { fetch, cache: towers?.outdated ? 'no-cache' : cache, retry, signal, whole: integrity !== undefined || options.config === null });
+    const file = await openWeights(options.weights, { ...network, cache: towers?.outdated ? 'no-cache' : cache, signal, whole: integrity !== undefined || options.config === null });
     let wasm;
     try {
       wasm = towers ? (await starting).spawn() : await starting;
       signal?.throwIfAborted();
       const { encoder, fetched, size } = await loadTower(wasm, options, file, { signal, onProgress });
       const sizes = { fetchedBytes: fetched, fileBytes: size ?? null, cached: false };
-      return { encoder: new Encoder(wasm, encoder, options, sizes, fetch), versions: file.versions };
+      return { encoder: new Encoder(wasm, encoder, options, sizes, network), versions: file.versions };
     } catch (error) {
       wasm?.release();
       throw error;
@@ -94,10 +98,10 @@ export class Encoder {
     }
   }
 
-  constructor(wasm, encoder, { tower, model, dot = detectDot() }, sizes, fetch) {
+  constructor(wasm, encoder, { tower, model, dot = detectDot() }, sizes, network) {
     this.#wasm = wasm;
     this.#encoder = encoder;
-    this.#fetch = fetch;
+    this.#network = network;
     this.#config = JSON.parse(wasm.string(wasm.exports.hc_encoder_config(encoder)));
     wasm.exports.hc_encoder_set_dot(encoder, DOTS[dot]);
     const out = wasm.alloc(96, 'info');
@@ -266,7 +270,7 @@ export class Encoder {
     const read = async () => {
       try {
         this.#check(signal);
-        return await decodePicture(source, name, { fetch: this.#fetch, signal });
+        return await decodePicture(source, name, { ...this.#network, signal });
       } finally {
         if (own) source.close?.();
       }

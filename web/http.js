@@ -5,6 +5,7 @@ import { isNode } from './platform.js';
 
 const LONGEST_TIMER = 0x7fffffff;
 const BLOCK = 1 << 20; // bytes of a body at once
+const TRICKLE = 1 << 12; // bytes; a body that takes longer than `stall` for them counts as silent, or it could go on for ever
 
 /** What is to be done when a response is done with. */
 const releases = new WeakMap();
@@ -31,6 +32,9 @@ export async function request(url, { method = 'GET', headers, fetch = globalThis
   const answer = (async () => fetch(url, init))();
   try {
     const response = await patiently(answer, url, { signal, stall });
+    if (/^https:/i.test(url) && /^http:/i.test(response.url)) {
+      throw new HalfclipError('http/network', `${url}: was redirected to ${response.url}, expected a redirection to an encrypted connection`);
+    }
     releases.set(response, release);
     return response;
   } catch (error) {
@@ -39,14 +43,6 @@ export async function request(url, { method = 'GET', headers, fetch = globalThis
     answer.then((late) => late.body?.cancel()).catch(() => {});
     throw error;
   }
-}
-
-/** As request(), but a status that is no success is an error. */
-export async function get(url, options = {}) {
-  const response = await request(url, options);
-  if (response.ok) return response;
-  discard(response);
-  throw statusError(url, response);
 }
 
 /** Ends a response whose body nobody reads. */
@@ -84,7 +80,7 @@ function openReader(body) {
 
 /**
  * The chunks of a response's body, each valid until the next one is asked for. Leaving the loop early cancels the rest.
- * @param {{ signal?: AbortSignal, stall?: number, wrap?: (error: unknown) => unknown }} options stall: milliseconds to wait for a chunk; wrap: makes what is thrown
+ * @param {{ signal?: AbortSignal, stall?: number, wrap?: (error: unknown) => unknown }} options stall: milliseconds to wait for each 4 KiB; wrap: makes what is thrown
  *   of what went wrong
  */
 export async function* bodyChunks(response, url, { signal, stall = Infinity, wrap = (error) => error }) {
@@ -104,10 +100,12 @@ export async function* bodyChunks(response, url, { signal, stall = Infinity, wra
   // One timer for many chunks: there are thousands.
   let timer;
   let asked = Infinity; // when the chunk that is waited for was asked for
+  let waited = 0; // milliseconds, for `came` bytes
+  let came = 0;
   const watch = () => {
-    const left = asked + stall - performance.now();
+    const left = asked + stall - waited - performance.now();
     timer = undefined;
-    if (left <= 0) fail(new HalfclipError('http/network', `${url}: no byte came for ${stall} ms`));
+    if (left <= 0) fail(new HalfclipError('http/network', `${url}: ${came ? `only ${came}` : 'no'} byte${came > 1 ? 's' : ''} came for ${stall} ms`));
     else if (left < Infinity) timer = setTimeout(watch, left);
   };
   signal?.addEventListener('abort', abort);
@@ -116,12 +114,15 @@ export async function* bodyChunks(response, url, { signal, stall = Infinity, wra
   try {
     for (;;) {
       asked = performance.now();
-      if (stall < LONGEST_TIMER) timer ??= setTimeout(watch, stall);
+      if (stall < LONGEST_TIMER) timer ??= setTimeout(watch, stall - waited);
       const chunk = await reader.read();
-      asked = Infinity;
       if (failure) break;
       done = chunk.done;
       if (done) return;
+      waited += performance.now() - asked;
+      came += chunk.value.length;
+      if (came >= TRICKLE) waited = came = 0;
+      asked = Infinity;
       yield chunk.value;
     }
   } catch (error) {

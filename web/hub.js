@@ -1,8 +1,9 @@
 // Models by name: `hf-hub:org/repo` on a hub and `local-dir:folder`, as OpenCLIP names them, and OpenCLIP's pretrained tags.
 
 import { HalfclipError, describe } from './errors.js';
+import { completeLimits } from './limits.js';
 import { isNode, locate } from './platform.js';
-import { openWeights, readBytes } from './weights.js';
+import { openWeights, readText } from './weights.js';
 
 const DEFAULT_HUB = 'https://huggingface.co';
 
@@ -17,7 +18,7 @@ const HUGGING_FACE_FILES = ['model.safetensors', 'model.safetensors.index.json',
  * The config and the weights of `hf-hub:org/repo`, `hf-hub:org/repo@revision` or `local-dir:folder`.
  * @param {string} model
  * @param {'image' | 'text'} tower
- * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, retry?: object, signal?: AbortSignal }} options
+ * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, retry?: object, limits?: object, signal?: AbortSignal }} options
  * @returns {Promise<{ config: object, weights: object }>} config: as an open_clip_config.json; weights: for openWeights
  */
 export async function resolveNamed(model, tower, options) {
@@ -66,8 +67,12 @@ export async function knownTags(name) {
 function repository(model, hub = DEFAULT_HUB) {
   const { url } = locate(hub, 'option hub');
   if (!url) throw new HalfclipError('input/type', `option hub is ${describe(hub)}, expected the URL of a hub, such as ${DEFAULT_HUB}`);
-  const match = /^hf-hub:((?:[\w.-]+\/)?[\w.-]+)(?:@([\w./-]+))?$/.exec(model);
-  if (!match || /(^|\/)\.\.?(\/|$)/.test(match[1])) throw new HalfclipError('model/unknown', `model ${JSON.stringify(model)} names no repository, expected hf-hub:org/repo`);
+  // No part may be empty or lead elsewhere: "." and ".." do, in a path, however they are encoded.
+  const match = /^hf-hub:((?:[\w.-]{1,200}\/)?[\w.-]{1,200})(?:@([\w./-]{1,200}))?$/.exec(model);
+  const parts = match?.slice(1).flatMap((name) => name?.split('/') ?? []);
+  if (!parts || parts.some((part) => /^\.{0,2}$/.test(part))) {
+    throw new HalfclipError('model/unknown', `model is ${describe(model)}, which names no repository, expected hf-hub:org/repo or hf-hub:org/repo@revision`);
+  }
   const [, repo, revision = 'main'] = match;
   const base = `${url.replace(/\/+$/, '')}/${repo}/resolve/${encodeURIComponent(revision)}`;
   const file = (name) => ({ url: `${base}/${name}` });
@@ -92,8 +97,7 @@ async function readJson(folder, name, options) {
     throw error;
   }
   try {
-    const text = new TextDecoder().decode(await readBytes(source, 0, Infinity));
-    const value = JSON.parse(text);
+    const value = JSON.parse(await readText(source, 'model/unknown', completeLimits(options.limits)));
     if (value === null || typeof value !== 'object') throw new SyntaxError(`it is ${describe(value)}`);
     return value;
   } catch (error) {

@@ -2,9 +2,9 @@
 // conversion, no premultiplied alpha, EXIF orientation applied. Browsers decode with the platform; Node.js with sharp, and PNG files without it.
 
 import { HalfclipError, describe, messageOf } from './errors.js';
-import { get } from './http.js';
 import { importNode, isNode, locate } from './platform.js';
 import { arrayTypeOf, bytesOf, hasTag, isBuffer, isPlain } from './realm.js';
+import { getBytes } from './remote-bytes.js';
 
 const MAX_SIDE = 20000;
 const AS_STORED = { colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image' };
@@ -86,15 +86,15 @@ function checkSize(width, height, name) {
  * Decodes what capturePicture captured.
  * @param {unknown} source
  * @param {string} name how messages call it, if it has no name of its own
- * @param {{ fetch?: typeof fetch, signal?: AbortSignal }} options
+ * @param {{ fetch?: typeof fetch, signal?: AbortSignal, retry: object, limits: object }} options retry: from completeRetry; limits: from completeLimits
  * @returns {Promise<{ data: Uint8Array, width: number, height: number, channels: 3 | 4 }>}
  */
-export async function decodePicture(source, name, { fetch, signal }) {
+export async function decodePicture(source, name, options) {
   if (source.data) return source;
   if (hasTag(source, 'ImageBitmap') || hasTag(source, 'VideoFrame')) return readFrame(source, name);
   if (source.url !== undefined) {
-    const response = await get(source.url, { fetch, signal });
-    return decodeBlob(await response.blob(), source.url);
+    const { bytes, type } = await getBytes(source.url, options, 'input/size', 'picture');
+    return canDecode() ? decodeBlob(new Blob([bytes], { type }), source.url) : decodeBytes(bytes, source.url);
   }
   if (source.path !== undefined) return decodeBytes(await readFile(source.path), source.path);
   if (hasTag(source, 'Blob', 'File')) return decodeBlob(source, source.name ?? name);

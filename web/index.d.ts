@@ -24,14 +24,26 @@ export interface Progress {
 
 /** How patient to be with the network. */
 export interface Retry {
-  /** How often a request is made in a row without 64 KiB arriving, counting the first. Default: 5. */
+  /** How often a request is made in a row without 64 KiB arriving, counting the first; of a picture, in all. Default: 5. */
   attempts?: number;
   /** Milliseconds before the second attempt; each further pause is twice as long, up to 10 s, and none is shorter than a server's Retry-After. Default: 300. */
   pause?: number;
-  /** Milliseconds without a byte after which a transfer counts as broken. Default: 30,000. */
+  /** Milliseconds without an answer, or with less than 4 KiB of it, after which a transfer counts as broken. Default: 30,000. */
   stall?: number;
-  /** Milliseconds that reading the weights may take in all. Default: no limit. */
+  /** Milliseconds that reading the weights, or one picture, may take in all. Default: no limit. */
   timeout?: number;
+}
+
+/** How much is taken from a server at most, in bytes as they are after decompression. What is larger is an error that names the limit. */
+export interface Limits {
+  /** A config, or the index of a checkpoint in several files. Default: 1e7. */
+  json?: number;
+  /** A picture that is given by URL. Default: 1e8. */
+  picture?: number;
+  /** PyTorch files that have to be kept in memory whole, because their server sends no ranges: all those of a checkpoint together. Default: 1e9. */
+  whole?: number;
+  /** What is read of one weight file in all. Default: 1e11. */
+  weights?: number;
 }
 
 /**
@@ -85,6 +97,8 @@ export interface LoadOptions {
   cache?: 'default' | 'no-store' | 'reload' | CacheOptions;
   /** When requests that failed are made again: after broken transfers, which resume where they broke, and answers of 408, 425, 429 and 500 to 504. */
   retry?: Retry;
+  /** How much is taken from servers at most, of weights and later of pictures. */
+  limits?: Limits;
   /** Of the whole file, as in `<script integrity>`: `sha256-`, `sha384-` or `sha512-` and base64. */
   integrity?: string;
   /** Aborts loading; the promise rejects with the signal's reason. */

@@ -7,6 +7,7 @@ import { underSignal } from './abort.js';
 import { askToPersist, completeCache } from './cache.js';
 import { Encoder } from './encoder.js';
 import { HalfclipError, describe } from './errors.js';
+import { completeLimits } from './limits.js';
 import { resolveModel } from './model.js';
 import { LOAD_OPTIONS, readOptions } from './options.js';
 import { isPage } from './platform.js';
@@ -66,11 +67,12 @@ async function load(tower, options) {
   const { model, weights, signal, onProgress, ...given } = readOptions(options, LOAD_OPTIONS);
   const { dtype = 'auto', threads = 'auto', worker, integrity, fetch, hub, simd, dot } = given;
   const retry = completeRetry(given.retry);
+  const limits = completeLimits(given.limits);
   const keep = completeCache(given.cache);
   const cache = keep.mode;
   return underSignal(signal, async (signal, stop) => {
-    const { name, config, weights: place } = await resolveModel(model, weights, tower, { hub, fetch, cache, keep, retry, signal });
-    const core = { tower, model: name, config, weights: place, dtype, threads, cache, keep, retry, integrity, simd, dot };
+    const { name, config, weights: place } = await resolveModel(model, weights, tower, { hub, fetch, cache, keep, retry, limits, signal });
+    const core = { tower, model: name, config, weights: place, dtype, threads, cache, keep, retry, limits, integrity, simd, dot };
     const hooks = { fetch, signal, onProgress: onProgress && stopping(onProgress, stop) };
     askToPersist(keep);
     const thread = (worker ?? isPage) && (await startWorker(signal, worker === true));

@@ -3,6 +3,7 @@
 import { closestArchitecture, measureTowers } from './architecture.js';
 import { readDirectory, readFileDirectory } from './directory.js';
 import { DETECT, detectFormat } from './file-format.js';
+import { completeLimits } from './limits.js';
 import { resolveModel } from './model.js';
 import { detectSimd } from './simd.js';
 import { towerOf } from './tensor-names.js';
@@ -11,7 +12,7 @@ import { describeWeights, openWeights } from './weights.js';
 
 /**
  * @param {string | URL | Blob} place URL, path, Blob, `hf-hub:org/repo` or `local-dir:folder`
- * @param {{ hub?: string | URL, fetch?: typeof fetch, signal?: AbortSignal, retry?: object }} [options]
+ * @param {{ hub?: string | URL, fetch?: typeof fetch, signal?: AbortSignal, retry?: object, limits?: object }} [options]
  * @returns {Promise<{ file: string, format: 'safetensors' | 'pytorch' | 'index', files: string[], bytes: number | null, fetchedBytes: number,
  *   architecture: { name: string, exact: boolean } | null, metadata: Record<string, string>,
  *   towers: Record<string, { count: number, bytes: number }>, dtypes: Record<string, { count: number, bytes: number }>,
@@ -28,7 +29,7 @@ export async function inspect(place, options = {}) {
     if (format === 'safetensors') {
       held = await readFileDirectory(null, source);
     } else {
-      const directory = await readDirectory(await Wasm.create(detectSimd()), source, format, null);
+      const directory = await readDirectory(await Wasm.create(detectSimd()), source, format, null, completeLimits(options.limits));
       source = directory.source;
       held = { tensors: JSON.parse(directory.json), metadata: {}, files: directory.files };
     }

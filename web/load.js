@@ -2,8 +2,9 @@
 
 import { HalfclipError, describe } from './errors.js';
 import { DETECT, detectFormat } from './file-format.js';
-import { exhausted } from './wasm.js';
+import { completeLimits } from './limits.js';
 import { concatenate } from './remote-file.js';
+import { exhausted } from './wasm.js';
 import { readBytes, tapSource } from './weights.js';
 
 const STAGING = 1 << 19; // bytes: how much of the file is in WebAssembly's memory at once, besides its header
@@ -14,14 +15,14 @@ const DIGESTS = { sha256: 256, sha384: 384, sha512: 512 };
 /**
  * Loads one tower.
  * @param {import('./wasm.js').Wasm} wasm
- * @param {{ tower: 'image' | 'text', model: string | null, config: string | null, dtype: string, integrity?: string }} options
+ * @param {{ tower: 'image' | 'text', model: string | null, config: string | null, dtype: string, integrity?: string, limits?: object }} options
  * @param {object} file a source, see weights.js
  * @param {{ signal?: AbortSignal, onProgress?: (progress: { phase: string, loaded: number, total?: number }) => void }} hooks
  * @returns {Promise<{ encoder: number, fetched: number, size: number | undefined }>} the pointer to the encoder; the bytes read; the size of the files, if it is known
  */
 export async function loadTower(wasm, options, file, hooks) {
   const digest = options.integrity === undefined ? null : startDigest(wasm, options.integrity);
-  const opened = await openTensors(wasm, options.tower, file, digest);
+  const opened = await openTensors(wasm, options.tower, file, digest, completeLimits(options.limits));
   try {
     return await readTower(wasm, options, opened, digest, hooks);
   } finally {
@@ -34,12 +35,12 @@ export async function loadTower(wasm, options, file, hooks) {
  * @returns {Promise<{ source: object, owner: object, directory: string | null }>} source: what to read from; owner: the source that is to be closed; directory: null
  *   for safetensors, whose own header the loader reads
  */
-async function openTensors(wasm, tower, file, digest) {
+async function openTensors(wasm, tower, file, digest, limits) {
   const format = detectFormat(await file.peek(DETECT));
   if (format === 'safetensors') return { source: digest ? tapSource(file, digest.update) : file, owner: file, directory: null };
   const { readDirectory } = await import('./directory.js');
   if (!digest) {
-    const { json, source } = await readDirectory(wasm, file, format, tower);
+    const { json, source } = await readDirectory(wasm, file, format, tower, limits);
     return { source, owner: source, directory: json };
   }
   if (format === 'index') {
@@ -48,7 +49,7 @@ async function openTensors(wasm, tower, file, digest) {
   const again = (file.forward && (await file.reopen())) || file;
   let found;
   try {
-    found = await readDirectory(wasm, again, format, tower);
+    found = await readDirectory(wasm, again, format, tower, limits);
   } catch (error) {
     await again.close();
     throw error;

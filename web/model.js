@@ -17,7 +17,7 @@ const SHARDS = {
  * @param {string | object | undefined} model
  * @param {unknown} weights
  * @param {'image' | 'text'} tower
- * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, keep?: object, retry?: object, signal?: AbortSignal }} options for names that are
+ * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, keep?: object, retry?: object, limits?: object, signal?: AbortSignal }} options for names that are
  *   looked up on a hub; keep: from completeCache
  * @returns {Promise<{ name: string | null, config: string | null, weights: object }>} config: JSON text as in an open_clip_config.json, or null: the shard has its
  *   own; weights: for openWeights

@@ -11,6 +11,7 @@ const oneOf = (...names) => [(value) => names.includes(value), `${names.slice(0,
 const ANYTHING = [() => true]; // for who reads it to check
 const FUNCTION = [isFunction, 'a function'];
 const FLAG = [(value) => typeof value === 'boolean', 'true or false'];
+const BYTES = [isAtLeast(0), 'a number of bytes'];
 const MILLISECONDS = [isAtLeast(0), 'a number of milliseconds'];
 const SIGNAL = [(value) => value === null || (typeof value?.aborted === 'boolean' && isFunction(value.addEventListener)), 'an AbortSignal'];
 
@@ -23,6 +24,7 @@ export const LOAD_OPTIONS = {
   worker: FLAG,
   cache: ANYTHING,
   retry: ANYTHING,
+  limits: ANYTHING,
   integrity: [(value) => typeof value === 'string', 'a string such as "sha256-…"'],
   signal: SIGNAL,
   onProgress: FUNCTION,
@@ -36,7 +38,7 @@ export const LOAD_OPTIONS = {
 export const CACHE_OPTIONS = {
   mode: oneOf('default', 'no-store', 'reload'),
   dir: [(value) => typeof value === 'string' && value !== '', 'the path of a folder'],
-  maxBytes: [isAtLeast(0), 'a number of bytes'],
+  maxBytes: BYTES,
   persist: FLAG,
 };
 
@@ -47,6 +49,9 @@ export const RETRY_OPTIONS = {
   stall: MILLISECONDS,
   timeout: MILLISECONDS,
 };
+
+/** Of the option `limits`. */
+export const LIMIT_OPTIONS = { json: BYTES, picture: BYTES, whole: BYTES, weights: BYTES };
 
 /** Of the methods that give no vectors: tokenize() and preprocess(). */
 export const CALL_OPTIONS = { signal: SIGNAL };

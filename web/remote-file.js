@@ -6,16 +6,16 @@
 
 import { HalfclipError } from './errors.js';
 import { bodyChunks, discard, request, statusError } from './http.js';
+import { tooLarge } from './limits.js';
 import { isNode } from './platform.js';
-import { Transient, pauseAfter, retryAfter } from './retry.js';
+import { Transient, isTransient, limitTime, pauseAfter, retryAfter } from './retry.js';
 
 // The first request asks for this much: the header of a checkpoint of a thousand tensors has 130 KB.
 const HEAD = 1 << 18;
 
-// Bytes after which an interrupted transfer counts as one that works.
+// A transfer that comes in pieces works as long as this many new bytes arrive by as many requests as may fail, and not too many old ones with them.
 const PROGRESS = 1 << 16;
-
-const TRANSIENT = new Set([408, 425, 429, 500, 502, 503, 504]);
+const WORTH = 1 / 16;
 
 export class RemoteFile {
   /** In bytes; undefined where the server does not say. */
@@ -27,17 +27,16 @@ export class RemoteFile {
   requests = 0;
 
   #options;
-  #abort = new AbortController();
-  #signal = this.#abort.signal;
-  #unlink; // from the caller's signal and clock
+  #time; // from limitTime
+  #signal;
   #seen = null; // { etag, modified } of the first answer
   #plain = false; // the server does not understand Range, so that it is not sent
   #head = new Uint8Array(0);
 
   /**
    * @param {string} url
-   * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry: object, deadline?: number, whole?: boolean }} options retry: from
-   *   completeRetry; deadline: when to give up, by performance.now(); whole: everything is going to be read
+   * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry: object, limits: object, deadline?: number, whole?: boolean }} options
+   *   retry: from completeRetry; limits: from completeLimits; deadline: when to give up, by performance.now(); whole: everything is going to be read
    * @returns {Promise<RemoteFile>} of which the first bytes have come
    */
   static async open(url, options) {
@@ -52,18 +51,10 @@ export class RemoteFile {
   }
 
   constructor(url, options) {
-    const { signal, deadline = Infinity, retry } = options;
     this.url = url;
     this.#options = options;
-    const stop = () => this.#abort.abort(signal.reason);
-    const expire = () => this.#abort.abort(new HalfclipError('http/network', `${url}: was not read within ${retry.timeout} ms, the limit of option retry`));
-    const timer = deadline < Infinity ? setTimeout(expire, Math.max(0, deadline - performance.now())) : undefined;
-    if (signal?.aborted) stop();
-    signal?.addEventListener('abort', stop);
-    this.#unlink = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', stop);
-    };
+    this.#time = limitTime(url, options);
+    this.#signal = this.#time.signal;
   }
 
   /** What tells this version of the file from others. */
@@ -73,8 +64,8 @@ export class RemoteFile {
 
   /** Ends everything that is under way. */
   close() {
-    this.#unlink();
-    this.#abort.abort(new HalfclipError('http/network', `${this.url}: was closed`));
+    this.#time.release();
+    this.#time.abort(new HalfclipError('http/network', `${this.url}: was closed`));
   }
 
   /** The chunks of bytes [begin, end), which end early where the file does; each is valid until the next one is asked for. */
@@ -123,10 +114,14 @@ export class RemoteFile {
 
   /** Bytes [begin, end), with all the requests that they take; all of the file from a server that sends no less. */
   async *#stream(begin, end) {
+    const { retry, limits } = this.#options;
     let at = begin;
-    let failures = 0;
-    let reached = begin; // at the last failure
+    let failures = 0; // in a row
+    let reached = begin; // when the row began
+    let came = 0; // since then
     while (at < end) {
+      let failure;
+      let broken = true;
       try {
         const answer = await this.#ask(at, end);
         if (this.whole) end = Infinity;
@@ -135,7 +130,9 @@ export class RemoteFile {
           const from = Math.max(0, at - position);
           const to = Math.min(chunk.length, Math.min(end, answer.end) - position);
           position += chunk.length;
+          came += chunk.length;
           this.fetched += chunk.length;
+          if (this.fetched > limits.weights) throw tooLarge('weights/format', this.url, 'weights', limits.weights);
           if (to > from) {
             at = position - chunk.length + to;
             yield chunk.subarray(from, to);
@@ -145,15 +142,22 @@ export class RemoteFile {
         const promised = Math.min(answer.end, this.size ?? Infinity);
         if (at < Math.min(end, promised) && promised < Infinity) throw new Transient(this.#broken(`the transfer ended at byte ${position} of ${promised}`));
         if (answer.end === Infinity && at < end) this.size = at; // nothing but the end of the body has told
-        if (at >= (this.size ?? Infinity)) return;
-      } catch (failure) {
-        if (!(failure instanceof Transient)) throw failure;
-        if (at - reached >= PROGRESS) failures = 0;
-        reached = at;
-        await pauseAfter(failure, ++failures, this.#options.retry, this.#signal);
-        // A page may be refused only because of Range: by a host that compresses nevertheless, or by one that older browsers ask for consent first.
-        if (!this.#seen && failures === this.#options.retry.attempts - 1 && failure.error.code === 'http/network') this.#plain = true;
+        if (at >= Math.min(end, this.size ?? Infinity)) return;
+        broken = false;
+        failure = new Transient(this.#broken(`the server sent no more than ${position - answer.begin} bytes at a time, ${retry.attempts} times in a row`));
+      } catch (error) {
+        if (!(error instanceof Transient)) throw error;
+        failure = error;
       }
+      if (at - reached >= Math.max(PROGRESS, came * WORTH)) {
+        failures = 0;
+        reached = at;
+        came = 0;
+        if (!broken) continue;
+      }
+      await pauseAfter(failure, ++failures, retry, this.#signal);
+      // A page may be refused only because of Range: by a host that compresses nevertheless, or by one that older browsers ask for consent first.
+      if (!this.#seen && failures === retry.attempts - 1 && failure.error.code === 'http/network') this.#plain = true;
     }
   }
 
@@ -188,8 +192,7 @@ export class RemoteFile {
   #judge(response, begin, end) {
     const { status, headers } = response;
     const first = !this.#seen;
-    const [, from, to, total] = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(headers.get('content-range') ?? '') ?? [];
-    const size = total > -1 ? Number(total) : undefined;
+    const { from, to, size } = contentRange(headers);
     if (status === 200) {
       // Without Range the body may be compressed, and a page may not see that.
       const length = this.#plain && response.type === 'cors' ? undefined : contentLength(response);
@@ -206,7 +209,7 @@ export class RemoteFile {
         if (first && !this.#plain) return WITHOUT_RANGE;
         throw new Transient(this.#broken('the server sent part of the file in a form that was not asked for'));
       }
-      const answer = hidden ? { begin, end: begin + (contentLength(response) ?? Infinity) } : { begin: Number(from), end: Number(to) + 1 };
+      const answer = hidden ? { begin, end: begin + (contentLength(response) ?? Infinity) } : { begin: from, end: to + 1 };
       if (answer.begin > begin || answer.end <= begin) {
         throw new Transient(this.#broken(`the server sent bytes ${from} to ${to}, asked for ${begin} to ${end - 1}`));
       }
@@ -214,7 +217,7 @@ export class RemoteFile {
       if (first && this.#options.whole) this.whole = true;
       return answer;
     }
-    if (status === 416) {
+    if (status === 416 && !this.#plain) {
       if (first && size !== 0) return WITHOUT_RANGE;
       this.#check(headers, size ?? begin);
       if (begin >= this.size) return { begin, end: begin };
@@ -222,7 +225,7 @@ export class RemoteFile {
     const error = statusError(this.url, response);
     // A redirection that was answered from a cache leads to an address that has expired.
     const expired = (status === 401 || status === 403) && response.redirected;
-    throw TRANSIENT.has(status) || expired ? new Transient(error, retryAfter(headers)) : error;
+    throw isTransient(status) || expired ? new Transient(error, retryAfter(headers)) : error;
   }
 
   /** Compares an answer with the first one. */
@@ -252,6 +255,14 @@ export class RemoteFile {
 }
 
 const WITHOUT_RANGE = Symbol('without Range');
+
+/** What a Content-Range says, { from, to, size }, each undefined where it does not say it or makes no sense. */
+function contentRange(headers) {
+  const [, ...fields] = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(headers.get('content-range') ?? '') ?? [];
+  const [from, to, size] = fields.map((field) => (field > -1 ? Number(field) : undefined));
+  const sound = from === undefined ? size <= Number.MAX_SAFE_INTEGER : from <= to && to < (size ?? Number.MAX_SAFE_INTEGER);
+  return sound ? { from, to, size } : {};
+}
 
 const isEncoded = (headers) => !['', 'identity'].includes(headers.get('content-encoding') ?? '');
 

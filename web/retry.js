@@ -1,9 +1,12 @@
-// When a request that failed is made again: a few times, after growing pauses, and within the caller's limits.
+// When a request that failed is made again: a few times, after growing pauses, and within the caller's limits of time.
 
+import { HalfclipError } from './errors.js';
 import { RETRY_OPTIONS, readOptions } from './options.js';
 
 const LONGEST_PAUSE = 10_000;
 const LONGEST_RETRY_AFTER = 60_000;
+const LONGEST_TIMER = 0x7fffffff;
+const TRANSIENT = new Set([408, 425, 429, 500, 502, 503, 504]);
 const DEFAULTS = { attempts: 5, pause: 300, stall: 30_000, timeout: Infinity };
 
 /** What stopped an attempt, where another one may fare better; `after`: milliseconds that the server wants to be left alone. */
@@ -19,6 +22,33 @@ export class Transient {
  * @param {{ attempts?: number, pause?: number, stall?: number, timeout?: number }} [retry]
  */
 export const completeRetry = (retry = {}) => ({ ...DEFAULTS, ...readOptions(retry, RETRY_OPTIONS, 'retry') });
+
+/** Whether a status says that the same request may fare better later. */
+export const isTransient = (status) => TRANSIENT.has(status);
+
+/**
+ * A signal for all the requests for one file: it is aborted with the caller's, and when the file has taken too long.
+ * @param {string} url
+ * @param {{ signal?: AbortSignal, retry: { timeout: number }, deadline?: number }} options deadline: by performance.now()
+ * @returns {{ signal: AbortSignal, abort(reason: unknown): void, release(): void }} release: lets go of the caller's signal and of the clock
+ */
+export function limitTime(url, { signal, retry: { timeout }, deadline = performance.now() + timeout }) {
+  const limit = new AbortController();
+  const stop = () => limit.abort(signal.reason);
+  const expire = () => limit.abort(new HalfclipError('http/network', `${url}: was not read within ${timeout} ms, the limit of option retry`));
+  const left = deadline - performance.now();
+  const timer = left < LONGEST_TIMER ? setTimeout(expire, Math.max(0, left)) : undefined;
+  if (signal?.aborted) stop();
+  signal?.addEventListener('abort', stop);
+  return {
+    signal: limit.signal,
+    abort: (reason) => limit.abort(reason),
+    release() {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', stop);
+    },
+  };
+}
 
 /**
  * Waits before the next attempt; throws the failure when there should be none.

@@ -1,15 +1,13 @@
 // Whether files behind URLs are still what they were: one conditional request for each (RFC 9110, section 13), of which no body is read.
 
-import { request } from './http.js';
+import { discard, request } from './http.js';
 import { isNode } from './platform.js';
+import { isTransient } from './retry.js';
 
 const PATIENCE = 10_000; // milliseconds, after which a network counts as none
 
-// Statuses of a server that has a problem of its own, which says nothing about the file.
-const UNWELL = new Set([408, 425, 429, 500, 502, 503, 504]);
-
 /** Whether a failure means that a server is out of reach, so that what was kept has to do. */
-export const isUnreachable = ({ code, status }) => code === 'http/network' || UNWELL.has(status);
+export const isUnreachable = ({ code, status }) => code === 'http/network' || isTransient(status);
 
 /**
  * Compares the versions of files with what their servers have now. A server that cannot be reached, or is not well, leaves things as they are.
@@ -41,8 +39,8 @@ async function compare({ url, etag, modified, size }, { fetch, signal }) {
     if (isUnreachable(error)) return { same: true, fetched: 0 };
     throw error;
   }
-  response.body?.cancel().catch(() => {});
-  if (response.status === 304 || UNWELL.has(response.status)) return { same: true, fetched: 0 };
+  discard(response);
+  if (response.status === 304 || isTransient(response.status)) return { same: true, fetched: 0 };
   return { same: response.ok && isSame(response.headers, { etag, modified, size }), fetched: response.status === 206 ? 1 : 0 };
 }
 

@@ -15,6 +15,7 @@
 //   close()
 
 import { HalfclipError, describe } from './errors.js';
+import { completeLimits, tooLarge } from './limits.js';
 import { importNode, locate } from './platform.js';
 import { bytesOf, hasTag } from './realm.js';
 import { RemoteFile, concatenate } from './remote-file.js';
@@ -40,12 +41,12 @@ export function describeWeights(weights) {
  * Opens what describeWeights described, or the first of several such descriptions that there is.
  * @param {{ url?: string, path?: string, blob?: Blob, name?: string, bytes?: Uint8Array, any?: object[], hint?: string }} weights hint: ends the message when
  *   nothing is found
- * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry?: object, deadline?: number, whole?: boolean }} options retry: see index.d.ts;
- *   deadline: by performance.now(); whole: everything is going to be read, from front to back
+ * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry?: object, limits?: object, deadline?: number, whole?: boolean }} options retry,
+ *   limits: see index.d.ts; deadline: by performance.now(); whole: everything is going to be read, from front to back
  */
 export async function openWeights(weights, options) {
   const retry = completeRetry(options.retry);
-  const once = { ...options, retry, deadline: options.deadline ?? performance.now() + retry.timeout };
+  const once = { ...options, retry, limits: completeLimits(options.limits), deadline: options.deadline ?? performance.now() + retry.timeout };
   const missing = [];
   for (const place of weights.any ?? [weights]) {
     try {
@@ -74,6 +75,18 @@ export async function readBytes(source, begin, end) {
   const parts = [];
   for await (const chunk of source.read(begin, end)) parts.push(chunk.slice());
   return concatenate(parts);
+}
+
+/**
+ * The text of a source that is to be small.
+ * @param {object} source
+ * @param {string} code of the error where it is not
+ * @param {{ json: number }} limits
+ */
+export async function readText(source, code, { json }) {
+  const bytes = await readBytes(source, 0, json + 1);
+  if (bytes.length > json) throw tooLarge(code, source.name, 'json', json);
+  return new TextDecoder().decode(bytes);
 }
 
 class Source {
@@ -241,7 +254,15 @@ class UrlSource extends Source {
   }
 
   async sibling(name) {
-    const source = await openUrl(new URL(name, this.#remote.url).href, this.#options);
+    const { url } = this.#remote;
+    let place;
+    try {
+      place = new URL(name, url);
+    } catch {
+      return super.sibling(name); // data: and blob: have nothing beside them
+    }
+    place.search = new URL(url).search; // where that holds a token, it is for the folder
+    const source = await openUrl(place.href, this.#options);
     this.#siblings.push(source);
     return source;
   }

@@ -18,6 +18,7 @@ import { gzipSync } from 'node:zlib';
  * @property {number} [end] the body ends, as if it were whole, after so many bytes
  * @property {number} [extra] so many bytes too many
  * @property {number} [shift] other bytes than were asked for, with a Content-Range that says so
+ * @property {number} [most] no more than so many of the bytes that were asked for, with a Content-Range that says so
  * @property {number} [early] so many bytes more at the beginning, with a Content-Range that says so
  * @property {boolean} [ranges] false: Range is ignored
  * @property {boolean} [length] false: no Content-Length
@@ -25,6 +26,7 @@ import { gzipSync } from 'node:zlib';
  * @property {boolean} [rangeHeader] false: no Content-Range
  * @property {boolean} [gzip] the body is compressed, whatever was asked for
  * @property {number} [chunk] bytes written at once
+ * @property {number} [pause] milliseconds after each of them
  */
 
 export const inMemory = (bytes) => ({ size: bytes.length, read: (begin, end) => bytes.subarray(begin, end) });
@@ -103,7 +105,7 @@ export class FaultServer {
     if (from !== undefined) {
       if (Number(from) >= size) return response.writeHead(416, { 'content-range': `bytes */${size}`, ...fault.headers }).end();
       begin = Math.max(0, Math.min(Number(from) + (fault.shift ?? 0) - (fault.early ?? 0), size - 1));
-      end = Math.max(begin + 1, Math.min(to === '' ? size : Number(to) + 1 + (fault.shift ?? 0), size));
+      end = Math.max(begin + 1, Math.min(to === '' ? size : Number(to) + 1 + (fault.shift ?? 0), begin + (fault.most ?? size), size));
       status = 206;
       if (fault.rangeHeader !== false) out['content-range'] = `bytes ${begin}-${end - 1}/${size}`;
     }
@@ -117,7 +119,7 @@ export class FaultServer {
     return this.#send(response, record, read, length, fault);
   }
 
-  async #send(response, record, read, length, { cut = Infinity, stall = Infinity, end = Infinity, extra = 0, chunk = 1 << 16 }) {
+  async #send(response, record, read, length, { cut = Infinity, stall = Infinity, end = Infinity, extra = 0, chunk = 1 << 16, pause = 0 }) {
     const last = Math.min(length, cut, stall, end);
     for (let at = 0; at < last && !response.destroyed; ) {
       const piece = read(at, Math.min(last, at + chunk));
@@ -131,6 +133,7 @@ export class FaultServer {
           resolve();
         });
       });
+      if (pause) await new Promise((resolve) => setTimeout(resolve, pause));
     }
     if (stall <= length) return response;
     if (cut <= length) return response.destroy();

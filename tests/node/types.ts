@@ -21,7 +21,7 @@ const options: LoadOptions = {
 };
 
 const cache: CacheOptions = { mode: 'reload', dir: 'towers', maxBytes: 1e9, persist: true };
-const kept: LoadOptions[] = [{ cache }, { cache: 'reload' }, { cache: {} }];
+const kept: LoadOptions[] = [{ cache }, { cache: 'reload' }, { cache: {} }, { limits: { json: 1e6, picture: 1e6, whole: 1e6, weights: 1e9 } }];
 
 export async function texts(): Promise<number> {
   const text: TextTower = await loadTextEncoder(options);
