@@ -30,7 +30,7 @@ typedef enum hc_status {
     HC_MODEL_CONFIG,        /* model/unknown: the config is not JSON, or not that of an OpenCLIP model              */
     HC_WEIGHTS_FORMAT,      /* weights/format: not a safetensors file, or a header that contradicts itself          */
     HC_WEIGHTS_TRUNCATED,   /* weights/truncated: the file ends before a tensor does                                */
-    HC_WEIGHTS_CORRUPT,     /* weights/corrupt: values that no trained tower has (NaN, infinity, all zero)          */
+    HC_WEIGHTS_CORRUPT,     /* weights/corrupt: values that no tower has (NaN, infinity, zeros throughout)          */
     HC_WEIGHTS_MISMATCH,    /* weights/mismatch: a tensor is missing or has another shape, or it is the other tower */
     HC_INPUT_TYPE,          /* input/type: a token id outside the vocabulary, a pixel that is not finite            */
     HC_INPUT_SIZE,          /* input/size: a picture with no pixels or with more than 20,000 on a side              */

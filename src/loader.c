@@ -251,10 +251,6 @@ static void complete(hc_loader *loader, hc_item *it)
 {
     free(it->cut);
     it->cut = NULL;
-    if (!it->nonzero && it->target != TO_VECTOR && it->target != TO_VOCABULARY) {
-        FAIL(loader, HC_WEIGHTS_CORRUPT, "tensor %s holds nothing but zeros", it->name);
-        return;
-    }
     if (!it->has_partner) return;
     hc_item *partner = &loader->items[it->partner];
     if (partner->at < partner->end) return;
@@ -324,6 +320,17 @@ hc_status hc_loader_push(hc_loader *loader, uint64_t offset, const void *bytes, 
     return loader->status;
 }
 
+/* Whether any weight of the tower is not zero. A block of zeros is how training begins (LayerScale, the last projection of a branch); a tower of zeros is a file whose
+ * space was reserved and never written. Quantised values count with their scales. */
+static int is_any_nonzero(const hc_loader *loader)
+{
+    for (size_t i = 0; i < loader->item_count; i++) {
+        const hc_item *it = &loader->items[i];
+        if (it->tensor && it->nonzero && (!it->has_partner || loader->items[it->partner].nonzero)) return 1;
+    }
+    return 0;
+}
+
 hc_encoder *hc_loader_finish(hc_loader *loader)
 {
     if (loader->header_need)
@@ -335,6 +342,8 @@ hc_encoder *hc_loader_finish(hc_loader *loader)
             FAIL(loader, HC_WEIGHTS_TRUNCATED, "tensor %s has come to byte %u of its %u (bytes %u to %u of the file)",
                  it->name, it->at - it->begin, it->end - it->begin, it->begin, it->end);
     }
+    if (loader->item_count && !is_any_nonzero(loader))
+        FAIL(loader, HC_WEIGHTS_CORRUPT, "the %s tower holds nothing but zeros", hc_tower_name(loader->tower));
     if (loader->status != HC_OK) return NULL;
     hc_encoder *encoder = loader->encoder;
     loader->encoder = NULL;

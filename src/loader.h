@@ -69,6 +69,9 @@ struct hc_loader {
 /* Zeroed memory, at least a byte; NULL and a failure that says `what` it was for if there is none. */
 void *hc_loader_allocate(hc_loader *loader, uint64_t count, size_t size, const char *what);
 
+/* How messages and shards call a tower. */
+const char *hc_tower_name(hc_tower tower);
+
 /* How a tensor is stored at the loader's dtype. */
 hc_storage hc_loader_storage(const hc_loader *loader, hc_role role);
 

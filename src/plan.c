@@ -23,7 +23,7 @@ void *hc_loader_allocate(hc_loader *loader, uint64_t count, size_t size, const c
     return block;
 }
 
-static const char *tower_name(hc_tower tower) { return tower == HC_IMAGE ? "image" : "text"; }
+const char *hc_tower_name(hc_tower tower) { return tower == HC_IMAGE ? "image" : "text"; }
 
 /* ---- the config --------------------------------------------------------------------------------------------------- */
 
@@ -135,9 +135,9 @@ static void read_shard_metadata(hc_loader *loader, const hc_json *metadata)
     if (!hc_json_is(&version, "1"))
         FAIL(loader, HC_WEIGHTS_FORMAT, "the file is a halfclip shard of version %t, expected \"1\"", version.text,
              version.length);
-    if (!hc_json_is(&tower, tower_name(loader->tower)))
+    if (!hc_json_is(&tower, hc_tower_name(loader->tower)))
         FAIL(loader, HC_WEIGHTS_MISMATCH, "the file is a shard that holds the %t tower, the %s tower was asked for",
-             tower.text, tower.length, tower_name(loader->tower));
+             tower.text, tower.length, hc_tower_name(loader->tower));
     if (loader->dtype != HC_AUTO) return;
     for (int i = HC_FP32; i <= HC_INT4; i++)
         if (hc_json_is(&dtype, dtypes[i])) loader->dtype = (hc_dtype)i;
@@ -443,7 +443,7 @@ static void check_unexpected(hc_loader *loader, const hc_safetensors *file, cons
         if (!t->used && !hc_json_is(&t->name, "halfclip.merges") && hc_layout_owns(match, &t->name))
             FAIL(loader, HC_WEIGHTS_MISMATCH,
                  "the file has tensor %t of shape %t, which the %s tower of this model does not have", t->name.text + 1,
-                 t->name.length - 2, t->shape.text, t->shape.length, tower_name(loader->tower));
+                 t->name.length - 2, t->shape.text, t->shape.length, hc_tower_name(loader->tower));
     }
 }
 
@@ -474,7 +474,7 @@ static void plan_encoder(hc_loader *loader, const hc_safetensors *file)
         char held[256];
         hc_layout_describe(file, loader->tower, held, sizeof held);
         FAIL(loader, HC_WEIGHTS_MISMATCH, "the file holds %s, the %s tower was asked for", held,
-             tower_name(loader->tower));
+             hc_tower_name(loader->tower));
         return;
     }
     for (size_t i = 0; i < loader->tensor_count && loader->status == HC_OK; i++)
