@@ -1,7 +1,8 @@
 // One request, with failures as HalfclipErrors.
 
-import { HalfclipError } from './errors.js';
+import { HalfclipError, describe, messageOf } from './errors.js';
 import { isNode } from './platform.js';
+import { arrayTypeOf, attempt } from './realm.js';
 
 const LONGEST_TIMER = 0x7fffffff;
 const BLOCK = 1 << 20; // bytes of a body at once
@@ -31,7 +32,7 @@ export async function request(url, { method = 'GET', headers, fetch = globalThis
   const release = () => signal?.removeEventListener('abort', stop);
   const answer = (async () => fetch(url, init))();
   try {
-    const response = await patiently(answer, url, { signal, stall });
+    const response = checkResponse(await patiently(answer, url, { signal, stall }), url);
     if (/^https:/i.test(url) && /^http:/i.test(response.url)) {
       throw new HalfclipError('http/network', `${url}: was redirected to ${response.url}, expected a redirection to an encrypted connection`);
     }
@@ -43,6 +44,18 @@ export async function request(url, { method = 'GET', headers, fetch = globalThis
     answer.then((late) => late.body?.cancel()).catch(() => {});
     throw error;
   }
+}
+
+const pick = ({ status, headers, body, bodyUsed }) => ({ status, headers, body, bodyUsed });
+
+/** A fetch of the caller's own may give anything. */
+export function checkResponse(response, url) {
+  const wrong = (what) => new HalfclipError('input/type', `${url}: option fetch gave ${what}, expected a Response`);
+  const { status, headers, body, bodyUsed } = attempt(() => response && pick(response)) ?? {};
+  if (typeof status !== 'number' || typeof headers?.get !== 'function') throw wrong(describe(response));
+  if (body && typeof body.getReader !== 'function') throw wrong(`a Response whose body is ${describe(body)} and no ReadableStream`);
+  if (bodyUsed || body?.locked) throw wrong('a Response whose body is read already');
+  return response;
 }
 
 /** Ends a response whose body nobody reads. */
@@ -119,6 +132,7 @@ export async function* bodyChunks(response, url, { signal, stall = Infinity, wra
       if (failure) break;
       done = chunk.done;
       if (done) return;
+      if (arrayTypeOf(chunk.value) !== 'Uint8Array') throw new HalfclipError('input/type', `${url}: its body gives ${describe(chunk.value)}, expected a Uint8Array`);
       waited += performance.now() - asked;
       came += chunk.value.length;
       if (came >= TRICKLE) waited = came = 0;
@@ -156,6 +170,6 @@ function patiently(promise, url, { signal, stall = Infinity }) {
 function networkError(url, error, signal) {
   if (signal?.aborted) return signal.reason;
   if (error instanceof HalfclipError) return error;
-  const detail = error?.cause?.message || error?.message || String(error);
+  const detail = messageOf(error?.cause?.message ? error.cause : error);
   return new HalfclipError('http/network', `${url}: ${detail}`, { cause: error });
 }

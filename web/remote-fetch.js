@@ -5,6 +5,7 @@
 //   caller → worker   { id, status, statusText, headers, url, type } | { id, chunk } | { id, end: true } | { id, failure }
 
 import { packError, unpackError } from './errors.js';
+import { checkResponse } from './http.js';
 
 /**
  * Answers the requests that arrive at `port` with `fetch`.
@@ -17,7 +18,7 @@ export function serveFetch(port, fetch) {
     const abort = new AbortController();
     const request = { cancel: () => abort.abort() };
     open.set(id, request);
-    const response = await fetch(url, { ...init, signal: abort.signal });
+    const response = checkResponse(await fetch(url, { ...init, signal: abort.signal }), url);
     request.reader = response.body?.getReader();
     request.cancel = () => {
       abort.abort();

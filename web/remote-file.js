@@ -171,7 +171,7 @@ export class RemoteFile {
       this.requests++;
       response = await request(this.url, { fetch, cache, headers, signal: this.#signal, stall: retry.stall });
     } catch (error) {
-      throw this.#signal.aborted ? error : new Transient(error);
+      throw this.#asTransient(error);
     }
     let answer;
     try {
@@ -180,7 +180,7 @@ export class RemoteFile {
       if (!answer) discard(response);
     }
     if (answer !== WITHOUT_RANGE) {
-      const wrap = (error) => (this.#signal.aborted ? error : new Transient(error));
+      const wrap = (error) => this.#asTransient(error);
       return { ...answer, chunks: bodyChunks(response, this.url, { signal: this.#signal, stall: retry.stall, wrap }) };
     }
     discard(response);
@@ -226,6 +226,10 @@ export class RemoteFile {
     // A redirection that was answered from a cache leads to an address that has expired.
     const expired = (status === 401 || status === 403) && response.redirected;
     throw isTransient(status) || expired ? new Transient(error, retryAfter(headers)) : error;
+  }
+
+  #asTransient(error) {
+    return this.#signal.aborted || error.code !== 'http/network' ? error : new Transient(error);
   }
 
   /** Compares an answer with the first one. */
