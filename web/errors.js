@@ -21,13 +21,14 @@ export class HalfclipError extends Error {
 
 /** An error as plain data that every structured clone keeps. */
 export function packError(error) {
-  const { name, message, code, status, stack } = error instanceof HalfclipError || isError(error) ? error : new Error(messageOf(error));
-  return { halfclip: error instanceof HalfclipError, name, message, code, status, stack };
+  const halfclip = error instanceof HalfclipError;
+  const { name, stack } = isError(error) ? error : new Error();
+  return { name: String(name), message: messageOf(error), stack: String(stack), ...(halfclip && { code: error.code, status: error.status }) };
 }
 
 /** The error that packError packed. */
-export function unpackError({ halfclip, name, message, code, status, stack }) {
-  if (halfclip) return new HalfclipError(code, message, { status });
+export function unpackError({ name, message, stack, code, status }) {
+  if (code) return new HalfclipError(code, message, { status });
   return Object.assign(new Error(message), { name, stack });
 }
 

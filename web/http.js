@@ -58,6 +58,12 @@ export function checkResponse(response, url) {
   return response;
 }
 
+/** The same for a piece of its body. */
+export function checkChunk(chunk, url) {
+  if (arrayTypeOf(chunk) === 'Uint8Array') return chunk;
+  throw new HalfclipError('input/type', `${url}: its body gives ${describe(chunk)}, expected a Uint8Array`);
+}
+
 /** Ends a response whose body nobody reads. */
 export function discard(response) {
   response.body?.cancel().catch(() => {});
@@ -132,7 +138,7 @@ export async function* bodyChunks(response, url, { signal, stall = Infinity, wra
       if (failure) break;
       done = chunk.done;
       if (done) return;
-      if (arrayTypeOf(chunk.value) !== 'Uint8Array') throw new HalfclipError('input/type', `${url}: its body gives ${describe(chunk.value)}, expected a Uint8Array`);
+      checkChunk(chunk.value, url);
       waited += performance.now() - asked;
       came += chunk.value.length;
       if (came >= TRICKLE) waited = came = 0;
@@ -167,7 +173,7 @@ function patiently(promise, url, { signal, stall = Infinity }) {
   });
 }
 
-function networkError(url, error, signal) {
+export function networkError(url, error, signal) {
   if (signal?.aborted) return signal.reason;
   if (error instanceof HalfclipError) return error;
   const detail = messageOf(error?.cause?.message ? error.cause : error);

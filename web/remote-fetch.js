@@ -5,7 +5,7 @@
 //   caller → worker   { id, status, statusText, headers, url, type } | { id, chunk } | { id, end: true } | { id, failure }
 
 import { packError, unpackError } from './errors.js';
-import { checkResponse } from './http.js';
+import { checkChunk, checkResponse, networkError } from './http.js';
 
 /**
  * Answers the requests that arrive at `port` with `fetch`.
@@ -16,7 +16,7 @@ export function serveFetch(port, fetch) {
 
   async function start({ id, url, init }) {
     const abort = new AbortController();
-    const request = { cancel: () => abort.abort() };
+    const request = { url, cancel: () => abort.abort() };
     open.set(id, request);
     const response = checkResponse(await fetch(url, { ...init, signal: abort.signal }), url);
     request.reader = response.body?.getReader();
@@ -29,9 +29,10 @@ export function serveFetch(port, fetch) {
   }
 
   async function pull({ id }) {
-    const { done, value } = (await open.get(id)?.reader?.read()) ?? { done: true };
+    const { url, reader } = open.get(id) ?? {};
+    const { done, value } = (await reader?.read()) ?? { done: true };
     if (done) open.delete(id);
-    port.postMessage(done ? { id, end: true } : { id, chunk: value });
+    port.postMessage(done ? { id, end: true } : { id, chunk: checkChunk(value, url) });
   }
 
   port.onmessage = async ({ data }) => {
@@ -42,8 +43,9 @@ export function serveFetch(port, fetch) {
       } else if (data.pull) await pull(data);
       else await start(data);
     } catch (error) {
+      const { url } = open.get(data.id) ?? data;
       open.delete(data.id);
-      port.postMessage({ id: data.id, failure: packError(error) });
+      port.postMessage({ id: data.id, failure: packError(networkError(url, error)) });
     }
   };
   port.unref?.();
