@@ -1,10 +1,9 @@
 // Where browsers keep the cache's entries: the origin private file system, of which a worker reads into WebAssembly's memory four times as fast as Cache Storage
 // gives a body (80 MB: 20 and 90 ms in Chromium). One file for each entry, and an empty one beside it whose time of modification is the time of last use.
 
+import { entryFile, isAbandoned, isFormerEntry, nameOfEntry, temporaryFile, usedFile } from './cache-names.js';
+
 const FOLDER = 'halfclip';
-const ENTRY = '.tower';
-const USED = '.used';
-const ABANDONED = 3_600_000; // milliseconds after which another file belongs to nobody: its writer's page has gone
 
 /** Rejects where there is no such file system, for example in a private window. */
 export async function openOriginFiles() {
@@ -21,7 +20,7 @@ class OriginStorage {
 
   /** A reader of an entry, see cache.js; rejects if there is none. */
   async open(name) {
-    const handle = await this.#folder.getFileHandle(name + ENTRY);
+    const handle = await this.#folder.getFileHandle(entryFile(name));
     try {
       if (handle.createSyncAccessHandle) return syncReader(await handle.createSyncAccessHandle({ mode: 'read-only' }));
     } catch {
@@ -32,12 +31,12 @@ class OriginStorage {
 
   /** Writes an entry beside its place and moves it there whole: no reader ever sees half of it, and of two writers the last one wins. */
   async write(name, pieces, signal) {
-    const temporary = `${name}.${crypto.randomUUID()}.tmp`;
+    const temporary = temporaryFile(name);
     const handle = await this.#folder.getFileHandle(temporary, { create: true });
     try {
       await writeFile(handle, pieces, signal);
       signal?.throwIfAborted();
-      await handle.move(name + ENTRY);
+      await handle.move(entryFile(name));
     } catch (error) {
       await this.#folder.removeEntry(temporary).catch(() => {});
       throw error;
@@ -45,28 +44,37 @@ class OriginStorage {
   }
 
   async touch(name) {
-    await writeFile(await this.#folder.getFileHandle(name + USED, { create: true }), [new Uint8Array(1)]);
+    await writeFile(await this.#folder.getFileHandle(usedFile(name), { create: true }), [new Uint8Array(1)]);
   }
 
-  /** All entries: { name, size, used }, the time of last use in milliseconds. What writers left behind whose pages have gone is removed. */
+  /** All entries: { name, size, used }, the time of last use in milliseconds. */
   async list() {
+    const files = await this.#files();
+    return [...files].filter(([file]) => nameOfEntry(file)).map(([file, { size, lastModified }]) => {
+      const name = nameOfEntry(file);
+      return { name, size, used: Math.max(lastModified, files.get(usedFile(name))?.lastModified ?? 0) };
+    });
+  }
+
+  /** Removes what writers left behind whose pages have gone, and entries that are of no use any more. */
+  async sweep() {
+    for (const [file, { lastModified }] of await this.#files()) {
+      if (isAbandoned(file, lastModified) || isFormerEntry(file)) await this.#folder.removeEntry(file).catch(() => {});
+    }
+  }
+
+  async #files() {
     const files = new Map();
     for await (const [name, handle] of this.#folder.entries()) {
-      const file = await handle.getFile().catch(() => null); // another tab may have removed it
+      const file = handle.kind === 'file' && (await handle.getFile().catch(() => null)); // another tab may have removed it
       if (file) files.set(name, file);
     }
-    const entries = [];
-    for (const [file, { size, lastModified }] of files) {
-      const name = file.slice(0, file.lastIndexOf('.'));
-      if (file.endsWith(ENTRY)) entries.push({ name, size, used: Math.max(lastModified, files.get(name + USED)?.lastModified ?? 0) });
-      else if (!files.has(name + ENTRY) && Date.now() - lastModified > ABANDONED) await this.#folder.removeEntry(file).catch(() => {});
-    }
-    return entries;
+    return files;
   }
 
   async remove(name) {
-    await this.#folder.removeEntry(name + ENTRY);
-    await this.#folder.removeEntry(name + USED).catch(() => {});
+    await this.#folder.removeEntry(entryFile(name));
+    await this.#folder.removeEntry(usedFile(name)).catch(() => {});
   }
 }
 

@@ -26,8 +26,13 @@ export async function emptyCache(dir, patterns) {
 }
 
 function describeEntry({ name, size, used, metadata }) {
-  const { url = null, model = null, tower = null, dtype = null, integrity, stored = null, fileBytes = null, fetchedBytes = null } = metadata ?? {};
-  return { name, url, model, tower, dtype, ...(integrity && { integrity }), bytes: size, fileBytes, fetchedBytes, stored, used: new Date(used).toISOString() };
+  const known = (key, type) => (typeof metadata?.[key] === type ? metadata[key] : null);
+  const text = (key) => known(key, 'string');
+  const integrity = text('integrity');
+  return {
+    name, url: text('url'), model: text('model'), tower: text('tower'), dtype: text('dtype'), ...(integrity && { integrity }), bytes: size,
+    fileBytes: known('fileBytes', 'number'), fetchedBytes: known('fetchedBytes', 'number'), stored: text('stored'), used: new Date(used).toISOString(),
+  };
 }
 
 /** One line for each entry, as rows of a table, and their sum. */

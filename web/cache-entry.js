@@ -2,12 +2,12 @@
 //
 //   the shard | metadata, JSON text | XXH64 of all before, chained block by block | length of the JSON text, uint64 | "halfclip"
 
+import { MAGIC } from './cache-names.js';
 import { HalfclipError } from './errors.js';
 import { exhausted } from './wasm.js';
 
 const BLOCK = 1 << 19; // bytes that are hashed at once, and in WebAssembly's memory
 const FOOTER = 24;
-const MAGIC = 'halfclip';
 const MAX_METADATA = 1 << 20;
 const TOWERS = { image: 0, text: 1 };
 

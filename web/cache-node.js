@@ -1,9 +1,7 @@
 // Where Node.js keeps the cache's entries: a folder with one file for each. A file's time of modification is the time of its last use.
 
+import { entryFile, isAbandoned, isFormerEntry, isMarked, nameOfEntry, temporaryFile } from './cache-names.js';
 import { importNode } from './platform.js';
-
-const ENTRY = '.tower';
-const ABANDONED = 3_600_000; // milliseconds after which a temporary file belongs to nobody: its writer has been killed
 
 /**
  * @param {string} [dir] default: halfclip in XDG_CACHE_HOME or ~/.cache
@@ -25,15 +23,23 @@ class FolderStorage {
   }
 
   #place(name) {
-    return this.#path.join(this.dir, name + ENTRY);
+    return this.#path.join(this.dir, entryFile(name));
   }
 
   /** A reader of an entry, see cache.js; rejects if there is none. */
-  async open(name) {
-    const file = await this.#fs.open(this.#place(name));
+  open(name) {
+    return this.#openPlace(this.#place(name));
+  }
+
+  async #openPlace(place) {
+    // Of a FIFO, opening it would wait for a writer; a link may lead to anybody's file.
+    const { O_RDONLY, O_NONBLOCK = 0, O_NOFOLLOW = 0 } = this.#fs.constants;
+    const file = await this.#fs.open(place, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
     let size;
     try {
-      ({ size } = await file.stat());
+      const stat = await file.stat();
+      if (!stat.isFile()) throw new TypeError(`${place} is not a file`);
+      ({ size } = stat);
     } catch (error) {
       await file.close();
       throw error;
@@ -72,7 +78,7 @@ class FolderStorage {
   /** Writes an entry beside its place and moves it there whole: no reader ever sees half of it, and of two writers the last one wins. */
   async write(name, pieces, signal) {
     await this.#make(this.dir);
-    const temporary = this.#path.join(this.dir, `${name}.${crypto.randomUUID()}.tmp`);
+    const temporary = this.#path.join(this.dir, temporaryFile(name));
     const file = await this.#fs.open(temporary, 'wx', 0o600);
     try {
       try {
@@ -103,24 +109,51 @@ class FolderStorage {
 
   async touch(name) {
     const now = new Date();
-    await this.#fs.utimes(this.#place(name), now, now);
+    await this.#fs.lutimes(this.#place(name), now, now);
   }
 
-  /** All entries: { name, size, used }, the time of last use in milliseconds. What writers left behind that were killed is removed. */
+  /** All entries: { name, size, used }, the time of last use in milliseconds. */
   async list() {
     const entries = [];
+    for (const { file, place, stat } of await this.#files()) {
+      const name = nameOfEntry(file);
+      if (name && (await this.#isMarked(place))) entries.push({ name, size: stat.size, used: stat.mtimeMs });
+    }
+    return entries;
+  }
+
+  /** Removes what writers left behind that were killed, and entries that are of no use any more. */
+  async sweep() {
+    for (const { file, place, stat } of await this.#files()) {
+      const isWaste = isAbandoned(file, stat.mtimeMs) || (isFormerEntry(file) && (await this.#isMarked(place)));
+      if (isWaste) await this.#fs.rm(place, { force: true });
+    }
+  }
+
+  /** What lies in the folder: files, not links to some. */
+  async #files() {
     const names = await this.#fs.readdir(this.dir).catch((error) => {
       if (error.code === 'ENOENT') return [];
       throw error;
     });
+    const files = [];
     for (const file of names) {
       const place = this.#path.join(this.dir, file);
-      const stat = await this.#fs.stat(place).catch(() => null); // another process may have removed it
-      if (!stat?.isFile()) continue;
-      if (file.endsWith(ENTRY)) entries.push({ name: file.slice(0, -ENTRY.length), size: stat.size, used: stat.mtimeMs });
-      else if (file.endsWith('.tmp') && Date.now() - stat.mtimeMs > ABANDONED) await this.#fs.rm(place, { force: true });
+      const stat = await this.#fs.lstat(place).catch(() => null); // another process may have removed it
+      if (stat?.isFile()) files.push({ file, place, stat });
     }
-    return entries;
+    return files;
+  }
+
+  async #isMarked(place) {
+    const reader = await this.#openPlace(place).catch(() => null);
+    try {
+      return Boolean(reader && (await isMarked(reader)));
+    } catch {
+      return false;
+    } finally {
+      await reader?.close();
+    }
   }
 
   async remove(name) {

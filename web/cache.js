@@ -1,18 +1,19 @@
 // The cache of packed towers. What is kept is not the checkpoint but what was made of it: an entry is read into place in a fraction of a second, where a first load
 // has to fetch and quantise. Nothing that goes wrong here makes a load fail: an entry that cannot be read is fetched again, one that cannot be written is dropped.
 //
-// A storage (cache-node.js, cache-browser.js) has open(name), write(name, pieces, signal), touch(name), list() and remove(name). open() gives a reader:
-// `size`; bytes(begin, end); fill(view), which puts the next bytes from the entry's start into a view and says how many there were; close().
+// A storage (cache-node.js, cache-browser.js) has open(name), write(name, pieces, signal), touch(name), list(), sweep() and remove(name). open() gives
+// a reader: `size`; bytes(begin, end); fill(view), which puts the next bytes from the entry's start into a view and says how many there were; close().
 
 import { openOriginFiles } from './cache-browser.js';
 import { bareEntry, entryPieces, readMetadata, readTower } from './cache-entry.js';
 import { HalfclipError, describe } from './errors.js';
 import { CACHE_OPTIONS, readOptions } from './options.js';
 import { isNode, isPage } from './platform.js';
+import { isSibling, keyOfUrl, publicUrl, withQueryOf } from './public-url.js';
 import { compareVersions, isUnreachable } from './revalidate.js';
 
 // Another number wherever the same file would now give another shard, or an entry is laid out differently.
-const FORMAT = 1;
+const FORMAT = 2;
 
 const DEFAULT_MAX_BYTES = isNode ? 8e9 : 2e9;
 const UNASKED = Promise.resolve({ same: true, fetched: 0 });
@@ -102,7 +103,7 @@ export class TowerCache {
     if (!keep || keep.mode === 'no-store' || weights.bundled || !urls.every((url) => /^https?:/i.test(url ?? ''))) return null;
     try {
       const storage = await openStorage(keep.dir);
-      return new TowerCache(storage, await nameOf([urls, tower, dtype, config]), urls, options);
+      return new TowerCache(storage, await nameOf([urls.map(keyOfUrl), tower, dtype, config]), urls, options);
     } catch {
       return null;
     }
@@ -132,7 +133,9 @@ export class TowerCache {
       // Where the caller names the bytes, an entry of these bytes is right whatever the server has.
       const { versions, integrity: verified, fileBytes } = entry.metadata;
       if (integrity === undefined ? !versions.length : integrity !== verified) return null;
-      const comparing = integrity === undefined ? compareVersions(versions, { fetch, signal }) : UNASKED;
+      if (!versions.every((version) => isSibling(version?.url, this.#urls[0]))) return await this.#discard(reader);
+      const present = versions.map((version) => ({ ...version, url: withQueryOf(version.url, this.#urls[0]) }));
+      const comparing = integrity === undefined ? compareVersions(present, { fetch, signal }) : UNASKED;
       comparing.catch(() => {}); // reported by the await below, after the tower was read
       const touching = this.#storage.touch(this.#name).catch(() => {});
       const wasm = await starting;
@@ -171,9 +174,10 @@ export class TowerCache {
   async store(wasm, encoder, { versions, dtype, fileBytes, fetchedBytes }, signal) {
     const { model, tower, integrity, keep } = this.#options;
     // Without a validator nobody could tell later whether the file is still the same, unless its bytes were named.
-    const known = versions.every(({ etag, modified }) => etag || modified) ? versions : [];
+    const isKnown = versions.every(({ etag, modified }) => etag || modified);
+    const known = isKnown ? versions.map((version) => ({ ...version, url: publicUrl(version.url) })) : [];
     if (!known.length && integrity === undefined) return;
-    const url = versions[0]?.url ?? this.#urls[0];
+    const url = publicUrl(versions[0]?.url ?? this.#urls[0]);
     const stored = new Date().toISOString();
     const metadata = { name: this.#name, url, model, tower, dtype, versions: known, integrity, fileBytes, fetchedBytes, stored };
     try {
@@ -196,6 +200,7 @@ async function* limit(pieces, maxBytes) {
 
 /** Removes the entries that were not used for longest, until the rest is within the limit. */
 async function evict(storage, maxBytes) {
+  await storage.sweep();
   const entries = (await storage.list()).sort((a, b) => b.used - a.used);
   let bytes = 0;
   for (const { name, size } of entries) {

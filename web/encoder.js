@@ -48,8 +48,8 @@ export class Encoder {
    * @param {string} options.dtype 'auto' | 'fp32' | 'fp16' | 'int8' | 'int4'
    * @param {RequestCache} [options.cache] for requests
    * @param {object} [options.keep] from completeCache: where towers are kept; without it, nowhere
-   * @param {object} [options.retry] see index.d.ts, as of limits
-   * @param {object} [options.limits]
+   * @param {object} [options.retry] see index.d.ts
+   * @param {object} [options.limits] the same
    * @param {string} [options.integrity]
    * @param {'relaxed' | 'simd128'} [options.simd]
    * @param {'pairs' | 'quads'} [options.dot]

@@ -56,13 +56,16 @@ export interface Limits {
  *
  * What a name such as `hf-hub:org/repo` stands for is remembered in the same place, for when its hub is out of reach.
  *
+ * A tower is kept under its URL without what signs it (X-Amz-Signature, sig, token and the like), so that a new signature finds it again; written down is the URL
+ * without its query.
+ *
  * A kept tower that is damaged is thrown away and fetched again; one that cannot be written, for example because the disk is full, is dropped. Neither makes a
  * load fail.
  */
 export interface CacheOptions {
   /** `'reload'` fetches what is kept again, `'no-store'` neither reads nor writes. Default: `'default'`. */
   mode?: 'default' | 'no-store' | 'reload';
-  /** The folder, in Node.js. Default: `halfclip` in `XDG_CACHE_HOME` or `~/.cache`. */
+  /** The folder, in Node.js; of what lies there, only files called `halfclip-…` are touched. Default: `halfclip` in `XDG_CACHE_HOME` or `~/.cache`. */
   dir?: string;
   /** How many bytes may be kept in all; what was not used for longest goes first. Default: 8e9 in Node.js, 2e9 in a page. */
   maxBytes?: number;

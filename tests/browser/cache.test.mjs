@@ -111,7 +111,7 @@ for (const worker of [true, false]) {
     assert.equal((await load(page, { worker, cache: 'reload' })).cached, false);
     assert.ok(sent() > before);
     assert.equal((await towers(page)).length, 1);
-    assert.ok((await files(page)).every((name) => /\.(tower|used)$/.test(name)));
+    assert.ok((await files(page)).every((name) => /^halfclip-[0-9a-f]{32}\.(tower|used)$/.test(name)));
   }));
 
   test(`damaged entries, ${where}`, () => inPage(async (page) => {
@@ -262,6 +262,25 @@ test('after the browser was closed, and offline', async () => {
     await context.close();
   }
 });
+
+test('the files of others in the same folder stay', () => inPage(async (page) => {
+  const others = ['notes.tmp', 'bell.tower', 'halfclip.used', `halfclip-${'0'.repeat(32)}.tmp`];
+  const left = `halfclip-${'0'.repeat(32)}.${'0'.repeat(36)}.tmp`;
+  await page.evaluate(async (names) => {
+    const root = await navigator.storage.getDirectory();
+    const folder = await root.getDirectoryHandle('halfclip', { create: true });
+    await folder.getDirectoryHandle('a folder', { create: true });
+    for (const name of names) await folder.getFileHandle(name, { create: true });
+    const { now } = Date;
+    Date.now = () => now() + 7_200_000; // two hours later
+  }, [...others, left]);
+  for (const cached of [false, true]) assert.equal((await load(page, { worker: false })).cached, cached);
+  const found = await files(page);
+  for (const name of [...others, 'a folder']) assert.ok(found.includes(name), name);
+  assert.ok(!found.includes(left), 'but what a writer of our own left behind goes');
+  await load(page, { worker: false, cache: { maxBytes: 0 }, weights: '/weights/clip.safetensors?2' });
+  assert.ok((await files(page)).includes('bell.tower'));
+}));
 
 test('persistence is asked for only when the caller wants it', () => inPage(async (page) => {
   const asked = await page.evaluate(async (options) => {

@@ -58,7 +58,7 @@ test('what embed loads is kept, and listed', async () => {
   const [{ name, used, stored, bytes, fetchedBytes, ...entry }] = (await list()).filter(({ tower }) => tower === 'text');
   assert.match(name, /^[0-9a-f]{32}$/);
   assert.ok(Date.parse(used) >= Date.parse(stored));
-  assert.equal(bytes, readFileSync(path.join(towers, `${name}.tower`)).length);
+  assert.equal(bytes, readFileSync(path.join(towers, `halfclip-${name}.tower`)).length);
   assert.ok(fetchedBytes > 0);
   const size = shard('text').size;
   assert.deepEqual(entry, { url: url('text'), model: null, tower: 'text', dtype: 'int8', fileBytes: size });
@@ -103,7 +103,7 @@ test('rm by a part of the URL, by pattern, by name, and all', async () => {
   assert.equal(JSON.parse((await run('cache', 'rm', '--json', name)).stdout).name, name);
   await embed('text', 'a dog');
 
-  writeFileSync(path.join(towers, `${'0'.repeat(32)}.tower`), 'damaged');
+  writeFileSync(path.join(towers, `halfclip-${'0'.repeat(32)}.tower`), 'damaged: halfclip');
   assert.match((await run('cache', 'ls')).stdout, /0{32} \(damaged\)/);
   const count = (await list()).length;
   assert.equal((await run('cache', 'rm', '--all')).stdout.split('\n').length, count + 1);

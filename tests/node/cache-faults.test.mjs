@@ -212,12 +212,13 @@ test('aborted in a worker, at many moments', async () => {
 
 test('what a killed writer left behind goes after an hour', async () => {
   const now = Date.now() / 1000;
-  for (const [name, age] of [['old.tmp', 3700], ['new.tmp', 3500]]) {
+  const [old, young] = [0, 1].map((i) => `halfclip-${String(i).repeat(32)}.${crypto.randomUUID()}.tmp`);
+  for (const [name, age] of [[old, 3700], [young, 3500]]) {
     writeFileSync(path.join(dir, name), 'half');
     utimesSync(path.join(dir, name), now - age, now - age);
   }
   await load();
-  assert.deepEqual(entries().filter((name) => name.endsWith('.tmp')), ['new.tmp']);
+  assert.deepEqual(entries().filter((name) => name.endsWith('.tmp')), [young]);
 });
 
 test('loads at the same time, on this thread and in workers', async () => {
