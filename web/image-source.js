@@ -1,6 +1,7 @@
 // From whatever holds a picture to its bytes: { data, width, height, channels } with RGB or RGBA bytes, exactly as the file has them: no colour
 // conversion, no premultiplied alpha, EXIF orientation applied. Browsers decode with the platform; Node.js with sharp, and PNG files without it.
 
+import { checkReadable, newCanvas } from './canvas.js';
 import { HalfclipError, describe, messageOf } from './errors.js';
 import { importNode, isNode, locate } from './platform.js';
 import { arrayTypeOf, bytesOf, hasTag, isBuffer, isPlain } from './realm.js';
@@ -10,6 +11,7 @@ const MAX_SIDE = 20000;
 const AS_STORED = { colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image' };
 
 const isElement = (value) => hasTag(value, 'HTMLImageElement', 'HTMLCanvasElement', 'OffscreenCanvas', 'HTMLVideoElement');
+const isFrame = (value) => hasTag(value, 'ImageBitmap', 'VideoFrame');
 const isByteArray = (value) => ['Uint8Array', 'Uint8ClampedArray'].includes(arrayTypeOf(value));
 const inPlainMemory = (bytes) => (isPlain(bytes.buffer) ? bytes : bytes.slice());
 const canDecode = () => !isNode && typeof createImageBitmap === 'function'; // Deno has one that reads little
@@ -22,7 +24,14 @@ const canDecode = () => !isNode && typeof createImageBitmap === 'function'; // D
 export async function capturePicture(source, name) {
   if (source === '') throw new HalfclipError('input/type', `${name} is ${describe(source)}, expected a ${isNode ? 'path or URL' : 'URL'}`);
   if (typeof source === 'string' || hasTag(source, 'URL')) return locate(source, name);
-  if (hasTag(source, 'Blob', 'File', 'ImageBitmap', 'VideoFrame')) return source;
+  if (hasTag(source, 'Blob', 'File')) return source;
+  if (isNode && (isFrame(source) || isElement(source))) {
+    throw new HalfclipError('input/type', `${name} is ${describe(source)}, whose pixels only a browser can read: give its URL, its file or { data, width, height }`);
+  }
+  if (isFrame(source)) {
+    checkReadable(source, name);
+    return source;
+  }
   const bytes = isBuffer(source) || isByteArray(source) ? bytesOf(source) : null;
   if (bytes) return inPlainMemory(bytes);
   if (isElement(source)) return captureElement(source, name);
@@ -46,6 +55,7 @@ async function captureElement(element, name) {
   const width = element.naturalWidth ?? element.videoWidth ?? element.width;
   const height = element.naturalHeight ?? element.videoHeight ?? element.height;
   checkSize(width, height, name);
+  checkReadable(element, name);
   return createImageBitmap(element, AS_STORED).catch((error) => {
     throw new HalfclipError('input/decode', `${name}: ${describe(element)} cannot be read: ${error.message}`, { cause: error });
   });
@@ -142,11 +152,6 @@ function readBitmap(bitmap, name) {
   const { data } = context.getImageData(0, 0, width, height);
   const exact = isOpaque(data) ? data : readUnpremultiplied(bitmap) ?? data;
   return { data: new Uint8Array(exact.buffer, exact.byteOffset, exact.length), width, height, channels: 4 };
-}
-
-function newCanvas(width, height) {
-  if (typeof OffscreenCanvas === 'function') return new OffscreenCanvas(width, height);
-  return Object.assign(document.createElement('canvas'), { width, height });
 }
 
 function isOpaque(data) {
