@@ -78,6 +78,7 @@ build/libhalfclip.a: $(NATIVE)
 
 UNIT_FLAGS_test_out_of_memory := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=free
 UNIT_FLAGS_test_torch := $(UNIT_FLAGS_test_out_of_memory)
+UNIT_FLAGS_test_pictures := $(UNIT_FLAGS_test_out_of_memory)
 UNITS := $(patsubst tests/unit/%.c,build/unit/%,$(wildcard tests/unit/test_*.c))
 SANITIZED := $(SRC:src/%.c=build/sanitized/%.o)
 $(SANITIZED): build/sanitized/%.o: src/%.c $(HEADERS) | build/setup

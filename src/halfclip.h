@@ -215,6 +215,42 @@ void hc_preprocessor_free(hc_preprocessor *p);
 /* All of that for a picture in memory with 3 (RGB) or 4 (RGBA) channels. */
 hc_status hc_preprocess(const hc_preprocess_cfg *cfg, const uint8_t *data, int width, int height, int channels, float *out);
 
+/* ---- picture files ------------------------------------------------------------------------------------------------ */
+
+typedef enum hc_picture_format { HC_UNKNOWN, HC_PNG, HC_GIF, HC_BMP, HC_JPEG, HC_WEBP, HC_AVIF, HC_HEIF, HC_TIFF, HC_SVG } hc_picture_format;
+
+/* What a file says of the picture in it, before anything is decoded. */
+typedef struct hc_picture_info {
+    hc_picture_format format;
+    uint32_t width, height; /* JPEG, WebP, AVIF, HEIF and TIFF; 0: it does not say                                       */
+    int channels;           /* JPEG: of the picture; WebP: 4 where it may be transparent, else 3                         */
+    int ends;               /* JPEG: whether its end marker is there; a file without was cut off                         */
+    int orientation;        /* 1 to 8: of EXIF in any of its places, else of XMP, else 1                                 */
+    size_t orientation_at;  /* where in the file the byte is that holds it; 0: nowhere                                   */
+} hc_picture_info;
+
+void hc_picture_inspect(const uint8_t *file, size_t size, hc_picture_info *info);
+
+/* PNG, GIF and BMP files, read row by row, with the very pixels that Pillow reads.
+ *
+ *     hc_picture_reader *r = hc_picture_reader_new(file, size);
+ *     hc_picture picture = *hc_picture_reader_picture(r);    // its orientation is 1: see hc_picture_inspect
+ *     hc_preprocessor *p = hc_preprocessor_new(&cfg, &picture, &status);
+ *     do status = hc_picture_reader_read(r, p, 1 << 20, &left); while (status == HC_OK && left);
+ */
+typedef struct hc_picture_reader hc_picture_reader;
+
+/* Reads the headers; what a picture takes is not allocated yet. The file stays in place while it is read. NULL when memory is exhausted. */
+hc_picture_reader *hc_picture_reader_new(const uint8_t *file, size_t size);
+const hc_picture *hc_picture_reader_picture(const hc_picture_reader *r);
+
+/* NULL, or what is wrong with the file. */
+const char *hc_picture_reader_problem(const hc_picture_reader *r);
+
+/* Reads rows of about so many pixels and pushes them; *rows_left of the picture's are still to come. HC_INPUT_DECODE or HC_OUT_OF_MEMORY. */
+hc_status hc_picture_reader_read(hc_picture_reader *r, hc_preprocessor *p, size_t pixels, int *rows_left);
+void hc_picture_reader_free(hc_picture_reader *r);
+
 /* ---- texts -------------------------------------------------------------------------------------------------------- */
 
 typedef enum hc_clean { HC_CLEAN_LOWER = 0, HC_CLEAN_WHITESPACE = 1, HC_CLEAN_CANONICALIZE = 2 } hc_clean;
