@@ -1,10 +1,11 @@
 /* loader.c: from a weight file's bytes to an encoder. The header is turned into a plan (plan.c); then every chunk goes to the items it
  * overlaps, and each item converts, quantises and packs whole rows at once. Nothing grows with the file: beside the packed weights
  * there is one row, and a cut row for each tensor under way; of a shard that is loaded at another dtype than it holds, the
- * quantised tensors under way.
+ * quantised tensors under way; and of a tensor that is stored transposed or with gaps, the bytes from its first element to its last, until they have come.
  */
 #include "loader.h"
 #include "pack.h"
+#include "size.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -257,9 +258,57 @@ static void complete(hc_loader *loader, hc_item *it)
     finish_quantised(loader, it->target == TO_SCALES ? partner : it, it->target == TO_SCALES ? it : partner);
 }
 
+/* ---- tensors with strides ---- */
+
+/* Values `first` to `first + count` of a tensor, in the order of its shape, out of its span. */
+static void gather(const hc_item *it, uint64_t first, size_t count, uint8_t *to)
+{
+    int inner = it->strided - 1;
+    size_t size = hc_pack_element_bytes(it->element), step = (size_t)it->strides[inner] * size;
+    for (size_t done = 0, run; done < count; done += run) {
+        uint64_t index = first + done, rest = index / it->shape[inner], at = index % it->shape[inner], left = it->shape[inner] - at;
+        uint64_t element = at * it->strides[inner];
+        for (int i = inner; i-- > 0; rest /= it->shape[i]) element += rest % it->shape[i] * it->strides[i];
+        run = left < count - done ? (size_t)left : count - done;
+        const uint8_t *from = it->span + (size_t)element * size;
+        for (size_t i = 0; i < run; i++) memcpy(to + (done + i) * size, from + i * step, size);
+    }
+}
+
+/* Takes a tensor whose span has come, a few units at a time. */
+static void take_span(hc_loader *loader, hc_item *it)
+{
+    enum { AT_ONCE = 16 * 1024 };
+    size_t units = (size_t)(hc_item_bytes(it) / it->unit), most = it->unit < AT_ONCE ? AT_ONCE / it->unit : 1;
+    it->cut = hc_loader_allocate(loader, hc_size_product(most, it->unit), 1, "rows");
+    for (size_t first = 0, n; it->cut && first < units && loader->status == HC_OK; first += n) {
+        n = units - first < most ? units - first : most;
+        gather(it, (uint64_t)first * it->unit_values, n * it->unit_values, it->cut);
+        take_units(loader, it, it->cut, n);
+    }
+    free(it->span);
+    it->span = NULL;
+    if (loader->status == HC_OK) complete(loader, it);
+}
+
+static void feed_span(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t n)
+{
+    if (it->at == it->begin) it->span = hc_loader_allocate(loader, it->end - it->begin, 1, it->name);
+    if (!it->span) return;
+    memcpy(it->span + (size_t)(it->at - it->begin), bytes, n);
+    it->at += n;
+    if (it->at == it->end) take_span(loader, it);
+}
+
+/* ---- chunks ---- */
+
 /* The part of a chunk that this item waits for; a unit that the chunk cuts is kept. */
 static void feed(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t n)
 {
+    if (it->strided) {
+        feed_span(loader, it, bytes, n);
+        return;
+    }
     it->at += n;
     if (it->cut_bytes) {
         size_t missing = it->unit - it->cut_bytes, now = n < missing ? n : missing;
@@ -301,7 +350,7 @@ void *hc_loader_place(hc_loader *loader, uint64_t offset, size_t *n)
     hc_item *it = &loader->items[index];
     /* Tensors that overlap, as those of a lying header may, all want the bytes. */
     int alone = index + 1 == loader->item_count || loader->items[index + 1].begin >= it->end;
-    if (it->target != TO_QUANTISED || it->at != offset || !alone) return NULL;
+    if (it->target != TO_QUANTISED || it->strided || it->at != offset || !alone) return NULL;
     if (*n > it->end - offset) *n = (size_t)(it->end - offset);
     return it->place + it->done;
 }
@@ -356,6 +405,7 @@ void hc_loader_free(hc_loader *loader)
     if (!loader) return;
     for (size_t i = 0; i < loader->item_count; i++) {
         free(loader->items[i].cut);
+        free(loader->items[i].span);
         if (loader->items[i].owns_place) free(loader->items[i].place);
     }
     hc_encoder_free(loader->encoder);

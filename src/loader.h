@@ -30,6 +30,10 @@ struct hc_item {
     size_t done;                    /* units taken                                      */
     int first;                      /* row of the tensor where the item starts          */
     int nonzero;
+    int strided;                    /* its rank if it has strides, in elements: then all of [begin, end) is held in `span` until it has come, and put in order */
+    uint32_t shape[4];
+    uint64_t strides[4];
+    uint8_t *span;
     uint8_t *cut;                   /* a unit of which `cut_bytes` have come            */
     size_t cut_bytes;
     int has_partner;                /* quantised values and their scales: `partner` is the other one's position */
@@ -68,6 +72,9 @@ struct hc_loader {
 
 /* Zeroed memory, at least a byte; NULL and a failure that says `what` it was for if there is none. */
 void *hc_loader_allocate(hc_loader *loader, uint64_t count, size_t size, const char *what);
+
+/* Bytes of an item's values, which those of the file that they are made of may be more than, or less. */
+uint64_t hc_item_bytes(const hc_item *item);
 
 /* How messages and shards call a tower. */
 const char *hc_tower_name(hc_tower tower);

@@ -20,7 +20,7 @@ typedef struct value {
         struct { uint32_t at, length; } string;                 /* in the pickle                                    */
         struct { ref first, last; } cells;                      /* DICT: keys and values in turn; OBJECT: its state */
         struct { uint32_t meaning, index; } global;             /* index: of NAMES, or of TYPES                     */
-        struct { ref args; uint32_t type; } storage, tensor;    /* args: the tuple that describes it                */
+        struct { ref args; uint16_t type, typed; } storage, tensor; /* args: the tuple that describes it; typed: of _v3  */
     } as;
 } value;
 
@@ -332,7 +332,7 @@ static int push_storage(machine *m, ref id)
     ref r = new_value(m, STORAGE);
     if (!r) return 0;
     value_at(m, r)->as.storage.args = id;
-    value_at(m, r)->as.storage.type = value_at(m, type)->as.global.index;
+    value_at(m, r)->as.storage.type = (uint16_t)value_at(m, type)->as.global.index;
     return push(m, r);
 }
 
@@ -352,7 +352,8 @@ static int push_tensor(machine *m, ref args, meaning how)
     ref r = new_value(m, TENSOR);
     if (!r) return 0;
     value_at(m, r)->as.tensor.args = args;
-    value_at(m, r)->as.tensor.type = type;
+    value_at(m, r)->as.tensor.type = (uint16_t)type;
+    value_at(m, r)->as.tensor.typed = how == MAKES_TYPED_TENSOR;
     return push(m, r);
 }
 
@@ -593,40 +594,53 @@ static int read_sizes(machine *m, ref tuple, const path *name, uint64_t sizes[HC
     return rank;
 }
 
+static int has_key(const machine *m, ref dict, const char *key)
+{
+    if (!is_kind(m, dict, DICT)) return 0;
+    for (ref c = value_at(m, dict)->as.cells.first; c; c = cell_at(m, cell_at(m, c)->next)->next)
+        if (is_string(m, cell_at(m, c)->value, key)) return 1;
+    return 0;
+}
+
 /* Its elements lie in the storage from the first at `offset` to the last, and must all be there. */
 static int describe(machine *m, ref r, const path *name, hc_pickle_tensor *t)
 {
     ref args = value_at(m, r)->as.tensor.args, storage = item(m, args, 0), id = value_at(m, storage)->as.storage.args, key = item(m, id, 2);
     uint32_t type = value_at(m, r)->as.tensor.type, storage_type = value_at(m, storage)->as.storage.type;
-    uint64_t strides[HC_PICKLE_MAX_RANK], offset = 0, count = 0, last = 0, expected = 1, size = TYPES[type].size;
+    ref metadata = item(m, args, value_at(m, r)->as.tensor.typed ? 7 : 6);   /* has a key for what lazy views do to every number */
+    uint64_t offset = 0, count = 0, last = 0, expected = 1, size = TYPES[type].size;
     unsigned storage_unit = storage_type == UNTYPED ? 1 : TYPES[storage_type].size;
     t->rank = read_sizes(m, item(m, args, 2), name, t->shape);
-    int stride_rank = t->rank < 0 ? -1 : read_sizes(m, item(m, args, 3), name, strides);
+    int stride_rank = t->rank < 0 ? -1 : read_sizes(m, item(m, args, 3), name, t->strides);
     if (stride_rank < 0) return 0;
     if (stride_rank != t->rank) return REFUSE(m, "tensor %t has %d strides for a shape of %d dimensions", name->text, name->length, stride_rank, t->rank);
     natural(m, item(m, args, 1), &offset);
     natural(m, item(m, id, 4), &count);
 
-    t->dtype = TYPES[type].name;
+    t->dtype = has_key(m, metadata, "neg") ? "NEGATED" : has_key(m, metadata, "conj") ? "CONJUGATED" : TYPES[type].name;
     t->storage = text_of(m, key);
     t->storage_length = value_at(m, key)->as.string.length;
-    int empty = 0, huge = offset > INT64_MAX / size || count > INT64_MAX / storage_unit, contiguous = 1;
-    for (int i = 0; i < t->rank; i++) empty |= !t->shape[i];
+    int empty = 0, huge = offset > INT64_MAX / size || count > INT64_MAX / storage_unit;
+    t->contiguous = 1;
+    for (int i = 0; i < t->rank; i++) {
+        empty |= !t->shape[i];
+        if (t->shape[i] == 1) t->strides[i] = 0;
+    }
     for (int i = t->rank; i-- && !empty && !huge;) {
         if (t->shape[i] == 1) continue;
-        contiguous &= strides[i] == expected;
-        huge = t->shape[i] > INT64_MAX / size / expected || strides[i] > (INT64_MAX / size - last) / (t->shape[i] - 1);
+        t->contiguous &= t->strides[i] == expected;
+        huge = t->shape[i] > INT64_MAX / size / expected || t->strides[i] > (INT64_MAX / size - 1 - last) / (t->shape[i] - 1);
         if (huge) break;
-        last += strides[i] * (t->shape[i] - 1);
+        last += t->strides[i] * (t->shape[i] - 1);
         expected *= t->shape[i];
     }
-    if (!contiguous) t->dtype = "NONCONTIGUOUS";
     t->storage_size = huge ? 0 : count * storage_unit;
     t->begin = huge ? 0 : offset * size;
-    t->end = t->begin + (empty ? 0 : (last + 1) * size);
-    if (huge || t->end > t->storage_size)
+    uint64_t span = huge || empty ? 0 : (last + 1) * size;
+    if (huge || t->begin > t->storage_size || span > t->storage_size - t->begin)
         return REFUSE(m, "the pickle lies: tensor %t does not fit in its storage %t of %u bytes", name->text, name->length, t->storage, (size_t)t->storage_length,
                       t->storage_size);
+    t->end = t->begin + span;
     return 1;
 }
 
@@ -724,7 +738,7 @@ static void sort_tensors(machine *m)
 {
     hc_pickle_tensor *tensors = m->tensors.items;
     const char *name = m->names.items;
-    _Static_assert(sizeof *tensors <= 128, "hc_sort moves elements of at most 128 bytes");
+    _Static_assert(sizeof *tensors <= HC_SORT_LARGEST, "hc_sort moves them");
     for (size_t i = 0; i < m->tensors.count; i++) {
         tensors[i].name = name;
         name += tensors[i].name_length;

@@ -16,9 +16,10 @@ typedef struct hc_pickle_tensor {
     uint32_t name_length, storage_length;
     const char *dtype;                 /* as safetensors writes it, or one of the names that torch.h lists; static              */
     uint64_t storage_size;             /* bytes that the pickle says the storage has                                            */
-    uint64_t begin, end;               /* bytes in the storage, at most storage_size                                            */
-    int rank;
+    uint64_t begin, end;               /* bytes in the storage, at most storage_size: of the first element to the last          */
+    int rank, contiguous;              /* contiguous: in the order of its shape, without gaps                                   */
     uint64_t shape[HC_PICKLE_MAX_RANK];
+    uint64_t strides[HC_PICKLE_MAX_RANK];   /* in elements; 0 where the shape is 1                                              */
 } hc_pickle_tensor;
 
 typedef struct hc_pickle {

@@ -167,6 +167,11 @@ static uint64_t values_of(const uint32_t *shape, int rank)
     return n;
 }
 
+uint64_t hc_item_bytes(const hc_item *it)
+{
+    return it->strided ? hc_size_product(values_of(it->shape, it->strided), hc_pack_element_bytes(it->element)) : it->end - it->begin;
+}
+
 /* Finds a tensor of the expected shape; NULL and an error else. */
 static hc_file_tensor *require(hc_loader *loader, const hc_safetensors *file, const char *name, const uint32_t *shape,
                                int rank)
@@ -201,6 +206,10 @@ static hc_item *add_item(hc_loader *loader, const hc_tensor *tensor, const char 
     if (unit > HC_SIZE_MOST) FAIL(loader, HC_OUT_OF_MEMORY, "a row of tensor %s has %m, expected at most %m", name, unit, HC_SIZE_MOST);
     it->unit_values = (size_t)unit_values;
     it->unit = (size_t)unit;
+    if (found->strides.type != HC_JSON_ABSENT) {
+        it->strided = hc_safetensors_shape(found, it->shape);
+        hc_safetensors_strides(found, it->strides);
+    }
     return it;
 }
 
@@ -268,15 +277,18 @@ static void plan_vocabulary(hc_loader *loader, const hc_safetensors *file)
 {
     const hc_file_tensor *found = loader->tower == HC_TEXT ? hc_safetensors_find(file, "halfclip.merges") : NULL;
     if (!found || found->element != HC_U8 || found->begin == found->end) return;
-    if (found->end - found->begin > LARGEST_VOCABULARY) {
-        FAIL(loader, HC_WEIGHTS_FORMAT, "tensor halfclip.merges has %u bytes, expected at most %u",
-             found->end - found->begin, (uint64_t)LARGEST_VOCABULARY);
+    uint32_t shape[4];
+    int rank = hc_safetensors_shape(found, shape);
+    uint64_t bytes = rank < 0 ? HC_SIZE_TOO_LARGE : values_of(shape, rank);
+    if (bytes > LARGEST_VOCABULARY) {
+        FAIL(loader, HC_WEIGHTS_FORMAT, "tensor halfclip.merges has shape %t, expected at most %u bytes", found->shape.text, found->shape.length,
+             (uint64_t)LARGEST_VOCABULARY);
         return;
     }
     hc_encoder *e = loader->encoder;
-    e->vocabulary = hc_loader_allocate(loader, found->end - found->begin, 1, "the vocabulary");
+    e->vocabulary = hc_loader_allocate(loader, bytes, 1, "the vocabulary");
     if (!e->vocabulary) return;
-    e->vocabulary_bytes = (size_t)(found->end - found->begin);
+    e->vocabulary_bytes = (size_t)bytes;
     add_item(loader, NULL, "halfclip.merges", found, TO_VOCABULARY, 1);
 }
 
@@ -400,7 +412,7 @@ static void plan_places(hc_loader *loader)
         const hc_table *table = it->tensor->role == HC_ROLE_TABLE ? it->tensor->slot : NULL;
         const hc_matrix *matrix = table ? NULL : it->tensor->slot;
         if (storage != hc_loader_storage(loader, it->tensor->role)) {
-            it->place = hc_loader_allocate(loader, it->end - it->begin, 1, "quantised weights");
+            it->place = hc_loader_allocate(loader, hc_item_bytes(it), 1, "quantised weights");
             it->owns_place = it->place != NULL;
         } else if (!scales) {
             it->place = table ? table->data : matrix->data;

@@ -62,12 +62,29 @@ const char *hc_safetensors_guess(const void *bytes, size_t n)
 
 #define NAME(tensor) (tensor)->name.text + 1, (tensor)->name.length - 2
 
+/* How many elements lie from the first to the last of a tensor with strides; HC_SIZE_TOO_LARGE if these don't fit its shape. */
+static uint64_t span_of(const hc_file_tensor *t)
+{
+    const char *of_shape = NULL, *of_strides = NULL;
+    hc_json dim, stride;
+    uint64_t n, step, last = 0;
+    int empty = 0;
+    while (hc_json_next(&t->shape, &of_shape, NULL, &dim)) {
+        if (!hc_json_next(&t->strides, &of_strides, NULL, &stride) || !hc_json_unsigned(&dim, &n) || !hc_json_unsigned(&stride, &step)) return HC_SIZE_TOO_LARGE;
+        empty |= !n;
+        if (n) last = hc_size_sum(last, hc_size_product(n - 1, step));
+    }
+    if (hc_json_next(&t->strides, &of_strides, NULL, &stride)) return HC_SIZE_TOO_LARGE;
+    return empty ? 0 : hc_size_sum(last, 1);
+}
+
 /* Reads one entry up to its offsets. NULL, or what is wrong with it. A directory may name types of its own, whose size nobody knows. */
 static const char *read_tensor(const hc_json *value, hc_file_tensor *t, int directory)
 {
     hc_json offsets = hc_json_get(value, "data_offsets"), dim, begin = {0}, end = {0};
     t->dtype = hc_json_get(value, "dtype");
     t->shape = hc_json_get(value, "shape");
+    t->strides = directory ? hc_json_get(value, "strides") : (hc_json){HC_JSON_ABSENT, NULL, 0};
     if (t->dtype.type != HC_JSON_STRING) return "has no dtype";
     if (t->shape.type != HC_JSON_ARRAY) return "has no shape";
     const char *cursor = NULL;
@@ -95,7 +112,11 @@ static const char *read_tensor(const hc_json *value, hc_file_tensor *t, int dire
     if (empty) bits = 0;
     if (bits % 8) return "does not end at a whole byte";
     if (t->end < t->begin) return "ends before it begins";
-    if (type && t->end - t->begin != bits / 8) return "has data_offsets that are not the size of its shape and dtype";
+    if (t->strides.type != HC_JSON_ABSENT) {
+        uint64_t span = t->strides.type == HC_JSON_ARRAY ? span_of(t) : HC_SIZE_TOO_LARGE;
+        if (span == HC_SIZE_TOO_LARGE || (type && (type->bits % 8 || t->end - t->begin != hc_size_product(span, type->bits / 8))))
+            return "has strides that do not fit its shape and data_offsets";
+    } else if (type && t->end - t->begin != bits / 8) return "has data_offsets that are not the size of its shape and dtype";
     return NULL;
 }
 
@@ -270,4 +291,11 @@ int hc_safetensors_shape(const hc_file_tensor *tensor, uint32_t shape[4])
         shape[rank++] = (uint32_t)n;
     }
     return rank;
+}
+
+void hc_safetensors_strides(const hc_file_tensor *tensor, uint64_t strides[4])
+{
+    hc_json stride;
+    const char *cursor = NULL;
+    for (int i = 0; i < 4 && hc_json_next(&tensor->strides, &cursor, NULL, &stride); i++) hc_json_unsigned(&stride, &strides[i]);
 }

@@ -11,6 +11,7 @@ typedef enum hc_element { HC_OTHER, HC_F64, HC_F32, HC_F16, HC_BF16, HC_I8, HC_U
 
 typedef struct hc_file_tensor {
     hc_json name, dtype, shape;     /* point into the header */
+    hc_json strides;                /* of a directory's tensor that is not in the order of its shape, see torch.h; else HC_JSON_ABSENT */
     hc_element element;
     uint64_t begin, end;            /* in the file           */
     int used;                       /* for the caller        */
@@ -33,7 +34,7 @@ hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t l
                                size_t message_size);
 
 /* The same for a list of what lies where in files of any kind: data_offsets count from the file's start, in any order, holes and overlaps are allowed, and so are
- * dtypes of any name. `file_size` stays 0. */
+ * dtypes of any name and strides. `file_size` stays 0. */
 hc_status hc_safetensors_parse_directory(hc_safetensors *out, const char *directory, size_t length, char *message,
                                          size_t message_size);
 
@@ -44,6 +45,9 @@ hc_file_tensor *hc_safetensors_find(const hc_safetensors *file, const char *name
 
 /* The shape as numbers, of rank at most 4; -1 if it has more dimensions or one beyond 32 bits. */
 int hc_safetensors_shape(const hc_file_tensor *tensor, uint32_t shape[4]);
+
+/* The strides of a tensor that has them, one for each dimension of its shape, of at most 4. */
+void hc_safetensors_strides(const hc_file_tensor *tensor, uint64_t strides[4]);
 
 /* What a file that is not safetensors looks like from its first bytes ("an HTML page"), or NULL. */
 const char *hc_safetensors_guess(const void *bytes, size_t n);

@@ -6,7 +6,7 @@
 
 static void swap(uint8_t *a, uint8_t *b, size_t size)
 {
-    uint8_t kept[128];
+    uint8_t kept[HC_SORT_LARGEST];
     memcpy(kept, a, size);
     memcpy(a, b, size);
     memcpy(b, kept, size);

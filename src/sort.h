@@ -4,7 +4,9 @@
 
 #include <stddef.h>
 
-/* Like qsort; elements of at most 128 bytes. */
+enum { HC_SORT_LARGEST = 256 };
+
+/* Like qsort; elements of at most HC_SORT_LARGEST bytes. */
 void hc_sort(void *base, size_t count, size_t size, int (*compare)(const void *a, const void *b));
 
 #endif

@@ -308,6 +308,14 @@ static void put_string(writer *w, const char *text, size_t n)
     put_text(w, "\"");
 }
 
+static void put_numbers(writer *w, const uint64_t *numbers, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (i) put_text(w, ",");
+        put_number(w, numbers[i]);
+    }
+}
+
 static void put_tensors(writer *w, const hc_torch *t)
 {
     for (size_t i = 0; i < t->pickle.count; i++) {
@@ -318,14 +326,13 @@ static void put_tensors(writer *w, const hc_torch *t)
         put_text(w, ":{\"dtype\":\"");
         put_text(w, tensor->dtype);
         put_text(w, "\",\"shape\":[");
-        for (int k = 0; k < tensor->rank; k++) {
-            if (k) put_text(w, ",");
-            put_number(w, tensor->shape[k]);
+        put_numbers(w, tensor->shape, tensor->rank);
+        if (!tensor->contiguous) {
+            put_text(w, "],\"strides\":[");
+            put_numbers(w, tensor->strides, tensor->rank);
         }
         put_text(w, "],\"data_offsets\":[");
-        put_number(w, begin + tensor->begin);
-        put_text(w, ",");
-        put_number(w, begin + tensor->end);
+        put_numbers(w, (const uint64_t[]){begin + tensor->begin, begin + tensor->end}, 2);
         put_text(w, "]}");
     }
     put_text(w, "}");

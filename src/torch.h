@@ -36,9 +36,10 @@ const char *hc_torch_message(const hc_torch *torch);
 /* The directory as JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, …}, sorted by name, no name twice, valid UTF-8, not NUL-terminated, owned by the
  * reader. NULL unless complete. As in a safetensors header, but for these:
  *   - Offsets count from the file's start. Tensors may overlap (views of one storage) and leave gaps, and need not be in the order of their names.
- *   - A dtype may be one that safetensors does not know: C128, C32, F8_E4M3FNUZ, F8_E5M2FNUZ.
- *   - The dtype NONCONTIGUOUS is that of a tensor, of whatever type, that is stored transposed or with gaps; its offsets are those of its first and last element and do not
- *     follow from its shape. A file may hold such tensors, but a tower that needs one cannot be read from it: weights-tools/convert.py rewrites it. */
+ *   - A dtype may be one that safetensors does not know: C128, C32, F8_E4M3FNUZ, F8_E5M2FNUZ, and NEGATED or CONJUGATED for what PyTorch would turn into another number
+ *     when it is read.
+ *   - A tensor that is stored transposed, with gaps or expanded has "strides": [6, 1] too, in elements, one a dimension; its offsets are then those from its first element
+ *     to its last. */
 const char *hc_torch_header(const hc_torch *torch, size_t *length);
 
 void hc_torch_free(hc_torch *torch);

@@ -86,9 +86,9 @@ async function readIndex(wasm, source, tower, limits, held) {
       const file = joined.add(await source.sibling(name));
       const { tensors, source: bytes } = await readFileDirectory(wasm, file, held);
       joined.replace(file, bytes);
-      for (const [tensor, { dtype, shape, data_offsets: [begin, end] }] of Object.entries(tensors)) {
+      for (const [tensor, { data_offsets: [begin, end], ...held }] of Object.entries(tensors)) {
         if (weightMap[tensor] !== name) continue;
-        directory[tensor] = { dtype, shape, data_offsets: [begin + k * FILE_SPACING, end + k * FILE_SPACING] };
+        directory[tensor] = { ...held, data_offsets: [begin + k * FILE_SPACING, end + k * FILE_SPACING] };
       }
     }
   } catch (error) {

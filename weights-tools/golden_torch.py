@@ -7,7 +7,8 @@ In tests/golden/torch/
     *.pt              the files; those of kinds that must be refused, too
     *.sparse          the same, of files that are large and mostly zeros, see `sparse`
     expected.json     {file: {"tensors": {name: {"dtype", "shape", "fnv1a": hash of the bytes}}}} as safetensors would list them, names in the
-                      order of their bytes; dtype NONCONTIGUOUS (no hash) for a tensor that is stored transposed or with gaps; or
+                      order of their bytes, with "strides" for a tensor that is stored transposed, with gaps or expanded, and without a hash for one that
+                      PyTorch negates or conjugates when it reads it; or
                       {file: {"status": code of the failure, "word": a part of its message}}
 and in tests/fuzz/corpus/ what the fuzzers of the pickle and of the whole file start from.
 
@@ -57,10 +58,11 @@ def fnv1a(data):
 
 def describe(tensor):
     tensor = tensor.detach()
-    if not tensor.is_contiguous():
-        return {'dtype': 'NONCONTIGUOUS', 'shape': list(tensor.shape)}
+    if tensor.is_neg() or tensor.is_conj():
+        return {'dtype': 'NEGATED' if tensor.is_neg() else 'CONJUGATED', 'shape': list(tensor.shape)}
+    view = {} if tensor.is_contiguous() else {'strides': [stride if size != 1 else 0 for size, stride in zip(tensor.shape, tensor.stride())]}
     data = tensor.reshape(-1).clone(memory_format=torch.contiguous_format).view(torch.uint8).numpy().tobytes() if tensor.numel() else b''
-    return {'dtype': DTYPES[tensor.dtype], 'shape': list(tensor.shape), 'fnv1a': fnv1a(data)}
+    return {'dtype': DTYPES[tensor.dtype], 'shape': list(tensor.shape), **view, 'fnv1a': fnv1a(data)}
 
 
 def flat(value, prefix=''):
@@ -92,6 +94,32 @@ def save(name, value, find=lambda value: value, **options):
 def save_refused(name, value, word, **options):
     torch.save(value, OUT / name, **options)
     refused(name, 'weights/format', word)
+
+
+# ---- views --------------------------------------------------------------------------------------------------------------------------------
+
+
+def as_views(tensors):
+    """The same values, each tensor stored in another order than its shape's: transposed, with gaps, every second one, all in one storage, with an element type that
+    only the tensor names."""
+    names = [name for name, tensor in tensors.items() if tensor.dim()]
+    views = {name: tensor for name, tensor in tensors.items() if not tensor.dim()}
+    for i, name in enumerate(names):
+        tensor = tensors[name]
+        if i % 4 == 0 and tensor.dim() > 1:
+            view = tensor.permute(*reversed(range(tensor.dim()))).contiguous().permute(*reversed(range(tensor.dim())))
+        elif i % 4 == 1:
+            room = torch.full([size + 2 for size in tensor.shape], torch.nan, dtype=tensor.dtype)
+            view = room[tuple(slice(1, 1 + size) for size in tensor.shape)]
+        elif i % 4 == 2:
+            room = torch.full([2 * tensor.shape[0], *tensor.shape[1:]], torch.nan, dtype=tensor.dtype)
+            view = room[::2]
+        else:
+            both = torch.stack([tensor, tensor + 1], -1)
+            view = both[..., 0]
+        view.copy_(tensor)
+        views[name] = view
+    return {name: views[name] for name in tensors}
 
 
 # ---- state dicts --------------------------------------------------------------------------------------------------------------------------
@@ -133,6 +161,8 @@ def state_dicts(whole):
     save('views.pt', {'storage': whole_storage, 'tied': whole_storage, 'rows': matrix[1:3], 'matrix': matrix, 'last': whole_storage[63:], 'scalar': whole_storage[5],
                       'columns': matrix[:, 1:3], 'transposed': matrix.t(), 'expanded': whole_storage[:1].expand(4), 'one': matrix[:, :1].t()[:, :1],
                       'none': torch.empty(0, 5), 'no rows': matrix[:0]})
+    save('strided.pt', as_views(whole))
+    save('lazy.pt', {'negated': torch._neg_view(matrix), 'conjugated': torch.ones(2, dtype=torch.complex64).conj(), 'w': whole_storage})
     save('dtypes.pt', {str(dtype): torch.tensor([0, 1, 2]).to(dtype) for dtype in DTYPES})
     save('values.pt', {'set': {1, 2}, 'bytes': b'\xff\0', 'array': bytearray(b'x'), 'complex': 1j, 'tuple': (1, (2, 3)), 'size': torch.Size([1, 2]),
                        'device': torch.device('cpu'), 'dtype': torch.float16, 'counter': collections.Counter('aab'), 'negative': -(2 ** 40), 'w': torch.ones(2)})
@@ -391,7 +421,7 @@ def hostile(some):
 def corpora():
     for name in 'fuzz_pickle', 'fuzz_torch':
         (TESTS / 'fuzz' / 'corpus' / name).mkdir(parents=True, exist_ok=True)
-    for name in ('nested-state-dict', 'nested-model', 'metadata', 'parameters', 'views', 'dtypes', 'values', 'names', 'protocol-4', 'script-half', 'bad-system',
+    for name in ('nested-state-dict', 'nested-model', 'metadata', 'parameters', 'views', 'lazy', 'strided', 'dtypes', 'values', 'names', 'protocol-4', 'script-half', 'bad-system',
                  'bad-opcode-inst', 'bad-bomb'):
         with zipfile.ZipFile(OUT / f'{name}.pt') as archive:
             entry = next(entry for entry in archive.namelist() if entry.endswith('/data.pkl'))

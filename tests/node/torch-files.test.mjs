@@ -44,7 +44,7 @@ async function fails(promise, code, ...patterns) {
   for (const pattern of patterns) assert.ok(pattern instanceof RegExp ? pattern.test(error.message) : error.message.includes(pattern), `${pattern}: ${error.message}`);
 }
 
-for (const name of ['whole.pt', 'script-whole.pt']) {
+for (const name of ['whole.pt', 'script-whole.pt', 'strided.pt']) {
   test(`${name}, both towers, from every source`, async () => {
     const place = new URL(name, FILES);
     const bytes = readFileSync(place);
@@ -140,6 +140,12 @@ test('an index of PyTorch files', async () => {
   const index = { weight_map: Object.fromEntries(names.map((name) => [name, 'whole.pt'])) };
   server.files['/pytorch_model.bin.index.json'] = inMemory(Buffer.from(JSON.stringify(index)));
   for (const tower of ['text', 'image']) await works(tower, `${server.base}/pytorch_model.bin.index.json`);
+  server.files['/whole.pt'] = inMemory(readFileSync(new URL('strided.pt', FILES)));
+  for (const tower of ['text', 'image']) await works(tower, `${server.base}/pytorch_model.bin.index.json`);
+});
+
+test('tensors that PyTorch would negate are refused by name, where they are needed', async () => {
+  await fails(load('text', readFileSync(new URL('lazy.pt', FILES))), 'weights/mismatch');
 });
 
 test('files that are refused, each with the reason', async () => {
