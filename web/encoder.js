@@ -36,6 +36,8 @@ export class Encoder {
   #batch;
   #tokenizer;
   #network; // how pictures are fetched, for decodePicture
+  #pictures = 0; // how many are under way
+  #apart = null; // the instance for large pictures among them
   #decoded = new Set(); // pictures that wait for their turn, as embedPicture() keeps them
   #tail = Promise.resolve(); // settles when every call so far is done
 
@@ -153,29 +155,31 @@ export class Encoder {
    */
   async embedPicture(source, options) {
     const { normalize = true, name, signal } = options;
-    const job = { picture: await this.#decode(source, options), normalize, name, vector: null };
-    this.#decoded.add(job);
-    try {
-      await this.#enqueue(signal, async () => {
-        if (job.vector) return;
-        await breathe(); // more may be decoded by then
-        this.#check(signal);
-        await this.#embedWith(job, signal);
-      });
-      return job.vector;
-    } finally {
-      this.#decoded.delete(job);
-    }
+    return this.#withPicture(source, options, async (picture) => {
+      const job = { picture, normalize, name, vector: null };
+      this.#decoded.add(job);
+      try {
+        await this.#enqueue(signal, async () => {
+          if (job.vector) return;
+          await breathe(); // more may be decoded by then
+          this.#check(signal);
+          await this.#embedWith(job, signal);
+        });
+        return job.vector;
+      } finally {
+        this.#decoded.delete(job);
+      }
+    });
   }
 
   /** What the tower gets of a picture, Float32Array [3, H, W]; with the options of embedPicture. */
   async preprocessPicture(source, options) {
-    const picture = await this.#decode(source, options);
-    return this.#enqueue(options.signal, async () => {
+    const { signal } = options;
+    return this.#withPicture(source, options, (picture) => this.#enqueue(signal, async () => {
       await breathe();
-      this.#check(options.signal);
+      this.#check(signal);
       return this.#preprocess(picture);
-    });
+    }));
   }
 
   /** Int32Array(contextLength) of each text. */
@@ -266,6 +270,16 @@ export class Encoder {
     return vectors;
   }
 
+  /** Decodes a picture and does `work` with it; when no picture is under way any more, what is there for large ones goes. */
+  async #withPicture(source, options, work) {
+    this.#pictures++;
+    try {
+      return await work(await this.#decode(source, options));
+    } finally {
+      if (--this.#pictures === 0) this.#apart = null;
+    }
+  }
+
   async #decode(source, { name, signal, own }) {
     const read = async () => {
       try {
@@ -331,7 +345,7 @@ export class Encoder {
   #preprocess({ data, width, height, channels }, index) {
     if (data.length !== width * height * channels) throw changedMeanwhile('a picture');
     const apart = data.length > LARGE_PICTURE;
-    const wasm = apart ? this.#wasm.spawn() : this.#wasm;
+    const wasm = apart ? (this.#apart ??= this.#wasm.spawn()) : this.#wasm;
     const { exports } = wasm;
     return wasm.with(JSON.stringify(this.#config), 'the config', (config, configLength) => {
       const size = wasm.alloc(8, 'a size');

@@ -150,6 +150,7 @@ function readBitmap(bitmap, name) {
   if (!context) throw new HalfclipError('input/decode', `${name}: this browser has no canvas of ${width} x ${height} pixels`);
   context.drawImage(bitmap, 0, 0);
   const { data } = context.getImageData(0, 0, width, height);
+  context.canvas.width = 0; // gives its memory back now, not when it is collected
   const exact = isOpaque(data) ? data : readUnpremultiplied(bitmap) ?? data;
   return { data: new Uint8Array(exact.buffer, exact.byteOffset, exact.length), width, height, channels: 4 };
 }
