@@ -32,6 +32,7 @@ NATIVE_FLAGS ?= -march=native -Wno-invalid-feature-combination
 all: dist
 
 include wasm/build.mk
+include web/build.mk
 
 # ---- the demo's pictures ----------------------------------------------------------------------------------------------------
 

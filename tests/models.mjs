@@ -1,9 +1,9 @@
 // The README's table of models: for each of OpenCLIP's architectures, whether the loader takes each tower, and what tokenizer its texts need.
 // `node tests/models.mjs` prints it, with --write puts it into README.md.
 
-import { models } from '../dist/models.js';
-import { detectSimd } from '../dist/simd.js';
-import { Wasm } from '../dist/wasm.js';
+import { models } from '../web/models.js';
+import '../web/node/index.js';
+import { Wasm } from '../web/wasm.js';
 import { readmePart } from './readme.mjs';
 
 export const README = readmePart('models', 'tests/models.mjs', async () => table(await supported()));
@@ -11,7 +11,7 @@ const TOWERS = ['image', 'text'];
 
 /** For each architecture and tower, null, or why the loader refuses it. */
 export async function supported() {
-  const wasm = await Wasm.create(detectSimd());
+  const wasm = await Wasm.create();
   const { exports } = wasm;
   const why = (config, tower) => {
     const loader = wasm.with(JSON.stringify(config), 'a config', (pointer, length) => exports.hc_loader_new(TOWERS.indexOf(tower), pointer, length, 3));

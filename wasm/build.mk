@@ -1,4 +1,4 @@
-# The package in dist/: what lies in web/, and the WebAssembly modules halfclip-simd128.wasm (every engine with SIMD) and halfclip-relaxed.wasm (relaxed
+# The WebAssembly modules in dist/: halfclip-simd128.wasm (every engine with SIMD) and halfclip-relaxed.wasm (relaxed
 # SIMD), each a second time for several threads, with shared memory. Each is all of src/ and wasm/, without glue: web/wasm.js instantiates it. Included by the
 # Makefile.
 
@@ -34,15 +34,6 @@ WASM_FAST = $(KERNELS:%=src/%) src/loader src/pack src/pack_i4 src/resize src/pr
 wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O3,-Os)
 
 KERNELS = math norm rows epilogue gemm gemm_f32 gemm_i8 gemm_i4 attention parallel
-
-PACKAGE_FILES := $(patsubst web/%,dist/%,$(shell find web -type f))
-
-.PHONY: dist
-dist: $(PACKAGE_FILES) $(WASM_MODULES)
-
-$(PACKAGE_FILES): dist/%: web/%
-	@mkdir -p $(@D)
-	@cp $< $@
 
 build/wasm/toolchain: wasm/toolchain.sh | build/setup
 	@mkdir -p $(@D)

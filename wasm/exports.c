@@ -7,6 +7,16 @@
 
 __attribute__((import_module("env"), import_name("write"))) int hc_wasm_import_write(const void *bytes, size_t n);
 
+/* Whether the module uses relaxed SIMD. */
+EXPORT(hc_wasm_relaxed) int hc_wasm_relaxed(void)
+{
+#ifdef __wasm_relaxed_simd__
+    return 1;
+#else
+    return 0;
+#endif
+}
+
 EXPORT(hc_wasm_file_size) void hc_wasm_file_size(hc_loader *loader, double size) { hc_loader_file_size(loader, (uint64_t)size); }
 
 EXPORT(hc_wasm_header_need) double hc_wasm_header_need(const hc_loader *loader) { return (double)hc_loader_header_need(loader); }

@@ -3,47 +3,6 @@
 import { HalfclipError } from './errors.js';
 import { models } from './models.js';
 
-// Where each family of checkpoints shows a tower's sizes. Functions get the tensor's shape.
-const FAMILIES = {
-  image: [
-    {
-      layers: /visual\.transformer\.resblocks\.(\d+)\./,
-      facts: {
-        'visual.conv1.weight': ([width, , patch]) => ({ width, patch }),
-        'visual.positional_embedding': ([tokens]) => ({ tokens }),
-        'visual.proj': ([, dim]) => ({ dim }),
-      },
-    },
-    {
-      layers: /vision_model\.encoder\.layers\.(\d+)\./,
-      facts: {
-        'vision_model.embeddings.patch_embedding.weight': ([width, , patch]) => ({ width, patch }),
-        'vision_model.embeddings.position_embedding.weight': ([tokens]) => ({ tokens }),
-        'visual_projection.weight': ([dim]) => ({ dim }),
-      },
-    },
-  ],
-  text: [
-    {
-      layers: /^(?:(?:module|clip|model|_orig_mod|text)\.)*transformer\.resblocks\.(\d+)\./,
-      facts: {
-        'token_embedding.weight': ([vocabulary, width]) => ({ vocabulary, width }),
-        positional_embedding: ([context]) => ({ context }),
-        text_projection: ([, dim]) => ({ dim }),
-      },
-    },
-    {
-      layers: /text_model\.encoder\.layers\.(\d+)\./,
-      facts: {
-        'text_model.embeddings.token_embedding.weight': ([vocabulary, width]) => ({ vocabulary, width }),
-        'text_model.embeddings.position_embedding.weight': ([context]) => ({ context }),
-        'text_projection.weight': ([dim]) => ({ dim }),
-      },
-    },
-  ],
-};
-
-const WRAPPERS = /^(?:(?:module|clip|model|_orig_mod|text)\.)*/;
 const UNITS = {
   width: (n) => `width ${n}`,
   layers: (n) => `${n} layers`,
@@ -53,31 +12,6 @@ const UNITS = {
   vocabulary: (n) => `${n} tokens`,
   dim: (n) => `embeddings of ${n}`,
 };
-
-/**
- * The sizes of each tower that the shapes of a file's tensors tell.
- * @param {Record<string, { shape: number[] }>} tensors
- * @returns {{ image: object | null, text: object | null }} some of { width, layers, patch, tokens, context, vocabulary, dim }
- */
-export function measureTowers(tensors) {
-  const measured = {};
-  for (const tower of ['image', 'text']) {
-    measured[tower] = FAMILIES[tower].map((family) => measure(tensors, family)).find(({ width }) => width) ?? null;
-  }
-  return measured;
-}
-
-function measure(tensors, { layers, facts }) {
-  const sizes = {};
-  let blocks = 0;
-  for (const [name, { shape }] of Object.entries(tensors)) {
-    const fact = facts[name.replace(WRAPPERS, '')];
-    if (fact) Object.assign(sizes, fact(shape));
-    const block = layers.exec(name);
-    if (block) blocks = Math.max(blocks, Number(block[1]) + 1);
-  }
-  return blocks ? { ...sizes, layers: blocks } : sizes;
-}
 
 /** The sizes that an OpenCLIP config asks for, with OpenCLIP's defaults; null for a tower of another family. */
 function sizesOf({ embed_dim: dim, vision_cfg = {}, text_cfg = {} }, tower) {
@@ -116,18 +50,26 @@ const difference = (a, b) => (a === b ? 0 : 0.1 + Math.min(1, Math.abs(Math.log(
 const describeSizes = (sizes) => Object.keys(UNITS).filter((key) => sizes[key]).map((key) => UNITS[key](sizes[key])).join(', ');
 
 /**
- * The same error, if it is about the model's name or config, with what the file holds instead.
- * @param {HalfclipError} error of code weights/mismatch
- * @param {{ tower: 'image' | 'text', model: string | null, config: string, header: string | Uint8Array }} context header: JSON text, or the start of a safetensors file
+ * Does `work`, and says what a file holds instead where it does not fit the model's name or config.
+ * @template T
+ * @param {{ tower: 'image' | 'text', model: string | null, config: string | null }} context
+ * @param {() => Promise<T>} work whose error may have what load.js found in the file
+ * @returns {Promise<T>}
  */
-export function explainMismatch(error, { tower, model, config, header }) {
-  const { __metadata__, ...tensors } = JSON.parse(typeof header === 'string' ? header : new TextDecoder().decode(header.subarray(8)));
-  const measured = measureTowers(tensors);
+export async function explaining(context, work) {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof HalfclipError && error.measured ? explainMismatch(error, context) : error;
+  }
+}
+
+function explainMismatch(error, { tower, model, config }) {
   const parsed = JSON.parse(config);
   const asked = sizesOf(parsed.model_cfg ?? parsed, tower);
-  const found = measured[tower];
+  const found = error.measured[tower];
   if (!asked || !found || Object.keys(found).every((key) => found[key] === asked[key])) return error;
-  const { name, exact } = closestArchitecture(measured);
+  const { name, exact } = closestArchitecture(error.measured);
   const message = `${error.message}; the ${tower} tower of ${model ?? 'the config'} has ${describeSizes(asked)}, that of the file ${describeSizes(found)}: ` +
     (exact ? `it is the size of ${name}` : `of OpenCLIP's architectures ${name} is the closest`);
   return new HalfclipError(error.code, message, { cause: error });

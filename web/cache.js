@@ -1,14 +1,14 @@
 // The cache of packed towers. What is kept is not the checkpoint but what was made of it: an entry is read into place in a fraction of a second, where a first load
 // has to fetch and quantise. Nothing that goes wrong here makes a load fail: an entry that cannot be read is fetched again, one that cannot be written is dropped.
 //
-// A storage (cache-node.js, cache-browser.js) has open(name), write(name, pieces, signal), touch(name), list(), sweep() and remove(name). open() gives
-// a reader: `size`; bytes(begin, end); fill(view), which puts the next bytes from the entry's start into a view and says how many there were; close().
+// A storage (node/cache-folder.js, cache-browser.js) has open(name), write(name, pieces, signal), touch(name), list(), sweep() and remove(name). open()
+// gives a reader: `size`; bytes(begin, end); fill(view), which puts the next bytes from the entry's start into a view and says how many there were; close().
 
 import { openOriginFiles } from './cache-browser.js';
 import { bareEntry, entryPieces, readMetadata, readTower } from './cache-entry.js';
 import { HalfclipError, describe } from './errors.js';
 import { CACHE_OPTIONS, readOptions } from './options.js';
-import { isNode, isPage } from './platform.js';
+import { getHost, isNode, isPage } from './platform.js';
 import { isSibling, keyOfUrl, publicUrl, withQueryOf } from './public-url.js';
 import { compareVersions, isUnreachable } from './revalidate.js';
 
@@ -31,7 +31,7 @@ export function completeCache(cache = 'default') {
 
 /** Where entries are kept. */
 export async function openStorage(dir) {
-  return isNode ? (await import('./cache-node.js')).openFolder(dir) : openOriginFiles();
+  return isNode ? getHost().openFolder(dir) : openOriginFiles();
 }
 
 /** The name of what is kept under a key, which is JSON data. */

@@ -8,10 +8,9 @@ import { parseArgs } from 'node:util';
 
 import { cacheTable, emptyCache, listCache } from './cache-command.js';
 import { Encoder } from './encoder.js';
-import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from './index.js';
+import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from './node/index.js';
 import { inspect } from './inspect.js';
 import { resolveModel } from './model.js';
-import { detectSimd } from './simd.js';
 import { Wasm } from './wasm.js';
 
 const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded alone
@@ -223,7 +222,7 @@ async function readVocabulary(path) {
   const bytes = await readFile(path).catch((error) => {
     throw atOption('vocabulary', path, error);
   });
-  const wasm = await Wasm.create(detectSimd());
+  const wasm = await Wasm.create();
   if (!bytes.length || !wasm.with(bytes, 'the vocabulary', (pointer, length) => wasm.exports.hc_tokenizer_new(pointer, length, 0))) {
     throw new OptionError('vocabulary', path, 'is not a list of merges, expected pairs of 16-bit token ids as in clip-merges.bin');
   }

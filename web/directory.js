@@ -6,7 +6,8 @@ import { DETECT, detectFormat } from './file-format.js';
 import { tooLarge } from './limits.js';
 import { towerOf } from './tensor-names.js';
 import { exhausted } from './wasm.js';
-import { BlobSource, readBytes, readText } from './weights.js';
+import { readBytes, readText } from './source.js';
+import { BlobSource } from './weights.js';
 
 const PREFIX = 8; // bytes before a safetensors header: its length
 const MAX_HEADER = 100_000_000;

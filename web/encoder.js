@@ -2,6 +2,7 @@
 // which they can be aborted.
 
 import { untilAborted } from './abort.js';
+import { findAssets } from './assets.js';
 import { TowerCache } from './cache.js';
 import { HalfclipError } from './errors.js';
 import { decodePicture } from './image-source.js';
@@ -9,7 +10,7 @@ import { completeLimits } from './limits.js';
 import { loadTower } from './load.js';
 import { breathe } from './platform.js';
 import { completeRetry } from './retry.js';
-import { detectDot, detectSimd } from './simd.js';
+import { detectDot } from './simd.js';
 import { createTokenizer, readClipMerges } from './tokenizer.js';
 import { Wasm } from './wasm.js';
 import { openWeights } from './weights.js';
@@ -39,6 +40,7 @@ export class Encoder {
   #pictures = 0; // how many are under way
   #apart = null; // the instance for large pictures among them
   #decoded = new Set(); // pictures that wait for their turn, as embedPicture() keeps them
+  #places;
   #tail = Promise.resolve(); // settles when every call so far is done
 
   /**
@@ -53,12 +55,15 @@ export class Encoder {
    * @param {object} [options.retry] see index.d.ts
    * @param {object} [options.limits] the same
    * @param {string} [options.integrity]
+   * @param {Record<string, string[]>} [options.places] from findAssets
+   * @param {string} [options.assets] from assetsFolder
+   * @param {WebAssembly.Module | BufferSource | string} [options.wasm]
    * @param {'relaxed' | 'simd128'} [options.simd]
    * @param {'pairs' | 'quads'} [options.dot]
    * @param {{ fetch?: typeof fetch, signal?: AbortSignal, onProgress?: Function }} hooks
    */
   static async load(options, hooks) {
-    const starting = Wasm.create(options.simd ?? detectSimd(), options.threads);
+    const starting = Wasm.create(options);
     starting.catch(() => {}); // reported when it is awaited, after the file was opened
     const towers = await TowerCache.open(options);
     hooks.signal?.throwIfAborted();
@@ -100,8 +105,9 @@ export class Encoder {
     }
   }
 
-  constructor(wasm, encoder, { tower, model, dot = detectDot() }, sizes, network) {
+  constructor(wasm, encoder, { tower, model, dot = detectDot(), places = findAssets() }, sizes, network) {
     this.#wasm = wasm;
+    this.#places = places;
     this.#encoder = encoder;
     this.#network = network;
     this.#config = JSON.parse(wasm.string(wasm.exports.hc_encoder_config(encoder)));
@@ -211,7 +217,7 @@ export class Encoder {
       const wasm = this.#wasm;
       const own = this.#vocabulary();
       const { vocabSize } = this.info;
-      if (!vocabulary && !own && vocabSize >= CLIP_VOCABULARY && !this.#textCfg.hf_tokenizer_name) vocabulary = await readClipMerges();
+      if (!vocabulary && !own && vocabSize >= CLIP_VOCABULARY && !this.#textCfg.hf_tokenizer_name) vocabulary = await readClipMerges(this.#places);
       const produce = (pointer, length) =>
         wasm.check(wasm.exports.hc_wasm_shard_write(this.#encoder, pointer, length), 'no memory left for the shard');
       wasm.write = write;
@@ -317,7 +323,7 @@ export class Encoder {
 
   async #tokenize(texts) {
     if (!this.#tokenizer) {
-      const tokenizer = await createTokenizer(this.#wasm, this.#textCfg, this.#vocabulary(), this.info.model ?? 'the model');
+      const tokenizer = await createTokenizer(this.#wasm, this.#textCfg, this.#vocabulary(), this.info.model ?? 'the model', this.#places);
       this.#check();
       this.#tokenizer = tokenizer;
     }

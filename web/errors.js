@@ -2,10 +2,22 @@
 
 import { hasTag, isBuffer, isDetached } from './realm.js';
 
+const BRAND = Symbol.for('halfclip.HalfclipError');
+
 /**
  * A failure with a stable code, for example `weights/mismatch`. The message names the file, the tensor or the option, what was found and what was expected.
  */
 export class HalfclipError extends Error {
+  static {
+    Object.defineProperty(this, 'name', { value: 'HalfclipError' }); // whatever a minifier calls it
+  }
+
+  /** Of whichever copy of this module an error comes: the package has one for `import`, one for `require`, and programs may hold several versions. */
+  static [Symbol.hasInstance](value) {
+    if (this !== HalfclipError) return Function.prototype[Symbol.hasInstance].call(this, value);
+    return typeof value === 'object' && value !== null && BRAND in value;
+  }
+
   /**
    * @param {string} code
    * @param {string} message
@@ -17,18 +29,23 @@ export class HalfclipError extends Error {
     this.code = code;
     if (status !== undefined) this.status = status;
   }
+
+  get [BRAND]() {
+    return true;
+  }
 }
 
 /** An error as plain data that every structured clone keeps. */
 export function packError(error) {
   const halfclip = error instanceof HalfclipError;
   const { name, stack } = isError(error) ? error : new Error();
-  return { name: String(name), message: messageOf(error), stack: String(stack), ...(halfclip && { code: error.code, status: error.status }) };
+  const { code, status, measured } = halfclip ? error : {};
+  return { name: String(name), message: messageOf(error), stack: String(stack), ...(halfclip && { code, status, measured }) };
 }
 
 /** The error that packError packed. */
-export function unpackError({ name, message, stack, code, status }) {
-  if (code) return new HalfclipError(code, message, { status });
+export function unpackError({ name, message, stack, code, status, measured }) {
+  if (code) return Object.assign(new HalfclipError(code, message, { status }), measured && { measured });
   return Object.assign(new Error(message), { name, stack });
 }
 

@@ -1,9 +1,12 @@
 // Models by name: `hf-hub:org/repo` on a hub and `local-dir:folder`, as OpenCLIP names them, and OpenCLIP's pretrained tags.
 
 import { HalfclipError, describe } from './errors.js';
+import { translateConfig } from './hugging-face.js';
 import { completeLimits } from './limits.js';
 import { isNode, locate } from './platform.js';
-import { openWeights, readText } from './weights.js';
+import { preprocessings, pretrained } from './pretrained.js';
+import { readText } from './source.js';
+import { openWeights } from './weights.js';
 
 const DEFAULT_HUB = 'https://huggingface.co';
 
@@ -30,7 +33,6 @@ export async function resolveNamed(model, tower, options) {
   }
   const translated = await readJson(folder, 'config.json', options);
   if (!translated) throw new HalfclipError('model/unknown', `${folder.name} has neither an open_clip_config.json nor a config.json`);
-  const { translateConfig } = await import('./hugging-face.js');
   const preprocessor = tower === 'image' ? await readJson(folder, 'preprocessor_config.json', options) : null;
   return { config: translateConfig(translated, preprocessor, tower, folder.name), weights: folder.weights(HUGGING_FACE_FILES) };
 }
@@ -47,7 +49,6 @@ function withoutSize({ model_cfg, preprocess_cfg: { size, ...preprocess_cfg } = 
  * @param {string | URL} [hub]
  */
 export async function resolveTag(name, tag, hub) {
-  const { pretrained, preprocessings } = await import('./pretrained.js');
   const tags = pretrained[name] ?? {};
   const clean = tag.toLowerCase().replaceAll('-', '_');
   if (!Object.hasOwn(tags, clean)) return null;
@@ -60,7 +61,6 @@ export async function resolveTag(name, tag, hub) {
 
 /** The tags that an architecture has. */
 export async function knownTags(name) {
-  const { pretrained } = await import('./pretrained.js');
   return Object.keys(pretrained[name] ?? {});
 }
 

@@ -4,6 +4,7 @@
 import { checkReadable, newCanvas } from './canvas.js';
 import { HalfclipError, describe, messageOf } from './errors.js';
 import { importNode, isNode, locate } from './platform.js';
+import { decodePng, isPng } from './png.js';
 import { arrayTypeOf, bytesOf, hasTag, isBuffer, isPlain } from './realm.js';
 import { getBytes } from './remote-bytes.js';
 
@@ -189,8 +190,7 @@ let sharp;
 
 async function decodeBytes(bytes, name) {
   try {
-    const module = 'sharp'; // a variable, so that bundlers for pages do not look for it
-    sharp ??= (await import(/* webpackIgnore: true */ /* @vite-ignore */ module)).default;
+    sharp ??= await importNode('sharp');
   } catch (error) {
     return decodeWithoutSharp(bytes, name, error);
   }
@@ -205,7 +205,6 @@ async function decodeBytes(bytes, name) {
 }
 
 async function decodeWithoutSharp(bytes, name, cause) {
-  const { decodePng, isPng } = await import('./png.js');
   if (!isPng(bytes)) {
     const problem = needsSharp(bytes)
       ? 'decoding pictures other than PNG in Node.js needs the package sharp: npm install sharp'

@@ -4,13 +4,16 @@
  */
 
 import { underSignal } from './abort.js';
+import { explaining } from './architecture.js';
+import { assetsFolder, findAssets } from './assets.js';
 import { askToPersist, completeCache } from './cache.js';
 import { Encoder } from './encoder.js';
 import { HalfclipError, describe } from './errors.js';
 import { completeLimits } from './limits.js';
 import { resolveModel } from './model.js';
 import { LOAD_OPTIONS, readOptions } from './options.js';
-import { isPage } from './platform.js';
+import { getHost, isPage, locate } from './platform.js';
+import { hasTag } from './realm.js';
 import { completeRetry } from './retry.js';
 import { ImageTower, TextTower } from './tower.js';
 import { WorkerEncoder } from './worker-client.js';
@@ -66,17 +69,20 @@ function cosine(a, b) {
 async function load(tower, options) {
   const { model, weights, signal, onProgress, ...given } = readOptions(options, LOAD_OPTIONS);
   const { dtype = 'auto', threads = 'auto', worker, integrity, fetch, hub, simd, dot } = given;
+  const assets = assetsFolder(given.assets);
+  const places = findAssets(assets);
+  const wasm = describeModule(given.wasm);
   const retry = completeRetry(given.retry);
   const limits = completeLimits(given.limits);
   const keep = completeCache(given.cache);
   const cache = keep.mode;
   return underSignal(signal, async (signal, stop) => {
-    const { name, config, weights: place } = await resolveModel(model, weights, tower, { hub, fetch, cache, keep, retry, limits, signal });
-    const core = { tower, model: name, config, weights: place, dtype, threads, cache, keep, retry, limits, integrity, simd, dot };
+    const { name, config, weights: place } = await resolveModel(model, weights, tower, { hub, fetch, cache, keep, retry, limits, signal, places });
+    const core = { tower, model: name, config, weights: place, dtype, threads, cache, keep, retry, limits, integrity, places, assets, wasm, simd, dot };
     const hooks = { fetch, signal, onProgress: onProgress && stopping(onProgress, stop) };
     askToPersist(keep);
-    const thread = (worker ?? isPage) && (await startWorker(signal, worker === true));
-    return thread ? thread.load(core, hooks) : Encoder.load(core, hooks);
+    const thread = (worker ?? isPage) && (await startWorker(assets, signal, worker === true));
+    return explaining(core, () => (thread ? thread.load(core, hooks) : Encoder.load(core, hooks)));
   });
 }
 
@@ -89,10 +95,17 @@ const stopping = (callback, stop) => (value) => {
   }
 };
 
+/** The option `wasm` as Wasm.create() and a worker take it: a URL as a string. */
+function describeModule(wasm) {
+  if (typeof wasm !== 'string' && !hasTag(wasm, 'URL')) return wasm;
+  const { url, path } = locate(wasm, 'option wasm');
+  return url ?? getHost().fileUrl(path);
+}
+
 /** A worker, or null where a page may not have one (the module is of another origin, or a policy forbids it) and nobody asked for it. */
-async function startWorker(signal, required) {
+async function startWorker(assets, signal, required) {
   try {
-    return await WorkerEncoder.start(signal);
+    return await WorkerEncoder.start(assets, signal);
   } catch (error) {
     if (required || signal?.aborted) throw error;
     return null;

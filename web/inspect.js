@@ -1,11 +1,11 @@
 // What a checkpoint holds, from its headers alone: tensors, types, towers and what each of them would cost. For the command line.
 
-import { closestArchitecture, measureTowers } from './architecture.js';
+import { closestArchitecture } from './architecture.js';
 import { readDirectory, readFileDirectory } from './directory.js';
 import { DETECT, detectFormat } from './file-format.js';
 import { completeLimits } from './limits.js';
+import { measureTowers } from './measure-towers.js';
 import { resolveModel } from './model.js';
-import { detectSimd } from './simd.js';
 import { towerOf } from './tensor-names.js';
 import { Wasm } from './wasm.js';
 import { describeWeights, openWeights } from './weights.js';
@@ -29,7 +29,7 @@ export async function inspect(place, options = {}) {
     if (format === 'safetensors') {
       held = await readFileDirectory(null, source);
     } else {
-      const directory = await readDirectory(await Wasm.create(detectSimd()), source, format, null, completeLimits(options.limits));
+      const directory = await readDirectory(await Wasm.create(), source, format, null, completeLimits(options.limits));
       source = directory.source;
       held = { tensors: JSON.parse(directory.json), metadata: {}, files: directory.files };
     }

@@ -1,11 +1,13 @@
 // Drives the loader in WebAssembly: shows it what the file holds, asks which bytes it wants, reads them from a source and pushes them in.
 
+import { readDirectory } from './directory.js';
 import { HalfclipError, describe } from './errors.js';
 import { DETECT, detectFormat } from './file-format.js';
 import { completeLimits } from './limits.js';
-import { concatenate } from './remote-file.js';
+import { measureTowers } from './measure-towers.js';
+import { concatenate, readBytes } from './source.js';
 import { exhausted } from './wasm.js';
-import { readBytes, tapSource } from './weights.js';
+import { tapSource } from './weights.js';
 
 const STAGING = 1 << 19; // bytes: how much of the file is in WebAssembly's memory at once, besides its header
 const TOWERS = { image: 0, text: 1 };
@@ -38,7 +40,6 @@ export async function loadTower(wasm, options, file, hooks) {
 async function openTensors(wasm, tower, file, digest, limits) {
   const format = detectFormat(await file.peek(DETECT));
   if (format === 'safetensors') return { source: digest ? tapSource(file, digest.update) : file, owner: file, directory: null };
-  const { readDirectory } = await import('./directory.js');
   if (!digest) {
     const { json, source } = await readDirectory(wasm, file, format, tower, limits);
     return { source, owner: source, directory: json };
@@ -103,8 +104,8 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
     check();
   } catch (error) {
     if (error.code !== 'weights/mismatch' || config === null) throw error;
-    const { explainMismatch } = await import('./architecture.js');
-    throw explainMismatch(error, { tower, model, config, header: directory ?? header });
+    const { __metadata__, ...tensors } = JSON.parse(directory ?? new TextDecoder().decode(header.subarray(8)));
+    throw Object.assign(error, { measured: measureTowers(tensors) }); // for explaining(), see architecture.js
   }
 
   wasm.startThreads(loader);

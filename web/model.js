@@ -1,24 +1,23 @@
 // What the options `model` and `weights` stand for: the config of an architecture, and where its tensors are.
 
+import { findAssets } from './assets.js';
 import { resolveKept } from './cache.js';
 import { HalfclipError, describe, messageOf } from './errors.js';
+import { knownTags, resolveNamed, resolveTag } from './hub.js';
+import { models } from './models.js';
 import { nearestNames } from './nearest-names.js';
 import { hasTag, isArray } from './realm.js';
 import { describeWeights } from './weights.js';
 
 const BUNDLED = 'halfclip-emoji';
-const SHARDS = {
-  image: () => new URL('./models/halfclip-emoji-image.safetensors', import.meta.url),
-  text: () => new URL('./models/halfclip-emoji-text.safetensors', import.meta.url),
-};
 
 /**
  * What the options `model` and `weights` stand for together.
  * @param {string | object | undefined} model
  * @param {unknown} weights
  * @param {'image' | 'text'} tower
- * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, keep?: object, retry?: object, limits?: object, signal?: AbortSignal }} options for names that are
- *   looked up on a hub; keep: from completeCache
+ * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, keep?: object, retry?: object, limits?: object, signal?: AbortSignal,
+ *   places?: Record<string, string[]> }} options for names that are looked up on a hub; keep: from completeCache; places: from findAssets
  * @returns {Promise<{ name: string | null, config: string | null, weights: object }>} config: JSON text as in an open_clip_config.json, or null: the shard has its
  *   own; weights: for openWeights
  */
@@ -29,15 +28,13 @@ export async function resolveModel(model, weights, tower, options = {}) {
   if (typeof model !== 'string') {
     throw new HalfclipError('input/type', `option model is ${describe(model)}, expected an OpenCLIP architecture name or a parsed open_clip_config.json`);
   }
-  if (model === BUNDLED) return { name: model, config: null, weights: weights === undefined ? bundledWeights(tower) : describeWeights(weights) };
+  if (model === BUNDLED) return { name: model, config: null, weights: weights === undefined ? bundledWeights(tower, options.places ?? findAssets()) : describeWeights(weights) };
   if (/^(hf-hub|local-dir):/.test(model)) {
-    const { resolveNamed } = await import('./hub.js');
     const { keep, retry, hub = '' } = options;
     const ask = (patience) => resolveNamed(model, tower, { ...options, retry: patience });
     const found = await (model.startsWith('hf-hub:') ? resolveKept(keep, { model, tower, hub: String(hub) }, retry, ask) : ask(retry));
     return { name: model, config: JSON.stringify(found.config), weights: weights === undefined ? found.weights : describeWeights(weights) };
   }
-  const { models } = await import('./models.js');
   const name = model.replaceAll('/', '-'); // OpenAI writes ViT-B/32, and OpenCLIP reads it
   if (Object.hasOwn(models, name)) return resolveKnown(name, models[name], weights, options.hub);
   if (/[\\/]|\.(json|safetensors|pt|pth|bin|onnx)$/i.test(model)) throw notAPath(model);
@@ -55,13 +52,15 @@ function writeConfig(model) {
 }
 
 /** They lie beside the module: the cache leaves them alone. */
-const bundledWeights = (tower) => ({ ...describeWeights(SHARDS[tower]()), bundled: true });
+function bundledWeights(tower, places) {
+  const [first, ...others] = places[`models/${BUNDLED}-${tower}.safetensors`].map((place) => describeWeights(place));
+  return { ...(others.length ? { any: [first, ...others] } : first), bundled: true };
+}
 
 /** An architecture of OpenCLIP, with weights of one's own or a pretrained tag. */
 async function resolveKnown(name, model_cfg, weights, hub) {
   const mayBeTag = weights === undefined || (typeof weights === 'string' && /^[\w-]+$/.test(weights));
   if (!mayBeTag) return { name, config: JSON.stringify(model_cfg), weights: describeWeights(weights) };
-  const { knownTags, resolveTag } = await import('./hub.js');
   const tag = weights && (await resolveTag(name, weights, hub));
   if (tag) {
     if (tag.quickGelu !== Boolean(model_cfg.quick_gelu)) {

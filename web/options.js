@@ -2,11 +2,13 @@
 
 import { HalfclipError, describe, messageOf } from './errors.js';
 import { nearestNames } from './nearest-names.js';
-import { attempt, hasTag } from './realm.js';
+import { attempt, bytesOf, hasTag } from './realm.js';
 
 const isFunction = (value) => typeof value === 'function';
 const isAtLeast = (least) => (value) => typeof value === 'number' && value >= least;
 const oneOf = (...names) => [(value) => names.includes(value), `${names.slice(0, -1).map((name) => `"${name}"`).join(', ')} or "${names.at(-1)}"`];
+
+const isPlace = (value) => typeof value === 'string' || hasTag(value, 'URL');
 
 const ANYTHING = [() => true]; // for who reads it to check
 const FUNCTION = [isFunction, 'a function'];
@@ -29,7 +31,9 @@ export const LOAD_OPTIONS = {
   signal: SIGNAL,
   onProgress: FUNCTION,
   fetch: FUNCTION,
-  hub: [(value) => typeof value === 'string' || hasTag(value, 'URL'), 'the URL of a hub, such as "https://huggingface.co"'],
+  hub: [isPlace, 'the URL of a hub, such as "https://huggingface.co"'],
+  assets: [isPlace, 'the URL of the folder with the package\'s worker, modules and shards'],
+  wasm: [(value) => isPlace(value) || hasTag(value, 'WebAssembly.Module') || bytesOf(value) !== null, 'a WebAssembly.Module, its bytes or a URL'],
   simd: oneOf('relaxed', 'simd128'),
   dot: oneOf('pairs', 'quads'),
 };

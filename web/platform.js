@@ -1,38 +1,39 @@
 // The differences between browsers, workers, Node.js, Deno and Bun, in one place.
+//
+// What differs most is a host: page/host.js, node/host.js, or the few lines of worker.js. The entry of each bundle says which one it is, and so no page
+// downloads what only Node.js can do. A host has
+//   neighbours()        { name: [URL, …] } for each file that lies beside the module: the places to look for it, the likeliest first
+//   workers(assets)     [{ place, make() }]: the ways to start a worker
+// and that of Node.js also what its file says.
 
 import { HalfclipError, describe } from './errors.js';
 
-/** A Node-compatible runtime: Node.js, Deno, Bun. */
-export const isNode = typeof process === 'object' && Boolean(process.versions?.node) && process.type !== 'renderer';
+/** A Node-compatible runtime: Node.js, Deno, Bun; not an Electron renderer, nor Cloudflare's workers with their copy of `process`. */
+export const isNode = typeof process === 'object' && Boolean(process.versions?.node) && process.type !== 'renderer' &&
+  globalThis.navigator?.userAgent !== 'Cloudflare-Workers';
 
 /** A thread with a document. */
-export const isPage = typeof document === 'object' && typeof window === 'object';
+export const isPage = !isNode && typeof document === 'object' && typeof window === 'object';
 
-/** Loads a module of Node's own. Bundlers leave it alone: no page ever gets here. */
-export function importNode(name) {
-  return import(/* webpackIgnore: true */ /* @vite-ignore */ `node:${name}`);
+let host;
+
+/** Says what this runs in: a host, or a function that gives it when it is first needed. */
+export function useHost(given) {
+  host = given;
 }
 
-/**
- * Starts a thread of Node.js.
- * @param {URL} url of its module
- * @param {{ name: string, workerData?: unknown }} options
- */
-export async function startNodeThread(url, options) {
-  const { Worker: Thread } = await importNode('worker_threads'); // another name, so that bundlers do not take it for a page's
-  return new Thread(url, { execArgv: [], ...options }); // flags of the program's own, such as --input-type, are not for a file
+export function getHost() {
+  if (typeof host === 'function') host = host();
+  return host;
 }
 
-/** Calls `fail` with whatever has a message when a worker, a page's or a thread of Node.js, breaks; a page's console is not told. */
-export function onWorkerError(worker, fail) {
-  if (isNode) worker.on('error', fail);
-  else {
-    worker.onerror = (event) => {
-      event.preventDefault();
-      fail(event);
-    };
-  }
+/** A module of Node's own, or an optional package beside this one. */
+export async function importNode(name) {
+  return getHost().importModule(name);
 }
+
+/** What a relative URL is relative to. */
+const base = () => (isPage ? document.baseURI : globalThis.location?.href);
 
 /**
  * What a string or URL stands for: a URL (relative to the document in a page), or a path in Node.js.
@@ -49,7 +50,7 @@ export function locate(place, name) {
   }
   if (isNode) return /^(https?|data|blob):/i.test(text) ? { url: text } : { path: text };
   try {
-    return { url: new URL(text, isPage ? document.baseURI : globalThis.location?.href).href };
+    return { url: new URL(text, base()).href };
   } catch {
     return { url: text }; // fetch says what is wrong with it
   }
@@ -67,6 +68,7 @@ function isUrl(text) {
 /** Lets other work of this thread happen: messages, signals, painting. */
 export function breathe() {
   if (typeof setImmediate === 'function') return new Promise((resolve) => setImmediate(resolve));
+  if (typeof MessageChannel !== 'function') return new Promise((resolve) => setTimeout(resolve));
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel(); // unlike setTimeout, never delayed
     port1.onmessage = () => {

@@ -2,7 +2,7 @@
 
 import { bodyChunks, discard, request, statusError } from './http.js';
 import { tooLarge } from './limits.js';
-import { concatenate } from './remote-file.js';
+import { concatenate } from './source.js';
 import { Transient, isTransient, limitTime, pauseAfter, retryAfter } from './retry.js';
 
 /**

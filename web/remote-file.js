@@ -9,6 +9,7 @@ import { bodyChunks, discard, request, statusError } from './http.js';
 import { tooLarge } from './limits.js';
 import { isNode } from './platform.js';
 import { Transient, isTransient, limitTime, pauseAfter, retryAfter } from './retry.js';
+import { concatenate } from './source.js';
 
 // The first request asks for this much: the header of a checkpoint of a thousand tensors has 130 KB.
 const HEAD = 1 << 18;
@@ -274,15 +275,4 @@ const isEncoded = (headers) => !['', 'identity'].includes(headers.get('content-e
 function contentLength({ headers }) {
   const length = Number(headers.get('content-length') ?? NaN);
   return Number.isSafeInteger(length) && !isEncoded(headers) ? length : undefined;
-}
-
-/** One array of all the parts' bytes. */
-export function concatenate(parts) {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }

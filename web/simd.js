@@ -34,7 +34,14 @@ function detect() {
 
 function probe() {
   const bytes = Uint8Array.from(atob(PROBE), (c) => c.charCodeAt(0));
-  if (!WebAssembly.validate(bytes)) return { simd: 'simd128', dot: 'pairs' };
-  const { check, dot } = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports;
+  const baseline = { simd: 'simd128', dot: 'pairs' };
+  if (!globalThis.WebAssembly?.validate(bytes)) return baseline;
+  let instance;
+  try {
+    instance = new WebAssembly.Instance(new WebAssembly.Module(bytes));
+  } catch {
+    return baseline; // nothing may be compiled here
+  }
+  const { check, dot } = instance.exports;
   return { simd: check(127) === 1 ? 'relaxed' : 'simd128', dot: dot(127, 255) === 2 * 32767 ? 'pairs' : 'quads' };
 }

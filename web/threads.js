@@ -1,6 +1,7 @@
-// The other threads of an encoder: workers that run its module on its memory (thread.js). They spin briefly and then sleep while there is nothing to do.
+// The other threads of an encoder: workers that run its module on its memory (serve-worker.js). They spin briefly and then sleep while there is nothing to do.
 
-import { importNode, isNode, onWorkerError, startNodeThread } from './platform.js';
+import { getHost, isNode } from './platform.js';
+import { listenTo, startWorker } from './start-worker.js';
 
 const AUTO = 8; // at most: more gain little for one input at a time
 const WORTH = 1e7; // parameters from which `auto` starts threads: smaller towers take milliseconds
@@ -15,7 +16,7 @@ const canShare = () => typeof SharedArrayBuffer === 'function' && (isNode || glo
 export async function countThreads(wanted = 'auto') {
   if (wanted === 1 || !canShare()) return 1;
   if (wanted !== 'auto') return wanted;
-  const cores = globalThis.navigator?.hardwareConcurrency ?? (isNode ? (await importNode('os')).cpus().length : 1);
+  const cores = globalThis.navigator?.hardwareConcurrency ?? (isNode ? getHost().countCores() : 1);
   return Math.max(1, Math.min(cores, AUTO));
 }
 
@@ -27,17 +28,6 @@ function maySleep() {
   } catch {
     return false;
   }
-}
-
-async function startWorker(data) {
-  if (!isNode) {
-    const worker = new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'halfclip-thread' });
-    worker.postMessage(data);
-    return worker;
-  }
-  const worker = await startNodeThread(new URL('./thread.js', import.meta.url), { name: 'halfclip-thread', workerData: data });
-  worker.unref();
-  return worker;
 }
 
 export class Threads {
@@ -54,9 +44,9 @@ export class Threads {
    * Starts the threads of a tower that is being loaded; none if it is too small for that, and only `auto` was asked for.
    * @param {import('./wasm.js').Wasm} wasm with shared memory
    * @param {number} loader whose header has been read
-   * @param {{ count: number, auto: boolean }} wanted
+   * @param {{ count: number, auto: boolean, assets?: string }} wanted
    */
-  constructor(wasm, loader, { count, auto }) {
+  constructor(wasm, loader, { count, auto, assets }) {
     const { exports, module, memory } = wasm;
     this.#wasm = wasm;
     this.#pool = exports.hc_wasm_threads(loader) >>> 0;
@@ -65,22 +55,24 @@ export class Threads {
     this.count = count;
     for (let number = 1; number < count; number++) {
       const stack = wasm.allocStack();
-      this.#start({ module, memory, stack, threads: this.#pool, number });
+      this.#start({ module, memory, stack, threads: this.#pool, number }, assets);
     }
   }
 
   /** A worker that cannot be had is not missed: the others take its share. */
-  async #start(data) {
+  async #start(thread, assets) {
     const lose = () => {
       if (this.#stopped) return;
       this.count--;
       this.onLost();
     };
     try {
-      const worker = await startWorker(data);
+      const worker = await startWorker(assets);
       if (this.#stopped) return void worker.terminate();
       this.#workers.push(worker);
-      onWorkerError(worker, lose);
+      listenTo(worker, () => {}, lose);
+      worker.unref?.();
+      worker.postMessage({ thread });
     } catch {
       lose();
     }

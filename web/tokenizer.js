@@ -1,22 +1,25 @@
 // CLIP's byte-pair encoding for one text tower: which vocabulary and cleaning its config asks for, and ids from text.
 
+import { readAsset } from './assets.js';
 import { HalfclipError, describe } from './errors.js';
-import { exhausted, readAsset } from './wasm.js';
+import { exhausted } from './wasm.js';
 
 const CLEAN = { lower: 0, whitespace: 1, canonicalize: 2 };
 
-/** CLIP's own list of merges. */
-export function readClipMerges() {
-  return readAsset(new URL('./clip-merges.bin', import.meta.url));
-}
+/**
+ * CLIP's own list of merges.
+ * @param {Record<string, string[]>} places from findAssets
+ */
+export const readClipMerges = (places) => readAsset('clip-merges.bin', places['clip-merges.bin']);
 
 /**
  * @param {import('./wasm.js').Wasm} wasm
  * @param {object} textCfg OpenCLIP's text_cfg
  * @param {{ pointer: number, length: number } | null} vocabulary the merges that came with the weights, in wasm's memory
  * @param {string} name of the model, for messages
+ * @param {Record<string, string[]>} places from findAssets
  */
-export async function createTokenizer(wasm, textCfg, vocabulary, name) {
+export async function createTokenizer(wasm, textCfg, vocabulary, name, places) {
   const unsupported = (what) =>
     new HalfclipError('model/unsupported', `${name}: its tokenizer ${what} is not CLIP's byte-pair encoding: pass token ids to embedTokens()`);
   const { clean = 'lower', ...others } = textCfg.tokenizer_kwargs ?? {};
@@ -27,7 +30,7 @@ export async function createTokenizer(wasm, textCfg, vocabulary, name) {
   }
   const { exports } = wasm;
   const make = (pointer, length) => exports.hc_tokenizer_new(pointer, length, CLEAN[clean]);
-  const tokenizer = vocabulary ? make(vocabulary.pointer, vocabulary.length) : wasm.with(await readClipMerges(), 'the vocabulary', make);
+  const tokenizer = vocabulary ? make(vocabulary.pointer, vocabulary.length) : wasm.with(await readClipMerges(places), 'the vocabulary', make);
   if (!tokenizer) throw vocabulary ? new HalfclipError('weights/corrupt', `${name}: its vocabulary is not a list of merges`) : exhausted('the tokenizer');
 
   return {

@@ -1,52 +1,74 @@
 // One instance of the WebAssembly module: its memory, seen from JavaScript. An encoder has an instance of its own, so that dropping the encoder gives all
 // its memory back.
 
-import { HalfclipError } from './errors.js';
-import { importNode } from './platform.js';
+import { fetchAsset, findAssets, firstPlace, readAsset } from './assets.js';
+import { HalfclipError, messageOf } from './errors.js';
+import { isNode } from './platform.js';
+import { hasTag } from './realm.js';
+import { detectSimd } from './simd.js';
 import { Threads, countThreads } from './threads.js';
 
-const MODULES = {
-  relaxed: () => new URL('./halfclip-relaxed.wasm', import.meta.url),
-  simd128: () => new URL('./halfclip-simd128.wasm', import.meta.url),
-  'relaxed-threads': () => new URL('./halfclip-relaxed-threads.wasm', import.meta.url),
-  'simd128-threads': () => new URL('./halfclip-simd128-threads.wasm', import.meta.url),
-};
 const SHARED = { initial: 16, maximum: 65536, shared: true }; // pages of 64 KiB, as the modules for threads were linked (wasm/build.mk)
 const STACK = 1 << 17; // bytes for each further thread; kernels keep up to 45 kB there
+
+const EMPTY_MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
 
 const compiled = new Map();
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
-/** Bytes of a file that lies beside this module. */
-export async function readAsset(url) {
-  if (url.protocol === 'file:') return (await importNode('fs/promises')).readFile(url);
-  return new Uint8Array(await (await fetchAsset(url)).arrayBuffer());
+async function compileBytes(bytes, place) {
+  try {
+    return await WebAssembly.compile(bytes);
+  } catch (error) {
+    throw await explain(error, bytes, place);
+  }
 }
 
-async function fetchAsset(url) {
-  const response = await fetch(url);
-  if (!response.ok) throw new HalfclipError('http/status', `${url}: HTTP status ${response.status}, expected 200`, { status: response.status });
-  return response;
+/** Why `bytes` did not compile. */
+async function explain(cause, bytes, place) {
+  const unsupported = (message) => new HalfclipError('model/unsupported', message, { cause });
+  try {
+    await WebAssembly.compile(EMPTY_MODULE);
+  } catch {
+    return unsupported(`WebAssembly cannot be compiled here (${messageOf(cause)}): a page's Content-Security-Policy needs 'wasm-unsafe-eval' in its script-src; ` +
+      'where nothing may be compiled at run time, as in Cloudflare Workers, the option wasm takes a WebAssembly.Module');
+  }
+  if (EMPTY_MODULE.every((byte, i) => bytes[i] === byte)) return unsupported(`${place} does not compile (${messageOf(cause)}): it is damaged, or this engine lacks SIMD`);
+  const kind = /^\s*</.test(String.fromCharCode(...bytes.subarray(0, 20))) ? 'an HTML page' : 'another file';
+  return new HalfclipError('http/status', `${place}: ${kind} came, expected a WebAssembly module`, { status: 200, cause });
 }
 
-async function compile(name) {
-  const url = MODULES[name]();
-  if (url.protocol === 'file:') return WebAssembly.compile(await readAsset(url));
-  const response = await fetchAsset(url);
-  // Only a server that names the right media type can be compiled while it streams.
-  if (response.headers.get('content-type') === 'application/wasm') return WebAssembly.compileStreaming(response);
-  return WebAssembly.compile(await response.arrayBuffer());
+async function compileAt(place) {
+  if (!isNode || !place.startsWith('file:')) {
+    const response = await fetchAsset(place);
+    // Only a server that names the right media type can be compiled while it streams.
+    if (response.headers.get('content-type') === 'application/wasm') {
+      const module = await WebAssembly.compileStreaming?.(response).catch(() => null); // whatever is wrong with it, the bytes tell
+      if (module) return module;
+    }
+  }
+  return compileBytes(await readAsset(place, [place]), place);
 }
 
-function compileOnce(name) {
-  let module = compiled.get(name);
+/** The module at one of `places`, compiled once. */
+function compileOnce(name, places) {
+  const key = places.join(' ');
+  let module = compiled.get(key);
   if (!module) {
-    module = compile(name);
-    compiled.set(name, module);
-    module.catch(() => compiled.delete(name));
+    module = firstPlace(name, places, compileAt);
+    compiled.set(key, module);
+    module.catch(() => compiled.delete(key));
   }
   return module;
+}
+
+const needsThreads = (module) => WebAssembly.Module.imports(module).some(({ kind }) => kind === 'memory');
+
+/** The module that the option `wasm` stands for. */
+async function compileGiven(wasm) {
+  if (hasTag(wasm, 'WebAssembly.Module')) return wasm;
+  return typeof wasm === 'string' ? compileOnce('option wasm', [wasm]) : compileBytes(wasm, 'option wasm');
 }
 
 export function exhausted(what) {
@@ -55,27 +77,36 @@ export function exhausted(what) {
 
 export class Wasm {
   /**
-   * @param {'relaxed' | 'simd128'} flavour
-   * @param {'auto' | number} [threads] as in LoadOptions
+   * @param {{ simd?: 'relaxed' | 'simd128', threads?: 'auto' | number, places?: Record<string, string[]>, assets?: string, wasm?: WebAssembly.Module | BufferSource |
+   *   string }} [options] as in LoadOptions; places: from findAssets; assets: from assetsFolder; wasm: a URL as a string
    */
-  static async create(flavour, threads = 1) {
+  static async create({ simd, threads = 1, places, assets, wasm } = {}) {
     const count = await countThreads(threads);
-    if (count > 1) {
+    const wanted = count > 1 ? { count, auto: threads === 'auto', assets } : null;
+    if (wasm !== undefined) {
+      const module = await compileGiven(wasm);
+      const threaded = needsThreads(module);
+      if (threaded && !wanted) throw new HalfclipError('input/type', 'option wasm is a module for several threads, expected that for one: there is one thread here, or as the option threads says');
+      return new Wasm(module, threaded ? wanted : null);
+    }
+    const flavour = simd ?? detectSimd();
+    const found = places ?? findAssets(assets);
+    const compile = (name) => compileOnce(name, found[name]);
+    if (wanted) {
       try {
-        return new Wasm(await compileOnce(`${flavour}-threads`), flavour, { count, auto: threads === 'auto' });
+        return new Wasm(await compile(`halfclip-${flavour}-threads.wasm`), wanted);
       } catch (error) {
         if (error.code !== 'memory/exhausted') throw error; // shared memory reserves all that it may ever grow to, which not every system allows
       }
     }
-    return new Wasm(await compileOnce(flavour), flavour);
+    return new Wasm(await compile(`halfclip-${flavour}.wasm`));
   }
 
   #wanted;
   #room = 0; // pointer to four bytes
 
-  constructor(module, flavour, wanted = null) {
+  constructor(module, wanted = null) {
     this.module = module;
-    this.flavour = flavour;
     this.#wanted = wanted;
     /** The threads of the tower in this memory, once there are any. */
     this.threads = null;
@@ -89,15 +120,16 @@ export class Wasm {
       const env = wanted ? { write, memory: new WebAssembly.Memory(SHARED) } : { write };
       this.exports = new WebAssembly.Instance(module, { env }).exports;
       this.memory = env.memory ?? this.exports.memory;
+      this.flavour = this.exports.hc_wasm_relaxed() ? 'relaxed' : 'simd128';
     } catch (error) {
       if (error instanceof RangeError) throw exhausted('another WebAssembly instance');
-      throw error;
+      throw new HalfclipError('input/type', `the WebAssembly module is not one of this version of halfclip: ${messageOf(error)}`, { cause: error });
     }
   }
 
   /** A second, empty instance of the same module. */
   spawn() {
-    return new Wasm(this.module, this.flavour, this.#wanted);
+    return new Wasm(this.module, this.#wanted);
   }
 
   /** A loader of C, told of the threads; the caller frees it. */

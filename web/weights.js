@@ -1,27 +1,13 @@
-// Where weights come from: a URL, a path, a Blob or bytes, each as a source that is read by ranges.
-//
-// A source has
-//   name, size      for messages; in bytes, or undefined
-//   peek(n)         its first bytes
-//   read(begin, end)
-//                   an async iterator over the chunks of bytes [begin, end), which ends early where the file does and may reuse a chunk's memory for the next one
-//   fetched         bytes read so far
-//   parallel        how many ranges may be read at once
-//   forward         whether it is a stream, whose ranges must go forward and whose gaps are read too
-//   reopen()        of a stream: the same file by ranges, or null
-//   sibling(name)   a file beside it
-//   verify()        throws if the file was changed meanwhile; recheck() asks a server once more for that
-//   versions        what tells this version of it and of its siblings from others: { url, etag, modified, size } of each, none where nothing does
-//   close()
+// Where weights come from: a URL, a path, a Blob or bytes, each as a source (source.js).
 
 import { HalfclipError, describe } from './errors.js';
-import { completeLimits, tooLarge } from './limits.js';
-import { importNode, locate } from './platform.js';
+import { completeLimits } from './limits.js';
+import { getHost, locate } from './platform.js';
 import { bytesOf, hasTag } from './realm.js';
-import { RemoteFile, concatenate } from './remote-file.js';
+import { RemoteFile } from './remote-file.js';
 import { completeRetry } from './retry.js';
+import { CHUNK, Source, concatenate } from './source.js';
 
-const CHUNK = 1 << 19;
 const REQUESTS_AT_ONCE = 4;
 
 /**
@@ -65,66 +51,9 @@ export async function openWeights(weights, options) {
 }
 
 async function openPlace({ url, path, blob, name, bytes }, options) {
-  if (path !== undefined) return openFile(path);
+  if (path !== undefined) return getHost().openFile(path);
   if (url !== undefined) return openUrl(url, options);
   return blob ? new BlobSource(blob, name) : new BytesSource(bytes);
-}
-
-/** The bytes of a source's range, in one piece. */
-export async function readBytes(source, begin, end) {
-  const parts = [];
-  for await (const chunk of source.read(begin, end)) parts.push(chunk.slice());
-  return concatenate(parts);
-}
-
-/**
- * The text of a source that is to be small.
- * @param {object} source
- * @param {string} code of the error where it is not
- * @param {{ json: number }} limits
- */
-export async function readText(source, code, { json }) {
-  const bytes = await readBytes(source, 0, json + 1);
-  if (bytes.length > json) throw tooLarge(code, source.name, 'json', json);
-  return new TextDecoder().decode(bytes);
-}
-
-class Source {
-  parallel = 1;
-  forward = false;
-  received = 0;
-
-  constructor(name, size) {
-    this.name = name;
-    this.size = size;
-  }
-
-  get fetched() {
-    return this.received;
-  }
-
-  async peek(n) {
-    const before = this.received;
-    const head = await readBytes(this, 0, n);
-    this.received = before; // they are read again
-    return head;
-  }
-
-  async sibling(name) {
-    throw new HalfclipError('weights/not-found', `${this.name} names the file ${name} beside it, which cannot be found from ${this.name}: give a URL or a path`);
-  }
-
-  async verify() {}
-
-  recheck() {
-    return this.verify();
-  }
-
-  get versions() {
-    return [];
-  }
-
-  async close() {}
 }
 
 class BytesSource extends Source {
@@ -166,61 +95,6 @@ export class BlobSource extends Source {
       this.received += bytes.byteLength;
       yield new Uint8Array(bytes);
     }
-  }
-}
-
-class FileSource extends Source {
-  #file;
-  #path;
-  #stat;
-
-  constructor(path, file, stat) {
-    super(path, stat.size);
-    this.#path = path;
-    this.#file = file;
-    this.#stat = stat;
-  }
-
-  async *read(begin, end) {
-    const buffer = new Uint8Array(CHUNK);
-    for (let at = begin; at < end; ) {
-      const { bytesRead } = await this.#file.read(buffer, 0, Math.min(CHUNK, end - at), at);
-      if (!bytesRead) return;
-      at += bytesRead;
-      this.received += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  }
-
-  async sibling(name) {
-    const path = await importNode('path');
-    const { fileURLToPath } = await importNode('url');
-    return openFile(path.join(path.dirname(this.#path.startsWith('file:') ? fileURLToPath(this.#path) : this.#path), name));
-  }
-
-  async verify() {
-    const { size, mtimeMs } = await this.#file.stat();
-    if (size === this.#stat.size && mtimeMs === this.#stat.mtimeMs) return;
-    throw new HalfclipError('weights/changed', `${this.#path}: the file changed while it was read`);
-  }
-
-  close() {
-    return this.#file.close();
-  }
-}
-
-async function openFile(path) {
-  const { open } = await importNode('fs/promises');
-  let file;
-  try {
-    file = await open(path.startsWith('file:') ? new URL(path) : path);
-    const stat = await file.stat();
-    if (!stat.isFile()) throw new HalfclipError('weights/not-found', `${path}: is not a file`);
-    return new FileSource(path, file, stat);
-  } catch (error) {
-    await file?.close();
-    if (error instanceof HalfclipError) throw error;
-    throw new HalfclipError('weights/not-found', `${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error });
   }
 }
 

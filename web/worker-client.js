@@ -3,16 +3,10 @@
 import { untilAborted } from './abort.js';
 import { disposed } from './encoder.js';
 import { HalfclipError, unpackError } from './errors.js';
-import { isNode, onWorkerError, startNodeThread } from './platform.js';
 import { isPlain } from './realm.js';
 import { serveFetch } from './remote-fetch.js';
+import { listenTo, startWorker } from './start-worker.js';
 
-async function createWorker() {
-  if (!isNode) return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'halfclip' });
-  return startNodeThread(new URL('./worker.js', import.meta.url), { name: 'halfclip' });
-}
-
-const STARTED = 0; // the id of the worker's first message
 const PATIENCE = 1000; // milliseconds for a worker to end by itself
 
 export class WorkerEncoder {
@@ -22,16 +16,19 @@ export class WorkerEncoder {
   #stopFetch = () => {};
   #onIdle = () => this.#worker?.unref?.(); // an idle worker does not keep Node.js running, a busy one does
 
-  /** A worker that runs, with nothing loaded; rejects where workers cannot be had. */
-  static async start(signal) {
+  /**
+   * A worker that runs, with nothing loaded; rejects where workers cannot be had.
+   * @param {string} [assets] from assetsFolder
+   * @param {AbortSignal} [signal]
+   */
+  static async start(assets, signal) {
     const client = new WorkerEncoder();
-    try {
-      await untilAborted(client.#listen(await createWorker()), signal);
-      return client;
-    } catch (error) {
+    client.#worker = await startWorker(assets, signal);
+    listenTo(client.#worker, (data) => client.#receive(data), ({ message }) => {
+      client.#fail(new HalfclipError('memory/exhausted', `the worker stopped: ${message || 'no reason given'}`));
       client.dispose();
-      throw error;
-    }
+    });
+    return client;
   }
 
   /** As Encoder.load. Disposes of the worker if it fails. */
@@ -63,22 +60,6 @@ export class WorkerEncoder {
       this.dispose();
     };
     if (!this.#pending.size) this.#onIdle();
-  }
-
-  /** Resolves once the worker has said that it runs. */
-  #listen(worker) {
-    this.#worker = worker;
-    const started = new Promise((resolve, reject) => this.#pending.set(STARTED, { resolve, reject }));
-    const receive = (data) => this.#receive(data);
-    const fail = (event) => {
-      const [code, what] = this.#pending.has(STARTED) ? ['http/network', 'could not be started'] : ['memory/exhausted', 'stopped'];
-      this.#fail(new HalfclipError(code, `the worker ${what}: ${event.message || 'no reason given'}`));
-      this.dispose();
-    };
-    onWorkerError(worker, fail);
-    if (isNode) worker.on('message', receive);
-    else worker.onmessage = ({ data }) => receive(data);
-    return started;
   }
 
   embed(sources, options) { return this.#call('embed', sources, options); }

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { models } from '../../dist/models.js';
+import { models } from '../../web/models.js';
 import { parseSafetensors, randomCheckpoint } from '../node/support.mjs';
 import { clipOnnx } from './clip-onnx.mjs';
 

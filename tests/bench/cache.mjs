@@ -7,7 +7,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import * as halfclip from '../../dist/index.js';
-import { models } from '../../dist/models.js';
+import { models } from '../../web/models.js';
 import { serve } from '../../web/server.js';
 import { launchProfile } from '../browser/chromium.mjs';
 import { randomCheckpoint } from '../node/support.mjs';

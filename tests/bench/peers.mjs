@@ -13,7 +13,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { models } from '../../dist/models.js';
+import { models } from '../../web/models.js';
 import { serve } from '../../web/server.js';
 import { cosine } from '../node/support.mjs';
 import { DTYPES, makeModels } from './bench-models.mjs';

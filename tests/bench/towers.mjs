@@ -2,7 +2,7 @@
 // several lengths. Best and median of runs, one thread. `node tests/bench/towers.mjs [MODEL …]`.
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
-import { models } from '../../dist/models.js';
+import { models } from '../../web/models.js';
 import { randomCheckpoint } from '../node/support.mjs';
 
 const RUNS = Number(process.env.RUNS ?? 7);

@@ -63,7 +63,8 @@ test('shards are kept too, at the dtype that they hold', async () => {
 
 /** The bytes of a shard, and a text that only its own vocabulary tokenizes. */
 async function shardOf(tower) {
-  const { Encoder } = await import('../../dist/encoder.js');
+  await import('../../web/node/index.js');
+  const { Encoder } = await import('../../web/encoder.js');
   const encoder = await Encoder.load({ tower, model: null, config: JSON.stringify(clip.config), weights: { bytes: file }, dtype: 'fp16' }, {});
   const parts = [];
   await encoder.writeShard((piece) => parts.push(Buffer.from(piece)));

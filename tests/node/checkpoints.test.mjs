@@ -7,7 +7,8 @@ import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 
 import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
-import { inspect } from '../../dist/inspect.js';
+import { inspect } from '../../web/inspect.js';
+import '../../web/node/index.js';
 import { FaultServer, inMemory } from './fault-server.mjs';
 import { GOLDEN, buildSafetensors, golden, parseSafetensors, rows } from './support.mjs';
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
-import { detectSimd } from '../../dist/simd.js';
+import { detectSimd } from '../../web/simd.js';
 import { cosine, distance, golden, medianDistance, rows, towerNames } from './support.mjs';
 
 const FLAVOURS = detectSimd() === 'relaxed' ? ['relaxed', 'simd128'] : ['simd128'];

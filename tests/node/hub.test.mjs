@@ -9,8 +9,9 @@ import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
-import { resolveModel } from '../../dist/model.js';
-import { pretrained } from '../../dist/pretrained.js';
+import { resolveModel } from '../../web/model.js';
+import '../../web/node/index.js';
+import { pretrained } from '../../web/pretrained.js';
 import { FaultServer, inMemory } from './fault-server.mjs';
 import { cosine, golden, rows } from './support.mjs';
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { loadTextEncoder } from '../../dist/index.js';
-import { models } from '../../dist/models.js';
+import { models } from '../../web/models.js';
 import { FaultServer } from './fault-server.mjs';
 
 const GAP = 65536; // up to which reading on is cheaper than another request

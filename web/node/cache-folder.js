@@ -1,29 +1,26 @@
 // Where Node.js keeps the cache's entries: a folder with one file for each. A file's time of modification is the time of its last use.
 
-import { entryFile, isAbandoned, isFormerEntry, isMarked, nameOfEntry, temporaryFile } from './cache-names.js';
-import { importNode } from './platform.js';
+import * as fs from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+
+import { entryFile, isAbandoned, isFormerEntry, isMarked, nameOfEntry, temporaryFile } from '../cache-names.js';
 
 /**
  * @param {string} [dir] default: halfclip in XDG_CACHE_HOME or ~/.cache
  */
-export async function openFolder(dir) {
-  const [fs, path, os] = await Promise.all([importNode('fs/promises'), importNode('path'), importNode('os')]);
+export function openFolder(dir) {
   const home = process.env.XDG_CACHE_HOME;
-  return new FolderStorage(path.resolve(dir ?? path.join(home && path.isAbsolute(home) ? home : path.join(os.homedir(), '.cache'), 'halfclip')), fs, path);
+  return new FolderStorage(path.resolve(dir ?? path.join(home && path.isAbsolute(home) ? home : path.join(os.homedir(), '.cache'), 'halfclip')));
 }
 
 class FolderStorage {
-  #fs;
-  #path;
-
-  constructor(dir, fs, path) {
+  constructor(dir) {
     this.dir = dir;
-    this.#fs = fs;
-    this.#path = path;
   }
 
   #place(name) {
-    return this.#path.join(this.dir, entryFile(name));
+    return path.join(this.dir, entryFile(name));
   }
 
   /** A reader of an entry, see cache.js; rejects if there is none. */
@@ -33,8 +30,8 @@ class FolderStorage {
 
   async #openPlace(place) {
     // Of a FIFO, opening it would wait for a writer; a link may lead to anybody's file.
-    const { O_RDONLY, O_NONBLOCK = 0, O_NOFOLLOW = 0 } = this.#fs.constants;
-    const file = await this.#fs.open(place, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+    const { O_RDONLY, O_NONBLOCK = 0, O_NOFOLLOW = 0 } = fs.constants;
+    const file = await fs.open(place, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
     let size;
     try {
       const stat = await file.stat();
@@ -78,8 +75,8 @@ class FolderStorage {
   /** Writes an entry beside its place and moves it there whole: no reader ever sees half of it, and of two writers the last one wins. */
   async write(name, pieces, signal) {
     await this.#make(this.dir);
-    const temporary = this.#path.join(this.dir, temporaryFile(name));
-    const file = await this.#fs.open(temporary, 'wx', 0o600);
+    const temporary = path.join(this.dir, temporaryFile(name));
+    const file = await fs.open(temporary, 'wx', 0o600);
     try {
       try {
         for await (const piece of pieces) {
@@ -90,17 +87,17 @@ class FolderStorage {
         await file.close();
       }
       signal?.throwIfAborted();
-      await this.#fs.rename(temporary, this.#place(name));
+      await fs.rename(temporary, this.#place(name));
     } catch (error) {
-      await this.#fs.rm(temporary, { force: true });
+      await fs.rm(temporary, { force: true });
       throw error;
     }
   }
 
   /** Makes a folder, and those above it. Node.js's own way to do that never ends where the system refuses, as below /proc. */
   async #make(dir) {
-    const make = () => this.#fs.mkdir(dir, 0o700).catch((error) => error.code);
-    const above = this.#path.dirname(dir);
+    const make = () => fs.mkdir(dir, 0o700).catch((error) => error.code);
+    const above = path.dirname(dir);
     if ((await make()) === 'ENOENT' && above !== dir) {
       await this.#make(above);
       await make();
@@ -109,7 +106,7 @@ class FolderStorage {
 
   async touch(name) {
     const now = new Date();
-    await this.#fs.lutimes(this.#place(name), now, now);
+    await fs.lutimes(this.#place(name), now, now);
   }
 
   /** All entries: { name, size, used }, the time of last use in milliseconds. */
@@ -126,20 +123,20 @@ class FolderStorage {
   async sweep() {
     for (const { file, place, stat } of await this.#files()) {
       const isWaste = isAbandoned(file, stat.mtimeMs) || (isFormerEntry(file) && (await this.#isMarked(place)));
-      if (isWaste) await this.#fs.rm(place, { force: true });
+      if (isWaste) await fs.rm(place, { force: true });
     }
   }
 
   /** What lies in the folder: files, not links to some. */
   async #files() {
-    const names = await this.#fs.readdir(this.dir).catch((error) => {
+    const names = await fs.readdir(this.dir).catch((error) => {
       if (error.code === 'ENOENT') return [];
       throw error;
     });
     const files = [];
     for (const file of names) {
-      const place = this.#path.join(this.dir, file);
-      const stat = await this.#fs.lstat(place).catch(() => null); // another process may have removed it
+      const place = path.join(this.dir, file);
+      const stat = await fs.lstat(place).catch(() => null); // another process may have removed it
       if (stat?.isFile()) files.push({ file, place, stat });
     }
     return files;
@@ -157,6 +154,6 @@ class FolderStorage {
   }
 
   async remove(name) {
-    await this.#fs.rm(this.#place(name), { force: true });
+    await fs.rm(this.#place(name), { force: true });
   }
 }

@@ -1,0 +1,71 @@
+// The host of Node.js, Deno and Bun: files, threads, optional packages.
+
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { builtinModules, createRequire } from 'node:module';
+import { cpus } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { Worker as Thread } from 'node:worker_threads';
+
+import { ASSETS } from '../assets.js';
+import { HalfclipError } from '../errors.js';
+
+export { openFile } from './file-source.js';
+export { openFolder } from './cache-folder.js';
+
+const own = import.meta.url?.startsWith('file:') ? fileURLToPath(import.meta.url) : null; // a bundler may have taken this code elsewhere
+
+/** What `look` finds with a require() from this file, or else from where the program runs. */
+function requireWith(look) {
+  let failure;
+  for (const from of [() => own, () => path.join(process.cwd(), 'index.js')]) {
+    try {
+      return look(createRequire(from()));
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  throw failure;
+}
+
+/** A module of Node's own, or an optional package. */
+export const importModule = (name) => requireWith((require) => require(builtinModules.includes(name) ? `node:${name}` : name));
+
+export const countCores = () => cpus().length;
+
+/** The URL of a path, or of a file: URL. */
+export const fileUrl = (place) => (place.startsWith('file:') ? place : pathToFileURL(path.resolve(place)).href);
+
+let folder;
+
+/** The package's folder dist/. */
+function findFolder() {
+  const beside = own && path.dirname(own);
+  if (beside && existsSync(path.join(beside, ASSETS[0]))) return beside;
+  try {
+    return path.dirname(requireWith((require) => require.resolve('halfclip')));
+  } catch {
+    return beside ?? process.cwd();
+  }
+}
+
+const inFolder = (name) => pathToFileURL(path.join((folder ??= findFolder()), name)).href;
+
+export function neighbours() {
+  return Object.fromEntries(ASSETS.map((name) => [name, [inFolder(name)]]));
+}
+
+export function workers() {
+  const place = inFolder('node-worker.js');
+  return [{ place, make: () => new Thread(new URL(place), { name: 'halfclip', execArgv: [] }) }]; // flags of the program's own, such as --input-type, are not for a file
+}
+
+/** The bytes of a file of the package, by its URL. */
+export async function readAsset(place) {
+  try {
+    return await readFile(new URL(place));
+  } catch (error) {
+    throw new HalfclipError('http/network', `${fileURLToPath(place)}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error });
+  }
+}

@@ -1,0 +1,8 @@
+// The module `halfclip` for Node.js, Deno and Bun.
+
+import { useHost } from '../platform.js';
+import * as host from './host.js';
+
+useHost(host);
+
+export * from '../index.js';
