@@ -134,7 +134,7 @@ static orientation read_raw_profile(bytes text)
     uint8_t *exif = hc_allocate(text.n / 2 + 1, 1);
     size_t nibbles = 0;
     for (size_t i = 0; exif && i < text.n; i++) {
-        const char *digit = text.p[i] ? strchr(digits, text.p[i] | 32) : NULL;
+        const char *digit = memchr(digits, text.p[i] | 32, 16);
         if (digit && nibbles / 2 < text.n / 2) {
             uint8_t *byte = exif + nibbles++ / 2;
             *byte = (uint8_t)(nibbles & 1 ? (digit - digits) << 4 : *byte | (digit - digits));
