@@ -13,7 +13,7 @@
 enum {
     MAX_WIDTH = 1 << 13,
     MAX_MLP_WIDTH = 1 << 16,
-    MAX_LAYERS = 1 << 10,
+    MAX_LAYERS = 1 << 8,
     MAX_SIDE = 1 << 14,
     MAX_PIXELS = 1 << 24,
     MAX_POSITIONS = 1 << 16,

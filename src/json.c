@@ -13,12 +13,29 @@ typedef struct scanner {
 static int is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 static int is_digit(char c) { return c >= '0' && c <= '9'; }
 
+/* Stands for itself, whatever follows. */
+static int is_plain(char c) { return (unsigned char)c < 0x80 && c != '\\'; }
+
 static int hex_digit(char c)
 {
     if (is_digit(c)) return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
     if (c >= 'A' && c <= 'F') return c - 'A' + 10;
     return -1;
+}
+
+/* Past the bytes of a string that stand for themselves: ASCII, eight at a time, and neither a quotation mark nor a backslash nor a control character. What is left of
+ * the eight is for the caller, byte by byte. */
+static const char *skip_plain(const char *at, const char *end)
+{
+    const uint64_t each = 0x0101010101010101, high = 0x80 * each;
+    for (; end - at >= 8; at += 8) {
+        uint64_t x;
+        memcpy(&x, at, sizeof x);
+        uint64_t quote = x ^ each * '"', backslash = x ^ each * '\\';
+        if ((x | ((x - each * 0x20) & ~x) | ((quote - each) & ~quote) | ((backslash - each) & ~backslash)) & high) break;
+    }
+    return at;
 }
 
 /* ---- checking ----------------------------------------------------------------------------------------------------- */
@@ -31,7 +48,9 @@ static int fail(scanner *s, const char *reason)
 
 static void check_space(scanner *s)
 {
-    while (s->at < s->end && is_space(*s->at)) s->at++;
+    const char *at = s->at;
+    while (at < s->end && is_space(*at)) at++;
+    s->at = at;
 }
 
 static int check_word(scanner *s, const char *word)
@@ -44,8 +63,10 @@ static int check_word(scanner *s, const char *word)
 
 static int check_digits(scanner *s)
 {
-    if (s->at == s->end || !is_digit(*s->at)) return fail(s, "expected a digit");
-    while (s->at < s->end && is_digit(*s->at)) s->at++;
+    const char *at = s->at;
+    if (at == s->end || !is_digit(*at)) return fail(s, "expected a digit");
+    while (at < s->end && is_digit(*at)) at++;
+    s->at = at;
     return 1;
 }
 
@@ -120,23 +141,24 @@ static int check_string(scanner *s)
 {
     if (s->at == s->end || *s->at != '"') return fail(s, "expected a string");
     s->at++;
-    while (s->at < s->end) {
-        unsigned char c = (unsigned char)*s->at;
-        if (c == '"') {
+    for (;;) {
+        const char *at = skip_plain(s->at, s->end);
+        while (at < s->end && is_plain(*at) && *at != '"' && (unsigned char)*at >= 0x20) at++;
+        s->at = at;
+        if (at == s->end) return fail(s, "string without an end");
+        if (*at == '"') {
             s->at++;
             return 1;
         }
-        if (c < 0x20) return fail(s, "control character in a string");
-        if (c == '\\') {
+        if (*at == '\\') {
             s->at++;
             if (!check_escape(s)) return 0;
-        } else if (c < 0x80) {
-            s->at++;
-        } else if (!check_utf8(s)) {
-            return 0;
+        } else if (!is_plain(*at)) {
+            if (!check_utf8(s)) return 0;
+        } else {
+            return fail(s, "control character in a string");
         }
     }
-    return fail(s, "string without an end");
 }
 
 static int check_value(scanner *s, int depth)
@@ -218,17 +240,20 @@ static const char *skip_space(const char *at)
     return at;
 }
 
-static const char *skip_string(const char *at)
+/* From a string's quotation mark on; `end` is that of what it is in. */
+static const char *skip_string(const char *at, const char *end)
 {
-    for (at++; *at != '"'; at++)
-        if (*at == '\\') at++;
-    return at + 1;
+    for (at++;; at += 2) {
+        at = skip_plain(at, end);
+        while (*at != '"' && *at != '\\') at++;
+        if (*at == '"') return at + 1;
+    }
 }
 
 /* Only for members of a container, so that a bracket always follows. */
-static const char *skip_value(const char *at)
+static const char *skip_value(const char *at, const char *end)
 {
-    if (*at == '"') return skip_string(at);
+    if (*at == '"') return skip_string(at, end);
     if (*at != '{' && *at != '[') {
         while (*at != ',' && *at != '}' && *at != ']' && !is_space(*at)) at++;
         return at;
@@ -236,7 +261,7 @@ static const char *skip_value(const char *at)
     int depth = 0;
     do {
         if (*at == '"') {
-            at = skip_string(at);
+            at = skip_string(at, end);
             continue;
         }
         depth += (*at == '{' || *at == '[') - (*at == '}' || *at == ']');
@@ -245,26 +270,26 @@ static const char *skip_value(const char *at)
     return at;
 }
 
-static const char *read_member(const char *at, hc_json *value)
+static const char *read_member(const char *at, const char *end, hc_json *value)
 {
-    const char *end = skip_value(at);
-    *value = (hc_json){type_of(*at), at, (size_t)(end - at)};
-    return end;
+    const char *after = skip_value(at, end);
+    *value = (hc_json){type_of(*at), at, (size_t)(after - at)};
+    return after;
 }
 
 int hc_json_next(const hc_json *container, const char **cursor, hc_json *key, hc_json *value)
 {
     if (container->type != HC_JSON_ARRAY && container->type != HC_JSON_OBJECT) return 0;
-    const char *at = skip_space(*cursor ? *cursor : container->text + 1);
+    const char *at = skip_space(*cursor ? *cursor : container->text + 1), *end = container->text + container->length;
     if (*cursor && *at == ',') at = skip_space(at + 1);
     if (*at == '}' || *at == ']') return 0;
     if (container->type == HC_JSON_OBJECT) {
         hc_json name;
-        at = skip_space(read_member(at, &name));
+        at = skip_space(read_member(at, end, &name));
         at = skip_space(at + 1);
         if (key) *key = name;
     }
-    *cursor = read_member(at, value);
+    *cursor = read_member(at, end, value);
     return 1;
 }
 
@@ -332,9 +357,6 @@ static int read_byte(reader *r)
     return r->bytes[r->used++];
 }
 
-/* Stands for itself, whatever follows. */
-static int is_plain(char c) { return (unsigned char)c < 0x80 && c != '\\'; }
-
 int hc_json_is(const hc_json *value, const char *string)
 {
     if (value->type != HC_JSON_STRING) return 0;
@@ -345,16 +367,84 @@ int hc_json_is(const hc_json *value, const char *string)
     return !*string;
 }
 
-int hc_json_compare(const hc_json *a, const hc_json *b)
+int hc_json_begins(const hc_json *value, const char *const *parts, int count)
+{
+    if (value->type != HC_JSON_STRING) return 0;
+    reader r = read_string(value);
+    for (int i = 0; i < count; i++)
+        for (const char *at = parts[i]; *at; at++)
+            if (read_byte(&r) != (unsigned char)*at) return 0;
+    return 1;
+}
+
+int hc_json_same(const hc_json *a, const hc_json *b)
 {
     reader ra = read_string(a), rb = read_string(b);
-    /* Names of tensors begin alike. */
-    for (; ra.at < ra.end && rb.at < rb.end && *ra.at == *rb.at && is_plain(*ra.at); ra.at++) rb.at++;
     for (;;) {
         int x = read_byte(&ra), y = read_byte(&rb);
-        if (x != y) return x < y ? -1 : 1;
-        if (x < 0) return 0;
+        if (x != y) return 0;
+        if (x < 0) return 1;
     }
+}
+
+/* SipHash-2-4 (Aumasson and Bernstein, 2012), under a key that need not be secret: strings with the same hash cannot be made, only searched for. */
+typedef struct siphash {
+    uint64_t v[4], word, count;
+} siphash;
+
+static uint64_t rotate(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
+
+static void mix(uint64_t v[4], int rounds)
+{
+    while (rounds--) {
+        v[0] += v[1], v[1] = rotate(v[1], 13) ^ v[0], v[0] = rotate(v[0], 32);
+        v[2] += v[3], v[3] = rotate(v[3], 16) ^ v[2];
+        v[0] += v[3], v[3] = rotate(v[3], 21) ^ v[0];
+        v[2] += v[1], v[1] = rotate(v[1], 17) ^ v[2], v[2] = rotate(v[2], 32);
+    }
+}
+
+static void hash_word(siphash *h, uint64_t word)
+{
+    h->v[3] ^= word;
+    mix(h->v, 2);
+    h->v[0] ^= word;
+}
+
+static siphash hash_begin(void)
+{
+    return (siphash){.v = {0x736f6d6570736575, 0x646f72616e646f6d, 0x6c7967656e657261, 0x7465646279746573}};
+}
+
+static void hash_byte(siphash *h, int byte)
+{
+    h->word |= (uint64_t)byte << (h->count % 8 * 8);
+    if (++h->count % 8) return;
+    hash_word(h, h->word);
+    h->word = 0;
+}
+
+static uint64_t hash_end(siphash *h)
+{
+    hash_word(h, h->word | h->count << 56);
+    h->v[2] ^= 0xFF;
+    mix(h->v, 4);
+    return h->v[0] ^ h->v[1] ^ h->v[2] ^ h->v[3];
+}
+
+uint64_t hc_hash(const char *bytes, size_t n)
+{
+    siphash h = hash_begin();
+    for (size_t i = 0; i < n; i++) hash_byte(&h, (unsigned char)bytes[i]);
+    return hash_end(&h);
+}
+
+uint64_t hc_json_hash(const hc_json *value)
+{
+    siphash h = hash_begin();
+    reader r = read_string(value);
+    for (int byte; (byte = read_byte(&r)) >= 0;) hash_byte(&h, byte);
+    return hash_end(&h);
 }
 
 size_t hc_json_string(const hc_json *value, char *out, size_t size)

@@ -50,8 +50,15 @@ int hc_json_truthy(const hc_json *value);
 /* Is it this string? */
 int hc_json_is(const hc_json *value, const char *string);
 
-/* Order of two strings by their decoded bytes: negative, 0, positive. */
-int hc_json_compare(const hc_json *a, const hc_json *b);
+/* Does it begin with these, one after the other? */
+int hc_json_begins(const hc_json *value, const char *const *parts, int count);
+
+/* Are they the same string? */
+int hc_json_same(const hc_json *a, const hc_json *b);
+
+/* A hash of a string's decoded bytes, and the same of bytes: nobody can find many strings that share one. */
+uint64_t hc_json_hash(const hc_json *value);
+uint64_t hc_hash(const char *bytes, size_t n);
 
 /* Writes the decoded string, NUL-terminated and cut to `size` bytes in all; returns its whole length without the NUL. */
 size_t hc_json_string(const hc_json *value, char *out, size_t size);

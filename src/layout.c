@@ -139,6 +139,9 @@ static int holds(const hc_safetensors *file, const hc_layout_match *match, const
     return hc_safetensors_find(file, names[0]) != NULL;
 }
 
+/* Enough of a tower's tensors to tell families apart. */
+enum { SAMPLE = 256 };
+
 hc_layout_match hc_layout_find(const hc_safetensors *file, hc_tower tower, const hc_tensor *tensors, size_t count)
 {
     hc_layout_match best = {NULL, "", ""};
@@ -151,7 +154,7 @@ hc_layout_match hc_layout_find(const hc_safetensors *file, hc_tower tower, const
             (!holds(file, &match, layout->anchors[0]) && !holds(file, &match, layout->anchors[1])))
             continue;
         size_t found = 1;
-        for (size_t t = 0; t < count; t++) found += (size_t)holds(file, &match, tensors[t].name);
+        for (size_t t = 0; t < count && t < SAMPLE; t++) found += (size_t)holds(file, &match, tensors[t].name);
         if (found > most) {
             most = found;
             best = match;
@@ -162,27 +165,17 @@ hc_layout_match hc_layout_find(const hc_safetensors *file, hc_tower tower, const
 
 static int begins(const hc_json *name, const char *outer, const char *inner, const char *beginning)
 {
-    char held[HC_LAYOUT_NAME];
-    hc_json_string(name, held, sizeof held);
-    const char *at = held, *const parts[] = {outer, inner, beginning};
-    for (int i = 0; i < 3; i++) {
-        size_t n = strlen(parts[i]);
-        if (strncmp(at, parts[i], n)) return 0;
-        at += n;
-    }
-    return 1;
+    const char *const parts[] = {outer, inner, beginning};
+    return hc_json_begins(name, parts, 3);
 }
 
 /* Buffers that are no weights. */
 static int is_buffer(const hc_json *name)
 {
-    static const char *const buffers[] = {"position_ids", "attn_mask"};
-    char held[HC_LAYOUT_NAME];
-    hc_json_string(name, held, sizeof held);
-    size_t n = strlen(held);
+    static const char *const buffers[] = {"position_ids\"", "attn_mask\""};
     for (int i = 0; i < 2; i++) {
         size_t length = strlen(buffers[i]);
-        if (n >= length && !strcmp(held + n - length, buffers[i])) return 1;
+        if (name->length > length && !memcmp(name->text + name->length - length, buffers[i], length)) return 1;
     }
     return 0;
 }

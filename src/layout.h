@@ -16,7 +16,7 @@ typedef struct hc_layout_match {
     const char *outer, *inner;      /* prefixes, one after the other      */
 } hc_layout_match;
 
-/* The layout under which the file has most of the tower's tensors. */
+/* The layout under which the file has most of the tower's first tensors. */
 hc_layout_match hc_layout_find(const hc_safetensors *file, hc_tower tower, const hc_tensor *tensors, size_t count);
 
 /* Under which names the file has a tensor: 1, or 3 if it has q, k and v apart, stacked by rows. Also whether a projection

@@ -79,6 +79,8 @@ static void check_prefix(hc_loader *loader, const uint8_t *bytes, size_t n)
     else if (ends)
         FAIL(loader, HC_WEIGHTS_TRUNCATED, "the file ends at byte %u, before its safetensors header does",
              loader->file_size);
+    else if (length > HC_SAFETENSORS_MAX_HEADER && length <= HC_SAFETENSORS_LARGEST_HEADER)
+        FAIL(loader, HC_WEIGHTS_FORMAT, "the file's safetensors header is said to be of %m, expected at most %m", length, (uint64_t)HC_SAFETENSORS_MAX_HEADER);
     else if (!plausible)
         FAIL(loader, HC_WEIGHTS_FORMAT,
              "the file does not begin as a safetensors file does (with its header's length and '{')");

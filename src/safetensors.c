@@ -81,14 +81,17 @@ static uint64_t span_of(const hc_file_tensor *t)
 /* Reads one entry up to its offsets. NULL, or what is wrong with it. A directory may name types of its own, whose size nobody knows. */
 static const char *read_tensor(const hc_json *value, hc_file_tensor *t, int directory)
 {
-    hc_json offsets = hc_json_get(value, "data_offsets"), dim, begin = {0}, end = {0};
-    t->dtype = hc_json_get(value, "dtype");
-    t->shape = hc_json_get(value, "shape");
-    t->strides = directory ? hc_json_get(value, "strides") : (hc_json){HC_JSON_ABSENT, NULL, 0};
+    hc_json offsets = {0}, member, key, dim, begin = {0}, end = {0}, beyond;
+    t->dtype = t->shape = t->strides = offsets;
+    for (const char *cursor = NULL; value->type == HC_JSON_OBJECT && hc_json_next(value, &cursor, &key, &member);) {
+        if (hc_json_is(&key, "dtype")) t->dtype = member;
+        else if (hc_json_is(&key, "shape")) t->shape = member;
+        else if (hc_json_is(&key, "data_offsets")) offsets = member;
+        else if (directory && hc_json_is(&key, "strides")) t->strides = member;
+    }
     if (t->dtype.type != HC_JSON_STRING) return "has no dtype";
     if (t->shape.type != HC_JSON_ARRAY) return "has no shape";
     const char *cursor = NULL;
-    hc_json beyond;
     if (offsets.type != HC_JSON_ARRAY || !hc_json_next(&offsets, &cursor, NULL, &begin) ||
         !hc_json_next(&offsets, &cursor, NULL, &end) || hc_json_next(&offsets, &cursor, NULL, &beyond) ||
         !hc_json_unsigned(&begin, &t->begin) || !hc_json_unsigned(&end, &t->end))
@@ -101,9 +104,10 @@ static const char *read_tensor(const hc_json *value, hc_file_tensor *t, int dire
     t->element = type ? type->element : HC_OTHER;
 
     uint64_t bits = type ? type->bits : 8, n;
-    int empty = 0;
+    int empty = 0, rank = 0;
     cursor = NULL;
     while (hc_json_next(&t->shape, &cursor, NULL, &dim)) {
+        if (rank++ == HC_SAFETENSORS_MOST_DIMENSIONS) return "has a shape of more than 64 dimensions";
         if (!hc_json_unsigned(&dim, &n)) return "has a shape that is not of unsigned integers";
         if (n && bits > UINT64_MAX / n) return "has a shape whose size overflows";
         if (n) bits *= n;
@@ -127,21 +131,21 @@ static int by_offset(const void *a, const void *b)
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return hc_json_compare(&((const hc_file_tensor *)a)->name, &((const hc_file_tensor *)b)->name);
-}
-
 static hc_status read_metadata(hc_safetensors *out, const hc_json *value, char *message, size_t size)
 {
     hc_json member;
     const char *cursor = NULL;
+    int count = 0;
     if (value->type == HC_JSON_NULL) return HC_OK;
     if (out->metadata.type != HC_JSON_ABSENT || value->type != HC_JSON_OBJECT) {
         hc_format(message, size, "the safetensors header has a __metadata__ that is not one object");
         return HC_WEIGHTS_FORMAT;
     }
     while (hc_json_next(value, &cursor, NULL, &member)) {
+        if (count++ == HC_SAFETENSORS_MOST_METADATA) {
+            hc_format(message, size, "the safetensors header has more than %d entries in its __metadata__", (int)HC_SAFETENSORS_MOST_METADATA);
+            return HC_WEIGHTS_FORMAT;
+        }
         if (member.type == HC_JSON_STRING) continue;
         hc_format(message, size, "the safetensors header has %t in its __metadata__, expected strings", member.text,
                   member.length);
@@ -155,7 +159,9 @@ static hc_status read_metadata(hc_safetensors *out, const hc_json *value, char *
 static hc_status place_tensors(hc_safetensors *out, uint64_t data, char *message, size_t size)
 {
     uint64_t at = 0;
-    hc_sort(out->tensors, out->count, sizeof *out->tensors, by_offset);
+    size_t ordered = 1;
+    while (ordered < out->count && by_offset(&out->tensors[ordered - 1], &out->tensors[ordered]) <= 0) ordered++;
+    if (ordered < out->count) hc_sort(out->tensors, out->count, sizeof *out->tensors, by_offset);
     for (size_t i = 0; i < out->count; i++) {
         hc_file_tensor *t = &out->tensors[i];
         if (t->begin != at) {
@@ -177,15 +183,44 @@ static hc_status place_tensors(hc_safetensors *out, uint64_t data, char *message
     return HC_OK;
 }
 
-static hc_status check_names(hc_safetensors *out, char *message, size_t size)
+/* Makes the table of names, of which no two may be the same. */
+static hc_status list_names(hc_safetensors *out, char *message, size_t size)
 {
-    hc_sort(out->tensors, out->count, sizeof *out->tensors, by_name);
-    for (size_t i = 1; i < out->count; i++) {
-        if (by_name(&out->tensors[i - 1], &out->tensors[i])) continue;
-        hc_format(message, size, "the safetensors header has tensor %t twice", NAME(&out->tensors[i]));
-        return HC_WEIGHTS_FORMAT;
+    uint64_t slots = 16;
+    while (slots < 2 * (uint64_t)out->count) slots *= 2;
+    out->slots = hc_allocate_zeros(slots, sizeof *out->slots);
+    out->slot_mask = slots - 1;
+    if (!out->slots) {
+        hc_format(message, size, "out of memory for a header of %u tensors", (uint64_t)out->count);
+        return HC_OUT_OF_MEMORY;
+    }
+    for (size_t i = 0; i < out->count; i++) {
+        hc_file_tensor *t = &out->tensors[i];
+        uint64_t slot = (t->hash = hc_json_hash(&t->name)) & out->slot_mask;
+        for (; out->slots[slot]; slot = (slot + 1) & out->slot_mask) {
+            const hc_file_tensor *other = &out->tensors[out->slots[slot] - 1];
+            if (other->hash != t->hash || !hc_json_same(&other->name, &t->name)) continue;
+            hc_format(message, size, "the safetensors header has tensor %t twice", NAME(t));
+            return HC_WEIGHTS_FORMAT;
+        }
+        out->slots[slot] = (uint32_t)i + 1;
     }
     return HC_OK;
+}
+
+/* Room for one more tensor. */
+static hc_file_tensor *add_tensor(hc_safetensors *out, size_t *room, char *message, size_t size)
+{
+    if (out->count == *room) {
+        *room += *room / 2 + 256;
+        hc_file_tensor *grown = hc_reallocate(out->tensors, *room, sizeof *grown);
+        if (!grown) {
+            hc_format(message, size, "out of memory for a header of %u tensors", (uint64_t)*room);
+            return NULL;
+        }
+        out->tensors = grown;
+    }
+    return &out->tensors[out->count++];
 }
 
 /* `data` is where the data begin; 0 for a directory. */
@@ -193,14 +228,19 @@ static hc_status read_entries(hc_safetensors *out, const hc_json *root, uint64_t
 {
     hc_json key, value;
     const char *cursor = NULL;
-    size_t i = 0;
+    size_t room = 0;
     while (hc_json_next(root, &cursor, &key, &value)) {
         if (hc_json_is(&key, "__metadata__")) {
             hc_status status = read_metadata(out, &value, message, size);
             if (status != HC_OK) return status;
             continue;
         }
-        hc_file_tensor *t = &out->tensors[i++];
+        if (out->count == HC_SAFETENSORS_MOST_TENSORS) {
+            hc_format(message, size, "the safetensors header has more than %d tensors, which no model here has", (int)HC_SAFETENSORS_MOST_TENSORS);
+            return HC_WEIGHTS_FORMAT;
+        }
+        hc_file_tensor *t = add_tensor(out, &room, message, size);
+        if (!t) return HC_OUT_OF_MEMORY;
         t->name = key;
         t->used = 0;
         const char *wrong = read_tensor(&value, t, !data);
@@ -209,15 +249,14 @@ static hc_status read_entries(hc_safetensors *out, const hc_json *root, uint64_t
                   value.length);
         return HC_WEIGHTS_FORMAT;
     }
-    out->count = i;
     hc_status status = data ? place_tensors(out, data, message, size) : HC_OK;
-    return status == HC_OK ? check_names(out, message, size) : status;
+    return status == HC_OK ? list_names(out, message, size) : status;
 }
 
 static hc_status parse(hc_safetensors *out, const char *header, size_t length, uint64_t data, char *message,
                        size_t message_size)
 {
-    hc_json root, value;
+    hc_json root;
     hc_json_error error;
     memset(out, 0, sizeof *out);
     if (!hc_json_parse(header, length, &root, &error)) {
@@ -228,14 +267,6 @@ static hc_status parse(hc_safetensors *out, const char *header, size_t length, u
     if (root.type != HC_JSON_OBJECT) {
         hc_format(message, message_size, "the safetensors header is %t, expected an object", root.text, root.length);
         return HC_WEIGHTS_FORMAT;
-    }
-    const char *cursor = NULL;
-    size_t entries = 0;
-    while (hc_json_next(&root, &cursor, NULL, &value)) entries++;
-    out->tensors = hc_allocate(entries, sizeof *out->tensors);
-    if (!out->tensors) {
-        hc_format(message, message_size, "out of memory for a header of %u tensors", (uint64_t)entries);
-        return HC_OUT_OF_MEMORY;
     }
     hc_status status = read_entries(out, &root, data, message, message_size);
     if (status != HC_OK) hc_safetensors_free(out);
@@ -257,27 +288,21 @@ hc_status hc_safetensors_parse_directory(hc_safetensors *out, const char *direct
 void hc_safetensors_free(hc_safetensors *file)
 {
     free(file->tensors);
+    free(file->slots);
     file->tensors = NULL;
+    file->slots = NULL;
     file->count = 0;
-}
-
-/* strcmp of a string against a tensor's decoded name. */
-static int compare_name(const char *name, const hc_file_tensor *tensor)
-{
-    char held[256];
-    hc_json_string(&tensor->name, held, sizeof held);
-    return strcmp(name, held);
 }
 
 hc_file_tensor *hc_safetensors_find(const hc_safetensors *file, const char *name)
 {
-    size_t low = 0, high = file->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (compare_name(name, &file->tensors[middle]) > 0) low = middle + 1;
-        else high = middle;
+    if (!file->slots) return NULL;
+    uint64_t hash = hc_hash(name, strlen(name));
+    for (uint64_t slot = hash & file->slot_mask; file->slots[slot]; slot = (slot + 1) & file->slot_mask) {
+        hc_file_tensor *t = &file->tensors[file->slots[slot] - 1];
+        if (t->hash == hash && hc_json_is(&t->name, name)) return t;
     }
-    return low < file->count && hc_json_is(&file->tensors[low].name, name) ? &file->tensors[low] : NULL;
+    return NULL;
 }
 
 int hc_safetensors_shape(const hc_file_tensor *tensor, uint32_t shape[4])

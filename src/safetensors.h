@@ -14,17 +14,24 @@ typedef struct hc_file_tensor {
     hc_json strides;                /* of a directory's tensor that is not in the order of its shape, see torch.h; else HC_JSON_ABSENT */
     hc_element element;
     uint64_t begin, end;            /* in the file           */
+    uint64_t hash;                  /* of the name           */
     int used;                       /* for the caller        */
 } hc_file_tensor;
 
 typedef struct hc_safetensors {
-    hc_file_tensor *tensors;        /* sorted by name; freed by hc_safetensors_free    */
+    hc_file_tensor *tensors;        /* freed by hc_safetensors_free                    */
     size_t count;
+    uint32_t *slots;                /* a hash table of their names: 1 + index, or 0    */
+    uint64_t slot_mask;
     hc_json metadata;               /* an object of strings, or HC_JSON_ABSENT         */
     uint64_t file_size;             /* what the header says                            */
 } hc_safetensors;
 
-enum { HC_SAFETENSORS_PREFIX = 8, HC_SAFETENSORS_MAX_HEADER = 100000000 };
+/* Bytes before the header; the longest header that is read; the longest that safetensors itself allows. */
+enum { HC_SAFETENSORS_PREFIX = 8, HC_SAFETENSORS_MAX_HEADER = 16 << 20, HC_SAFETENSORS_LARGEST_HEADER = 100000000 };
+
+/* A header's parts, several times what the largest files have: OpenCLIP's have 2,500 tensors in 400 kB. */
+enum { HC_SAFETENSORS_MOST_TENSORS = 20000, HC_SAFETENSORS_MOST_METADATA = 10000, HC_SAFETENSORS_MOST_DIMENSIONS = 64 };
 
 /* The header's length in bytes, without the 8 bytes that say it. */
 uint64_t hc_safetensors_header_length(const void *prefix);

@@ -1,7 +1,16 @@
-/* size.c: allocation of sizes that may not fit in size_t. */
+/* size.c: sums and products that don't wrap, and allocation of sizes that may not fit in size_t. */
 #include "size.h"
 
 #include <stdlib.h>
+
+uint64_t hc_size_sum(uint64_t a, uint64_t b) { return a > HC_SIZE_TOO_LARGE - b ? HC_SIZE_TOO_LARGE : a + b; }
+
+uint64_t hc_size_product(uint64_t a, uint64_t b) { return b && a > HC_SIZE_TOO_LARGE / b ? HC_SIZE_TOO_LARGE : a * b; }
+
+uint64_t hc_size_round_up(uint64_t n, uint64_t multiple)
+{
+    return n > HC_SIZE_TOO_LARGE - multiple ? HC_SIZE_TOO_LARGE : (n + multiple - 1) & ~(multiple - 1);
+}
 
 /* The size as malloc takes it; 0: it is more than there can be. */
 static size_t block_size(uint64_t count, uint64_t size)

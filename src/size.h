@@ -15,14 +15,9 @@
 #define HC_SIZE_MOST (UINT64_C(1) << 47)
 #endif
 
-static inline uint64_t hc_size_sum(uint64_t a, uint64_t b) { return a > HC_SIZE_TOO_LARGE - b ? HC_SIZE_TOO_LARGE : a + b; }
-static inline uint64_t hc_size_product(uint64_t a, uint64_t b) { return b && a > HC_SIZE_TOO_LARGE / b ? HC_SIZE_TOO_LARGE : a * b; }
-
-/* `multiple` is a power of two. */
-static inline uint64_t hc_size_round_up(uint64_t n, uint64_t multiple)
-{
-    return n > HC_SIZE_TOO_LARGE - multiple ? HC_SIZE_TOO_LARGE : (n + multiple - 1) & ~(multiple - 1);
-}
+uint64_t hc_size_sum(uint64_t a, uint64_t b);
+uint64_t hc_size_product(uint64_t a, uint64_t b);
+uint64_t hc_size_round_up(uint64_t n, uint64_t multiple);    /* which is a power of two */
 
 /* malloc, calloc and realloc of `count` things of `size` bytes, at least one byte; NULL also where these are more than there can be. */
 void *hc_allocate(uint64_t count, uint64_t size);

@@ -33,7 +33,7 @@ WASM_EXPORTS = malloc realloc free hc_status_code \
 WASM_FAST = $(KERNELS:%=src/%) src/loader src/pack src/pack_i4 src/resize src/preprocess wasm/libc wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
 wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O3,-Os)
 
-KERNELS = math norm rows epilogue gemm gemm_f32 gemm_i8 gemm_i4 attention parallel
+KERNELS = math norm rows epilogue gemm gemm_f32 gemm_i8 gemm_i4 attention parallel size
 
 build/wasm/toolchain: wasm/toolchain.sh | build/setup
 	@mkdir -p $(@D)

@@ -69,17 +69,27 @@ static void test_lookup(void)
     for (; hc_json_next(&list, &cursor, &key, &value); count++) CHECK(count < 4 && value.type == types[count], "member %d", count);
     CHECK(count == 4 && hc_json_number(&value) == -25, "%d members", count);
 
-    static const char *const pairs[][2] = {{"a", "b"}, {"a", "aa"}, {"", "a"}, {"\\u0061", "b"}, {"Z", "a"}, {"a\\u0000", "aa"}};
+    static const struct { const char *a, *b; int same; } pairs[] = {
+        {"a", "b", 0}, {"a", "aa", 0}, {"", "a", 0}, {"\\u0061", "b", 0}, {"a\\u0000", "a", 0}, {"", "", 1}, {"\\u0061b", "a\\u0062", 1}, {"\\ud83d\\ude00", "\U0001F600", 1},
+        {"12345678", "1234567", 0}, {"123456789", "12345678\\u0039", 1},
+    };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         char document[64];
         hc_json a, b;
-        snprintf(document, sizeof document, "[\"%s\",\"%s\"]", pairs[i][0], pairs[i][1]);
+        snprintf(document, sizeof document, "[\"%s\",\"%s\"]", pairs[i].a, pairs[i].b);
         parse(document, &list, &error);
         cursor = NULL;
         hc_json_next(&list, &cursor, NULL, &a);
         hc_json_next(&list, &cursor, NULL, &b);
-        CHECK(hc_json_compare(&a, &b) < 0 && hc_json_compare(&b, &a) > 0 && !hc_json_compare(&a, &a), "%s", document);
+        CHECK(hc_json_same(&a, &b) == pairs[i].same && hc_json_same(&b, &a) == pairs[i].same, "%s", document);
+        CHECK((hc_json_hash(&a) == hc_json_hash(&b)) == pairs[i].same, "hashes of %s", document);
     }
+
+    static const char *const parts[][3] = {{"text.", "", "trans"}, {"", "text.transformer", ""}, {"text.", "x", ""}, {"", "text.transformers", ""}};
+    parse("\"te\\u0078t.transformer\"", &value, &error);
+    for (int i = 0; i < 4; i++) CHECK(hc_json_begins(&value, parts[i], 3) == (i < 2), "beginning %d", i);
+    CHECK(!hc_json_begins(&list, parts[0], 3), "an array begins with nothing");
+    CHECK(hc_hash("", 0) == 0x1e924b9d737700d7, "SipHash-2-4 of nothing under a key of zeros: %llx", (unsigned long long)hc_hash("", 0));
 }
 
 static void test_truth(void)

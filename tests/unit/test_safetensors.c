@@ -62,6 +62,7 @@ static void test_lies(void)
         {"{", "JSON"},
         {"[]", "object"},
         {"{\"a\":1}", "dtype"},
+        {"{\"a\":[2]}", "dtype"},
         {"{\"a\":{\"shape\":[],\"data_offsets\":[0,4]}}", "dtype"},
         {"{\"a\":{\"dtype\":\"F31\",\"shape\":[],\"data_offsets\":[0,4]}}", "dtype"},
         {"{\"a\":{\"dtype\":3,\"shape\":[],\"data_offsets\":[0,4]}}", "dtype"},
@@ -133,6 +134,68 @@ static void test_many(void)
     free(header);
 }
 
+/* A text that grows. */
+typedef struct text {
+    char *at;
+    size_t length, room;
+} text;
+
+static void put(text *t, const char *piece, size_t n)
+{
+    if (t->length + n + 1 > t->room) {
+        t->room = 2 * t->room + n + 1024;
+        t->at = realloc(t->at, t->room);
+        if (!t->at) exit(1);
+    }
+    memcpy(t->at + t->length, piece, n);
+    t->length += n;
+    t->at[t->length] = '\0';
+}
+
+/* A header of so many tensors, whose names end in `length` times x, and so many entries of metadata. */
+static char *make_header(int tensors, size_t length, int metadata)
+{
+    text t = {NULL, 0, 0};
+    char *tail = malloc(length + 1), piece[128];
+    if (!tail) exit(1);
+    memset(tail, 'x', length);
+    put(&t, "{\"__metadata__\":{", 17);
+    for (int i = 0; i < metadata; i++) put(&t, piece, (size_t)sprintf(piece, "%s\"%d\":\"\"", i ? "," : "", i));
+    put(&t, "}", 1);
+    for (int i = 0; i < tensors; i++) {
+        put(&t, piece, (size_t)sprintf(piece, ",\"%d", i));
+        put(&t, tail, length);
+        put(&t, piece, (size_t)sprintf(piece, "\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}", i, i + 1));
+    }
+    put(&t, "}", 1);
+    free(tail);
+    return t.at;
+}
+
+/* As many parts as there may be, and one more of each. */
+static void test_limits(void)
+{
+    static const struct { int tensors; size_t length; int metadata; const char *wrong; } cases[] = {
+        {HC_SAFETENSORS_MOST_TENSORS, 0, HC_SAFETENSORS_MOST_METADATA, NULL}, {HC_SAFETENSORS_MOST_TENSORS + 1, 0, 0, "more than 20000 tensors"},
+        {1, 0, HC_SAFETENSORS_MOST_METADATA + 1, "more than 10000 entries"}, {40, 16000, 0, NULL}, {1, 4000000, 0, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hc_safetensors file;
+        char message[512] = "", *header = make_header(cases[i].tensors, cases[i].length, cases[i].metadata);
+        hc_status status = parse(&file, header, message);
+        CHECK(status == (cases[i].wrong ? HC_WEIGHTS_FORMAT : HC_OK), "case %zu: %s", i, message);
+        if (cases[i].wrong) CHECK(strstr(message, cases[i].wrong) != NULL, "%s", message);
+        else CHECK(file.count == (size_t)cases[i].tensors && !hc_safetensors_find(&file, "0") == (cases[i].length > 0), "%zu tensors", file.count);
+        if (status == HC_OK) hc_safetensors_free(&file);
+        free(header);
+    }
+    hc_safetensors file;
+    char message[512] = "", header[512] = "{\"t\":{\"dtype\":\"U8\",\"data_offsets\":[0,1],\"shape\":[1";
+    for (int i = 0; i < HC_SAFETENSORS_MOST_DIMENSIONS; i++) strcat(header, ",1");
+    strcat(header, "]}}");
+    CHECK(parse(&file, header, message) == HC_WEIGHTS_FORMAT && strstr(message, "more than 64 dimensions"), "%s", message);
+}
+
 static void test_guess(void)
 {
     static const struct { const char *bytes; size_t n; const char *word; } cases[] = {
@@ -154,6 +217,7 @@ int main(void)
     test_lies();
     test_end_beyond_64_bits();
     test_many();
+    test_limits();
     test_guess();
     return check_result("safetensors");
 }

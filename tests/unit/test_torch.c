@@ -145,7 +145,7 @@ static void check_tensors(const char *name, const sparse_file *file, const readi
         CHECK(more == hc_json_next(expected, &y, &expected_key, &expected_value), "%s: another number of tensors", name);
         if (!more) return;
         char a[256], b[256], label[512];
-        int same = !hc_json_compare(&key, &expected_key);
+        int same = hc_json_same(&key, &expected_key);
         CHECK(same, "%s: tensor %s, expected %s", name, text_of(key, a), text_of(expected_key, b));
         if (!same) return;
         snprintf(label, sizeof label, "%s, %s", name, text_of(key, a));
