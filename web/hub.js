@@ -15,6 +15,7 @@ const OPEN_CLIP_FILES = [
   'open_clip_model.safetensors', 'open_clip_pytorch_model.safetensors', 'open_clip_pytorch_model.bin', 'open_clip_pytorch_model.pth',
   'model.safetensors', 'pytorch_model.bin', 'pytorch_model.pth', 'model.pth',
 ];
+const [PROCESSOR, PREPROCESSOR] = ['processor_config.json', 'preprocessor_config.json']; // as transformers 5 and 4 write them
 const HUGGING_FACE_FILES = ['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin', 'pytorch_model.bin.index.json'];
 
 /**
@@ -33,8 +34,18 @@ export async function resolveNamed(model, tower, options) {
   }
   const translated = await readJson(folder, 'config.json', options);
   if (!translated) throw new HalfclipError('model/unknown', `${folder.name} has neither an open_clip_config.json nor a config.json`);
-  const preprocessor = tower === 'image' ? await readJson(folder, 'preprocessor_config.json', options) : null;
-  return { config: translateConfig(translated, preprocessor, tower, folder.name), weights: folder.weights(HUGGING_FACE_FILES) };
+  const processor = tower === 'image' ? await readProcessor(folder, options) : null;
+  return { config: translateConfig(translated, processor, tower, folder.name), weights: folder.weights(HUGGING_FACE_FILES) };
+}
+
+/** How pictures become pixels, and the file that says it. As in transformers, what a processor_config.json holds counts first. */
+async function readProcessor(folder, options) {
+  const { image_processor: nested } = (await readJson(folder, PROCESSOR, options)) ?? {};
+  if (nested && typeof nested === 'object') return { settings: nested, file: `${folder.name}: image_processor of its ${PROCESSOR}` };
+  const settings = await readJson(folder, PREPROCESSOR, options);
+  if (settings) return { settings, file: `${folder.name}: its ${PREPROCESSOR}` };
+  throw new HalfclipError('model/unknown', `${folder.name} has neither a ${PROCESSOR} with image_processor nor a ${PREPROCESSOR}, one of which says how pictures become ` +
+    'pixels: add one, or give the option model a parsed config with model_cfg and preprocess_cfg');
 }
 
 /** Pictures are resized to what the tower takes, whatever else a preprocess_cfg says: so does OpenCLIP. */

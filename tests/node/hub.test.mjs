@@ -157,7 +157,7 @@ test('what configs of Hugging Face may say besides', async () => {
   const eos = await translate((config) => (config.text_config.eos_token_id = 7), undefined, 'text');
   assert.deepEqual([eos.model_cfg.text_cfg.pool_type, eos.model_cfg.text_cfg.eos_id], ['eos', 7]);
   // The defaults are those of OpenAI's ViT-B/32.
-  const bare = await translate((config) => Object.keys(config).forEach((key) => key !== 'model_type' && delete config[key]), { size: 224 });
+  const bare = await translate((config) => Object.keys(config).forEach((key) => key !== 'model_type' && delete config[key]), { size: 224, image_mean: [0, 0, 0], image_std: [1, 1, 1] });
   assert.deepEqual(bare.model_cfg.text_cfg, { width: 512, layers: 12, mlp_ratio: 4, context_length: 77, vocab_size: 49408, heads: 8 });
   await fails(translate((config) => (config.model_type = 'siglip')), 'model/unsupported', /siglip/);
   await fails(translate((config) => (config.vision_config.hidden_act = 'relu')), 'model/unsupported', /relu/);
