@@ -54,7 +54,7 @@ before(async () => {
   mkdirSync(weights);
   copyFileSync(fileURLToPath(clip.path), path.join(weights, 'clip.safetensors'));
   root = { '/': site, '/halfclip/': fileURLToPath(new URL('../../dist/', import.meta.url)), '/weights/': weights };
-  server = await serve({ root });
+  server = await serve({ root, hosts: ['halfclip.test'] });
   elsewhere = await serve({ root: weights, headers: { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' } });
   browser = await launch(RESOLVER);
 });

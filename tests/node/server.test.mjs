@@ -1,13 +1,15 @@
 // web/server.js answers as HTTP says (RFC 9110) and serves nothing beyond its folders.
 
 import assert from 'node:assert/strict';
-import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { contentSecurityPolicy, serve } from '../../web/server.js';
+import { contentSecurityPolicy, isServable, serve } from '../../web/server.js';
 
 let folder;
 let server;
@@ -42,10 +44,10 @@ const get = (name, headers = {}, method = 'GET') => fetch(server.url + name, { h
 const bytesOf = async (response) => new Uint8Array(await response.arrayBuffer());
 
 /** A request whose path is sent as it stands: fetch would normalise it first. */
-function getRaw(target) {
-  const { hostname, port } = new URL(server.url);
+function getRaw(target, { to = server, host } = {}) {
+  const { hostname, port } = new URL(to.url);
   return new Promise((resolve, reject) => {
-    request({ hostname, port, path: target }, (response) => {
+    request({ hostname, port, path: target, ...(host !== undefined && { headers: { host } }) }, (response) => {
       let body = '';
       response.setEncoding('utf8').on('data', (text) => (body += text)).on('end', () => resolve({ status: response.statusCode, headers: response.headers, body }));
     }).on('error', reject).end();
@@ -160,6 +162,121 @@ test('nothing beyond the folders is served', async () => {
     assert.doesNotMatch(body, /secret/);
   }
   assert.equal((await getRaw('/%')).status, 400);
+});
+
+test('links that lead out of the folders are not followed, those within are', async () => {
+  const root = path.join(folder, 'links');
+  const within = path.join(root, 'within');
+  await mkdir(within, { recursive: true });
+  await writeFile(path.join(within, 'a.txt'), 'fine');
+  await writeFile(path.join(within, 'index.html'), 'fine');
+  const links = { 'file.txt': '../secret.txt', 'absolute.txt': path.join(folder, 'secret.txt'), folder: '..', sibling: '../root-sibling', loop: 'loop', nowhere: 'nothing', device: '/dev/zero',
+    'within/up.txt': '../../secret.txt', 'good.txt': 'within/a.txt', good: 'within' };
+  for (const [name, target] of Object.entries(links)) await symlink(target, path.join(root, name));
+  await mkdir(path.join(root, 'page'));
+  await symlink('../../secret.txt', path.join(root, 'page', 'index.html'));
+  const linked = path.join(folder, 'linked');
+  await symlink(root, linked);
+  const site = await serve({ root: linked });
+  try {
+    for (const target of ['/file.txt', '/absolute.txt', '/folder/secret.txt', '/folder/', '/sibling/secret.txt', '/loop', '/nowhere', '/device', '/within/up.txt', '/page/', '/page/index.html']) {
+      const { status, body } = await getRaw(target, { to: site });
+      assert.equal(status, 404, target);
+      assert.doesNotMatch(body, /secret/);
+    }
+    for (const target of ['/good.txt', '/good/a.txt', '/good/', '/within/a.txt']) assert.deepEqual((await getRaw(target, { to: site })).body, 'fine', target);
+  } finally {
+    await site.close();
+  }
+});
+
+test('what is no file is not opened', { timeout: 20_000 }, async () => {
+  const place = path.join(folder, 'root', 'fifo.txt');
+  execFileSync('mkfifo', [place]);
+  assert.equal((await get('/fifo.txt')).status, 404);
+  await rm(place);
+});
+
+test('hidden files are not served, nor names that mean something else to the system', async () => {
+  for (const name of ['.env', '.git/config', 'page/.htaccess', '.hidden/index.html']) {
+    const place = path.join(folder, 'root', name);
+    await mkdir(path.dirname(place), { recursive: true });
+    await writeFile(place, 'secret');
+    assert.equal((await get(`/${name}`)).status, 404, name);
+  }
+  assert.equal((await get('/.hidden/')).status, 404);
+  assert.equal((await get('/.hidden')).status, 404);
+  const odd = ['a.txt::$DATA', 'C:/a.txt', 'c:a.txt', 'a.txt.', 'a.txt ', 'CON', 'aux.txt', 'nul', 'a/com1.txt', 'lpt9', 'a?.txt', 'a|b', '"a"', 'page /a.txt', 'prn/a'];
+  for (const name of odd) assert.equal(isServable(`/${name}`, true), false, name);
+  for (const name of ['a.txt', 'a b.txt', 'console.txt', 'nulls/a', 'a.b.c', 'nulx', 'ü.png']) assert.equal(isServable(`/${name}`, true), true, name);
+  for (const windows of [true, false]) for (const name of ['..', '../a', 'a/../b', 'a\\b', '.a', 'a\0', 'a\n', '\x1b[2J', '\x7f']) assert.equal(isServable(`/${name}`, windows), false, name);
+});
+
+test('only who asks for this server is answered: pages of other sites, whose names can be made to lead here, are not', async () => {
+  const { port } = new URL(server.url);
+  for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `LOCALHOST:${port}`, `[::1]:${port}`]) assert.equal((await getRaw('/a.js', { host })).status, 200, host);
+  for (const host of [`evil.example:${port}`, `127.0.0.1:${Number(port) + 1}`, '127.0.0.1', 'localhost', `localhost.evil.example:${port}`, `127.0.0.1.evil.example:${port}`, `evil@127.0.0.1:${port}`,
+    `10.0.0.1:${port}`, `0.0.0.0:${port}`, `[::2]:${port}`, `localhost:${port}:${port}`, `localhost :${port}`, `localhost:${port}/`, `:${port}`, `localhost:`]) {
+    const { status, body } = await getRaw('/a.js', { host });
+    assert.ok(status === 403 || status === 400, `${host}: ${status}`);
+    assert.match(body, /^(403\n)?$/);
+  }
+  for (const head of ['HTTP/1.0', 'HTTP/1.0\r\nHost:', 'HTTP/1.1\r\nConnection: close\r\nHost:']) assert.match(await rawAnswer(`GET /a.js ${head}\r\n\r\n`), /^HTTP\/1\.1 403 /);
+  assert.match(await rawAnswer(`GET http://evil.example/a.js HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`), /^HTTP\/1\.1 404 /);
+});
+
+test('other names, where the caller gives them, and addresses where it listens everywhere', async () => {
+  const named = await serve({ root: path.join(folder, 'root'), hosts: ['Halfclip.test', 'forwarded.example:9000'] });
+  const open = await serve({ root: path.join(folder, 'root'), host: '0.0.0.0' });
+  try {
+    const { port } = new URL(named.url);
+    for (const host of [`halfclip.test:${port}`, 'halfclip.test', 'forwarded.example:9000', `127.0.0.1:${port}`]) assert.equal((await getRaw('/a.js', { to: named, host })).status, 200, host);
+    for (const host of ['forwarded.example', 'forwarded.example:9001', 'halfclip.test:9000']) assert.equal((await getRaw('/a.js', { to: named, host })).status, 403, host);
+    const { port: other } = new URL(open.url);
+    for (const host of [`10.0.0.1:${other}`, `[fe80::1]:${other}`, `localhost:${other}`]) assert.equal((await getRaw('/a.js', { to: open, host })).status, 200, host);
+    for (const host of [`evil.example:${other}`, '10.0.0.1', '10.0.0.1:9']) assert.equal((await getRaw('/a.js', { to: open, host })).status, 403, host);
+  } finally {
+    await named.close();
+    await open.close();
+  }
+});
+
+/** Everything that comes back for bytes that are sent as they stand, until the server ends the connection. */
+function rawAnswer(text, to = server) {
+  return new Promise((resolve, reject) => {
+    const socket = connect(new URL(to.url).port, '127.0.0.1', () => socket.write(text));
+    let answer = '';
+    socket.setEncoding('latin1').on('data', (data) => (answer += data)).on('error', reject).on('close', () => resolve(answer));
+  });
+}
+
+test('clients that are slow, or send too much, do not hold the server', { timeout: 20_000 }, async () => {
+  const place = path.join(folder, 'large');
+  await mkdir(place);
+  await writeFile(path.join(place, 'large.bin'), Buffer.alloc(50e6));
+  const site = await serve({ root: place, patience: { request: 300, answer: 600 } });
+  const { port } = new URL(site.url);
+  try {
+    assert.match(await rawAnswer(`GET / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nX-Slow: `, site), /^HTTP\/1\.1 408 /);
+    assert.match(await rawAnswer(`GET /${'a'.repeat(1e5)} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`, site), /^HTTP\/1\.1 (431|414) /);
+    assert.match(await rawAnswer(`POST / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Length: 1000000000\r\n\r\nx`, site), /^HTTP\/1\.1 405 /);
+    // A body that is not read any more.
+    const socket = connect(port, '127.0.0.1', () => socket.write(`GET /large.bin HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`));
+    socket.pause();
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    assert.ok(site.served.get('/large.bin') < 50e6);
+    let got = 0;
+    await new Promise((resolve) => socket.on('data', ({ length }) => (got += length)).on('error', () => {}).on('close', resolve).resume());
+    assert.ok(got < 50e6, 'the server has ended the connection');
+    assert.equal((await fetch(`${site.url}/large.bin`, { method: 'HEAD' })).status, 200);
+  } finally {
+    await site.close();
+  }
+});
+
+test('the policy: no other page may frame this one, no form may send elsewhere', () => {
+  assert.match(contentSecurityPolicy, /(^|; )frame-ancestors 'self'(;|$)/);
+  assert.match(contentSecurityPolicy, /(^|; )form-action 'self'(;|$)/);
 });
 
 test('served counts the bytes of bodies by path', async () => {

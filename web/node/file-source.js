@@ -1,6 +1,6 @@
 // Weights in a file, read by ranges.
 
-import { open } from 'node:fs/promises';
+import { constants, open } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -49,7 +49,7 @@ class FileSource extends Source {
 export async function openFile(place) {
   let file;
   try {
-    file = await open(place.startsWith('file:') ? new URL(place) : place);
+    file = await open(place.startsWith('file:') ? new URL(place) : place, constants.O_NONBLOCK); // a FIFO would be waited for
     const stat = await file.stat();
     if (!stat.isFile()) throw new HalfclipError('weights/not-found', `${place}: is not a file`);
     return new FileSource(place, file, stat);
