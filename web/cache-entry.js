@@ -4,7 +4,7 @@
 
 import { MAGIC } from './cache-names.js';
 import { HalfclipError } from './errors.js';
-import { exhausted } from './wasm.js';
+import { exhausted } from './memory.js';
 
 const BLOCK = 1 << 19; // bytes that are hashed at once, and in WebAssembly's memory
 const FOOTER = 24;

@@ -4,9 +4,10 @@
 import { HalfclipError } from './errors.js';
 import { DETECT, detectFormat } from './file-format.js';
 import { tooLarge } from './limits.js';
-import { towerOf } from './tensor-names.js';
-import { exhausted } from './wasm.js';
+import { exhausted } from './memory.js';
 import { readBytes, readText } from './source.js';
+import { towerOf } from './tensor-names.js';
+import { createReader } from './wasm.js';
 import { BlobSource } from './weights.js';
 
 const PREFIX = 8; // bytes before a safetensors header: its length
@@ -20,22 +21,23 @@ const decoder = new TextDecoder();
 
 /**
  * Reads the directory of a file of another format than safetensors.
- * @param {import('./wasm.js').Wasm} wasm
- * @param {object} source see weights.js
+ * @param {Record<string, string[]> | undefined} places from findAssets, for the reader of PyTorch files
+ * @param {object} source see source.js
  * @param {'pytorch' | 'index'} format
  * @param {'image' | 'text' | null} tower whose tensors are wanted; null: all
  * @param {object} limits from completeLimits
  * @returns {Promise<{ json: string, source: object, files: string[], pieces: { begin: number, bytes: Uint8Array }[] }>} json: the directory; source: where its
  *   tensors are; files: names of all files; pieces: the bytes of `source` that the directory was made of
  */
-export async function readDirectory(wasm, source, format, tower, limits) {
+export async function readDirectory(places, source, format, tower, limits) {
   const held = { bytes: 0, limit: limits.whole };
-  return format === 'pytorch' ? readPyTorch(wasm, source, held) : readIndex(wasm, source, tower, limits, held);
+  return format === 'pytorch' ? readPyTorch(places, source, held) : readIndex(places, source, tower, limits, held);
 }
 
 /** @param {{ bytes: number, limit: number }} held what is kept in memory of this checkpoint's files */
-async function readPyTorch(wasm, source, held) {
+async function readPyTorch(places, source, held) {
   const file = await withRandomAccess(source, held);
+  const wasm = await createReader('halfclip-torch.wasm', places);
   const { exports } = wasm;
   const pieces = [];
   const torch = exports.hc_wasm_torch_new(file.size);
@@ -75,7 +77,7 @@ async function withRandomAccess(source, held) {
   return Object.assign(new BlobSource(new Blob(parts), source.name), { close: () => source.close() });
 }
 
-async function readIndex(wasm, source, tower, limits, held) {
+async function readIndex(places, source, tower, limits, held) {
   const weightMap = await readWeightMap(source, limits);
   const wanted = (name) => tower === null || towerOf(name) !== (tower === 'image' ? 'text' : 'image');
   const names = [...new Set(Object.entries(weightMap).filter(([name]) => wanted(name)).map(([, file]) => file))].sort();
@@ -85,7 +87,7 @@ async function readIndex(wasm, source, tower, limits, held) {
   try {
     for (const [k, name] of names.entries()) {
       const file = joined.add(await source.sibling(name));
-      const { tensors, source: bytes } = await readFileDirectory(wasm, file, held);
+      const { tensors, source: bytes } = await readFileDirectory(places, file, held);
       joined.replace(file, bytes);
       for (const [tensor, { data_offsets: [begin, end], ...held }] of Object.entries(tensors)) {
         if (weightMap[tensor] !== name) continue;
@@ -118,12 +120,12 @@ async function readWeightMap(source, limits) {
 }
 
 /** The tensors of one file, with offsets from its start: { tensors, metadata, source }. */
-export async function readFileDirectory(wasm, source, held) {
+export async function readFileDirectory(places, source, held) {
   const head = await source.peek(DETECT);
   const format = detectFormat(head);
   if (format === 'index') throw new HalfclipError('weights/format', `${source.name}: looks like a JSON text, expected a .safetensors file`);
   if (format === 'safetensors') return { source, ...(await readSafetensors(source, head)) };
-  const { json, source: file } = await readPyTorch(wasm, source, held);
+  const { json, source: file } = await readPyTorch(places, source, held);
   return { source: file, tensors: JSON.parse(json), metadata: {} };
 }
 

@@ -7,7 +7,6 @@ import { completeLimits } from './limits.js';
 import { measureTowers } from './measure-towers.js';
 import { resolveModel } from './model.js';
 import { towerOf } from './tensor-names.js';
-import { Wasm } from './wasm.js';
 import { describeWeights, openWeights } from './weights.js';
 
 /**
@@ -27,9 +26,9 @@ export async function inspect(place, options = {}) {
     const format = detectFormat(await source.peek(DETECT));
     let held;
     if (format === 'safetensors') {
-      held = await readFileDirectory(null, source);
+      held = await readFileDirectory(undefined, source);
     } else {
-      const directory = await readDirectory(await Wasm.create(), source, format, null, completeLimits(options.limits));
+      const directory = await readDirectory(undefined, source, format, null, completeLimits(options.limits));
       source = directory.source;
       held = { tensors: JSON.parse(directory.json), metadata: {}, files: directory.files };
     }

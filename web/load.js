@@ -6,7 +6,7 @@ import { DETECT, detectFormat } from './file-format.js';
 import { completeLimits } from './limits.js';
 import { measureTowers } from './measure-towers.js';
 import { concatenate, readBytes } from './source.js';
-import { exhausted } from './wasm.js';
+import { exhausted } from './memory.js';
 import { tapSource } from './weights.js';
 
 const STAGING = 1 << 19; // bytes: how much of the file is in WebAssembly's memory at once, besides its header
@@ -24,7 +24,7 @@ const DIGESTS = { sha256: 256, sha384: 384, sha512: 512 };
  */
 export async function loadTower(wasm, options, file, hooks) {
   const digest = options.integrity === undefined ? null : startDigest(wasm, options.integrity);
-  const opened = await openTensors(wasm, options.tower, file, digest, completeLimits(options.limits));
+  const opened = await openTensors(options, file, digest, completeLimits(options.limits));
   try {
     return await readTower(wasm, options, opened, digest, hooks);
   } finally {
@@ -37,11 +37,11 @@ export async function loadTower(wasm, options, file, hooks) {
  * @returns {Promise<{ source: object, owner: object, directory: string | null }>} source: what to read from; owner: the source that is to be closed; directory: null
  *   for safetensors, whose own header the loader reads
  */
-async function openTensors(wasm, tower, file, digest, limits) {
+async function openTensors({ tower, places }, file, digest, limits) {
   const format = detectFormat(await file.peek(DETECT));
   if (format === 'safetensors') return { source: digest ? tapSource(file, digest.update) : file, owner: file, directory: null };
   if (!digest) {
-    const { json, source } = await readDirectory(wasm, file, format, tower, limits);
+    const { json, source } = await readDirectory(places, file, format, tower, limits);
     return { source, owner: source, directory: json };
   }
   if (format === 'index') {
@@ -50,7 +50,7 @@ async function openTensors(wasm, tower, file, digest, limits) {
   const again = (file.forward && (await file.reopen())) || file;
   let found;
   try {
-    found = await readDirectory(wasm, again, format, tower, limits);
+    found = await readDirectory(places, again, format, tower, limits);
   } catch (error) {
     await again.close();
     throw error;

@@ -2,7 +2,7 @@
 
 import { readAsset } from './assets.js';
 import { HalfclipError, describe } from './errors.js';
-import { exhausted } from './wasm.js';
+import { exhausted } from './memory.js';
 
 const CLEAN = { lower: 0, whitespace: 1, canonicalize: 2 };
 

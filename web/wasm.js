@@ -3,6 +3,7 @@
 
 import { fetchAsset, findAssets, firstPlace, readAsset } from './assets.js';
 import { HalfclipError, messageOf } from './errors.js';
+import { Memory, exhausted } from './memory.js';
 import { isNode } from './platform.js';
 import { hasTag } from './realm.js';
 import { detectSimd } from './simd.js';
@@ -14,8 +15,6 @@ const STACK = 1 << 17; // bytes for each further thread; kernels keep up to 45 k
 const EMPTY_MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
 
 const compiled = new Map();
-const decoder = new TextDecoder();
-const encoder = new TextEncoder();
 
 async function compileBytes(bytes, place) {
   try {
@@ -71,11 +70,28 @@ async function compileGiven(wasm) {
   return typeof wasm === 'string' ? compileOnce('option wasm', [wasm]) : compileBytes(wasm, 'option wasm');
 }
 
-export function exhausted(what) {
-  return new HalfclipError('memory/exhausted', `no memory left for ${what}`);
+/** What `make` makes, of which there may not be enough memory for another one. */
+function reserve(make) {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof RangeError) throw exhausted('another WebAssembly instance');
+    throw new HalfclipError('input/type', `the WebAssembly module is not one of this version of halfclip: ${messageOf(error)}`, { cause: error });
+  }
 }
 
-export class Wasm {
+const instantiate = (module, imports) => reserve(() => new WebAssembly.Instance(module, imports).exports);
+
+/**
+ * A module of its own, for what few loads need.
+ * @param {'halfclip-torch.wasm'} name
+ * @param {Record<string, string[]>} [places] from findAssets
+ */
+export async function createReader(name, places = findAssets()) {
+  return new Memory(instantiate(await compileOnce(name, places[name]), {}));
+}
+
+export class Wasm extends Memory {
   /**
    * @param {{ simd?: 'relaxed' | 'simd128', threads?: 'auto' | number, places?: Record<string, string[]>, assets?: string, wasm?: WebAssembly.Module | BufferSource |
    *   string }} [options] as in LoadOptions; places: from findAssets; assets: from assetsFolder; wasm: a URL as a string
@@ -106,25 +122,19 @@ export class Wasm {
   #room = 0; // pointer to four bytes
 
   constructor(module, wanted = null) {
+    const memory = wanted ? reserve(() => new WebAssembly.Memory(SHARED)) : undefined;
+    const write = (pointer, n) => {
+      this.write(this.bytes(pointer, n));
+      return 0;
+    };
+    super(instantiate(module, { env: { write, memory } }), memory);
     this.module = module;
     this.#wanted = wanted;
     /** The threads of the tower in this memory, once there are any. */
     this.threads = null;
     /** Receives the pieces of a shard: (bytes: Uint8Array) => void. */
     this.write = null;
-    const write = (pointer, n) => {
-      this.write(this.bytes(pointer, n));
-      return 0;
-    };
-    try {
-      const env = wanted ? { write, memory: new WebAssembly.Memory(SHARED) } : { write };
-      this.exports = new WebAssembly.Instance(module, { env }).exports;
-      this.memory = env.memory ?? this.exports.memory;
-      this.flavour = this.exports.hc_wasm_relaxed() ? 'relaxed' : 'simd128';
-    } catch (error) {
-      if (error instanceof RangeError) throw exhausted('another WebAssembly instance');
-      throw new HalfclipError('input/type', `the WebAssembly module is not one of this version of halfclip: ${messageOf(error)}`, { cause: error });
-    }
+    this.flavour = this.exports.hc_wasm_relaxed() ? 'relaxed' : 'simd128';
   }
 
   /** A second, empty instance of the same module. */
@@ -164,66 +174,5 @@ export class Wasm {
   /** Memory for a thread's stack, which grows down from the end that this gives. */
   allocStack() {
     return this.alloc(STACK, 'a stack') + STACK;
-  }
-
-  get memoryBytes() {
-    return this.memory.buffer.byteLength;
-  }
-
-  // Views are made when they are used: memory that grows detaches the older ones. Pointers are unsigned.
-  bytes(pointer, n) {
-    return new Uint8Array(this.memory.buffer, pointer >>> 0, n);
-  }
-
-  floats(pointer, n) {
-    return new Float32Array(this.memory.buffer, pointer >>> 0, n);
-  }
-
-  ints(pointer, n) {
-    return new Int32Array(this.memory.buffer, pointer >>> 0, n);
-  }
-
-  doubles(pointer, n) {
-    return new Float64Array(this.memory.buffer, pointer >>> 0, n);
-  }
-
-  /** The C string at `pointer`. */
-  string(pointer) {
-    const all = this.bytes(pointer, this.memoryBytes - (pointer >>> 0));
-    return decoder.decode(all.slice(0, all.indexOf(0)));
-  }
-
-  /** `n` bytes, which the caller frees. */
-  alloc(n, what) {
-    const pointer = n <= 0xffff0000 ? this.exports.malloc(n) >>> 0 : 0;
-    if (!pointer) throw exhausted(`${n} bytes of ${what}`);
-    return pointer;
-  }
-
-  free(pointer) {
-    this.exports.free(pointer);
-  }
-
-  /** A copy of `data` (text as UTF-8) in this memory, which the caller frees. */
-  put(data, what) {
-    const bytes = typeof data === 'string' ? encoder.encode(data) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    const pointer = this.alloc(bytes.length, what);
-    this.bytes(pointer, bytes.length).set(bytes);
-    return { pointer, length: bytes.length };
-  }
-
-  /** Calls `work` with copies of `data`, and frees them whatever happens. */
-  with(data, what, work) {
-    const copy = this.put(data, what);
-    try {
-      return work(copy.pointer, copy.length);
-    } finally {
-      this.free(copy.pointer);
-    }
-  }
-
-  /** Throws the HalfclipError that a status of C stands for. */
-  check(status, message) {
-    if (status) throw new HalfclipError(this.string(this.exports.hc_status_code(status)), message);
   }
 }

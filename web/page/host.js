@@ -9,6 +9,7 @@ const BESIDE = {
   'halfclip-simd128.wasm': () => new URL('./halfclip-simd128.wasm', import.meta.url),
   'halfclip-relaxed-threads.wasm': () => new URL('./halfclip-relaxed-threads.wasm', import.meta.url),
   'halfclip-simd128-threads.wasm': () => new URL('./halfclip-simd128-threads.wasm', import.meta.url),
+  'halfclip-torch.wasm': () => new URL('./halfclip-torch.wasm', import.meta.url),
   'clip-merges.bin': () => new URL('./clip-merges.bin', import.meta.url),
   'models/halfclip-emoji-image.safetensors': () => new URL('./models/halfclip-emoji-image.safetensors', import.meta.url),
   'models/halfclip-emoji-text.safetensors': () => new URL('./models/halfclip-emoji-text.safetensors', import.meta.url),
