@@ -31,7 +31,7 @@ WASM_EXPORTS = malloc realloc free hc_status_code \
 
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
 WASM_FAST = $(KERNELS:%=src/%) src/loader src/pack src/pack_i4 src/resize src/preprocess wasm/libc wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
-wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O3,-Os)
+wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O3,-Oz)
 
 KERNELS = math norm rows epilogue gemm gemm_f32 gemm_i8 gemm_i4 attention parallel size
 
