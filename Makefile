@@ -3,6 +3,7 @@
 #   make          the package in dist/: both WebAssembly flavours, the module, the bundled model, the demo page
 #   make demo     finds pictures by words with one tower loaded at a time, over HTTP
 #   make test     builds and runs every test
+#   make test-bundlers  also apps of Parcel, Next.js, esbuild, Rollup and workerd
 #   make start    serves the demo page
 #   make lib      build/libhalfclip.a, for C programs (with src/halfclip.h)
 #   make bench    times the kernels, and towers of MODELS against onnxruntime: build/bench.json, build/bench.svg
@@ -143,7 +144,7 @@ fuzz: $(FUZZERS)
 
 # ---- JavaScript and browser tests ------------------------------------------------------------------------------------
 
-.PHONY: test-node test-browser test
+.PHONY: test-node test-browser test-apps test-bundlers test
 test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec 'tests/node/'*.test.mjs
 	"$$($(NODE) tests/newest-node.mjs)" --test --test-reporter=spec tests/node/{simd,kernels,golden,emoji}.test.mjs
@@ -151,7 +152,14 @@ test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/setup node_modules
 test-browser: dist build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec 'tests/browser/'*.test.mjs
 
-test: test-unit test-fuzz test-node test-browser
+# Apps of Vite and webpack; then those of other bundlers and hosts, which take longer to install.
+test-apps: dist build/setup node_modules/.package-lock.json
+	$(NODE) --test --test-reporter=spec tests/bundlers/bundlers.test.mjs
+
+test-bundlers: test-apps
+	$(NODE) --test --test-reporter=spec tests/bundlers/more/more.test.mjs
+
+test: test-unit test-fuzz test-node test-browser test-apps
 
 # ---- demo, server, benchmarks ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,72 @@
+// Fresh apps of Vite 5 to 8 and of webpack 5, without any setting: in development and as built, on one thread and on two.
+
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { launch } from '../browser/chromium.mjs';
+import { serve } from '../../web/server.js';
+import { HEADERS, ROOT, checkApp, install, installed, makeApp, pack } from './apps.mjs';
+
+const APPS = path.join(ROOT, 'build/apps');
+
+let browser;
+let packed;
+
+before(async () => {
+  install(fileURLToPath(new URL('.', import.meta.url)), 'bundlers');
+  packed = pack();
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  packed?.remove();
+});
+
+/** Serves what a bundler has built, with the strict policy, and checks it. */
+async function checkBuilt(folder) {
+  const server = await serve({ root: { '/': folder }, home: '/index.html' });
+  try {
+    await checkApp(browser, `${server.url}/index.html`);
+  } finally {
+    await server.close();
+  }
+}
+
+for (const version of [5, 6, 7, 8]) {
+  test(`Vite ${version}, in development`, async () => {
+    const { createServer } = await installed('bundlers', `vite${version}`, 'dist/node/index.js');
+    const root = path.join(APPS, `vite${version}-dev`);
+    makeApp(root, packed);
+    const server = await createServer({ root, configFile: false, logLevel: 'error', server: { port: 0, headers: HEADERS } });
+    try {
+      await server.listen();
+      await checkApp(browser, server.resolvedUrls.local[0]);
+    } finally {
+      await server.close();
+    }
+  });
+
+  test(`Vite ${version}, as built`, async () => {
+    const { build } = await installed('bundlers', `vite${version}`, 'dist/node/index.js');
+    const root = path.join(APPS, `vite${version}`);
+    makeApp(root, packed);
+    await build({ root, configFile: false, logLevel: 'error' });
+    await checkBuilt(path.join(root, 'dist'));
+  });
+}
+
+test('webpack 5, as built', async () => {
+  const { default: webpack } = await installed('bundlers', 'webpack');
+  const root = path.join(APPS, 'webpack5');
+  makeApp(root, packed, { 'public/index.html': '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>app</title><script src="main.js"></script>' });
+  const output = path.join(root, 'public');
+  await new Promise((resolve, reject) => {
+    webpack({ mode: 'production', context: root, entry: './src/main.js', output: { path: output }, performance: { hints: false } }, (error, stats) => {
+      if (error || stats.hasErrors() || stats.hasWarnings()) reject(error ?? new Error(stats.toString('errors-warnings')));
+      else resolve();
+    });
+  });
+  await checkBuilt(output);
+});
