@@ -24,7 +24,7 @@ export class HalfclipError extends Error {
    * @param {{ cause?: unknown, status?: number }} [details] `status`: the HTTP status of `http/status`
    */
   constructor(code, message, { cause, status } = {}) {
-    super(message, cause === undefined ? undefined : { cause });
+    super(printable(String(message ?? '')), cause === undefined ? undefined : { cause });
     this.name = 'HalfclipError';
     this.code = code;
     if (status !== undefined) this.status = status;
@@ -34,6 +34,9 @@ export class HalfclipError extends Error {
     return true;
   }
 }
+
+/** A text without what would be a command to a terminal, or turn what stands around it: strangers' names and headers are in it. */
+export const printable = (text) => text.replace(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 /** An error as plain data that every structured clone keeps. */
 export function packError(error) {

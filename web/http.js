@@ -2,6 +2,7 @@
 
 import { HalfclipError, describe, messageOf } from './errors.js';
 import { isNode } from './platform.js';
+import { nameOfUrl } from './public-url.js';
 import { arrayTypeOf, attempt } from './realm.js';
 
 const LONGEST_TIMER = 0x7fffffff;
@@ -19,28 +20,26 @@ const releases = new WeakMap();
  */
 export async function request(url, { method = 'GET', headers, fetch = globalThis.fetch, cache = 'default', signal, stall = Infinity }) {
   signal?.throwIfAborted();
-  const init = { signal };
+  const limit = new AbortController();
+  const stop = () => limit.abort(signal.reason);
+  signal?.addEventListener('abort', stop);
+  const init = { signal: limit.signal };
   if (method !== 'GET') init.method = method;
   if (headers) init.headers = headers;
   if (cache !== 'default') init.cache = cache;
-  const limit = new AbortController();
-  const stop = () => limit.abort(signal.reason);
-  if (stall < Infinity) {
-    init.signal = limit.signal;
-    signal?.addEventListener('abort', stop);
-  }
   const release = () => signal?.removeEventListener('abort', stop);
-  const answer = (async () => fetch(url, init))();
+  let pending = true;
+  const answer = (async () => fetch(url, init))().finally(() => (pending = false));
   try {
     const response = checkResponse(await patiently(answer, url, { signal, stall }), url);
     if (/^https:/i.test(url) && /^http:/i.test(response.url)) {
-      throw new HalfclipError('http/network', `${url}: was redirected to ${response.url}, expected a redirection to an encrypted connection`);
+      throw new HalfclipError('http/network', `${nameOfUrl(url)}: was redirected to ${nameOfUrl(response.url)}, expected a redirection to an encrypted connection`);
     }
     releases.set(response, release);
     return response;
   } catch (error) {
     release();
-    limit.abort(error);
+    if (pending) limit.abort(error); // of one that has failed, Node.js would throw this where nobody can catch it
     answer.then((late) => late.body?.cancel()).catch(() => {});
     throw error;
   }
@@ -50,7 +49,7 @@ const pick = ({ status, headers, body, bodyUsed }) => ({ status, headers, body, 
 
 /** A fetch of the caller's own may give anything. */
 export function checkResponse(response, url) {
-  const wrong = (what) => new HalfclipError('input/type', `${url}: option fetch gave ${what}, expected a Response`);
+  const wrong = (what) => new HalfclipError('input/type', `${nameOfUrl(url)}: option fetch gave ${what}, expected a Response`);
   const { status, headers, body, bodyUsed } = attempt(() => response && pick(response)) ?? {};
   if (typeof status !== 'number' || typeof headers?.get !== 'function') throw wrong(describe(response));
   if (body && typeof body.getReader !== 'function') throw wrong(`a Response whose body is ${describe(body)} and no ReadableStream`);
@@ -61,7 +60,7 @@ export function checkResponse(response, url) {
 /** The same for a piece of its body. */
 export function checkChunk(chunk, url) {
   if (arrayTypeOf(chunk) === 'Uint8Array') return chunk;
-  throw new HalfclipError('input/type', `${url}: its body gives ${describe(chunk)}, expected a Uint8Array`);
+  throw new HalfclipError('input/type', `${nameOfUrl(url)}: its body gives ${describe(chunk)}, expected a Uint8Array`);
 }
 
 /** Ends a response whose body nobody reads. */
@@ -72,7 +71,7 @@ export function discard(response) {
 
 export function statusError(url, { status, statusText }) {
   const hint = status === 401 || status === 403 ? '; where it needs a token, give one with option fetch' : '';
-  return new HalfclipError('http/status', `${url}: HTTP status ${status}${statusText && ` ${statusText}`}, expected 200 or 206${hint}`, { status });
+  return new HalfclipError('http/status', `${nameOfUrl(url)}: HTTP status ${status}${statusText && ` ${statusText}`}, expected 200 or 206${hint}`, { status });
 }
 
 /**
@@ -124,7 +123,7 @@ export async function* bodyChunks(response, url, { signal, stall = Infinity, wra
   const watch = () => {
     const left = asked + stall - waited - performance.now();
     timer = undefined;
-    if (left <= 0) fail(new HalfclipError('http/network', `${url}: ${came ? `only ${came}` : 'no'} byte${came > 1 ? 's' : ''} came for ${stall} ms`));
+    if (left <= 0) fail(new HalfclipError('http/network', `${nameOfUrl(url)}: ${came ? `only ${came}` : 'no'} byte${came > 1 ? 's' : ''} came for ${stall} ms`));
     else if (left < Infinity) timer = setTimeout(watch, left);
   };
   signal?.addEventListener('abort', abort);
@@ -165,7 +164,7 @@ function patiently(promise, url, { signal, stall = Infinity }) {
       how(value);
     };
     const abort = () => settle(reject, signal.reason);
-    const expire = () => settle(reject, new HalfclipError('http/network', `${url}: no byte came for ${stall} ms`));
+    const expire = () => settle(reject, new HalfclipError('http/network', `${nameOfUrl(url)}: no byte came for ${stall} ms`));
     const timer = stall < LONGEST_TIMER ? setTimeout(expire, stall) : undefined;
     promise.then((value) => settle(resolve, value), (error) => settle(reject, networkError(url, error, signal)));
     signal?.addEventListener('abort', abort);
@@ -177,5 +176,5 @@ export function networkError(url, error, signal) {
   if (signal?.aborted) return signal.reason;
   if (error instanceof HalfclipError) return error;
   const detail = messageOf(error?.cause?.message ? error.cause : error);
-  return new HalfclipError('http/network', `${url}: ${detail}`, { cause: error });
+  return new HalfclipError('http/network', `${nameOfUrl(url)}: ${detail}`, { cause: error });
 }

@@ -2,6 +2,7 @@
 
 import { bodyChunks, discard, request, statusError } from './http.js';
 import { tooLarge } from './limits.js';
+import { nameOfUrl } from './public-url.js';
 import { concatenate } from './source.js';
 import { Transient, isTransient, limitTime, pauseAfter, retryAfter } from './retry.js';
 
@@ -29,7 +30,7 @@ export async function getBytes(url, options, code, kind) {
     let length = 0;
     for await (const chunk of bodyChunks(response, url, { signal, stall: retry.stall, wrap: (error) => new Transient(error) })) {
       length += chunk.length;
-      if (length > limits[kind]) throw tooLarge(code, url, kind, limits[kind]);
+      if (length > limits[kind]) throw tooLarge(code, nameOfUrl(url), kind, limits[kind]);
       parts.push(chunk.slice());
     }
     return { bytes: concatenate(parts), type: response.headers.get('content-type') ?? '' };

@@ -8,6 +8,7 @@ import { HalfclipError } from './errors.js';
 import { bodyChunks, discard, request, statusError } from './http.js';
 import { tooLarge } from './limits.js';
 import { isNode } from './platform.js';
+import { nameOfUrl } from './public-url.js';
 import { Transient, isTransient, limitTime, pauseAfter, retryAfter } from './retry.js';
 import { concatenate } from './source.js';
 
@@ -53,6 +54,8 @@ export class RemoteFile {
 
   constructor(url, options) {
     this.url = url;
+    this.name = nameOfUrl(url);
+    this.#plain = isNode && /^blob:/i.test(url); // of which Node.js 20 leaves out the last byte of a range
     this.#options = options;
     this.#time = limitTime(url, options);
     this.#signal = this.#time.signal;
@@ -66,7 +69,7 @@ export class RemoteFile {
   /** Ends everything that is under way. */
   close() {
     this.#time.release();
-    this.#time.abort(new HalfclipError('http/network', `${this.url}: was closed`));
+    this.#time.abort(new HalfclipError('http/network', `${this.name}: was closed`));
   }
 
   /** The chunks of bytes [begin, end), which end early where the file does; each is valid until the next one is asked for. */
@@ -133,7 +136,7 @@ export class RemoteFile {
           position += chunk.length;
           came += chunk.length;
           this.fetched += chunk.length;
-          if (this.fetched > limits.weights) throw tooLarge('weights/format', this.url, 'weights', limits.weights);
+          if (this.fetched > limits.weights) throw tooLarge('weights/format', this.name, 'weights', limits.weights);
           if (to > from) {
             at = position - chunk.length + to;
             yield chunk.subarray(from, to);
@@ -239,7 +242,7 @@ export class RemoteFile {
     const modified = headers.get('last-modified');
     const seen = (this.#seen ??= { etag, modified });
     const differs = (what, before, now) => {
-      if (before !== now) throw new HalfclipError('weights/changed', `${this.url}: the file changed while it was read: its ${what} was ${before} and is ${now}`);
+      if (before !== now) throw new HalfclipError('weights/changed', `${this.name}: the file changed while it was read: its ${what} was ${before} and is ${now}`);
     };
     if (etag && seen.etag) differs('ETag', seen.etag, etag);
     else if (modified && seen.modified) differs('date', seen.modified, modified);
@@ -255,7 +258,7 @@ export class RemoteFile {
   }
 
   #broken(what) {
-    return new HalfclipError('http/network', `${this.url}: ${what}`);
+    return new HalfclipError('http/network', `${this.name}: ${what}`);
   }
 }
 

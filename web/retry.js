@@ -2,6 +2,7 @@
 
 import { HalfclipError } from './errors.js';
 import { RETRY_OPTIONS, readOptions } from './options.js';
+import { nameOfUrl } from './public-url.js';
 
 const LONGEST_PAUSE = 10_000;
 const LONGEST_RETRY_AFTER = 60_000;
@@ -35,7 +36,7 @@ export const isTransient = (status) => TRANSIENT.has(status);
 export function limitTime(url, { signal, retry: { timeout }, deadline = performance.now() + timeout }) {
   const limit = new AbortController();
   const stop = () => limit.abort(signal.reason);
-  const expire = () => limit.abort(new HalfclipError('http/network', `${url}: was not read within ${timeout} ms, the limit of option retry`));
+  const expire = () => limit.abort(new HalfclipError('http/network', `${nameOfUrl(url)}: was not read within ${timeout} ms, the limit of option retry`));
   const left = deadline - performance.now();
   const timer = left < LONGEST_TIMER ? setTimeout(expire, Math.max(0, left)) : undefined;
   if (signal?.aborted) stop();

@@ -106,7 +106,7 @@ class UrlSource extends Source {
   #options;
 
   constructor(remote, options) {
-    super(remote.url, remote.size);
+    super(remote.name, remote.size);
     this.#remote = remote;
     this.#options = options;
   }

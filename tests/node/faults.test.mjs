@@ -1,7 +1,11 @@
 // What servers and networks do: each fault ends in the right vector or in its own error, and leaves nothing behind.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 
 import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
@@ -344,6 +348,45 @@ test('garbage, an HTML page, and nothing at all', async () => {
   server.reset();
   await fails({ weights: `${server.base}/empty` }, 'weights/truncated');
   await fails({ weights: `${server.base}/short` }, 'weights/truncated', /400000/);
+});
+
+test('what servers say is shown without commands to a terminal, and URLs without what signs them', async () => {
+  const shown = async (options) => {
+    const { message, stack } = await load({ ...options, retry: { attempts: 1 } }).catch((error) => error);
+    assert.doesNotMatch(message + stack.split('\n')[0], /[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/);
+    assert.doesNotMatch(message, /SECRET/);
+    return message;
+  };
+  server.fault = ({ number }) => (number ? { headers: { etag: '"\x9b2J\x85"' } } : {});
+  assert.match(await shown(), /ETag was "1" and is "\\u009b2J\\u0085"/);
+  const answer = (init) => async () => new Response('x', init);
+  assert.match(await shown({ fetch: answer({ status: 500, statusText: 'Not\x9b2J' }) }), /500 Not\\u009b2J/);
+  const throwing = async () => {
+    throw new TypeError('\x1b]0;title\x07\u202e');
+  };
+  for (const worker of [false, true]) assert.match(await shown({ fetch: throwing, worker }), /\\u001b\]0;title\\u0007\\u202e/);
+  server.fault = () => ({ status: 403 });
+  assert.match(await shown({ weights: `${server.base}/clip?file=a&X-Amz-Signature=SECRET&sig=SECRET&token=SECRET` }), /\/clip\?file=a: HTTP status 403/);
+  assert.match(await shown({ weights: `data:application/octet-stream,${'x'.repeat(1e6)}` }), /^data:application\/octet-stream,x{200,300}….{0,200}$/);
+});
+
+test('an index that is no file has no files beside it', async () => {
+  const index = JSON.stringify({ weight_map: { text_projection: 'x.safetensors' } });
+  const blob = new Blob([index]);
+  for (const weights of [`data:application/json,${encodeURIComponent(index)}`, `data:;base64,${btoa(index)}`, URL.createObjectURL(blob), blob, Buffer.from(index)]) {
+    await fails({ weights }, 'weights/not-found', /x\.safetensors/);
+  }
+});
+
+test('a blob: URL', async () => {
+  await works({ weights: URL.createObjectURL(new Blob([file])) });
+});
+
+test('a FIFO and a device are no weight files', { timeout: 20_000 }, async () => {
+  const place = path.join(mkdtempSync(path.join(tmpdir(), 'halfclip-')), 'fifo');
+  execFileSync('mkfifo', [place]);
+  for (const weights of [place, '/dev/zero', '/dev/null', path.dirname(place)]) await fails({ weights }, 'weights/not-found', /is not a file/);
+  rmSync(path.dirname(place), { recursive: true });
 });
 
 test('status 416 for what is there', async () => {

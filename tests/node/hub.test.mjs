@@ -166,7 +166,16 @@ test('what configs of Hugging Face may say besides', async () => {
 });
 
 test('names that are none, configs that are none', async () => {
-  for (const model of ['hf-hub:', 'hf-hub:org/../secret', 'hf-hub:a/b/c', 'hf-hub:..', 'local-dir:']) await fails(loadTextEncoder({ model, hub: hub.base }), 'model/unknown');
+  const repositories = ['', '..', '.', 'org/../secret', 'org/..', '../org', 'org/.', './org', 'a/b/c', 'a//b', '/a/b', 'a/b/', '/', 'a\\b', 'a%2fb', '%2e%2e/b', 'a/%2e%2e', 'a/b?x', 'a/b#x', 'a b/c',
+    'a/b\n', 'a/\x1b[2J', 'a/\0', 'a/\u202e', 'a/ü', 'https://example.org/a', 'x'.repeat(201), `a/${'x'.repeat(1e6)}`, '@main', 'a/b@'];
+  const revisions = ['..', '.', '../x', 'x/..', 'x/../y', 'x/./y', 'x//y', '/x', 'x/', '%2e%2e', '..%2f..', 'x\\y', 'x\n', 'x\x1b[2J', 'x@y', 'x?y', 'x#y', 'x y', 'x'.repeat(201)].map((revision) => `a/b@${revision}`);
+  for (const name of [...repositories, ...revisions]) {
+    const { message } = await fails(loadTextEncoder({ model: `hf-hub:${name}`, hub: hub.base }), 'model/unknown', /hf-hub/);
+    assert.ok(message.length < 300, message);
+    assert.doesNotMatch(message, /[\x00-\x1f\x7f-\x9f]/);
+  }
+  assert.deepEqual(hub.requests, [], 'and nobody is asked');
+  await fails(loadTextEncoder({ model: 'local-dir:' }), 'model/unknown');
   for (const content of [inMemory(Buffer.from('<html>')), json(null), json(5), json({ embed_dim: 5 })]) {
     publish('org/odd', { 'open_clip_config.json': content });
     await fails(loadTextEncoder({ model: 'hf-hub:org/odd', hub: hub.base }), 'model/unknown', /open_clip_config\.json/);
