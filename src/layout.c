@@ -188,6 +188,44 @@ int hc_layout_owns(const hc_layout_match *match, const hc_json *name)
     return 0;
 }
 
+/* ---- the activation ----------------------------------------------------------------------------------------------- */
+
+static int has_prefixed(const hc_safetensors *file, const char *outer, const char *inner, const char *name)
+{
+    char full[HC_LAYOUT_NAME];
+    hc_format(full, sizeof full, "%s%s%s", outer, inner, name);
+    return hc_safetensors_find(file, full) != NULL;
+}
+
+/* Everything that OpenAI published has these buffers, in which its archives keep the model's sizes. */
+static int is_openai(const hc_safetensors *file, const char *outer, const char *inner)
+{
+    static const char *const buffers[] = {"input_resolution", "context_length", "vocab_size"};
+    int found = 0;
+    for (int i = 0; i < 3; i++) found += has_prefixed(file, outer, inner, buffers[i]);
+    return found >= 2;
+}
+
+/* CLIP4Clip is OpenAI's CLIP under "clip." and, beside it, what looks at several frames. */
+static int is_clip4clip(const hc_safetensors *file, const char *outer)
+{
+    static const char *const beside[] = {"frame_position_embeddings.", "transformerClip.", "lstm_visual.", "cross.", "similarity_dense."};
+    if (!has_prefixed(file, outer, "clip.", "visual.conv1.weight") && !has_prefixed(file, outer, "clip.", "token_embedding.weight")) return 0;
+    for (size_t t = 0; t < file->count; t++)
+        for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+            if (begins(&file->tensors[t].name, outer, "", beside[i])) return 1;
+    return 0;
+}
+
+const char *hc_layout_quick_gelu(const hc_safetensors *file)
+{
+    for (int i = 0; i < PREFIX_COUNT * PREFIX_COUNT; i++)
+        if (is_openai(file, PREFIXES[i % PREFIX_COUNT], PREFIXES[i / PREFIX_COUNT])) return "one of OpenAI's (it holds context_length or input_resolution)";
+    for (int i = 0; i < PREFIX_COUNT; i++)
+        if (is_clip4clip(file, PREFIXES[i])) return "one of CLIP4Clip's";
+    return NULL;
+}
+
 /* ---- saying what a file holds instead ----------------------------------------------------------------------------- */
 
 void hc_layout_describe(const hc_safetensors *file, hc_tower asked, char *out, size_t size)

@@ -27,6 +27,9 @@ int hc_layout_names(const hc_layout_match *match, const char *canonical, char na
 /* Whether a tensor that the config does not ask for belongs to the tower all the same. */
 int hc_layout_owns(const hc_layout_match *match, const hc_json *name);
 
+/* What in a file says that its towers were trained with QuickGELU, as a noun phrase; NULL if nothing does. The shapes cannot: GELU has the same. */
+const char *hc_layout_quick_gelu(const hc_safetensors *file);
+
 /* What a file without the tower seems to hold, as a noun phrase. */
 void hc_layout_describe(const hc_safetensors *file, hc_tower asked, char *out, size_t size);
 

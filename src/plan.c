@@ -81,9 +81,30 @@ static char *derive_tokenizer(hc_loader *loader, const hc_json *model)
     return join(loader, pieces, sizeof pieces / sizeof *pieces);
 }
 
-/* {"model_cfg", "preprocess_cfg", "tokenizer"}: the given config first, then what a shard's metadata adds. */
-static char *compose_config(hc_loader *loader, const hc_json *metadata)
+/* The given model in up to three pieces, of which the second says that the activation is QuickGELU where the model leaves it open and the file does not. A model that says
+ * otherwise than the file is a failure. `own` is a shard's. */
+static void settle_activation(hc_loader *loader, const hc_safetensors *file, const hc_json *model, const hc_json *own, piece pieces[3])
 {
+    hc_json asked = hc_json_get(model, "quick_gelu"), held = hc_json_get(own, "quick_gelu"), member;
+    const char *source = own->type == HC_JSON_OBJECT ? "a shard whose own model_cfg" : hc_layout_quick_gelu(file), *cursor = NULL;
+    int quick = own->type == HC_JSON_OBJECT ? hc_json_truthy(&held) : source != NULL;
+    int open = asked.type == HC_JSON_ABSENT || asked.type == HC_JSON_NULL, members = hc_json_next(model, &cursor, NULL, &member);
+    pieces[0] = piece_of_json(model);
+    pieces[1] = pieces[2] = piece_of("");
+    if (source && !open && hc_json_truthy(&asked) != quick)
+        FAIL(loader, HC_WEIGHTS_MISMATCH, "the model has quick_gelu %t, but the file is %s%s %s", asked.text, asked.length, source,
+             own->type == HC_JSON_OBJECT ? " computes" : ", which were trained with", quick ? "QuickGELU" : "GELU");
+    if (!quick || !open || !members) return;
+    size_t at = asked.type == HC_JSON_NULL ? (size_t)(asked.text - model->text) : 1, skipped = asked.type == HC_JSON_NULL ? asked.length : 0;
+    pieces[0].length = at;
+    pieces[1] = piece_of(asked.type == HC_JSON_NULL ? "true" : "\"quick_gelu\":true,");
+    pieces[2] = (piece){model->text + at + skipped, model->length - at - skipped};
+}
+
+/* {"model_cfg", "preprocess_cfg", "tokenizer"}: the given config first, then what a shard's metadata adds. */
+static char *compose_config(hc_loader *loader, const hc_safetensors *file)
+{
+    const hc_json *metadata = &file->metadata;
     hc_json given = {HC_JSON_ABSENT, "", 0}, model, preprocess, tokenizer, held[3];
     hc_json_error error;
     char *texts[4] = {NULL}, *config = NULL;
@@ -104,10 +125,14 @@ static char *compose_config(hc_loader *loader, const hc_json *metadata)
              "no model was given, and the file is no shard, which would hold its own (model_cfg in __metadata__)");
     } else if (loader->status == HC_OK) {
         int text = loader->tower == HC_TEXT;
+        piece of_model[3];
+        settle_activation(loader, file, &model, &held[0], of_model);
         if (text && tokenizer.type == HC_JSON_ABSENT) texts[3] = derive_tokenizer(loader, &model);
         piece pieces[] = {
             piece_of("{\"model_cfg\":"),
-            piece_of_json(&model),
+            of_model[0],
+            of_model[1],
+            of_model[2],
             piece_of(",\"preprocess_cfg\":"),
             preprocess.type == HC_JSON_OBJECT ? piece_of_json(&preprocess) : piece_of("{}"),
             piece_of(text ? ",\"tokenizer\":" : ""),
@@ -465,7 +490,7 @@ static void plan_encoder(hc_loader *loader, const hc_safetensors *file)
     if (!e) return;
     e->dtype = loader->dtype;
     e->dot = HC_DOT_DEFAULT;
-    e->config_json = compose_config(loader, &file->metadata);
+    e->config_json = compose_config(loader, file);
     if (loader->status != HC_OK) return;
     loader->status = hc_config_parse(&e->config, loader->tower, e->config_json, strlen(e->config_json), loader->message,
                                      sizeof loader->message);

@@ -125,6 +125,7 @@ export class Encoder {
       dtype: DTYPES[dtype],
       dim,
       tokensOut,
+      quickGelu: Boolean((this.#config.model_cfg ?? this.#config).quick_gelu),
       ...(tower === 'text' ? { contextLength, vocabSize } : { imageSize: height === width ? height : [height, width] }),
       parameters,
       memoryBytes: wasm.memoryBytes,

@@ -162,6 +162,8 @@ export interface TowerInfo {
   readonly dim: number;
   /** Embeddings of one input: 1, or the length of the sequence for models with pool_type `none`. */
   readonly tokensOut: number;
+  /** Whether the activation is QuickGELU: as the model says it, else a shard's own config or a file of OpenAI's or CLIP4Clip's, else GELU. */
+  readonly quickGelu: boolean;
   /** Numbers in the tower's tensors. */
   readonly parameters: number;
   /** Size of the WebAssembly memory: everything that the encoder holds. */

@@ -79,8 +79,9 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
   const check = () => {
     const status = exports.hc_loader_status(loader);
     if (!status) return;
-    const aboutConfig = config !== null && wasm.string(exports.hc_status_code(status)).startsWith('model/');
-    const place = !aboutConfig ? source.name : model === null ? 'option model' : `model ${JSON.stringify(model)}`;
+    const code = wasm.string(exports.hc_status_code(status));
+    const named = model === null ? 'option model' : `model ${JSON.stringify(model)}`;
+    const place = config === null ? source.name : code.startsWith('model/') ? named : code === 'weights/mismatch' ? `${source.name} as ${named}` : source.name;
     wasm.check(status, `${place}: ${wasm.string(exports.hc_loader_message(loader))}`);
   };
   const truncated = (length, expected) =>
