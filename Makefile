@@ -168,7 +168,7 @@ demo: dist node_modules/.package-lock.json
 	$(NODE) web/demo-cli.js
 
 start: dist
-	$(NODE) web/server.js
+	$(NODE) dist/cli.js serve
 
 # MODELS: architectures with a ViT of OpenCLIP's own.
 MODELS ?= ViT-B-32 ViT-B-16 ViT-L-14

@@ -7,7 +7,7 @@
 // (WebAssembly compiles while it streams only as application/wasm), validators, byte ranges, and the headers under which
 // halfclip promises to work: a strict Content-Security-Policy and cross-origin isolation.
 
-import { constants, realpathSync } from 'node:fs';
+import { constants } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { isIP } from 'node:net';
@@ -276,22 +276,4 @@ export async function serve({ root, port = 0, host = '127.0.0.1', hosts = [], he
       });
     },
   };
-}
-
-async function main() {
-  const root = process.argv[2] ?? fileURLToPath(new URL('../dist/', import.meta.url));
-  const page = await stat(path.join(root, 'demo', 'index.html')).catch(() => undefined);
-  if (!page) throw new Error(`${path.join(root, 'demo', 'index.html')} does not exist; run \`make\` first`);
-  const port = Number(process.env.PORT || 8080);
-  if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Error(`PORT is '${process.env.PORT}', not a port number`);
-  const server = await serve({ root, port, home: '/demo/' });
-  process.stdout.write(`halfclip is at ${server.url}/demo/ (Ctrl-C ends it)\n`);
-  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => server.close().then(() => process.exit(0)));
-}
-
-if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
-  main().catch((error) => {
-    process.stderr.write(`halfclip: ${error.message}\n`);
-    process.exitCode = 1;
-  });
 }

@@ -11,13 +11,14 @@ import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { CLI, jsonLines, programIn } from './cli-program.mjs';
 import { cosine, golden, parseSafetensors, randomCheckpoint } from './support.mjs';
 
-const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const clip = golden('clip');
 const folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
 after(() => rmSync(folder, { recursive: true }));
 const at = (name) => path.join(folder, name);
+const { run, works, fails } = programIn(folder);
 
 const { config, file } = randomCheckpoint({
   vision_cfg: { image_size: 32, patch_size: 8, width: 64, layers: 2 },
@@ -27,48 +28,31 @@ writeFileSync(at('model.safetensors'), file);
 writeFileSync(at('config.json'), JSON.stringify({ model_cfg: config, preprocess_cfg: { mean: [0.5, 0.5, 0.5] } }));
 const MODEL = ['--model', 'config.json', '--weights', 'model.safetensors'];
 
-function run(args, input = '') {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [CLI, ...args], { cwd: folder });
-    let stdout = '';
-    let stderr = '';
-    child.stdout.on('data', (data) => (stdout += data));
-    child.stderr.on('data', (data) => (stderr += data));
-    child.on('close', (status) => resolve({ status, stdout, stderr }));
-    child.stdin.on('error', () => {});
-    child.stdin.end(input);
-  });
-}
-
-async function works(args, input) {
-  const { status, stdout, stderr } = await run(args, input);
-  assert.equal(status, 0, stderr);
-  assert.equal(stderr, '');
-  return stdout;
-}
-
-const jsonLines = (text) => text.trim().split('\n').map((line) => JSON.parse(line));
-
 async function pictureFile(name, colour) {
   await sharp({ create: { width: 40, height: 30, channels: 3, background: colour } }).png().toFile(at(name));
   return name;
 }
 
-test('--help and --version', async () => {
+test('--help and --version: each command tells its own options', async () => {
   const help = await works(['--help']);
-  for (const word of ['embed', 'rank', 'shard', 'inspect', '--weights', '--dtype']) assert.ok(help.includes(word), word);
-  assert.equal(await works(['embed', '--help']), help);
+  const options = {
+    embed: ['--tower', '--no-normalize', '--out', '--input', '--fail-fast', '--weights', '--dtype', '--threads'],
+    rank: ['--query', '--picture', '--top', '--json', '--image-weights', '--fail-fast', '--weights', '--cache-dir'],
+    shard: ['--tower', '--out', '--vocabulary', '--weights', '--dtype'],
+    inspect: ['--json', '--hub'],
+    cache: ['ls', 'rm', '--all', '--cache-dir'],
+    serve: ['folder', '--port'],
+  };
+  for (const [command, names] of Object.entries(options)) {
+    assert.ok(help.includes(`halfclip ${command} `), command);
+    const own = await works([command, '--help']);
+    assert.ok(own.startsWith(`halfclip ${command}`), own);
+    for (const name of names) assert.ok(own.includes(name), `${command} ${name}`);
+    for (const other of Object.keys(options)) if (other !== command) assert.ok(!own.includes(`halfclip ${other} `), `${command} is not about ${other}`);
+    assert.equal(await works([command, '-h']), own);
+  }
   assert.equal(await works(['--version']), `${JSON.parse(readFileSync(new URL('../../package.json', import.meta.url))).version}\n`);
 });
-
-/** Expects a failure that is told in one sentence. */
-async function fails(args, status, pattern, input) {
-  const result = await run(args, input);
-  assert.equal(result.status, status, result.stderr);
-  assert.match(result.stderr, pattern);
-  assert.doesNotMatch(result.stderr, /^ +at /m);
-  assert.equal(result.stdout, '');
-}
 
 test('failures: a sentence on stderr, and a status', async () => {
   await fails([], 2, /halfclip embed/);
@@ -158,7 +142,7 @@ test('embed: pictures', async () => {
   const red = await pictureFile('red.png', '#f00');
   const [line] = jsonLines(await works(['embed', ...MODEL, '--tower', 'image', '--dtype', 'fp32', red]));
   const image = await loadImageEncoder({ model: JSON.parse(readFileSync(at('config.json'))), weights: at('model.safetensors'), dtype: 'fp32' });
-  assert.deepEqual(line.embedding, Array.from(await image.embed(at(red))));
+  assert.deepEqual(Float32Array.from(line.embedding), await image.embed(at(red)));
   image.dispose();
 });
 

@@ -1,0 +1,61 @@
+// halfclip embed: vectors of texts or pictures.
+
+import { loadImageEncoder, loadTextEncoder } from '../node/index.js';
+import { inspect } from '../inspect.js';
+import { countInputs, from, readInputs } from './inputs.js';
+import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, loadOptions, oneOf } from './options.js';
+import { prepareOutput } from './output.js';
+import { checkFailed, runOver } from './run.js';
+
+export const summary = 'vectors of texts or pictures';
+
+export const help = `halfclip embed [inputs...]: vectors of texts or pictures, each as soon as it is there
+
+  Inputs are texts, or with --tower image pictures: files, URLs, and folders, of which all pictures below them are taken (told by their
+  content, in the order of their names). Without inputs, one a line from standard input; an empty line is an empty text.
+
+  --tower text|image                     default: the one that the shard holds or that the JSON objects are for, else text
+  --no-normalize                         vectors as the tower gives them, not of length 1
+  --out FILE                             in place of standard output; the format is told by the name:
+                                           .jsonl    JSON lines {"input", "embedding"}, as on standard output
+                                           .npy      a float32 matrix of NumPy's, and the ids or inputs of its rows as JSON in .ids.json
+                                           .csv      a column for each field and each number
+                                           .parquet  a column for each field, and lists of floats; needs npm install hyparquet-writer
+                                         The file is there when it is complete, and not before.
+${INPUT_HELP}${LOAD_HELP}`;
+
+export const options = { ...RUN_OPTIONS, tower: { type: 'string' }, 'no-normalize': { type: 'boolean' }, out: { type: 'string' } };
+
+export async function run(values, args, signal) {
+  const wanted = oneOf('tower', values.tower, 'text', 'image') ?? (await towerOf(values.weights));
+  const openOutput = await prepareOutput(values.out);
+  const { tower, items } = await readInputs(args, { tower: wanted, input: values.input, certain: values.tower === 'text' });
+  const first = await items.next(); // what makes no sense is told before anything is loaded
+  const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)(await loadOptions(values, signal));
+  try {
+    const output = openOutput(encoder.info);
+    try {
+      const result = await runOver(encoder, from(first, items), {
+        normalize: !values['no-normalize'],
+        failFast: values['fail-fast'],
+        quiet: values.quiet,
+        signal,
+        count: () => countInputs(tower, args),
+      }, output.write);
+      await output.commit();
+      checkFailed(result);
+    } catch (error) {
+      output.discard();
+      throw error;
+    }
+  } finally {
+    encoder.dispose();
+  }
+}
+
+/** Which tower a local shard holds, if `weights` is one; whatever is wrong with it, the loader says it. */
+async function towerOf(weights) {
+  if (weights === undefined || /^https?:/i.test(weights)) return undefined;
+  const { metadata } = await inspect(weights).catch(() => ({ metadata: {} }));
+  return metadata.tower === 'image' || metadata.tower === 'text' ? metadata.tower : undefined;
+}

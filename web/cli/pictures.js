@@ -1,0 +1,72 @@
+// The pictures in a folder and below it, told by how their files begin, in an order that does not change.
+
+import { lstat, open, readdir, readFile, stat } from 'node:fs/promises';
+
+const HEAD = 1000; // bytes
+
+/** How the files begin that can be decoded with sharp, and some of them without. */
+const MAGIC = new RegExp('^(' + [
+  '\\xff\\xd8\\xff', // JPEG
+  '\\x89PNG\\r\\n\\x1a\\n',
+  'GIF8[79]a',
+  'RIFF[^]{4}WEBP',
+  'BM[^]{4}\\0{4}[^]{4}[\\x0c\\x28\\x34\\x38\\x40\\x6c\\x7c]\\0{3}',
+  'II\\*\\0|MM\\0\\*|II\\+\\0|MM\\0\\+', // TIFF
+  '[^]{4}ftyp(avif|avis|hei[cfmsx]|hev[cmsx]|mif1|msf1)',
+  '(\\xef\\xbb\\xbf)?\\s*(<\\?xml[^>]*>\\s*|<!--[^]*?-->\\s*|<!DOCTYPE svg[^>]*>\\s*)*<svg[\\s>]',
+].join('|') + ')');
+
+const isPicture = (head) => MAGIC.test(head.toString('latin1'));
+
+const SLASH = Buffer.from('/');
+const join = (folder, name) => Buffer.concat(folder.at(-1) === SLASH[0] ? [folder, name] : [folder, SLASH, name]);
+
+/** A path as text; names that are no UTF-8 lose what is none. */
+const asText = (path) => path.toString('utf8');
+
+/**
+ * The pictures of a folder as paths, and what cannot be read as errors. Names are in the order of their bytes, and a folder's files stand where its name does; links to
+ * folders are not followed.
+ * @param {string | Buffer} folder
+ * @returns {AsyncGenerator<{ input: string, source?: string | (() => Promise<Buffer>), error?: Error }>} source: a path, or what reads a file whose name is no text
+ */
+export async function* picturesBelow(folder) {
+  const here = Buffer.from(folder);
+  let names;
+  try {
+    names = (await readdir(here, { encoding: 'buffer' })).sort(Buffer.compare);
+  } catch (error) {
+    yield { input: asText(here), error };
+    return;
+  }
+  for (const name of names) {
+    const path = join(here, name);
+    const input = asText(path);
+    try {
+      const found = await lstat(path);
+      if (found.isDirectory()) yield* picturesBelow(path);
+      else if (isPicture(await readHead(path, found))) yield { input, source: Buffer.from(input).equals(path) ? input : () => readFile(path) };
+    } catch (error) {
+      yield { input, error };
+    }
+  }
+}
+
+/** The first bytes of a file; none of what is no file, such as a pipe, which might never answer. */
+async function readHead(path, found) {
+  if (found.isSymbolicLink()) found = await stat(path).catch(() => found); // one that leads nowhere holds nothing
+  if (!found.isFile()) return Buffer.alloc(0);
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD), 0, HEAD, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Whether a path is a folder. */
+export const isFolder = async (path) => (await stat(path).catch(() => null))?.isDirectory() ?? false;
+
+/** Whether there is a file or folder of that name. */
+export const exists = async (path) => path !== '' && !path.includes('\0') && Boolean(await stat(path).catch(() => null));

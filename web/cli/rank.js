@@ -1,0 +1,98 @@
+// halfclip rank: pictures by words, or words by a picture. One tower is in memory at a time.
+
+import { cosineSimilarity, loadImageEncoder, loadTextEncoder } from '../node/index.js';
+import { fieldsOf } from './fields.js';
+import { countInputs, from, readInputs } from './inputs.js';
+import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, UsageError, loadOptions } from './options.js';
+import { checkFailed, runOver } from './run.js';
+import { print } from './terminal.js';
+
+export const summary = 'pictures by words, or words by a picture, best first';
+
+export const help = `halfclip rank --query TEXT pictures...: pictures by words, best first
+halfclip rank --picture FILE texts...: words by a picture, best first
+
+  Pictures are files, URLs, and folders, of which all pictures below them are taken. Without inputs, one a line from standard input.
+
+  --top N                                print only the best N
+  --json                                 JSON lines {"input", "score"}
+  --image-weights FILE, --text-weights FILE
+                                         one shard for each tower, in place of --weights
+${INPUT_HELP}${LOAD_HELP}`;
+
+const STRING = { type: 'string' };
+export const options = { ...RUN_OPTIONS, query: STRING, picture: STRING, top: STRING, json: { type: 'boolean' }, 'image-weights': STRING, 'text-weights': STRING };
+
+const LOAD = { text: loadTextEncoder, image: loadImageEncoder };
+
+export async function run(values, args, signal) {
+  const { query, picture } = values;
+  if ((query === undefined) === (picture === undefined)) throw new UsageError('rank needs either --query or --picture');
+  const top = values.top === undefined ? Infinity : Number(values.top);
+  if (!(top >= 1) || top % 1) throw new UsageError(`--top is ${values.top}, expected a whole number of at least 1`);
+  checkWeights(values);
+  const [asking, asked] = query === undefined ? ['image', 'text'] : ['text', 'image'];
+  const { items } = await readInputs(args, { tower: asked, input: values.input, certain: true });
+  const first = await firstOf(items);
+  if (first.done) throw new UsageError('rank got nothing to rank');
+
+  const withTower = async (tower, work) => {
+    const weights = values[`${tower}-weights`] ?? values.weights;
+    const encoder = await LOAD[tower](await loadOptions({ ...values, weights }, signal));
+    try {
+      return await work(encoder);
+    } finally {
+      encoder.dispose();
+    }
+  };
+  const wanted = await withTower(asking, (encoder) => encoder.embed(query ?? picture, { signal }));
+  const best = new Best(top);
+  const result = await withTower(asked, (encoder) =>
+    runOver(encoder, withoutBlank(from(first, items)), {
+      failFast: values['fail-fast'],
+      quiet: values.quiet,
+      signal,
+      count: () => countInputs(asked, args),
+    }, (item, vector) => best.add({ record: item.record, id: item.id, score: cosineSimilarity(wanted, vector) })));
+  for (const { record, id, score } of best.list()) await print(values.json ? JSON.stringify({ ...fieldsOf(record), score }) : `${score.toFixed(4)}  ${asLine(id)}`);
+  checkFailed(result);
+}
+
+function checkWeights({ 'text-weights': ofText, 'image-weights': ofImage, weights, model }) {
+  if ((ofText === undefined) === (ofImage === undefined) || weights !== undefined || model !== undefined) return;
+  const [given, missing] = ofText === undefined ? ['image', 'text'] : ['text', 'image'];
+  throw new UsageError(`--${given}-weights needs --${missing}-weights too: vectors of two models have nothing in common`);
+}
+
+/** The first item that is there to be ranked: nobody looks for an empty line. */
+async function firstOf(items) {
+  for (;;) {
+    const next = await items.next();
+    if (next.done || next.value.source !== '') return next;
+  }
+}
+
+async function* withoutBlank(items) {
+  for await (const item of items) if (item.source !== '') yield item;
+}
+
+const asLine = (id) => (typeof id === 'string' ? id : JSON.stringify(id));
+
+/** The best of many, of which no more are kept than are wanted. */
+class Best {
+  #top;
+  #all = [];
+
+  constructor(top) {
+    this.#top = top;
+  }
+
+  add(entry) {
+    this.#all.push(entry);
+    if (this.#all.length > 2 * this.#top + 1000) this.#all = this.list();
+  }
+
+  list() {
+    return this.#all.sort((a, b) => b.score - a.score).slice(0, this.#top);
+  }
+}

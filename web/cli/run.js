@@ -1,0 +1,82 @@
+// One pass over the inputs of a command: each result as soon as it is there, each failure reported, how far it is on a terminal.
+
+import { HalfclipError } from '../node/index.js';
+import { Unfit } from './fields.js';
+import { Counter, clearStatus, complain } from './terminal.js';
+
+/** The inputs that failed; what is reported when a run ends early by --fail-fast, or at its end. */
+export class FailedInputs extends Error {}
+
+const describeFailure = ({ where }, error) => {
+  const message = error instanceof HalfclipError ? `${error.code}: ${error.message}` : error.message;
+  return where ? `${where}: ${message}` : message;
+};
+
+/**
+ * @param {{ embedAll: Function }} encoder
+ * @param {AsyncIterable<import('./inputs.js').Item>} items
+ * @param {object} options
+ * @param {boolean} [options.normalize]
+ * @param {boolean} [options.failFast]
+ * @param {boolean} [options.quiet]
+ * @param {AbortSignal} options.signal
+ * @param {() => Promise<number | null>} options.count see Counter
+ * @param {(item: import('./inputs.js').Item, vector: Float32Array) => unknown} use
+ * @returns {Promise<{ done: number, failed: number }>} how many inputs there were, and how many of them failed
+ */
+export async function runOver(encoder, items, { normalize, failFast, quiet, signal, count }, use) {
+  const counter = new Counter(quiet, count);
+  const waiting = []; // items that were read, in order
+  let [done, failed] = [0, 0];
+
+  async function* sources() {
+    for await (const item of items) {
+      waiting.push(item);
+      if (!item.error) yield item.source;
+    }
+  }
+
+  async function finish(item, error) {
+    done++;
+    counter.step();
+    if (!error) return;
+    failed++;
+    const failure = describeFailure(item, error);
+    if (failFast) throw new FailedInputs(failure);
+    await complain(failure);
+  }
+
+  async function finishUnread() {
+    while (waiting[0]?.error) {
+      const item = waiting.shift();
+      await finish(item, item.error);
+    }
+  }
+
+  try {
+    for await (const { vector, error } of encoder.embedAll(sources(), { normalize, signal })) {
+      await finishUnread();
+      const item = waiting.shift();
+      await finish(item, error ?? (await attemptUse(item, vector)));
+    }
+    await finishUnread();
+  } finally {
+    clearStatus();
+  }
+  return { done, failed };
+
+  async function attemptUse(item, vector) {
+    try {
+      await use(item, vector);
+      return undefined;
+    } catch (error) {
+      if (error instanceof Unfit) return error;
+      throw error;
+    }
+  }
+}
+
+/** Ends a command whose results are all there, but not of all inputs. */
+export function checkFailed({ done, failed }) {
+  if (failed) throw new FailedInputs(`${failed} of ${done} input${done === 1 ? '' : 's'} failed`);
+}
