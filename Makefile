@@ -106,8 +106,23 @@ build/unit/test_kernels_here build/unit/test_parallel_races: $(wildcard tests/un
 	@$(CLANG) $(CFLAGS) $(UNIT_FLAGS) -Isrc -Itests/unit $(filter %.c,$^) -lm -pthread -o $@
 
 .PHONY: test-unit
-test-unit: $(UNITS)
-	@set -e; for unit in $^; do ./$$unit; done
+test-unit: $(UNITS) test-32
+	@set -e; for unit in $(UNITS); do ./$$unit; done
+
+# The library in 32 bits, where sizes wrap, must end as it does in 64. Where a program for 32 bits cannot be linked
+# the WebAssembly modules alone are tested so, in tests/node/extreme.test.mjs.
+.PHONY: test-32
+test-32: build/unit/extreme.jsonl $(SRC) $(HEADERS)
+	@echo 'int main(void) { return 0; }' > build/unit/links.c
+	@if ! $(CLANG) -m32 build/unit/links.c -lm -pthread -o build/unit/links 2>/dev/null; then \
+	    echo 'test-32: skipped, this machine links no programs for 32 bits (Debian: libc6-dev-i386 and lib32gcc-12-dev)'; exit 0; \
+	fi; set -e; \
+	$(CLANG) $(CFLAGS) -O1 -m32 $(if $(SIMD),-msse4.1) -Isrc -Itests/unit tests/unit/test_extreme.c $(SRC) -lm -pthread -o build/unit/test_extreme_32; \
+	build/unit/test_extreme_32 list > build/unit/extreme-32.jsonl; \
+	diff <(grep '"huge":0' build/unit/extreme.jsonl) <(grep '"huge":0' build/unit/extreme-32.jsonl)
+
+build/unit/extreme.jsonl: build/unit/test_extreme
+	@$< list > $@
 
 # ---- fuzzers --------------------------------------------------------------------------------------------------------
 
@@ -145,7 +160,7 @@ fuzz: $(FUZZERS)
 # ---- JavaScript and browser tests ------------------------------------------------------------------------------------
 
 .PHONY: test-node test-browser test-apps test-bundlers test
-test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/setup node_modules/.package-lock.json
+test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/unit/extreme.jsonl build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec 'tests/node/'*.test.mjs
 	"$$($(NODE) tests/newest-node.mjs)" --test --test-reporter=spec tests/node/{simd,kernels,golden,emoji}.test.mjs
 

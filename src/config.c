@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* Bounds far above every known model, such that no size computed from a config leaves 32 bits. */
+/* Bounds far above every known model, within which no count of rows, columns or positions leaves an int. What memory they take is checked where it is planned. */
 enum {
     MAX_WIDTH = 1 << 13,
     MAX_MLP_WIDTH = 1 << 16,
@@ -19,8 +19,7 @@ enum {
     MAX_POSITIONS = 1 << 16,
     MAX_VOCABULARY = 1 << 22,
     MAX_MATRIX = 1 << 27,         /* numbers in one matrix                         */
-    MAX_TABLE = 0x7FFFFFFF,       /* in the token table, whose rows are read alone */
-    MAX_ACTIVATIONS = 1 << 27     /* in one layer, for one input                   */
+    MAX_TABLE = 0x7FFFFFFF        /* in the token table, whose rows are read alone */
 };
 
 static const char *const VISION_KEYS[] = {
@@ -247,11 +246,9 @@ static void read_blocks(reader *r, hc_config *c)
     c->head_dim = c->width / c->heads;
 }
 
-/* The limits that keep sizes within 32 bits, after everything has been read. */
+/* After everything has been read. */
 static void check_sizes(reader *r, const hc_config *c)
 {
-    int64_t queries = c->attn_pool ? c->attn_pooler_queries : 0;
-    int64_t channels = c->mlp_width + 8 * (int64_t)c->width + 8 * (int64_t)c->embed_dim;
     if ((int64_t)c->width * c->mlp_width > MAX_MATRIX || 3 * (int64_t)c->width * c->width > MAX_MATRIX)
         FAIL(r, HC_MODEL_UNSUPPORTED, "%s: matrices of %d by %d numbers are more than a tower may have here",
              r->section_name, c->width, c->mlp_width);
@@ -261,9 +258,9 @@ static void check_sizes(reader *r, const hc_config *c)
     if (c->tower == HC_IMAGE && 3 * (int64_t)c->patch_height * c->patch_width * c->width > MAX_MATRIX)
         FAIL(r, HC_MODEL_UNSUPPORTED, "vision_cfg.patch_size is %d by %d, which is more than a tower may have here",
              c->patch_height, c->patch_width);
-    if (c->positions > MAX_POSITIONS || (c->positions + queries) * channels > MAX_ACTIVATIONS)
-        FAIL(r, HC_MODEL_UNSUPPORTED, "%s: sequences of %d tokens of %d channels are more than a tower may have here",
-             r->section_name, c->positions, c->width);
+    if (c->positions > MAX_POSITIONS)
+        FAIL(r, HC_MODEL_UNSUPPORTED, "%s: sequences of %d tokens are more than the %d that a tower may have here", r->section_name, c->positions,
+             (int)MAX_POSITIONS);
 }
 
 /* ---- the two towers ----------------------------------------------------------------------------------------------- */

@@ -12,8 +12,9 @@
 enum {
     LARGEST_GAP = 64 * 1024,
     LARGEST_VOCABULARY = 65536 * 4,  /* ids have 16 bits, and every merge makes one from two */
-    LEAST_ACTIVATIONS = 64 << 20,    /* bytes that any tower may take to compute one input … */
-    ACTIVATIONS_A_WEIGHT = 32        /* … and how many more for each byte of its weights     */
+    ANY_FILE = 64 << 20,             /* bytes of weights, and as many to compute one input, that any file may take … */
+    WEIGHTS_A_BYTE = 16,             /* … and how many more of each for a byte of its own                            */
+    ACTIVATIONS_A_BYTE = 32
 };
 
 void *hc_loader_allocate(hc_loader *loader, uint64_t count, size_t size, const char *what)
@@ -359,22 +360,36 @@ static uint64_t place(hc_loader *loader, uint8_t *base)
     return at;
 }
 
-/* Chooses the batch. Returns the bytes of its arena. */
+/* Bytes of the file that the tower is made of. */
+static uint64_t bytes_of_file(const hc_loader *loader)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < loader->item_count; i++) bytes = hc_size_sum(bytes, loader->items[i].end - loader->items[i].begin);
+    return bytes;
+}
+
+/* Chooses the batch and returns the bytes of its arena. A small file must not take the memory of a large one: a few numbers in a config make any tower's arena large,
+ * and a view of a few bytes any tensor. */
 static uint64_t plan_arena(hc_loader *loader, uint64_t weights)
 {
     hc_encoder *e = loader->encoder;
     hc_pass pass;
-    hc_batch alone = {1, 1, 1};
-    uint64_t most = hc_size_sum(LEAST_ACTIVATIONS, hc_size_product(weights, ACTIVATIONS_A_WEIGHT)), least = hc_pass_plan(&pass, &e->config, loader->dtype, alone, NULL);
-    if (least > most)
-        FAIL(loader, HC_MODEL_UNSUPPORTED, "one input takes %m of memory to compute, expected at most %m with weights of %m", least, most, weights);
-    /* Each thread needs memory of its own, which many long sequences of a small tower are not worth. */
-    for (; loader->threads >= 1; loader->threads = 1) {
-        e->batch = hc_pass_batch(&e->config, loader->dtype, loader->threads, weights);
-        uint64_t bytes = hc_pass_plan(&pass, &e->config, loader->dtype, e->batch, NULL);
-        if (bytes <= most || loader->threads == 1) return bytes;
-    }
-    return least;
+    uint64_t file = bytes_of_file(loader), most = hc_size_sum(ANY_FILE, hc_size_product(file, ACTIVATIONS_A_BYTE)), bytes;
+    uint64_t most_weights = hc_size_sum(ANY_FILE, hc_size_product(file, WEIGHTS_A_BYTE));
+    if (weights > most_weights)
+        FAIL(loader, HC_MODEL_UNSUPPORTED, "the weights take %m of memory, expected at most %m for tensors of %m in the file", weights, most_weights, file);
+    e->batch = (hc_batch){1, 1, 1};
+    bytes = hc_pass_plan(&pass, &e->config, loader->dtype, e->batch, NULL);
+    if (bytes > most)
+        FAIL(loader, HC_MODEL_UNSUPPORTED, "one input takes %m of memory to compute, expected at most %m for tensors of %m in the file", bytes, most, file);
+    if (loader->status != HC_OK) return bytes;
+    e->batch = hc_pass_batch(&e->config, loader->dtype, loader->threads, weights);
+    bytes = hc_pass_plan(&pass, &e->config, loader->dtype, e->batch, NULL);
+    if (bytes <= most) return bytes;
+    /* Each thread has memory of its own, in proportion to the longest sequence. */
+    loader->threads = 1;
+    e->batch = hc_pass_batch(&e->config, loader->dtype, 1, weights);
+    return hc_pass_plan(&pass, &e->config, loader->dtype, e->batch, NULL);
 }
 
 static void allocate_weights(hc_loader *loader)

@@ -228,7 +228,6 @@ static void test_refused(void)
         {HC_MODEL_UNSUPPORTED, HC_IMAGE, "", "\"patch_dropout\": 1", "patch_dropout"},
         {HC_MODEL_UNSUPPORTED, HC_TEXT, "", "\"width\": 8192, \"vocab_size\": 4000000, \"heads\": 1, \"mlp_ratio\": 1", "matrices"},
         {HC_MODEL_UNSUPPORTED, HC_TEXT, "", "\"width\": 4096, \"vocab_size\": 4000000", "table"},
-        {HC_MODEL_UNSUPPORTED, HC_TEXT, "", "\"context_length\": 65535, \"width\": 1024", "sequences"},
         {HC_MODEL_CONFIG, HC_IMAGE, "", "\"width\": \"wide\"", "integer"},
         {HC_MODEL_CONFIG, HC_IMAGE, "", "\"width\": 768.5", "integer"},
         {HC_MODEL_CONFIG, HC_IMAGE, "", "\"width\": null", "integer"},
