@@ -223,7 +223,7 @@ typedef enum hc_picture_format { HC_UNKNOWN, HC_PNG, HC_GIF, HC_BMP, HC_JPEG, HC
 typedef struct hc_picture_info {
     hc_picture_format format;
     uint32_t width, height; /* JPEG, WebP, AVIF, HEIF and TIFF; 0: it does not say                                       */
-    int channels;           /* JPEG: of the picture; WebP: 4 where it may be transparent, else 3                         */
+    int channels;           /* JPEG: of the picture; WebP: 4 where it may be transparent, else 3; TIFF: 1 with a palette  */
     int ends;               /* JPEG: whether its end marker is there; a file without was cut off                         */
     int orientation;        /* 1 to 8: of EXIF in any of its places, else of XMP, else 1                                 */
     size_t orientation_at;  /* where in the file the byte is that holds it; 0: nowhere                                   */

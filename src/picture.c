@@ -41,7 +41,7 @@ typedef struct orientation {
     const uint8_t *at; /* the byte that holds it; NULL: it is not to be found as a byte */
 } orientation;
 
-typedef struct tiff_tags { uint32_t width, height; orientation orientation; } tiff_tags;
+typedef struct tiff_tags { uint32_t width, height, colours; orientation orientation; } tiff_tags;
 
 /* The first directory of a TIFF file, which is also what EXIF is. The last one of several entries with the same tag counts, as in Pillow. */
 static tiff_tags read_tiff(bytes b)
@@ -66,6 +66,8 @@ static tiff_tags read_tiff(bytes b)
             tags.width = value;
         else if (tag == 257)
             tags.height = value;
+        else if (tag == 262)
+            tags.colours = value;
         else if (tag == 274) {
             /* One that does not exist is there all the same, and stands for "as it is". */
             tags.orientation.value = value >= 1 && value <= 8 ? (int)value : 1;
@@ -128,16 +130,16 @@ static bytes inflate_text(bytes compressed)
 /* EXIF as ImageMagick writes it: a line of its name, one of its length, then hexadecimal digits. */
 static orientation read_raw_profile(bytes text)
 {
-    static const char digits[] = "0123456789abcdef";
     for (int lines = 0; lines < 3 && text.n; text = slice(text, 1, SIZE_MAX))
         lines += *text.p == '\n';
     uint8_t *exif = hc_allocate(text.n / 2 + 1, 1);
     size_t nibbles = 0;
     for (size_t i = 0; exif && i < text.n; i++) {
-        const char *digit = memchr(digits, text.p[i] | 32, 16);
-        if (digit && nibbles / 2 < text.n / 2) {
+        const uint8_t c = text.p[i], letter = c | 32;
+        const int digit = c >= '0' && c <= '9' ? c - '0' : letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
+        if (digit >= 0 && nibbles / 2 < text.n / 2) {
             uint8_t *byte = exif + nibbles++ / 2;
-            *byte = (uint8_t)(nibbles & 1 ? (digit - digits) << 4 : *byte | (digit - digits));
+            *byte = (uint8_t)(nibbles & 1 ? digit << 4 : *byte | digit);
         }
     }
     orientation o = exif ? read_exif((bytes){exif, nibbles / 2}) : (orientation){0};
@@ -307,6 +309,7 @@ void hc_picture_inspect(const uint8_t *file, size_t size, hc_picture_info *info)
         const tiff_tags tags = read_tiff(b);
         info->width = tags.width;
         info->height = tags.height;
+        info->channels = tags.colours == 3 ? 1 : 3;
         o = tags.orientation;
         break;
     }

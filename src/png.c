@@ -137,45 +137,28 @@ static hc_status prepare(png *p)
 
 static inline int absolute(int x) { return x < 0 ? -x : x; }
 
-/* Undoes a scanline's filter: adds to every byte what its neighbours predict. Inlined for each distance to the left neighbour, so that this is a number. */
-static inline __attribute__((always_inline)) void unfilter_by(int filter, uint8_t *row, const uint8_t *above, size_t n, size_t pixel)
+/* Undoes a scanline's filter: adds to every byte what its neighbours predict. Before the first pixel, and above the first row, there are zeros. */
+static void unfilter(int filter, uint8_t *row, const uint8_t *above, size_t n, size_t pixel)
 {
-    switch (filter) {
-    case 1:
-        for (size_t i = pixel; i < n; i++)
-            row[i] = (uint8_t)(row[i] + row[i - pixel]);
-        break;
-    case 2:
-        for (size_t i = 0; i < n; i++)
+    if (filter == 2 || filter == 4) /* of the first pixel, the fourth is the second */
+        for (size_t i = 0; i < (filter == 2 ? n : pixel) && i < n; i++)
             row[i] = (uint8_t)(row[i] + above[i]);
-        break;
-    case 3:
+    else if (filter == 3)
         for (size_t i = 0; i < pixel && i < n; i++)
             row[i] = (uint8_t)(row[i] + above[i] / 2);
+    if (filter == 1)
+        for (size_t i = pixel; i < n; i++)
+            row[i] = (uint8_t)(row[i] + row[i - pixel]);
+    else if (filter == 3)
         for (size_t i = pixel; i < n; i++)
             row[i] = (uint8_t)(row[i] + (row[i - pixel] + above[i]) / 2);
-        break;
-    case 4:
-        for (size_t i = 0; i < pixel && i < n; i++)
-            row[i] = (uint8_t)(row[i] + above[i]);
+    else if (filter == 4)
         for (size_t i = pixel; i < n; i++) {
             const int left = row[i - pixel], up = above[i], corner = above[i - pixel];
             const int to_left = absolute(up - corner), to_up = absolute(left - corner), to_corner = absolute(left + up - 2 * corner);
             const int nearer = to_up < to_left ? up : left, distance = to_up < to_left ? to_up : to_left;
             row[i] = (uint8_t)(row[i] + (to_corner < distance ? corner : nearer));
         }
-        break;
-    }
-}
-
-static void unfilter(int filter, uint8_t *row, const uint8_t *above, size_t n, size_t pixel)
-{
-    switch (pixel) {
-    case 1: unfilter_by(filter, row, above, n, 1); break;
-    case 3: unfilter_by(filter, row, above, n, 3); break;
-    case 4: unfilter_by(filter, row, above, n, 4); break;
-    default: unfilter_by(filter, row, above, n, pixel); break;
-    }
 }
 
 /* `n` pixels as the file has them to what is handed out. */

@@ -315,14 +315,15 @@ static OWN_FUNCTION void pass_vertical(const window *w, const uint8_t *const *ro
 /* True if every alpha of n RGBA pixels is 255: then premultiplying changes nothing. */
 static OWN_FUNCTION int is_opaque(const uint8_t *src, size_t n)
 {
-    uint8_t all[16], alpha = 255; /* the loop over 16 bytes becomes one vector operation */
-    memset(all, 255, sizeof all);
-    for (; n >= 4; n -= 4, src += 16)
-        for (int i = 0; i < 16; i++)
-            all[i] &= src[i];
-    for (; n; n--, src += 4)
-        alpha &= src[3];
-    return (alpha & all[3] & all[7] & all[11] & all[15]) == 255;
+    uint32_t all = UINT32_MAX;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t pixel;
+        memcpy(&pixel, src + 4 * i, 4);
+        all &= pixel;
+    }
+    uint8_t bytes[4];
+    memcpy(bytes, &all, 4);
+    return bytes[3] == 255;
 }
 
 /* RGBA to premultiplied "RGBa", c = round(c * alpha / 255): two channels at a time in the halves of a word. */

@@ -26,11 +26,13 @@ WASM_LDFLAGS_relaxed-threads = $(WASM_LDFLAGS_THREADS)
 WASM_EXPORTS = malloc realloc free hc_status_code \
                hc_loader_new hc_loader_status hc_loader_message hc_loader_header hc_loader_directory hc_loader_finish hc_loader_free \
                hc_embed_begin hc_encoder_config hc_encoder_vocabulary hc_encoder_set_dot hc_encoder_free \
+               hc_preprocessor_push hc_preprocessor_finish hc_preprocessor_free \
+               hc_picture_reader_new hc_picture_reader_problem hc_picture_reader_read hc_picture_reader_free \
                hc_tokenizer_new hc_tokenize hc_tokenizer_vocab_size hc_tokenizer_free \
                hc_loader_set_threads hc_threads_work hc_threads_stop hc_threads_may_sleep
 
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
-WASM_FAST = $(KERNELS:%=src/%) src/loader src/pack src/pack_i4 src/resize src/preprocess wasm/libc wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
+WASM_FAST = $(KERNELS:%=src/%) src/loader src/pack src/pack_i4 src/resize wasm/libc wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
 wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O3,-Oz)
 
 KERNELS = math norm rows epilogue gemm gemm_f32 gemm_i8 gemm_i4 attention parallel size

@@ -91,21 +91,46 @@ EXPORT(hc_wasm_shard_read) int hc_wasm_shard_read(const hc_encoder *encoder, dou
     return hc_shard_read(encoder, vocabulary, length, (uint64_t)offset, bytes, n, &got) == HC_OK ? (int)got : -1;
 }
 
-/* Height and width of what hc_wasm_preprocess gives. */
-EXPORT(hc_wasm_preprocess_size) hc_status hc_wasm_preprocess_size(const char *config, size_t config_length, int size[2])
+/* hc_preprocessor_new with the configuration as JSON text. out: the status, and the height and width of what comes out. */
+static hc_preprocessor *new_preprocessor(const char *config, size_t config_length, const hc_picture *picture, int out[3])
 {
-    hc_preprocess_cfg cfg;
+    hc_preprocess_cfg cfg = {0};
     hc_status status = hc_preprocess_parse(config, config_length, &cfg);
-    size[0] = status == HC_OK ? cfg.height : 0;
-    size[1] = status == HC_OK ? cfg.width : 0;
-    return status;
+    hc_preprocessor *p = status == HC_OK ? hc_preprocessor_new(&cfg, picture, &status) : NULL;
+    out[0] = (int)status;
+    out[1] = cfg.height;
+    out[2] = cfg.width;
+    return p;
 }
 
-/* hc_preprocess with the configuration as JSON text. */
-EXPORT(hc_wasm_preprocess) hc_status hc_wasm_preprocess(const char *config, size_t config_length, const uint8_t *data, int width, int height,
-                                                        int channels, float *out)
+EXPORT(hc_wasm_preprocessor) hc_preprocessor *hc_wasm_preprocessor(const char *config, size_t config_length, int width, int height, hc_mode mode,
+                                                                   int orientation, int out[3])
 {
-    hc_preprocess_cfg cfg;
-    hc_status status = hc_preprocess_parse(config, config_length, &cfg);
-    return status == HC_OK ? hc_preprocess(&cfg, data, width, height, channels, out) : status;
+    const hc_picture picture = {.width = width, .height = height, .mode = mode, .orientation = orientation};
+    return new_preprocessor(config, config_length, &picture, out);
+}
+
+/* The same for the picture of a reader. */
+EXPORT(hc_wasm_reader_preprocessor) hc_preprocessor *hc_wasm_reader_preprocessor(const char *config, size_t config_length, const hc_picture_reader *reader,
+                                                                                 int orientation, int out[3])
+{
+    hc_picture picture = *hc_picture_reader_picture(reader);
+    picture.orientation = orientation;
+    return new_preprocessor(config, config_length, &picture, out);
+}
+
+EXPORT(hc_wasm_reader_size) void hc_wasm_reader_size(const hc_picture_reader *reader, int out[2])
+{
+    out[0] = hc_picture_reader_picture(reader)->width;
+    out[1] = hc_picture_reader_picture(reader)->height;
+}
+
+/* hc_picture_info in its own order, one double a field: out[7]. */
+EXPORT(hc_wasm_picture_info) void hc_wasm_picture_info(const uint8_t *file, size_t size, double out[7])
+{
+    hc_picture_info info;
+    hc_picture_inspect(file, size, &info);
+    const double fields[7] = {info.format, info.width, info.height, info.channels, info.ends, info.orientation, (double)info.orientation_at};
+    for (int i = 0; i < 7; i++)
+        out[i] = fields[i];
 }

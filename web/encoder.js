@@ -5,9 +5,9 @@ import { untilAborted } from './abort.js';
 import { findAssets } from './assets.js';
 import { TowerCache } from './cache.js';
 import { HalfclipError } from './errors.js';
-import { decodePicture } from './image-source.js';
 import { completeLimits } from './limits.js';
 import { loadTower } from './load.js';
+import { readPicture } from './picture/read.js';
 import { breathe } from './platform.js';
 import { completeRetry } from './retry.js';
 import { detectDot } from './simd.js';
@@ -22,9 +22,6 @@ const DOTS = { pairs: 0, quads: 1 };
 // As in src/encoder.c, where the next larger numbers of 32 bits count as infinite.
 const LARGEST_PIXEL = Math.fround(3.4e38);
 
-// A picture larger than this, in bytes, is resized in an instance of its own: memory never shrinks, and the encoder's should stay small.
-const LARGE_PICTURE = 1 << 20;
-
 // Threads would outlive an encoder that was dropped without dispose().
 const forgotten = typeof FinalizationRegistry === 'function' ? new FinalizationRegistry((threads) => threads.stop()) : null;
 
@@ -36,10 +33,10 @@ export class Encoder {
   #output;
   #batch;
   #tokenizer;
-  #network; // how pictures are fetched, for decodePicture
-  #pictures = 0; // how many are under way
-  #apart = null; // the instance for large pictures among them
-  #decoded = new Set(); // pictures that wait for their turn, as embedPicture() keeps them
+  #network; // how pictures are fetched, for readPicture
+  #reading = 0; // how many pictures are being read
+  #apart = null; // the instance for large ones among them
+  #read = new Set(); // pictures that wait for their turn, as embedPicture() keeps them
   #places;
   #tail = Promise.resolve(); // settles when every call so far is done
 
@@ -153,40 +150,37 @@ export class Encoder {
   }
 
   /**
-   * The vector of a picture that was captured, see capturePicture. It is decoded at once, and computed when its turn comes.
+   * The vector of a picture that was captured, see capturePicture. It is read at once, and computed when its turn comes.
    * @param {object} options
    * @param {string} options.name how messages call it
    * @param {boolean} [options.normalize]
    * @param {AbortSignal} [options.signal]
    * @param {boolean} [options.own] whether it is closed once it is read
+   * @param {'exif' | 'none'} [options.orientation] see index.d.ts
+   * @param {number} [options.maxPixels] the same
    */
   async embedPicture(source, options) {
     const { normalize = true, name, signal } = options;
-    return this.#withPicture(source, options, async (picture) => {
-      const job = { picture, normalize, name, vector: null };
-      this.#decoded.add(job);
-      try {
-        await this.#enqueue(signal, async () => {
-          if (job.vector) return;
-          await breathe(); // more may be decoded by then
-          this.#check(signal);
-          await this.#embedWith(job, signal);
-        });
-        return job.vector;
-      } finally {
-        this.#decoded.delete(job);
-      }
-    });
+    const job = { pixels: await this.#readPicture(source, options), normalize, name, vector: null };
+    this.#read.add(job);
+    try {
+      await this.#enqueue(signal, async () => {
+        if (job.vector) return;
+        await breathe(); // more may be read by then
+        this.#check(signal);
+        await this.#embedWith(job, signal);
+      });
+      return job.vector;
+    } finally {
+      this.#read.delete(job);
+    }
   }
 
   /** What the tower gets of a picture, Float32Array [3, H, W]; with the options of embedPicture. */
   async preprocessPicture(source, options) {
-    const { signal } = options;
-    return this.#withPicture(source, options, (picture) => this.#enqueue(signal, async () => {
-      await breathe();
-      this.#check(signal);
-      return this.#preprocess(picture);
-    }));
+    const pixels = await this.#readPicture(source, options);
+    this.#check(options.signal);
+    return pixels;
   }
 
   /** Int32Array(contextLength) of each text. */
@@ -277,48 +271,32 @@ export class Encoder {
     return vectors;
   }
 
-  /** Decodes a picture and does `work` with it; when no picture is under way any more, what is there for large ones goes. */
-  async #withPicture(source, options, work) {
-    this.#pictures++;
-    try {
-      return await work(await this.#decode(source, options));
-    } finally {
-      if (--this.#pictures === 0) this.#apart = null;
-    }
-  }
-
-  async #decode(source, { name, signal, own }) {
+  /** Reads a picture; when no picture is being read any more, what is there for large ones goes. */
+  async #readPicture(source, { name, own, ...options }) {
+    const { signal } = options;
+    const apart = () => (this.#apart ??= this.#wasm.spawn());
     const read = async () => {
+      this.#reading++;
       try {
         this.#check(signal);
-        return await decodePicture(source, name, { ...this.#network, signal });
+        return await readPicture(source, name, { ...this.#network, ...options, wasm: this.#wasm, apart, config: JSON.stringify(this.#config) });
       } finally {
+        if (--this.#reading === 0) this.#apart = null;
         if (own) source.close?.();
       }
     };
     return untilAborted(read(), signal);
   }
 
-  /** Embeds a picture that is decoded, and with it others that are, as many as one call of C takes. */
+  /** Embeds a picture that is read, and with it others that are, as many as one call of C takes. */
   async #embedWith(job, signal) {
-    const others = [...this.#decoded].filter((other) => other !== job && other.normalize === job.normalize).slice(0, this.#batch - 1);
-    if (others.length) {
-      try {
-        await this.#embedDecoded([job, ...others], signal);
-        return;
-      } catch {
-        this.#check(signal); // each has a turn of its own, which tells what is wrong with it
-      }
-    }
-    await this.#embedDecoded([job], signal);
-  }
-
-  async #embedDecoded(jobs, signal) {
-    jobs.forEach(({ picture }, i) => this.#preprocess(picture, i));
-    const vectors = await this.#run(jobs.length, { normalize: jobs[0].normalize, signal }, (i) => jobs[i].name);
+    const others = [...this.#read].filter((other) => other !== job && other.normalize === job.normalize).slice(0, this.#batch - 1);
+    const jobs = [job, ...others];
+    jobs.forEach(({ pixels, name }, i) => this.#put(pixels, i, name));
+    const vectors = await this.#run(jobs.length, { normalize: job.normalize, signal }, (i) => jobs[i].name);
     jobs.forEach((job, i) => {
       job.vector = vectors[i];
-      this.#decoded.delete(job);
+      this.#read.delete(job);
     });
   }
 
@@ -343,37 +321,6 @@ export class Encoder {
     const length = wasm.ints(out, 1)[0];
     wasm.free(out);
     return pointer ? { pointer, length } : null;
-  }
-
-  /**
-   * What the tower gets of a picture, Float32Array [3, H, W]: given back, or put into the encoder's input.
-   * @param {number} [index] in the input
-   */
-  #preprocess({ data, width, height, channels }, index) {
-    if (data.length !== width * height * channels) throw changedMeanwhile('a picture');
-    const apart = data.length > LARGE_PICTURE;
-    const wasm = apart ? (this.#apart ??= this.#wasm.spawn()) : this.#wasm;
-    const { exports } = wasm;
-    return wasm.with(JSON.stringify(this.#config), 'the config', (config, configLength) => {
-      const size = wasm.alloc(8, 'a size');
-      wasm.check(exports.hc_wasm_preprocess_size(config, configLength, size), 'preprocess_cfg cannot be used');
-      const [outHeight, outWidth] = wasm.ints(size, 2);
-      wasm.free(size);
-      const count = 3 * outHeight * outWidth;
-      const place = apart || index === undefined ? 0 : this.#input + 4 * count * index;
-      const out = place || wasm.alloc(4 * count, 'pixels');
-      try {
-        wasm.with(data, 'a picture', (pointer) => {
-          const status = exports.hc_wasm_preprocess(config, configLength, pointer, width, height, channels, out);
-          wasm.check(status, `a picture of ${width} x ${height} pixels: expected 1 to 20,000 a side`);
-        });
-        if (place) return null;
-        if (index === undefined) return wasm.floats(out, count).slice();
-        return this.#put(wasm.floats(out, count), index, 'a picture');
-      } finally {
-        if (!place) wasm.free(out);
-      }
-    });
   }
 
   /** The encoder's input of `count` inputs of `length` numbers, ids or pixels. */

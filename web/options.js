@@ -70,6 +70,12 @@ export const EMBED_ALL_OPTIONS = {
   onProgress: FUNCTION,
 };
 
+/** Of whatever takes pictures. */
+export const PICTURE_OPTIONS = {
+  orientation: oneOf('exif', 'none'),
+  maxPixels: [isAtLeast(1), 'a number of pixels'],
+};
+
 /**
  * The options that are given, each read once and checked; those that are undefined are as if left out.
  * @param {unknown} given

@@ -7,7 +7,7 @@ import { HalfclipError, describe, messageOf } from './errors.js';
 import { Gate } from './gate.js';
 import { capturePicture } from './image-source.js';
 import { inOrder } from './in-order.js';
-import { CALL_OPTIONS, EMBED_ALL_OPTIONS, EMBED_OPTIONS, readOptions } from './options.js';
+import { CALL_OPTIONS, EMBED_ALL_OPTIONS, EMBED_OPTIONS, PICTURE_OPTIONS, readOptions } from './options.js';
 import { arrayTypeOf, attempt, hasTag, isArray, isPlain } from './realm.js';
 
 // How many inputs are under way besides the one that is waited for, unless the caller says. A picture of 12 megapixels takes 48 MB while it is.
@@ -126,19 +126,19 @@ export class ImageTower extends Tower {
 
   /** Vectors of pictures. */
   embed(sources, options) {
-    return this.#each('embedPicture', sources, options, EMBED_OPTIONS);
+    return this.#each('embedPicture', sources, options, { ...EMBED_OPTIONS, ...PICTURE_OPTIONS });
   }
 
   /** Vectors of pictures as they come, and what is wrong with those that have none. */
   async *embedAll(sources, options = {}) {
-    const { ahead = PICTURES_AHEAD, ...others } = readOptions(options, EMBED_ALL_OPTIONS);
+    const { ahead = PICTURES_AHEAD, ...others } = readOptions(options, { ...EMBED_ALL_OPTIONS, ...PICTURE_OPTIONS });
     const embed = (source, index, options) => this.#send('embedPicture', source, { ...options, name: nameInput(index, true) }, ahead);
     yield* this[ALL](sources, embed, { ...others, ahead });
   }
 
   /** What the tower gets of pictures: Float32Array [3, H, W]. */
   preprocess(sources, options) {
-    return this.#each('preprocessPicture', sources, options, CALL_OPTIONS);
+    return this.#each('preprocessPicture', sources, options, { ...CALL_OPTIONS, ...PICTURE_OPTIONS });
   }
 
   /** Vectors of what preprocess() gives. */
@@ -160,7 +160,7 @@ export class ImageTower extends Tower {
   /** As #send, but what may change, as a canvas does, is read now, however many calls are under way. */
   async #one(method, source, options) {
     const named = { ...options, name: nameInput(0, false) };
-    const captured = hasTag(source, 'HTMLImageElement') ? undefined : await capturePicture(source, named.name);
+    const captured = hasTag(source, 'HTMLImageElement') ? undefined : await capturePicture(source, named.name, options);
     return this.#send(method, source, named, PICTURES_AHEAD, captured);
   }
 
@@ -168,7 +168,7 @@ export class ImageTower extends Tower {
   #send(method, source, options, ahead = PICTURES_AHEAD, captured = undefined) {
     return this.#gate.pass(ahead + 1, async () => {
       if (!captured) options.signal.throwIfAborted();
-      const picture = captured ?? (await capturePicture(source, options.name));
+      const picture = captured ?? (await capturePicture(source, options.name, options));
       return this[CALL](method, picture, { ...options, own: picture !== source });
     });
   }

@@ -10,9 +10,11 @@ import { Worker as Thread } from 'node:worker_threads';
 
 import { ASSETS } from '../assets.js';
 import { HalfclipError } from '../errors.js';
+import { decoderWith } from './pictures.js';
 
 export { openFile } from './file-source.js';
 export { openFolder } from './cache-folder.js';
+export { readPicture } from './pictures.js';
 
 const own = import.meta.url?.startsWith('file:') ? fileURLToPath(import.meta.url) : null; // a bundler may have taken this code elsewhere
 
@@ -31,6 +33,9 @@ function requireWith(look) {
 
 /** A module of Node's own, or an optional package. */
 export const importModule = (name) => requireWith((require) => require(builtinModules.includes(name) ? `node:${name}` : name));
+
+/** See pictures.js. */
+export const decodePicture = decoderWith(importModule);
 
 export const countCores = () => cpus().length;
 

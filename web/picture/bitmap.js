@@ -1,0 +1,125 @@
+// What the platform decodes, read tile by tile: canvases have limits, and beyond them are black without a word.
+
+import { newCanvas } from '../canvas.js';
+import { HalfclipError, messageOf } from '../errors.js';
+import { preprocessRows } from './rows.js';
+import { checkSize } from './size.js';
+
+/** As the file has it: no colour conversion, no premultiplied alpha. */
+const AS_STORED = { colorSpaceConversion: 'none', premultiplyAlpha: 'none' };
+
+const TILE_WIDTH = 4096;
+
+/** @param {ImageBitmapSource} source */
+export function toBitmap(source, ...box) {
+  return createImageBitmap(source, ...box, AS_STORED);
+}
+
+/** A canvas that is known to work, or an error. */
+function workingCanvas(width, height, name) {
+  const context = newCanvas(width, height).getContext('2d', { willReadFrequently: true });
+  context?.fillRect(width - 1, height - 1, 1, 1);
+  if (context?.getImageData(width - 1, height - 1, 1, 1).data[3] !== 255) {
+    throw new HalfclipError('memory/exhausted', `${name}: this browser has no canvas of ${width} x ${height} pixels for it`);
+  }
+  return context;
+}
+
+function isOpaque(data) {
+  for (let i = 3; i < data.length; i += 4) if (data[i] !== 255) return false;
+  return true;
+}
+
+/**
+ * What a bitmap becomes for the tower.
+ * @param {import('../wasm.js').Wasm} wasm
+ * @param {ImageBitmap} bitmap
+ * @param {object} options as those of preprocessRows
+ * @param {string} options.name how messages call it
+ * @param {number} options.maxPixels
+ * @param {boolean} [options.opaque] it cannot have transparent pixels
+ * @returns {Promise<Float32Array>}
+ */
+export async function preprocessBitmap(wasm, bitmap, options) {
+  const { name, maxPixels, opaque } = options;
+  const { width, height } = bitmap;
+  checkSize(width, height, name, maxPixels);
+  let context;
+  let colours; // reads what a canvas cannot
+  try {
+    return await preprocessRows(wasm, { width, height, channels: 4 }, options, async (y, rows, target) => {
+      context ??= workingCanvas(Math.min(width, TILE_WIDTH), rows, name);
+      for (let x = 0; x < width; x += TILE_WIDTH) {
+        const columns = Math.min(TILE_WIDTH, width - x);
+        context.clearRect(0, 0, columns, rows);
+        context.drawImage(bitmap, x, y, columns, rows, 0, 0, columns, rows);
+        let { data } = context.getImageData(0, 0, columns, rows);
+        if (!isOpaque(data)) {
+          if (opaque) throw new HalfclipError('memory/exhausted', `${name}: this browser cannot draw the picture of ${width} x ${height} pixels`);
+          colours ??= new Texture();
+          data = (await colours.read(bitmap, x, y, columns, rows)) ?? data;
+        }
+        copyTile(data, columns, target(), x, width);
+      }
+    });
+  } finally {
+    colours?.close();
+    if (context) context.canvas.width = 0; // gives its memory back now, not when it is collected
+  }
+}
+
+/** Puts a tile into rows of the whole width. */
+function copyTile(tile, columns, target, x, width) {
+  for (let at = 0, to = 4 * x; at < tile.length; at += 4 * columns, to += 4 * width) target.set(tile.subarray(at, at + 4 * columns), to);
+}
+
+/**
+ * A 2D canvas multiplies colour by alpha and so loses what lies under transparent pixels, which PIL keeps; a WebGL texture does not. Reads nothing where there is no
+ * WebGL, or not at a tile's size.
+ */
+class Texture {
+  #gl = newCanvas(1, 1).getContext('webgl');
+
+  async read(bitmap, x, y, width, height) {
+    const gl = this.#gl;
+    if (!gl || Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) return null;
+    const tile = await toBitmap(bitmap, x, y, width, height);
+    const texture = gl.createTexture();
+    const framebuffer = gl.createFramebuffer();
+    try {
+      gl.bindTexture(gl.TEXTURE_2D, texture);
+      gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, false);
+      gl.pixelStorei(gl.UNPACK_COLORSPACE_CONVERSION_WEBGL, gl.NONE);
+      gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, tile);
+      gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
+      gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
+      if (gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE) return null;
+      const data = new Uint8Array(width * height * 4);
+      gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, data);
+      return gl.getError() === gl.NO_ERROR ? data : null;
+    } finally {
+      gl.deleteFramebuffer(framebuffer);
+      gl.deleteTexture(texture);
+      tile.close();
+    }
+  }
+
+  close() {
+    this.#gl?.getExtension('WEBGL_lose_context')?.loseContext();
+  }
+}
+
+/** The same of a file that the platform decodes. */
+export async function preprocessDecoded(wasm, bytes, options) {
+  let bitmap;
+  try {
+    bitmap = await toBitmap(new Blob([bytes]));
+  } catch (error) {
+    throw new HalfclipError('input/decode', `${options.name}: cannot be decoded as a picture: ${messageOf(error)}`, { cause: error });
+  }
+  try {
+    return await preprocessBitmap(wasm, bitmap, options);
+  } finally {
+    bitmap.close();
+  }
+}
