@@ -7,7 +7,7 @@
 #   make start    serves the demo page
 #   make lib      build/libhalfclip.a, for C programs (with src/halfclip.h)
 #   make bench    times the kernels, and towers of MODELS against onnxruntime: build/bench.json, build/bench.svg
-#   make fuzz     fuzzes every parser for FUZZ_SECONDS each
+#   make fuzz     fuzzes every parser, and what talks to servers, for FUZZ_SECONDS each
 #
 # What a machine lacks (compilers, Chromium, npm's packages) is installed by the first command that needs it, see wasm/setup.sh.
 
@@ -154,8 +154,9 @@ endef
 .PHONY: test-fuzz fuzz
 test-fuzz: $(FUZZERS)
 	$(call fuzz,5)
-fuzz: $(FUZZERS)
+fuzz: $(FUZZERS) dist
 	$(call fuzz,$(FUZZ_SECONDS))
+	HALFCLIP_SECONDS=$(FUZZ_SECONDS) HALFCLIP_SEED=$$(date +%s) $(NODE) --test --test-reporter=spec tests/node/hostile.test.mjs
 
 # ---- JavaScript and browser tests ------------------------------------------------------------------------------------
 

@@ -59,10 +59,6 @@ export class HostileServer {
     this.poisoned = false;
   }
 
-  get connections() {
-    return this.#sockets.size;
-  }
-
   async close() {
     this.reset(null, 0);
     await new Promise((resolve) => this.#server.close(resolve));
