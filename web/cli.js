@@ -14,6 +14,7 @@ import { FailedInputs } from './cli/run.js';
 import * as serve from './cli/serve.js';
 import * as shard from './cli/shard.js';
 import { complain, print } from './cli/terminal.js';
+import { printable } from './errors.js';
 import { HalfclipError } from './node/index.js';
 
 const COMMANDS = { embed, rank, shard, inspect, cache, serve };
@@ -59,8 +60,9 @@ async function main([command, ...rest]) {
 
 function describeError(error) {
   if (error instanceof HalfclipError) return `${error.code}: ${error.message}`;
-  if (error instanceof UsageError) return `usage: ${error.message}`;
-  return error instanceof OptionError || error instanceof FailedInputs ? error.message : error.stack;
+  if (error instanceof UsageError) return `usage: ${printable(error.message)}`;
+  if (error instanceof OptionError) return printable(error.message);
+  return error instanceof FailedInputs ? error.message : error.stack;
 }
 
 main(process.argv.slice(2)).catch(async (error) => {

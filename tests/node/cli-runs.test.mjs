@@ -249,6 +249,24 @@ test('without the package for Parquet: a sentence that says how to have it', asy
   rmSync(elsewhere, { recursive: true });
 });
 
+test('names that would command a terminal are shown, not obeyed', async () => {
+  const name = 'b\x1b[31m\nd.png';
+  copyFileSync(picture('owl'), at(name));
+  assert.match(await works(['rank', '--query', 'an owl', name]), /^-?\d\.\d{4}  b\\u001b\[31m\\u000ad\.png\n$/);
+  assert.deepEqual(inputs(await works(['embed', '--tower', 'image', name])), [name]);
+  for (const args of [['embed', name], ['embed', '--out', `no/${name}.csv`, 'a'], ['embed', '--tower', 'image', `none ${name}`]]) {
+    const { status, stderr } = await run(args);
+    assert.notEqual(status, 0);
+    assert.ok(/\\u001b/.test(stderr) && !stderr.includes('\x1b'), stderr);
+  }
+});
+
+test('a disk that is full is told', async () => {
+  const { child, output } = start('bash', ['-c', `"${process.execPath}" "${CLI}" embed a b > /dev/full`]);
+  assert.deepEqual(await once(child, 'close'), [1, null]);
+  assert.match(output.stderr, /^halfclip: standard output: .*ENOSPC/);
+});
+
 test('rank: folders and lists; what fails is left out and reported', async () => {
   const ranked = jsonLines(await works(['rank', '--json', '--query', 'an owl', 'album']));
   assert.deepEqual(ranked.map(({ input }) => input).sort(), [...ALBUM].sort());

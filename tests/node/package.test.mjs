@@ -1,7 +1,8 @@
 // The package as `npm pack` makes it, installed into an empty folder: what is in it, its types, and that it runs in this Node.js and in the newest.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -140,6 +141,21 @@ test('its command', async () => {
   const { input, embedding } = JSON.parse(stdout);
   assert.equal(input, 'a cat');
   assert.ok(Math.abs(Math.hypot(...embedding) - 1) < 1e-5);
+});
+
+test('its page, which finds the package and the bundled model from where it is installed', async () => {
+  const child = spawn(path.join(folder, 'node_modules/.bin/halfclip'), ['serve', '--port', '0'], { cwd: folder });
+  try {
+    const [line] = await once(child.stdout, 'data');
+    const page = /http:\S+\/demo\//.exec(line)[0];
+    for (const name of ['', 'demo.js', 'pictures/index.txt', '../index.js', '../worker.js', '../halfclip-relaxed.wasm', '../models/halfclip-emoji-text.safetensors']) {
+      const response = await fetch(new URL(name, page));
+      assert.equal(response.status, 200, name);
+      assert.ok((await response.arrayBuffer()).byteLength > 200, name);
+    }
+  } finally {
+    child.kill();
+  }
 });
 
 test('its types', async () => {

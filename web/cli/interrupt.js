@@ -1,6 +1,6 @@
 // Ctrl-C and the like: what runs is aborted and cleans up, and then the program ends as the signal would have ended it.
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+const SIGNALS = ['SIGINT', 'SIGTERM']; // to hear SIGHUP would undo nohup
 
 /**
  * Runs `work` under an AbortSignal that is aborted when the program is told to end; a second time, it ends at once.

@@ -1,5 +1,6 @@
 // halfclip rank: pictures by words, or words by a picture. One tower is in memory at a time.
 
+import { printable } from '../errors.js';
 import { cosineSimilarity, loadImageEncoder, loadTextEncoder } from '../node/index.js';
 import { fieldsOf } from './fields.js';
 import { countInputs, from, readInputs } from './inputs.js';
@@ -76,7 +77,7 @@ async function* withoutBlank(items) {
   for await (const item of items) if (item.source !== '') yield item;
 }
 
-const asLine = (id) => (typeof id === 'string' ? id : JSON.stringify(id));
+const asLine = (id) => printable(typeof id === 'string' ? id : JSON.stringify(id));
 
 /** The best of many, of which no more are kept than are wanted. */
 class Best {

@@ -1,5 +1,6 @@
 // One pass over the inputs of a command: each result as soon as it is there, each failure reported, how far it is on a terminal.
 
+import { printable } from '../errors.js';
 import { HalfclipError } from '../node/index.js';
 import { Unfit } from './fields.js';
 import { Counter, clearStatus, complain } from './terminal.js';
@@ -8,7 +9,7 @@ import { Counter, clearStatus, complain } from './terminal.js';
 export class FailedInputs extends Error {}
 
 const describeFailure = ({ where }, error) => {
-  const message = error instanceof HalfclipError ? `${error.code}: ${error.message}` : error.message;
+  const message = error instanceof HalfclipError ? `${error.code}: ${error.message}` : printable(error.message);
   return where ? `${where}: ${message}` : message;
 };
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { printable } from '../errors.js';
 import { serve } from '../server.js';
 import { OptionError, UsageError } from './options.js';
 import { isFolder, picturesBelow } from './pictures.js';
@@ -57,7 +58,7 @@ async function listPictures(folder) {
   const names = [];
   for await (const { input, source, error } of picturesBelow(folder)) {
     const name = path.relative(folder, input).split(path.sep).join('/');
-    if (error) await complain(`${input}: ${error.message}`);
+    if (error) await complain(printable(`${input}: ${error.message}`));
     else if (typeof source === 'string' && !/(^|\/)\.|[\0-\x1f\\]/.test(name)) names.push(name);
   }
   const place = mkdtempSync(path.join(tmpdir(), 'halfclip-'));

@@ -6,7 +6,10 @@ const { stdout, stderr } = process;
 const REDRAW = 100; // milliseconds
 
 // A reader that has seen enough (`| head`) ends the program quietly.
-stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+stdout.on('error', (error) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  stderr.write(`halfclip: standard output: ${error.message}\n`, () => process.exit(1));
+});
 stderr.on('error', () => {}); // nobody is there to be told
 
 let status = ''; // the line that stands on the terminal
