@@ -4,8 +4,9 @@
 
 WASM_FLAVOURS = simd128 relaxed
 WASM_THREADED = $(WASM_FLAVOURS:%=%-threads)
-WASM_MODULES = $(patsubst %,dist/halfclip-%.wasm,$(WASM_FLAVOURS) $(WASM_THREADED) torch)
+WASM_MODULES = $(patsubst %,dist/halfclip-%.wasm,$(WASM_FLAVOURS) $(WASM_THREADED) files)
 WASM_SOURCES = $(wildcard src/*.c) $(wildcard wasm/*.c)
+WASM_FILES = wasm/torch.c wasm/sha2.c
 
 WASM_CFLAGS = -std=c11 -Wall -Wextra -ffp-contract=off -fno-math-errno -fvisibility=hidden -Isrc -Iwasm/include \
               -msimd128 -mbulk-memory -mnontrapping-fptoint -msign-ext
@@ -59,15 +60,15 @@ build/bench-kernels-$(1).wasm: build/wasm/$(1)/tests/bench/kernels.o $$(KERNELS:
 	@echo $$@
 	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS_BARE) $$^ -o $$@
 
-dist/halfclip-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out wasm/torch.c,$$(WASM_SOURCES)))
+dist/halfclip-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WASM_FILES),$$(WASM_SOURCES)))
 	@mkdir -p $$(@D)
 	@echo $$@
 	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$(WASM_LDFLAGS_$(1)) $$^ -o $$@
 endef
 $(foreach flavour,$(WASM_FLAVOURS) $(WASM_THREADED),$(eval $(call WASM_RULES,$(flavour))))
 
-# The reader of PyTorch files, which most pages never need.
-dist/halfclip-torch.wasm: $(patsubst %.c,build/wasm/simd128/%.o,$(filter-out wasm/exports.c,$(WASM_SOURCES)))
+# The reader of PyTorch files and digests of whole files, which few pages need.
+dist/halfclip-files.wasm: $(patsubst %.c,build/wasm/simd128/%.o,$(filter-out wasm/exports.c,$(WASM_SOURCES)))
 	@mkdir -p $(@D)
 	@echo $@
 	@. build/wasm/toolchain && $$WASM_LD $(WASM_LDFLAGS_BARE) --max-memory=4294967296 --export=malloc --export=free --export=hc_status_code $^ -o $@

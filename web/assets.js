@@ -7,7 +7,7 @@ import { getHost, isNode, locate } from './platform.js';
 
 export const ASSETS = [
   'halfclip-relaxed.wasm', 'halfclip-simd128.wasm', 'halfclip-relaxed-threads.wasm', 'halfclip-simd128-threads.wasm',
-  'halfclip-torch.wasm', 'clip-merges.bin', 'models/halfclip-emoji-image.safetensors', 'models/halfclip-emoji-text.safetensors',
+  'halfclip-files.wasm', 'clip-merges.bin', 'models/halfclip-emoji-image.safetensors', 'models/halfclip-emoji-text.safetensors',
 ];
 
 /**

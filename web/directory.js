@@ -37,7 +37,7 @@ export async function readDirectory(places, source, format, tower, limits) {
 /** @param {{ bytes: number, limit: number }} held what is kept in memory of this checkpoint's files */
 async function readPyTorch(places, source, held) {
   const file = await withRandomAccess(source, held);
-  const wasm = await createReader('halfclip-torch.wasm', places);
+  const wasm = await createReader('halfclip-files.wasm', places);
   const { exports } = wasm;
   const pieces = [];
   const torch = exports.hc_wasm_torch_new(file.size);

@@ -1,18 +1,17 @@
 // Drives the loader in WebAssembly: shows it what the file holds, asks which bytes it wants, reads them from a source and pushes them in.
 
+import { startDigest } from './digest.js';
 import { readDirectory } from './directory.js';
-import { HalfclipError, describe } from './errors.js';
+import { HalfclipError } from './errors.js';
 import { DETECT, detectFormat } from './file-format.js';
 import { completeLimits } from './limits.js';
 import { measureTowers } from './measure-towers.js';
 import { concatenate, readBytes } from './source.js';
-import { exhausted } from './memory.js';
 import { tapSource } from './weights.js';
 
 const STAGING = 1 << 19; // bytes: how much of the file is in WebAssembly's memory at once, besides its header
 const TOWERS = { image: 0, text: 1 };
 const DTYPES = { auto: 0, fp32: 1, fp16: 2, int8: 3, int4: 4 };
-const DIGESTS = { sha256: 256, sha384: 384, sha512: 512 };
 
 /**
  * Loads one tower.
@@ -23,7 +22,7 @@ const DIGESTS = { sha256: 256, sha384: 384, sha512: 512 };
  * @returns {Promise<{ encoder: number, fetched: number, size: number | undefined }>} the pointer to the encoder; the bytes read; the size of the files, if it is known
  */
 export async function loadTower(wasm, options, file, hooks) {
-  const digest = options.integrity === undefined ? null : startDigest(wasm, options.integrity);
+  const digest = options.integrity === undefined ? null : await startDigest(options.integrity, options.places);
   const opened = await openTensors(options, file, digest, completeLimits(options.limits));
   try {
     return await readTower(wasm, options, opened, digest, hooks);
@@ -179,31 +178,4 @@ function expectedBytes(source, headerLength, ranges, digest) {
   if (digest) return source.size;
   if (source.forward) return ranges.at(-1)?.end ?? headerLength;
   return ranges.reduce((sum, { begin, end }) => sum + end - begin, headerLength);
-}
-
-/** The strongest digest of an SRI string, computed as bytes arrive. */
-function startDigest(wasm, integrity) {
-  const entries = String(integrity).trim().split(/\s+/).map((entry) => /^(sha256|sha384|sha512)-([A-Za-z0-9+/_-]+=*)(\?.*)?$/.exec(entry));
-  const known = entries.filter(Boolean).sort((a, b) => DIGESTS[b[1]] - DIGESTS[a[1]]);
-  if (!known.length) throw new HalfclipError('input/type', `option integrity is ${describe(integrity)}, expected sha256-, sha384- or sha512- and base64`);
-  const algorithm = known[0][1];
-  const expected = known.filter((entry) => entry[1] === algorithm).map((entry) => entry[2].replaceAll('-', '+').replaceAll('_', '/').replace(/=*$/, ''));
-  const hash = wasm.exports.hc_wasm_sha2_new(DIGESTS[algorithm]);
-  if (!hash) throw exhausted('a hash');
-  return {
-    update: (chunk) => {
-      for (let at = 0; at < chunk.length; at += STAGING) {
-        wasm.with(chunk.subarray(at, at + STAGING), 'a piece to hash', (pointer, length) => wasm.exports.hc_wasm_sha2_update(hash, pointer, length));
-      }
-    },
-    verify: (name) => {
-      const out = wasm.alloc(64, 'a digest');
-      wasm.exports.hc_wasm_sha2_finish(hash, out);
-      const found = btoa(String.fromCharCode(...wasm.bytes(out, DIGESTS[algorithm] / 8)));
-      wasm.free(out);
-      if (!expected.includes(found.replace(/=*$/, ''))) {
-        throw new HalfclipError('integrity/mismatch', `${name}: its digest is ${algorithm}-${found}, expected ${integrity}`);
-      }
-    },
-  };
 }

@@ -84,7 +84,7 @@ const instantiate = (module, imports) => reserve(() => new WebAssembly.Instance(
 
 /**
  * A module of its own, for what few loads need.
- * @param {'halfclip-torch.wasm'} name
+ * @param {'halfclip-files.wasm'} name
  * @param {Record<string, string[]>} [places] from findAssets
  */
 export async function createReader(name, places = findAssets()) {

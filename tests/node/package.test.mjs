@@ -34,7 +34,7 @@ after(() => rmSync(folder, { recursive: true }));
 
 test('what is in it', () => {
   const names = packed.files.map(({ path }) => path);
-  for (const name of ['index.js', 'index.d.ts', 'index.d.cts', 'worker.js', 'node.js', 'node.cjs', 'node-worker.js', 'host.cjs', 'cli.js', 'clip-merges.bin', 'halfclip-relaxed.wasm', 'halfclip-simd128.wasm', 'halfclip-relaxed-threads.wasm', 'halfclip-simd128-threads.wasm', 'halfclip-torch.wasm',
+  for (const name of ['index.js', 'index.d.ts', 'index.d.cts', 'worker.js', 'node.js', 'node.cjs', 'node-worker.js', 'host.cjs', 'cli.js', 'clip-merges.bin', 'halfclip-relaxed.wasm', 'halfclip-simd128.wasm', 'halfclip-relaxed-threads.wasm', 'halfclip-simd128-threads.wasm', 'halfclip-files.wasm',
     'models/halfclip-emoji-image.safetensors', 'models/halfclip-emoji-text.safetensors']) {
     assert.ok(names.includes(`dist/${name}`), name);
   }
