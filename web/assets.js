@@ -48,12 +48,21 @@ export async function firstPlace(name, places, use) {
       failures.push(error);
     }
   }
+  throw notThere(name, failures);
+}
+
+/**
+ * The error for a file of the package that could not be had from any place.
+ * @param {string} name
+ * @param {HalfclipError[]} failures of the places
+ */
+export function notThere(name, failures) {
   const mend = isNode
     ? 'where a bundler has moved the package\'s code, the option assets names the folder dist/ of the package, or leave the package out of the bundle'
-    : 'copy the folder dist/ of the package to where the page can fetch it, and name that place in the option assets';
-  if (!failures.length) throw new HalfclipError('http/network', `${name}: nothing says where this file is: ${mend}`);
+    : 'copy the folder dist/ of the package to where the page can fetch it over HTTP, and name that place in the option assets';
+  if (!failures.length) return new HalfclipError('http/network', `${name}: nothing says where this file is: ${mend}`);
   const [{ code, status }] = failures;
-  throw new HalfclipError(code, `${failures.map(({ message }) => message).join('; ')}; ${mend}`, { status, cause: failures[0] });
+  return new HalfclipError(code, `${failures.map(({ message }) => message).join('; ')}; ${mend}`, { status, cause: failures[0] });
 }
 
 /** The answer with the file at a place that can be fetched. */

@@ -11,7 +11,7 @@ COPIES = $(patsubst web/%,dist/%,$(shell find web/demo web/models -type f) web/c
 SCRIPTS = $(shell find web -name '*.js' -not -path 'web/demo/*')
 
 ESBUILD = node_modules/.bin/esbuild --bundle --log-level=warning --target=es2022
-ESBUILD_PAGE = $(ESBUILD) --minify --sourcemap --line-limit=200
+ESBUILD_PAGE = $(ESBUILD) --minify --line-limit=200
 ESBUILD_NODE = $(ESBUILD) --platform=node
 # What import.meta.url is in a module that is required.
 ESBUILD_CJS = $(ESBUILD_NODE) --format=cjs --define:import.meta.url=ownUrl --banner:js='const ownUrl = require("node:url").pathToFileURL(__filename).href;'

@@ -53,8 +53,8 @@ function writeConfig(model) {
 
 /** They lie beside the module: the cache leaves them alone. */
 function bundledWeights(tower, places) {
-  const [first, ...others] = places[`models/${BUNDLED}-${tower}.safetensors`].map((place) => describeWeights(place));
-  return { ...(others.length ? { any: [first, ...others] } : first), bundled: true };
+  const name = `models/${BUNDLED}-${tower}.safetensors`;
+  return { any: places[name].map((place) => describeWeights(place)), bundled: name };
 }
 
 /** An architecture of OpenCLIP, with weights of one's own or a pretrained tag. */

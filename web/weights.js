@@ -1,5 +1,6 @@
 // Where weights come from: a URL, a path, a Blob or bytes, each as a source (source.js).
 
+import { notThere } from './assets.js';
 import { HalfclipError, describe } from './errors.js';
 import { completeLimits } from './limits.js';
 import { getHost, locate } from './platform.js';
@@ -25,8 +26,8 @@ export function describeWeights(weights) {
 
 /**
  * Opens what describeWeights described, or the first of several such descriptions that there is.
- * @param {{ url?: string, path?: string, blob?: Blob, name?: string, bytes?: Uint8Array, any?: object[], hint?: string }} weights hint: ends the message when
- *   nothing is found
+ * @param {{ url?: string, path?: string, blob?: Blob, name?: string, bytes?: Uint8Array, any?: object[], hint?: string, bundled?: string }} weights hint: ends the
+ *   message when nothing is found; bundled: the name of one of ASSETS
  * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry?: object, limits?: object, deadline?: number, whole?: boolean }} options retry,
  *   limits: see index.d.ts; deadline: by performance.now(); whole: everything is going to be read, from front to back
  */
@@ -38,10 +39,12 @@ export async function openWeights(weights, options) {
     try {
       return await openPlace(place, once);
     } catch (error) {
-      if (error.code !== 'weights/not-found' && error.status !== 404) throw error;
+      const isMissing = error.code === 'weights/not-found' || error.status === 404 || (weights.bundled && error.code?.startsWith('http/'));
+      if (!isMissing) throw error;
       missing.push({ place, error });
     }
   }
+  if (weights.bundled) throw notThere(weights.bundled, missing.map(({ error }) => error));
   const [{ error: cause }] = missing;
   if (weights.any) {
     const names = missing.map(({ place }) => place.url ?? place.path).join(', ');
