@@ -31,9 +31,10 @@ function bomb(kind) {
 export class HostileServer {
   /** { '/path': Buffer }; anything else is 404. */
   files = {};
-  /** Requests since reset(); of them, those that were redirected. */
+  /** Requests since reset(); of them, those that were redirected, and those whose answer asks for a pause of a second. */
   requests = 0;
   redirects = 0;
+  pauses = 0;
   /** Whether bytes were sent in a file's place that are not the file's: then nobody can tell what comes of it. */
   poisoned = false;
 
@@ -56,6 +57,7 @@ export class HostileServer {
     this.#rate = rate;
     this.requests = 0;
     this.redirects = 0;
+    this.pauses = 0;
     this.poisoned = false;
   }
 
@@ -86,6 +88,7 @@ export class HostileServer {
     const file = this.files[new URL(target, this.base).pathname];
     const draw = this.#draw;
     const answer = draw.chance(this.#rate) ? this.#hostile(draw, file, range) : honest(file, range);
+    if (answer.headers['retry-after'] === '1') this.pauses++;
     if (method === 'HEAD') answer.body = [];
     await write(socket, answer);
   }
