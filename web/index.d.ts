@@ -125,6 +125,21 @@ export interface EmbedOptions {
   signal?: AbortSignal;
 }
 
+/** How pictures are read. */
+export interface PictureOptions {
+  /**
+   * `'exif'`, the default: a picture's file is turned as its orientation says (EXIF, or else XMP, in JPEG, PNG, WebP and TIFF). `'none'`: it is not, as OpenCLIP does not
+   * turn pictures; but TIFF, which Pillow turns itself, and AVIF and HEIF, which are turned while they are decoded, come turned. Of files only: an image element, an
+   * ImageBitmap or a VideoFrame has been turned, or not, by whoever made it, and is taken as it is.
+   */
+  orientation?: 'exif' | 'none';
+  /**
+   * How many pixels a picture may have; more are an error, `input/size`, before anything is decoded. Not of `{ data, width, height }`, which is there already.
+   * Default: 2 ** 28, about 268 million. No side may have more than 20,000.
+   */
+  maxPixels?: number;
+}
+
 export interface EmbedAllOptions extends EmbedOptions {
   /**
    * How many inputs may be under way or done besides the one that is waited for: read, decoded and prepared while others are computed. It bounds the memory, whatever
@@ -203,7 +218,11 @@ export interface RawPicture {
   height: number;
 }
 
-/** Where a picture may come from. Strings are URLs, and paths in Node.js; ArrayBuffer and Uint8Array hold an encoded file. */
+/**
+ * Where a picture may come from. Strings are URLs, and paths in Node.js; ArrayBuffer and Uint8Array hold an encoded file: PNG, GIF, BMP, JPEG, WebP or AVIF; in Node.js
+ * also TIFF of 8 bits in RGB or grey, and the HEIF that sharp reads. Node.js needs the package sharp for all but the first three. Of an animation it is the first
+ * picture. SVG files have no pixels; an image element that shows one has.
+ */
 export type ImageSource =
   | RawPicture
   | Blob
@@ -251,17 +270,17 @@ export interface ImageTower extends Tower {
    * Float32Array(dim) of a picture; with `tokensOut` above 1, as many vectors one after another. A few pictures at a time are decoded, whatever the number of calls and
    * the length of arrays; an image element, and whatever is in an array, is read when its turn comes.
    */
-  embed(source: ImageSource, options?: EmbedOptions): Promise<Float32Array>;
-  embed(sources: readonly ImageSource[], options?: EmbedOptions): Promise<Float32Array[]>;
+  embed(source: ImageSource, options?: EmbedOptions & PictureOptions): Promise<Float32Array>;
+  embed(sources: readonly ImageSource[], options?: EmbedOptions & PictureOptions): Promise<Float32Array[]>;
   /**
    * Pictures as they come: one outcome for each, in order. An input that fails has an error in place of its vector, and the next ones go on. Sources may be of any length.
    * Ends early by `break` or `return()`, or by rejecting: with the signal's reason, with what the sources themselves throw, or with an error that every input would
    * meet, such as `state/disposed`. Then what is under way is dropped and the sources are closed.
    */
-  embedAll<Source extends ImageSource>(sources: Iterable<Source> | AsyncIterable<Source>, options?: EmbedAllOptions): AsyncGenerator<Outcome<Source>, void, undefined>;
+  embedAll<Source extends ImageSource>(sources: Iterable<Source> | AsyncIterable<Source>, options?: EmbedAllOptions & PictureOptions): AsyncGenerator<Outcome<Source>, void, undefined>;
   /** Float32Array [3, H, W]: the picture resized, cropped and normalised, as the tower gets it. */
-  preprocess(source: ImageSource, options?: CallOptions): Promise<Float32Array>;
-  preprocess(sources: readonly ImageSource[], options?: CallOptions): Promise<Float32Array[]>;
+  preprocess(source: ImageSource, options?: CallOptions & PictureOptions): Promise<Float32Array>;
+  preprocess(sources: readonly ImageSource[], options?: CallOptions & PictureOptions): Promise<Float32Array[]>;
   /** The vector of what preprocess() gives. */
   embedPixels(pixels: Float32Array, options?: EmbedOptions): Promise<Float32Array>;
   embedPixels(pixels: readonly Float32Array[], options?: EmbedOptions): Promise<Float32Array[]>;

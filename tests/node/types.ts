@@ -41,6 +41,8 @@ export async function pictures(element: HTMLImageElement, bitmap: ImageBitmap): 
   const sources: ImageSource[] = [element, bitmap, new Blob([]), { data: new Uint8ClampedArray(4), width: 1, height: 1 }, 'a.png', new ImageData(1, 1)];
   const vectors: Float32Array[] = await image.embed(sources);
   const pixels: Float32Array = await image.preprocess(element);
+  const turned: Float32Array[] = await image.embed([element], { orientation: 'none', maxPixels: 1e9, normalize: false });
+  console.log(turned);
   const vector: Float32Array = await image.embedPixels(pixels);
   const info: ImageInfo = image.info;
   const size: number | [number, number] = info.imageSize;
@@ -86,6 +88,8 @@ export async function misuse(text: TextTower, image: ImageTower): Promise<void> 
   await text.tokenize('a', { normalize: false });
   // @ts-expect-error: numbers are no texts
   text.embedAll([7]);
+  // @ts-expect-error: an option of pictures
+  await text.embed('a', { orientation: 'none' });
   // @ts-expect-error: token ids are an Int32Array
   await text.embedTokens([1, 2, 3]);
   // @ts-expect-error: one text gives one vector

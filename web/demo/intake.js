@@ -2,7 +2,7 @@
 //
 // A source is { name, open() }: a folder of a thousand files is listed at once, but each file is only opened when its turn comes.
 
-const PICTURE_NAME = /\.(avif|bmp|gif|ico|jfif|jpe?g|png|svg|webp)$/i;
+const PICTURE_NAME = /\.(avif|bmp|gif|jfif|jpe?g|png|webp)$/i;
 
 const fromFile = (file) => ({ name: file.name, open: async () => file });
 
