@@ -26,22 +26,26 @@ function sizesOf({ embed_dim: dim, vision_cfg = {}, text_cfg = {} }, tower) {
 }
 
 /**
- * The architectures of OpenCLIP that are closest to what was measured.
+ * The architecture of OpenCLIP that is closest to what was measured.
  * @returns {{ name: string, exact: boolean } | null} exact: all sizes of all towers are equal
  */
 export function closestArchitecture(measured) {
+  const [best] = rankArchitectures(measured);
+  return best ? { name: best.name, exact: best.different === 0 } : null;
+}
+
+/** All of them, the closest first, and of several that are alike (…-quickgelu) the one with the shortest name: { name, different }. */
+export function rankArchitectures(measured) {
   const towers = Object.keys(measured).filter((tower) => measured[tower]);
-  let best = null;
-  for (const [name, config] of Object.entries(models)) {
+  const ranked = Object.entries(towers.length ? models : {}).map(([name, config]) => {
     let different = 0;
     for (const tower of towers) {
       const sizes = sizesOf(config, tower);
       for (const [key, size] of Object.entries(measured[tower])) different += difference(sizes?.[key] ?? 1, size);
     }
-    // Of several that are alike (…-quickgelu) the one with the shortest name.
-    if (!best || different < best.different || (different === best.different && name.length < best.name.length)) best = { name, different };
-  }
-  return towers.length ? { name: best.name, exact: best.different === 0 } : null;
+    return { name, different };
+  });
+  return ranked.sort((a, b) => a.different - b.different || a.name.length - b.name.length);
 }
 
 /** 0 for equal sizes, at most 1.1: one that is far off counts no more than a few that are. */

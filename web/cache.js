@@ -84,6 +84,12 @@ async function readResolved(storage, name) {
   return entry?.metadata.resolved ?? null;
 }
 
+/** Why a tower is not kept whose server says nothing by which a version of the file is known again. */
+export const NOT_KEPT = 'the tower is not kept, because the server sends neither ETag nor Last-Modified, by which the file would be known again: the option integrity ' +
+  'would do, too';
+
+export const hasValidators = (versions) => versions.every(({ etag, modified }) => etag || modified);
+
 /** The cache's side of one load. */
 export class TowerCache {
   /** Whether an entry was found that is not of what the servers have now: then no other cache on the way to them is to be trusted. */
@@ -174,7 +180,8 @@ export class TowerCache {
   async store(wasm, encoder, { versions, dtype, fileBytes, fetchedBytes }, signal) {
     const { model, tower, integrity, keep } = this.#options;
     // Without a validator nobody could tell later whether the file is still the same, unless its bytes were named.
-    const isKnown = versions.every(({ etag, modified }) => etag || modified);
+    const isKnown = hasValidators(versions);
+    if (!isKnown && integrity === undefined) console.warn(`halfclip: ${publicUrl(versions[0]?.url ?? this.#urls[0])}: ${NOT_KEPT}`);
     const known = isKnown ? versions.map((version) => ({ ...version, url: publicUrl(version.url) })) : [];
     if (!known.length && integrity === undefined) return;
     const url = publicUrl(versions[0]?.url ?? this.#urls[0]);

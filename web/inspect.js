@@ -1,25 +1,90 @@
-// What a checkpoint holds, from its headers alone: tensors, types, towers and what each of them would cost. For the command line.
+// What a checkpoint or a name stands for, from headers alone: tensors, types, towers, the architecture with its activation, and what each would cost. For the command line.
 
-import { closestArchitecture } from './architecture.js';
+import { closestArchitecture, rankArchitectures } from './architecture.js';
+import { findAssets } from './assets.js';
+import { NOT_KEPT, hasValidators } from './cache.js';
 import { readDirectory, readFileDirectory } from './directory.js';
 import { DETECT, detectFormat } from './file-format.js';
+import { knownTags } from './hub.js';
+import { translateConfig } from './hugging-face.js';
 import { completeLimits } from './limits.js';
 import { measureTowers } from './measure-towers.js';
-import { resolveModel } from './model.js';
-import { towerOf } from './tensor-names.js';
+import { BUNDLED, resolveModel } from './model.js';
+import { models } from './models.js';
+import { parameters } from './parameters.js';
+import { readText } from './source.js';
+import { quickGeluEvidence, towerOf } from './tensor-names.js';
 import { describeWeights, openWeights } from './weights.js';
 
 /**
- * @param {string | URL | Blob} place URL, path, Blob, `hf-hub:org/repo` or `local-dir:folder`
+ * @typedef {{ quickGelu: boolean | null, because: string }} Activation quickGelu: null where nothing says it; because: what says it, or that nothing does
+ */
+
+/**
+ * @param {string | URL | Blob} place URL, path, Blob, `hf-hub:org/repo`, `local-dir:folder`, an architecture of OpenCLIP or `halfclip-emoji`
  * @param {{ hub?: string | URL, fetch?: typeof fetch, signal?: AbortSignal, retry?: object, limits?: object }} [options]
- * @returns {Promise<{ file: string, format: 'safetensors' | 'pytorch' | 'index', files: string[], bytes: number | null, fetchedBytes: number,
- *   architecture: { name: string, exact: boolean } | null, metadata: Record<string, string>,
- *   towers: Record<string, { count: number, bytes: number }>, dtypes: Record<string, { count: number, bytes: number }>,
- *   tensors: { name: string, dtype: string, shape: number[], bytes: number }[] }>} bytes: of all files, if that is known; tensors: in file order
+ * @returns {Promise<object>} of files: { file, format: 'safetensors' | 'pytorch' | 'index', files: string[], bytes: number | null (of all files, if that is known),
+ *   fetchedBytes, architecture: { name, exact } | null, names: string[] (all that fit: with and without QuickGELU where nothing says which it is), activation: Activation,
+ *   notKept: string | null (why towers of these files are not kept), metadata, towers and dtypes: { count, bytes } by name,
+ *   tensors: { name, dtype, shape, bytes }[] in file order };
+ *   of an architecture: { architecture, activation, config, towers: { parameters, … } by name, tags: string[] }
  */
 export async function inspect(place, options = {}) {
-  const named = typeof place === 'string' && /^(hf-hub|local-dir):/.test(place);
-  const weights = named ? (await resolveModel(place, undefined, 'text', options)).weights : describeWeights(place);
+  const known = typeof place === 'string' ? place.replaceAll('/', '-') : '';
+  if (Object.hasOwn(models, known)) return inspectArchitecture(known);
+  if (place === BUNDLED) return inspectBundled(options);
+  if (typeof place === 'string' && /^(hf-hub|local-dir):/.test(place)) {
+    const { config, weights } = await resolveModel(place, undefined, 'text', options);
+    const { quick_gelu } = JSON.parse(config).model_cfg;
+    return inspectFiles(weights, options, { quickGelu: Boolean(quick_gelu), because: 'the config beside it' });
+  }
+  return inspectFiles(describeWeights(place), options, null);
+}
+
+/** What OpenCLIP's config says of an architecture, without any file. */
+async function inspectArchitecture(name) {
+  const config = models[name];
+  const [image, text] = parameters[name];
+  return {
+    architecture: { name, exact: true },
+    names: [name],
+    activation: { quickGelu: Boolean(config.quick_gelu), because: "OpenCLIP's config" },
+    config,
+    towers: {
+      image: { parameters: image, imageSize: config.vision_cfg.image_size ?? 224, dim: config.embed_dim },
+      text: { parameters: text, contextLength: config.text_cfg.context_length ?? 77, vocabSize: config.text_cfg.vocab_size ?? 49408, dim: config.embed_dim },
+    },
+    tags: await knownTags(name),
+  };
+}
+
+/** Both shards of the bundled model, as one. */
+async function inspectBundled(options) {
+  const places = findAssets();
+  const reports = [];
+  for (const tower of ['image', 'text']) {
+    const { weights } = await resolveModel(BUNDLED, undefined, tower, { ...options, places });
+    reports.push(await inspectFiles(weights, options, null));
+  }
+  const [image, text] = reports;
+  const sum = (key) => image[key] + text[key];
+  return {
+    ...image,
+    file: BUNDLED,
+    files: reports.flatMap(({ files }) => files),
+    bytes: sum('bytes'),
+    fetchedBytes: sum('fetchedBytes'),
+    notKept: null,
+    metadata: { ...text.metadata, tower: 'image and text' },
+    towers: { ...image.towers, ...text.towers },
+    dtypes: sums([...image.tensors, ...text.tensors], ({ dtype }) => dtype),
+    tensors: [...image.tensors, ...text.tensors],
+  };
+}
+
+/** @param {Activation | null} said what is known beside the weights */
+async function inspectFiles(weights, options, said) {
+  const limits = completeLimits(options.limits);
   let source = await openWeights(weights, options);
   try {
     const { name } = source;
@@ -28,7 +93,7 @@ export async function inspect(place, options = {}) {
     if (format === 'safetensors') {
       held = await readFileDirectory(undefined, source);
     } else {
-      const directory = await readDirectory(undefined, source, format, null, completeLimits(options.limits));
+      const directory = await readDirectory(undefined, source, format, null, limits);
       source = directory.source;
       held = { tensors: JSON.parse(directory.json), metadata: {}, files: directory.files };
     }
@@ -36,13 +101,16 @@ export async function inspect(place, options = {}) {
     const tensors = Object.entries(entries)
       .sort(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0])
       .map(([name, { dtype, shape, data_offsets: [begin, end] }]) => ({ name, dtype, shape, bytes: end - begin }));
+    const activation = activationOf(Object.keys(entries), metadata, said ?? (weights.path === undefined ? null : await configBeside(source, limits)));
     return {
       file: name,
       format,
       files,
       bytes: source.size ?? null,
       fetchedBytes: source.fetched,
-      architecture: closestArchitecture(measureTowers(entries)),
+      ...nameArchitecture(measureTowers(entries), activation, metadata),
+      activation,
+      notKept: hasValidators(source.versions ?? []) ? null : NOT_KEPT,
       metadata,
       towers: sums(tensors, ({ name }) => metadata.tower ?? towerOf(name)),
       dtypes: sums(tensors, ({ dtype }) => dtype),
@@ -51,6 +119,57 @@ export async function inspect(place, options = {}) {
   } finally {
     await source.close();
   }
+}
+
+/** The file itself says it first: a shard in its config, OpenAI's and CLIP4Clip's by what else they hold. */
+function activationOf(names, { model_cfg }, said) {
+  const own = parseObject(model_cfg);
+  if (own) return { quickGelu: Boolean(own.quick_gelu), because: 'its own config' };
+  const evidence = quickGeluEvidence(names);
+  if (evidence) return { quickGelu: true, because: evidence };
+  return said ?? { quickGelu: null, because: 'nothing in the file says it, and its shapes are the same with both' };
+}
+
+/** What a config.json of Hugging Face beside a local file says; null if there is none, or one of something else. */
+async function configBeside(source, limits) {
+  let beside;
+  try {
+    beside = await source.sibling('config.json');
+    const config = JSON.parse(await readText(beside, 'model/unknown', limits));
+    const [image, text] = ['image', 'text'].map((tower) => translateConfig(config, null, tower, beside.name).model_cfg.quick_gelu);
+    return image === text ? { quickGelu: text, because: 'hidden_act of the config.json beside it' } : null;
+  } catch {
+    return null;
+  } finally {
+    await beside?.close();
+  }
+}
+
+function parseObject(text) {
+  try {
+    const value = JSON.parse(text ?? 'null');
+    return typeof value === 'object' && !Array.isArray(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Configs that differ in their activation alone are equal without it. */
+const withoutActivation = ({ quick_gelu, ...config }) => JSON.stringify(config);
+
+/** @returns {{ architecture: { name: string, exact: boolean } | null, names: string[] }} */
+function nameArchitecture(measured, { quickGelu }, { model_cfg }) {
+  const own = parseObject(model_cfg);
+  if (own) {
+    const names = Object.keys(models).filter((name) => withoutActivation(models[name]) === withoutActivation(own) && Boolean(models[name].quick_gelu) === quickGelu);
+    return names.length ? { architecture: { name: names[0], exact: true }, names } : { architecture: closestArchitecture(measured), names: [] };
+  }
+  const fitting = rankArchitectures(measured).filter(({ different }) => different === 0).map(({ name }) => name);
+  if (!fitting.length) return { architecture: closestArchitecture(measured), names: [] };
+  const sayable = fitting.filter((name) => quickGelu === null || Boolean(models[name].quick_gelu) === quickGelu);
+  // One tower alone may be that of several architectures; of both, those that differ in more than the activation have tensors that were not measured.
+  const names = measured.image && measured.text ? sayable.filter((name) => withoutActivation(models[name]) === withoutActivation(models[sayable[0]])) : sayable;
+  return { architecture: { name: names[0] ?? fitting[0], exact: names.length > 0 }, names };
 }
 
 function sums(tensors, key) {

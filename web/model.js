@@ -9,7 +9,7 @@ import { nearestNames } from './nearest-names.js';
 import { hasTag, isArray } from './realm.js';
 import { describeWeights } from './weights.js';
 
-const BUNDLED = 'halfclip-emoji';
+export const BUNDLED = 'halfclip-emoji';
 
 /**
  * What the options `model` and `weights` stand for together.

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """What the JavaScript package knows of OpenCLIP: its architectures and its vocabulary.
 
-    python3 weights-tools/models.py                            writes both files below
+    python3 weights-tools/models.py                            writes the files below
 
     web/models.js          `models`, every architecture by name, its config exactly as in OpenCLIP's own JSON
+    web/parameters.js      `parameters`, how many numbers the image and the text tower of each have, or null where golden_towers.py
+                           cannot make the tower (tests/golden/parameters.json)
     web/clip-merges.bin    the merges of CLIP's byte-pair encoding in order of rank, two little-endian uint16 each: the ids of the
                            two tokens that merge. Ids 0..255 are bytes in the order of OpenCLIP's bytes_to_unicode, 256..511 the
                            same at the end of a word, merge i makes token 512 + i, then come start and end of text.
@@ -27,6 +29,15 @@ def models_module():
     for name in sorted(open_clip.list_models()):
         config = json.dumps(open_clip.get_model_config(name), separators=(',', ':'))
         lines.append(f'  {json.dumps(name)}: {config},')
+    return '\n'.join(lines) + '\n};\n'
+
+
+def parameters_module():
+    golden = json.loads((WEB.parent / 'tests' / 'golden' / 'parameters.json').read_text())
+    lines = [f'// Made by weights-tools/models.py from OpenCLIP {open_clip.__version__}.',
+             '/** How many parameters the image and the text tower of an architecture have. */',
+             'export const parameters = {']
+    lines += [f"  {json.dumps(name)}: {json.dumps([towers[tower].get('parameters') for tower in ('image', 'text')])}," for name, towers in sorted(golden.items())]
     return '\n'.join(lines) + '\n};\n'
 
 
@@ -55,7 +66,7 @@ def main():
     merges = merges_of(tokenizer)
     if encoder_of(merges) != (tokenizer.encoder, tokenizer.bpe_ranks):
         raise SystemExit("the merges do not rebuild OpenCLIP's encoder")
-    for name, data in (('models.js', models_module().encode()), ('clip-merges.bin', merges)):
+    for name, data in (('models.js', models_module().encode()), ('parameters.js', parameters_module().encode()), ('clip-merges.bin', merges)):
         (WEB / name).write_bytes(data)
         print(f'{name}: {len(data)} bytes, gzip {len(gzip.compress(data, 9))}')
 

@@ -207,7 +207,7 @@ test('embed finds out which tower a shard holds', async () => {
   await works(['shard', ...MODEL, '--tower', 'image', '--out', at('i.safetensors')]);
   const name = await pictureFile('one.png', '#123');
   assert.equal(jsonLines(await works(['embed', '--weights', at('i.safetensors'), name])).length, 1);
-  assert.match(await works(['inspect', at('i.safetensors')]), /^architecture: its own config$/m);
+  assert.match(await works(['inspect', at('i.safetensors')]), /^architecture: its own config\nactivation: GELU: its own config$/m);
 });
 
 test('a vocabulary of one\'s own', async () => {
@@ -231,7 +231,9 @@ test('inspect', async () => {
   assert.equal(report.tensors.length, Object.keys(tensors).length);
   for (const { name, dtype, shape, bytes } of report.tensors) assert.deepEqual({ dtype, shape, bytes }, { dtype: tensors[name].dtype, shape: tensors[name].shape, bytes: tensors[name].bytes.length });
   assert.ok(report.towers.image.count > 20 && report.towers.text.count > 20);
-  const table = await works(['inspect', fileURLToPath(clip.path)]);
+  const summary = await works(['inspect', fileURLToPath(clip.path)]);
+  assert.ok(summary.includes('image') && !summary.includes('visual.conv1.weight'));
+  const table = await works(['inspect', '--tensors', fileURLToPath(clip.path)]);
   for (const word of ['visual.conv1.weight', 'ln_final.weight', 'image', 'text']) assert.ok(table.includes(word), word);
 });
 
