@@ -4,7 +4,7 @@ import { lstat, open, readdir, readFile, stat } from 'node:fs/promises';
 
 const HEAD = 1000; // bytes
 
-/** How the files begin that can be decoded with sharp, and some of them without. */
+/** How files of pictures begin. */
 const MAGIC = new RegExp('^(' + [
   '\\xff\\xd8\\xff', // JPEG
   '\\x89PNG\\r\\n\\x1a\\n',
