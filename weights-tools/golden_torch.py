@@ -231,6 +231,7 @@ def torchscript(whole):
         good(name, torch.jit.load(OUT / name).state_dict())
 
     save_script('script-whole.pt', torch.jit.script(tree(whole)))
+    save_script('script-openai.pt', torch.jit.script(tree(load_file(TESTS / 'golden' / 'towers' / 'openai.safetensors'))))
     clip = TinyClip().eval()
     save_script('script-trace.pt', torch.jit.trace(clip, (torch.zeros(1, 3, 8, 8), torch.zeros(1, 4, dtype=torch.long))))
     save_script('script-half.pt', torch.jit.script(clip).half())

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
-import { buildSafetensors, cosine, golden, parseSafetensors, randomCheckpoint, rows } from './support.mjs';
+import { GOLDEN, buildSafetensors, cosine, golden, parseSafetensors, randomCheckpoint, rows } from './support.mjs';
 
 const openai = golden('openai'); // with the buffers that OpenAI's archives have, and quick_gelu in its config
 const quick = golden('clip-quick-gelu');
@@ -47,6 +47,7 @@ async function fails(promise, ...words) {
 test('a file of OpenAI computes QuickGELU where the model leaves it open', async () => {
   await computes(openai, withActivation(openai, {}), openai.path);
   await computes(openai, withActivation(openai, { quick_gelu: null }), readFileSync(openai.path));
+  await computes(openai, withActivation(openai, {}), new URL('torch/script-openai.pt', GOLDEN)); // TorchScript, as OpenAI published it
   await fails(loadTextEncoder({ model: withActivation(openai, { quick_gelu: false }), weights: openai.path }), 'openai.safetensors', 'option model', 'quick_gelu false', 'QuickGELU');
 });
 
