@@ -130,7 +130,8 @@ export class HostileServer {
         () => (headers['last-modified'] = pick(['Fri, 31 Dec 1999 23:59:59 GMT', 'yesterday', ESCAPES])),
         () => (headers['content-type'] = pick(['multipart/byteranges; boundary=x', 'text/html', 'image/svg+xml', ESCAPES])),
         () => {
-          headers['content-encoding'] = pick(['gzip', 'br', 'deflate', 'gzip, gzip', 'identity', 'unknown', Array(10).fill('gzip').join(', ')]);
+          // No more than five: of more, Node.js 20 throws an error where nobody can catch it.
+          headers['content-encoding'] = pick(['gzip', 'br', 'deflate', 'gzip, gzip', 'identity', 'unknown', Array(5).fill('gzip').join(', ')]);
           if (chance(50)) body(headers['content-encoding'] === 'br' ? bomb('br') : bomb(headers['content-encoding'] === 'gzip, gzip' ? 'twice' : 'gzip'));
           else if (chance(50) && file) body(gzipSync(file.subarray(0, random(file.length))));
           this.poisoned = true;
