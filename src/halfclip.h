@@ -92,6 +92,10 @@ const hc_range *hc_loader_ranges(hc_loader *loader, size_t *count);
  * the bytes of one tensor come from its first to its last. Each tensor is converted, quantised and packed as its rows arrive. */
 hc_status hc_loader_push(hc_loader *loader, uint64_t offset, const void *bytes, size_t n);
 
+/* What has come whole may still have to be converted, which the next push does, or hc_loader_finish; or this, a few milliseconds' worth at a time: returns 0 when
+ * nothing is left to do. */
+int hc_loader_settle(hc_loader *loader);
+
 /* Where the bytes at `offset` end up as they are: pushing them from there saves a copy. Returns NULL where they are to be converted first, or are not
  * awaited next; else *n is lowered to how many of them have their place there. */
 void *hc_loader_place(hc_loader *loader, uint64_t offset, size_t *n);

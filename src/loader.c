@@ -224,8 +224,17 @@ static void take_units(hc_loader *loader, hc_item *it, const uint8_t *bytes, siz
     it->done += units;
 }
 
-/* Quantised values and their scales are both here: the tower holds them as they are, or gets them row by row. */
-static void finish_quantised(hc_loader *loader, hc_item *values, hc_item *scales)
+/* What is left to do of a tensor that has come whole is done this many values at a time. */
+enum { AT_ONCE = 1 << 18 };
+
+static void defer(hc_loader *loader, hc_item *it)
+{
+    it->waiting = 1;
+    loader->waiting++;
+}
+
+/* Quantised values and their scales are both here: the tower holds them as they are, or gets them row by row. Returns whether that is done. */
+static int finish_quantised(hc_loader *loader, hc_item *values, hc_item *scales)
 {
     const hc_tensor *t = values->tensor;
     int table = t->role == HC_ROLE_TABLE, int4 = values->element == HC_U8;
@@ -236,18 +245,23 @@ static void finish_quantised(hc_loader *loader, hc_item *values, hc_item *scales
     hc_matrix matrix = {rows.rows, rows.width, from, values->place, scale, NULL, group_scale, NULL};
     if (from == to) {
         if (!table) hc_pack_finish(t->slot);
-        return;
+        return 1;
     }
-    for (int row = 0; row < rows.rows && loader->status == HC_OK; row++) {
+    int row = (int)loader->settled, end = rows.rows;
+    if ((int64_t)end - row > AT_ONCE / rows.width + 1) end = row + AT_ONCE / rows.width + 1;
+    for (; row < end && loader->status == HC_OK; row++) {
         if (table) hc_unpack_table_row(&rows, row, loader->row);
         else hc_dequantise_row(&matrix, row, loader->row);
-        if (!check_half(loader, values, hc_largest_bits(loader->row, t->shape[1]))) break;
+        if (!check_half(loader, values, hc_largest_bits(loader->row, t->shape[1]))) return 0;
         if (table) hc_pack_table_row(t->slot, row, loader->row);
         else hc_pack_row(t->slot, row, loader->row);
     }
+    loader->settled = (size_t)row;
+    if (row < rows.rows) return 0;
     free(values->place);
     free(scales->place);
     values->place = scales->place = NULL;
+    return 1;
 }
 
 static void complete(hc_loader *loader, hc_item *it)
@@ -257,7 +271,7 @@ static void complete(hc_loader *loader, hc_item *it)
     if (!it->has_partner) return;
     hc_item *partner = &loader->items[it->partner];
     if (partner->at < partner->end) return;
-    finish_quantised(loader, it->target == TO_SCALES ? partner : it, it->target == TO_SCALES ? it : partner);
+    defer(loader, it->target == TO_SCALES ? partner : it);
 }
 
 /* ---- tensors with strides ---- */
@@ -277,20 +291,37 @@ static void gather(const hc_item *it, uint64_t first, size_t count, uint8_t *to)
     }
 }
 
-/* Takes a tensor whose span has come, a few units at a time. */
-static void take_span(hc_loader *loader, hc_item *it)
+/* Takes a tensor whose span has come. Returns whether that is done. */
+static int take_span(hc_loader *loader, hc_item *it)
 {
-    enum { AT_ONCE = 16 * 1024 };
-    size_t units = (size_t)(hc_item_bytes(it) / it->unit), most = it->unit < AT_ONCE ? AT_ONCE / it->unit : 1;
+    enum { IN_TURN = 16 * 1024 };
+    size_t units = (size_t)(hc_item_bytes(it) / it->unit), most = it->unit < IN_TURN ? IN_TURN / it->unit : 1, taken = 0;
     it->cut = hc_loader_allocate(loader, hc_size_product(most, it->unit), 1, "rows");
-    for (size_t first = 0, n; it->cut && first < units && loader->status == HC_OK; first += n) {
-        n = units - first < most ? units - first : most;
-        gather(it, (uint64_t)first * it->unit_values, n * it->unit_values, it->cut);
+    for (size_t n; it->cut && loader->settled < units && taken < AT_ONCE && loader->status == HC_OK; loader->settled += n, taken += n * it->unit_values) {
+        n = units - loader->settled < most ? units - loader->settled : most;
+        gather(it, (uint64_t)loader->settled * it->unit_values, n * it->unit_values, it->cut);
         take_units(loader, it, it->cut, n);
     }
+    free(it->cut);
+    it->cut = NULL;
+    if (loader->settled < units || loader->status != HC_OK) return 0;
     free(it->span);
     it->span = NULL;
-    if (loader->status == HC_OK) complete(loader, it);
+    complete(loader, it);
+    return 1;
+}
+
+int hc_loader_settle(hc_loader *loader)
+{
+    if (loader->status != HC_OK || !loader->waiting) return 0;
+    hc_item *it = loader->items;
+    while (!it->waiting) it++;
+    if (it->span ? take_span(loader, it) : finish_quantised(loader, it, &loader->items[it->partner])) {
+        it->waiting = 0;
+        loader->waiting--;
+        loader->settled = 0;
+    }
+    return loader->status == HC_OK && loader->waiting;
 }
 
 static void feed_span(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t n)
@@ -299,7 +330,7 @@ static void feed_span(hc_loader *loader, hc_item *it, const uint8_t *bytes, size
     if (!it->span) return;
     memcpy(it->span + (size_t)(it->at - it->begin), bytes, n);
     it->at += n;
-    if (it->at == it->end) take_span(loader, it);
+    if (it->at == it->end) defer(loader, it);
 }
 
 /* ---- chunks ---- */
@@ -359,7 +390,8 @@ void *hc_loader_place(hc_loader *loader, uint64_t offset, size_t *n)
 
 hc_status hc_loader_push(hc_loader *loader, uint64_t offset, const void *bytes, size_t n)
 {
-    uint64_t end = n > UINT64_MAX - offset ? UINT64_MAX : offset + n;
+    uint64_t end = hc_size_sum(offset, n);
+    while (hc_loader_settle(loader)) {}
     for (size_t low = item_at(loader, offset);
          low < loader->item_count && !loader->header_need && loader->status == HC_OK && loader->items[low].begin < end;
          low++) {
@@ -384,6 +416,7 @@ static int is_any_nonzero(const hc_loader *loader)
 
 hc_encoder *hc_loader_finish(hc_loader *loader)
 {
+    while (hc_loader_settle(loader)) {}
     if (loader->header_need)
         FAIL(loader, HC_WEIGHTS_TRUNCATED, "the file ends before its header does, expected %u bytes",
              loader->header_need);

@@ -36,6 +36,7 @@ struct hc_item {
     uint8_t *span;
     uint8_t *cut;                   /* a unit of which `cut_bytes` have come            */
     size_t cut_bytes;
+    int waiting;                    /* has come whole, and is not taken whole           */
     int has_partner;                /* quantised values and their scales: `partner` is the other one's position */
     size_t partner;
     uint8_t *place;                 /* where they go as they are: the tower's own memory if it holds them so, */
@@ -57,6 +58,8 @@ struct hc_loader {
     size_t tensor_count;
     hc_item *items;                    /* in file order once planned                       */
     size_t item_count;
+    size_t waiting;                 /* items that have come whole and are not taken whole */
+    size_t settled;                 /* units or rows that are, of the first of them     */
     hc_range *ranges;
     size_t range_count;
     float *row;                     /* the longest unit, as floats                      */

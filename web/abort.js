@@ -1,5 +1,7 @@
 // How a caller's AbortSignal ends what runs here.
 
+import { breathe } from './platform.js';
+
 /** The same promise, but rejected with the signal's reason as soon as it is aborted. */
 export function untilAborted(promise, signal) {
   if (!signal) return promise;
@@ -8,6 +10,23 @@ export function untilAborted(promise, signal) {
     signal.addEventListener('abort', abort);
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
   });
+}
+
+const AWHILE = 20; // milliseconds of work between looks at the signal
+
+/**
+ * A function to call in long loops: every now and then it lets other work of this thread happen, and throws once the signal is aborted.
+ * @param {AbortSignal | undefined} signal
+ * @returns {() => Promise<void>}
+ */
+export function pausing(signal) {
+  let last = performance.now();
+  return async () => {
+    if (performance.now() - last < AWHILE) return;
+    await breathe();
+    last = performance.now();
+    signal?.throwIfAborted();
+  };
 }
 
 /**

@@ -1,5 +1,6 @@
 // Drives the loader in WebAssembly: shows it what the file holds, asks which bytes it wants, reads them from a source and pushes them in.
 
+import { pausing } from './abort.js';
 import { startDigest } from './digest.js';
 import { readDirectory } from './directory.js';
 import { HalfclipError } from './errors.js';
@@ -115,12 +116,19 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
   let loaded = header.length;
   const report = () => onProgress({ phase: 'fetch', loaded: Math.min(source.forward ? source.fetched : loaded, total ?? Infinity), total });
   const staging = wasm.alloc(STAGING, 'staging');
+  const pause = pausing(signal);
+  const settle = async () => {
+    while (exports.hc_loader_settle(loader)) await pause();
+    check();
+  };
   report();
   await inParallel(ranges, source, async ({ begin, end }) => {
     let offset = begin;
     for await (const chunk of source.read(begin, end)) {
       signal?.throwIfAborted();
       for (let at = 0, n; at < chunk.length; at += n, offset += n) {
+        await pause();
+        await settle();
         const { pointer, length } = wasm.place(loader, offset, chunk.length - at);
         n = pointer ? length : Math.min(length, STAGING);
         wasm.bytes(pointer || staging, n).set(chunk.subarray(at, at + n));
@@ -133,8 +141,12 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
     if (offset < end) throw truncated(offset, end);
   });
   wasm.free(staging);
+  await settle();
   if (digest) {
-    for await (const _ of source.read(ranges.at(-1)?.end ?? 0, Infinity)) report();
+    for await (const _ of source.read(ranges.at(-1)?.end ?? 0, Infinity)) {
+      report();
+      await pause();
+    }
     digest.verify(source.name);
   }
   await source.verify();
