@@ -160,7 +160,7 @@ fuzz: $(FUZZERS) dist
 
 # ---- JavaScript and browser tests ------------------------------------------------------------------------------------
 
-.PHONY: test-node test-browser test-apps test-bundlers test
+.PHONY: test-node test-browser test-runners test-apps test-bundlers test
 test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/unit/extreme.jsonl build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec 'tests/node/'*.test.mjs
 	"$$($(NODE) tests/newest-node.mjs)" --test --test-reporter=spec tests/node/{simd,kernels,golden,emoji}.test.mjs
@@ -175,7 +175,11 @@ test-apps: dist build/setup node_modules/.package-lock.json
 test-bundlers: test-apps
 	$(NODE) --test --test-reporter=spec tests/bundlers/more/more.test.mjs
 
-test: test-unit test-fuzz test-node test-browser test-apps
+# The package inside vitest and jest, which are installed into build/runners.
+test-runners: dist build/setup node_modules/.package-lock.json
+	$(NODE) --test --test-reporter=spec tests/runners/runners.test.mjs
+
+test: test-unit test-fuzz test-node test-runners test-browser test-apps
 
 # ---- demo, server, benchmarks ------------------------------------------------------------------------------------------
 

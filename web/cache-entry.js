@@ -5,14 +5,12 @@
 import { MAGIC } from './cache-names.js';
 import { HalfclipError } from './errors.js';
 import { exhausted } from './memory.js';
+import { decodeText, encodeText } from './utf8.js';
 
 const BLOCK = 1 << 19; // bytes that are hashed at once, and in WebAssembly's memory
 const FOOTER = 24;
 const MAX_METADATA = 1 << 20;
 const TOWERS = { image: 0, text: 1 };
-
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
 
 /**
  * The bytes of an entry, in pieces that are valid until the next one is asked for.
@@ -32,7 +30,7 @@ export async function* entryPieces(wasm, tower, metadata) {
       exports.hc_wasm_xxh64(hash, staging, got);
       yield wasm.bytes(staging, got);
     }
-    const text = encoder.encode(JSON.stringify(metadata));
+    const text = encodeText(JSON.stringify(metadata));
     yield lastPiece(text, finishHash(wasm, hash, text));
   } finally {
     wasm.free(staging);
@@ -42,7 +40,7 @@ export async function* entryPieces(wasm, tower, metadata) {
 
 /** An entry that is nothing but metadata, which has no hash. */
 export function bareEntry(metadata) {
-  return [lastPiece(encoder.encode(JSON.stringify(metadata)), new Uint8Array(8))];
+  return [lastPiece(encodeText(JSON.stringify(metadata)), new Uint8Array(8))];
 }
 
 function lastPiece(text, hash) {
@@ -50,7 +48,7 @@ function lastPiece(text, hash) {
   end.set(text);
   end.set(hash, text.length);
   new DataView(end.buffer).setBigUint64(text.length + 8, BigInt(text.length), true);
-  end.set(encoder.encode(MAGIC), text.length + 16);
+  end.set(encodeText(MAGIC), text.length + 16);
   return end;
 }
 
@@ -64,9 +62,9 @@ export async function readMetadata(reader) {
   const footer = await reader.bytes(reader.size - FOOTER, reader.size);
   const length = Number(new DataView(footer.buffer, footer.byteOffset).getBigUint64(8, true));
   const shardBytes = reader.size - FOOTER - length;
-  if (decoder.decode(footer.subarray(16)) !== MAGIC || length > MAX_METADATA || shardBytes < 0) return null;
+  if (decodeText(footer.subarray(16)) !== MAGIC || length > MAX_METADATA || shardBytes < 0) return null;
   const text = await reader.bytes(shardBytes, shardBytes + length);
-  const metadata = JSON.parse(decoder.decode(text));
+  const metadata = JSON.parse(decodeText(text));
   return Array.isArray(metadata?.versions) ? { metadata, text, hash: footer.subarray(0, 8), shardBytes } : null;
 }
 

@@ -11,6 +11,7 @@ import { CACHE_OPTIONS, readOptions } from './options.js';
 import { getHost, isNode, isPage } from './platform.js';
 import { isSibling, keyOfUrl, publicUrl, withQueryOf } from './public-url.js';
 import { compareVersions, isUnreachable } from './revalidate.js';
+import { encodeText } from './utf8.js';
 
 // Another number wherever the same file would now give another shard, or an entry is laid out differently.
 const FORMAT = 2;
@@ -36,7 +37,7 @@ export async function openStorage(dir) {
 
 /** The name of what is kept under a key, which is JSON data. */
 async function nameOf(key) {
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(JSON.stringify([FORMAT, ...key])));
+  const digest = await crypto.subtle.digest('SHA-256', encodeText(JSON.stringify([FORMAT, ...key])));
   return Array.from(new Uint8Array(digest, 0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 

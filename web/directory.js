@@ -7,6 +7,7 @@ import { tooLarge } from './limits.js';
 import { exhausted } from './memory.js';
 import { readBytes, readText } from './source.js';
 import { towerOf } from './tensor-names.js';
+import { decodeText } from './utf8.js';
 import { createReader } from './wasm.js';
 import { BlobSource } from './weights.js';
 
@@ -16,8 +17,6 @@ const MAX_HEADER = 16 * 2 ** 20; // as in src/safetensors.h
 // A checkpoint in several files is one large file to the loader: file k begins at k * FILE_SPACING.
 const FILE_SPACING = 2 ** 44;
 const MAX_FILES = 500;
-
-const decoder = new TextDecoder();
 
 /**
  * Reads the directory of a file of another format than safetensors.
@@ -53,7 +52,7 @@ async function readPyTorch(places, source, held) {
     const status = exports.hc_wasm_torch_status(torch);
     if (status) wasm.check(status, `${file.name}: ${wasm.string(exports.hc_wasm_torch_message(torch))}`);
     const text = exports.hc_wasm_torch_header(torch, out);
-    return { json: decoder.decode(wasm.bytes(text, wasm.ints(out, 1)[0] >>> 0).slice()), source: file, files: [file.name], pieces };
+    return { json: decodeText(wasm.bytes(text, wasm.ints(out, 1)[0] >>> 0).slice()), source: file, files: [file.name], pieces };
   } finally {
     exports.hc_wasm_torch_free(torch);
     wasm.free(out);
@@ -168,7 +167,7 @@ async function readSafetensors(source, head) {
 export function parseHeader(bytes, name) {
   let header;
   try {
-    header = JSON.parse(decoder.decode(bytes));
+    header = JSON.parse(decodeText(bytes));
   } catch (error) {
     throw new HalfclipError('weights/format', `${name}: its header is not JSON: ${error.message}`, { cause: error });
   }

@@ -20,6 +20,7 @@ const releases = new WeakMap();
  */
 export async function request(url, { method = 'GET', headers, fetch = globalThis.fetch, cache = 'default', signal, stall = Infinity }) {
   signal?.throwIfAborted();
+  if (typeof fetch !== 'function') throw new HalfclipError('http/network', `${url}: there is no fetch() here: give one with option fetch, or bytes in place of a URL`);
   const limit = new AbortController();
   const stop = () => limit.abort(signal.reason);
   signal?.addEventListener('abort', stop);
@@ -176,5 +177,6 @@ export function networkError(url, error, signal) {
   if (signal?.aborted) return signal.reason;
   if (error instanceof HalfclipError) return error;
   const detail = messageOf(error?.cause?.message ? error.cause : error);
-  return new HalfclipError('http/network', `${nameOfUrl(url)}: ${detail}`, { cause: error });
+  const mend = /^file:/i.test(url) && !isNode ? '; a page cannot fetch files: serve the folder over HTTP, or give bytes (in the options weights and wasm, or as the picture)' : '';
+  return new HalfclipError('http/network', `${nameOfUrl(url)}: ${detail}${mend}`, { cause: error });
 }

@@ -4,7 +4,7 @@ import { checkReadable } from './canvas.js';
 import { HalfclipError, describe, messageOf } from './errors.js';
 import { toBitmap } from './picture/bitmap.js';
 import { MAX_PIXELS, checkSize } from './picture/size.js';
-import { isNode, locate } from './platform.js';
+import { getHost, isNode, locate } from './platform.js';
 import { arrayTypeOf, bytesOf, hasTag, isBuffer, isPlain } from './realm.js';
 
 const isElement = (value) => hasTag(value, 'HTMLImageElement', 'HTMLCanvasElement', 'OffscreenCanvas', 'HTMLVideoElement');
@@ -21,7 +21,7 @@ const inPlainMemory = (bytes) => (isPlain(bytes.buffer) ? bytes : bytes.slice())
 export async function capturePicture(source, name, { maxPixels = MAX_PIXELS } = {}) {
   if (source === '') throw new HalfclipError('input/type', `${name} is ${describe(source)}, expected a ${isNode ? 'path or URL' : 'URL'}`);
   if (typeof source === 'string' || hasTag(source, 'URL')) return locate(source, name);
-  if (hasTag(source, 'Blob', 'File')) return source;
+  if (hasTag(source, 'Blob', 'File')) return isNode ? getHost().ownBlob(source) : source;
   if (isNode && (isFrame(source) || isElement(source))) {
     throw new HalfclipError('input/type', `${name} is ${describe(source)}, whose pixels only a browser can read: give its URL, its file or { data, width, height }`);
   }

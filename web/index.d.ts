@@ -1,6 +1,30 @@
-/// <reference lib="esnext.disposable" />
-
 /** Half of CLIP: an image encoder or a text encoder, loaded alone. */
+
+declare global {
+  interface SymbolConstructor {
+    /** For `using`; of TypeScript 5.2 and newer. */
+    readonly dispose: unique symbol;
+  }
+}
+
+/** A class of the platform, where the project's libraries declare it: a project for Node.js has none of a page's. */
+type Platform<Name extends string, Otherwise = never> = typeof globalThis extends { [name in Name]: { prototype: infer Instance } } ? Instance : Otherwise;
+
+/** A Blob or a File, whoever made it. */
+export interface BlobLike {
+  readonly size: number;
+  readonly type: string;
+  arrayBuffer(): Promise<ArrayBuffer>;
+  slice(start?: number, end?: number): BlobLike;
+}
+
+type UrlObject = Platform<'URL', { readonly href: string; readonly protocol: string; toString(): string }>;
+
+type Signal = Platform<'AbortSignal', { readonly aborted: boolean; addEventListener(type: 'abort', listener: () => void): void }>;
+
+type Fetch = typeof globalThis extends { fetch: infer Function }
+  ? Function
+  : (url: string, init?: { method?: string; headers?: Record<string, string>; cache?: string; signal?: Signal }) => Promise<unknown>;
 
 /** A parsed open_clip_config.json (`{ model_cfg, preprocess_cfg }`), or the model config alone (`{ embed_dim, vision_cfg, text_cfg }`). */
 export interface OpenClipConfig {
@@ -11,7 +35,7 @@ export interface OpenClipConfig {
  * URL or URL string, file path (Node.js), Blob/File, ArrayBuffer, Uint8Array: a whole checkpoint (.safetensors; .pt, .pth or .bin of PyTorch; a
  * .safetensors.index.json with its files beside it), or a shard that holds one tower.
  */
-export type Weights = string | URL | Blob | ArrayBuffer | Uint8Array;
+export type Weights = string | UrlObject | BlobLike | ArrayBuffer | Uint8Array;
 
 export interface Progress {
   /** What is being done: `fetch` reads the weights, `cache` a tower that was kept; where that turns out to be damaged or old, `fetch` follows. */
@@ -25,25 +49,25 @@ export interface Progress {
 /** How patient to be with the network. */
 export interface Retry {
   /** How often a request is made in a row without 64 KiB arriving, counting the first; of a picture, in all. Default: 5. */
-  attempts?: number;
+  attempts?: number | undefined;
   /** Milliseconds before the second attempt; each further pause is twice as long, up to 10 s, and none is shorter than a server's Retry-After. Default: 300. */
-  pause?: number;
+  pause?: number | undefined;
   /** Milliseconds without an answer, or with less than 4 KiB of it, after which a transfer counts as broken. Default: 30,000. */
-  stall?: number;
+  stall?: number | undefined;
   /** Milliseconds that reading the weights, or one picture, may take in all. Default: no limit. */
-  timeout?: number;
+  timeout?: number | undefined;
 }
 
 /** How much is taken from a server at most, in bytes as they are after decompression. What is larger is an error that names the limit. */
 export interface Limits {
   /** A config, or the index of a checkpoint in several files. Default: 1e7. */
-  json?: number;
+  json?: number | undefined;
   /** A picture that is given by URL. Default: 1e8. */
-  picture?: number;
+  picture?: number | undefined;
   /** PyTorch files that have to be kept in memory whole, because their server sends no ranges: all those of a checkpoint together. Default: 1e9. */
-  whole?: number;
+  whole?: number | undefined;
   /** What is read of one weight file in all. Default: 1e11. */
-  weights?: number;
+  weights?: number | undefined;
 }
 
 /**
@@ -64,13 +88,13 @@ export interface Limits {
  */
 export interface CacheOptions {
   /** `'reload'` fetches what is kept again, `'no-store'` neither reads nor writes. Default: `'default'`. */
-  mode?: 'default' | 'no-store' | 'reload';
+  mode?: 'default' | 'no-store' | 'reload' | undefined;
   /** The folder, in Node.js; of what lies there, only files called `halfclip-…` are touched. Default: `halfclip` in `XDG_CACHE_HOME` or `~/.cache`. */
-  dir?: string;
+  dir?: string | undefined;
   /** How many bytes may be kept in all; what was not used for longest goes first. Default: 8e9 in Node.js, 2e9 in a page. */
-  maxBytes?: number;
+  maxBytes?: number | undefined;
   /** Whether to ask the browser, by `navigator.storage.persist()`, not to drop what the page's origin has stored. Default: false. */
-  persist?: boolean;
+  persist?: boolean | undefined;
 }
 
 export interface LoadOptions {
@@ -79,50 +103,50 @@ export interface LoadOptions {
    * Face `CLIPModel`; `'local-dir:folder'`, the same in a folder (Node.js); or `'halfclip-emoji'`, the bundled model, whose weights lie beside the module.
    * Otherwise never a path. May be left out when `weights` is a shard, which knows its own.
    */
-  model?: string | OpenClipConfig;
+  model?: string | OpenClipConfig | undefined;
   /**
    * May be left out where the model's name says where its weights are. Of an OpenCLIP architecture also a pretrained tag, such as `'laion2b_s34b_b79k'`. Other
    * strings are relative to the document in a page, and may be paths in Node.js.
    */
-  weights?: Weights;
+  weights?: Weights | undefined;
   /** How the weights are held in memory. Default: as the shard holds them, else `'int8'`. */
-  dtype?: 'fp32' | 'fp16' | 'int8' | 'int4';
+  dtype?: 'fp32' | 'fp16' | 'int8' | 'int4' | undefined;
   /**
    * How many threads compute, the one that the encoder runs on included. They sleep between calls, and dispose() ends them. Vectors do not depend on the number.
    * `'auto'`, the default: as many as there are cores, at most 8; one for towers of less than ten million parameters, which take a few milliseconds. Threads share
    * memory, which a page may only where it is cross-origin isolated (headers `Cross-Origin-Opener-Policy: same-origin` and `Cross-Origin-Embedder-Policy:
    * require-corp`): elsewhere it is one thread, whatever is asked for.
    */
-  threads?: 'auto' | number;
+  threads?: 'auto' | number | undefined;
   /** Whether to load and compute in a worker. Default: true in a page, false elsewhere. */
-  worker?: boolean;
+  worker?: boolean | undefined;
   /** Whether and where the packed tower is kept; a string is the `mode`, which also counts for the requests, as in fetch(). */
-  cache?: 'default' | 'no-store' | 'reload' | CacheOptions;
+  cache?: 'default' | 'no-store' | 'reload' | CacheOptions | undefined;
   /** When requests that failed are made again: after broken transfers, which resume where they broke, and answers of 408, 425, 429 and 500 to 504. */
-  retry?: Retry;
+  retry?: Retry | undefined;
   /** How much is taken from servers at most, of weights and later of pictures. */
-  limits?: Limits;
+  limits?: Limits | undefined;
   /** Of the whole file, as in `<script integrity>`: `sha256-`, `sha384-` or `sha512-` and base64. */
-  integrity?: string;
+  integrity?: string | undefined;
   /** Aborts loading; the promise rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: Signal | undefined;
   /** What it throws ends the load, which then rejects with that. */
-  onProgress?(progress: Progress): void;
+  onProgress?: ((progress: Progress) => void) | undefined;
   /** Where `hf-hub:` names and pretrained tags are looked up: any server with the same paths. Default: `https://huggingface.co`. */
-  hub?: string | URL;
+  hub?: string | UrlObject | undefined;
   /** In place of the global fetch(): headers, tokens, tests. */
-  fetch?: typeof fetch;
+  fetch?: Fetch | undefined;
   /** For measurements: the WebAssembly module in place of the one that fits this engine. */
-  simd?: 'relaxed' | 'simd128';
+  simd?: 'relaxed' | 'simd128' | undefined;
   /** For measurements: the kind of int8 products in place of the faster one on this machine. Vectors do not depend on it. */
-  dot?: 'pairs' | 'quads';
+  dot?: 'pairs' | 'quads' | undefined;
 }
 
 export interface EmbedOptions {
   /** Whether vectors get length 1. Default: true. */
-  normalize?: boolean;
+  normalize?: boolean | undefined;
   /** Aborts between the items of an array; the promise rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: Signal | undefined;
 }
 
 /** How pictures are read. */
@@ -145,9 +169,9 @@ export interface EmbedAllOptions extends EmbedOptions {
    * How many inputs may be under way or done besides the one that is waited for: read, decoded and prepared while others are computed. It bounds the memory, whatever
    * the number of inputs. Default: 2 for pictures, 127 for texts.
    */
-  ahead?: number;
+  ahead?: number | undefined;
   /** Called before each outcome is given. */
-  onProgress?(progress: EmbedProgress): void;
+  onProgress?: ((progress: EmbedProgress) => void) | undefined;
 }
 
 export interface EmbedProgress {
@@ -165,7 +189,7 @@ export type Outcome<Source> =
 
 export interface CallOptions {
   /** Aborts between the items of an array; the promise rejects with the signal's reason. */
-  signal?: AbortSignal;
+  signal?: Signal | undefined;
 }
 
 export interface TowerInfo {
@@ -225,17 +249,17 @@ export interface RawPicture {
  */
 export type ImageSource =
   | RawPicture
-  | Blob
-  | URL
+  | BlobLike
+  | UrlObject
   | string
   | ArrayBuffer
   | Uint8Array
-  | ImageBitmap
-  | HTMLImageElement
-  | HTMLCanvasElement
-  | OffscreenCanvas
-  | VideoFrame
-  | HTMLVideoElement;
+  | Platform<'ImageBitmap'>
+  | Platform<'HTMLImageElement'>
+  | Platform<'HTMLCanvasElement'>
+  | Platform<'OffscreenCanvas'>
+  | Platform<'VideoFrame'>
+  | Platform<'HTMLVideoElement'>;
 
 interface Tower {
   /** Frees the memory. Calls that still run, and later ones, reject with `state/disposed`. */

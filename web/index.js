@@ -12,7 +12,7 @@ import { HalfclipError, describe } from './errors.js';
 import { completeLimits } from './limits.js';
 import { resolveModel } from './model.js';
 import { LOAD_OPTIONS, readOptions } from './options.js';
-import { getHost, isPage, locate } from './platform.js';
+import { getHost, isNode, isPage, locate } from './platform.js';
 import { hasTag } from './realm.js';
 import { completeRetry } from './retry.js';
 import { ImageTower, TextTower } from './tower.js';
@@ -78,6 +78,7 @@ async function load(tower, options) {
   const cache = keep.mode;
   return underSignal(signal, async (signal, stop) => {
     const { name, config, weights: place } = await resolveModel(model, weights, tower, { hub, fetch, cache, keep, retry, limits, signal, places });
+    if (isNode && place.blob) place.blob = await getHost().ownBlob(place.blob);
     const core = { tower, model: name, config, weights: place, dtype, threads, cache, keep, retry, limits, integrity, places, assets, wasm, simd, dot };
     const hooks = { fetch, signal, onProgress: onProgress && stopping(onProgress, stop) };
     askToPersist(keep);

@@ -8,6 +8,7 @@ import { DETECT, detectFormat } from './file-format.js';
 import { completeLimits } from './limits.js';
 import { measureTowers } from './measure-towers.js';
 import { concatenate, readBytes } from './source.js';
+import { decodeText } from './utf8.js';
 import { tapSource } from './weights.js';
 
 const STAGING = 1 << 19; // bytes: how much of the file is in WebAssembly's memory at once, besides its header
@@ -105,7 +106,7 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
     check();
   } catch (error) {
     if (error.code !== 'weights/mismatch' || config === null) throw error;
-    const { __metadata__, ...tensors } = JSON.parse(directory ?? new TextDecoder().decode(header.subarray(8)));
+    const { __metadata__, ...tensors } = JSON.parse(directory ?? decodeText(header.subarray(8)));
     throw Object.assign(error, { measured: measureTowers(tensors) }); // for explaining(), see architecture.js
   }
 

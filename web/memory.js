@@ -1,9 +1,7 @@
 // One instance of a WebAssembly module of C: its memory, seen from JavaScript.
 
 import { HalfclipError } from './errors.js';
-
-const decoder = new TextDecoder();
-const encoder = new TextEncoder();
+import { decodeText, encodeText } from './utf8.js';
 
 export function exhausted(what) {
   return new HalfclipError('memory/exhausted', `no memory left for ${what}`);
@@ -43,7 +41,7 @@ export class Memory {
   /** The C string at `pointer`. */
   string(pointer) {
     const all = this.bytes(pointer, this.memoryBytes - (pointer >>> 0));
-    return decoder.decode(all.slice(0, all.indexOf(0)));
+    return decodeText(all.slice(0, all.indexOf(0)));
   }
 
   /** `n` bytes, which the caller frees. */
@@ -59,7 +57,7 @@ export class Memory {
 
   /** A copy of `data` (text as UTF-8) in this memory, which the caller frees. */
   put(data, what) {
-    const bytes = typeof data === 'string' ? encoder.encode(data) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const bytes = typeof data === 'string' ? encodeText(data) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const pointer = this.alloc(bytes.length, what);
     this.bytes(pointer, bytes.length).set(bytes);
     return { pointer, length: bytes.length };

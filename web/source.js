@@ -16,6 +16,7 @@
 
 import { HalfclipError } from './errors.js';
 import { tooLarge } from './limits.js';
+import { decodeText } from './utf8.js';
 
 /** Bytes that are read at once. */
 export const CHUNK = 1 << 19;
@@ -47,7 +48,7 @@ export async function readBytes(source, begin, end) {
 export async function readText(source, code, { json }) {
   const bytes = await readBytes(source, 0, json + 1);
   if (bytes.length > json) throw tooLarge(code, source.name, 'json', json);
-  return new TextDecoder().decode(bytes);
+  return decodeText(bytes);
 }
 
 export class Source {

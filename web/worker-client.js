@@ -3,7 +3,7 @@
 import { untilAborted } from './abort.js';
 import { disposed } from './encoder.js';
 import { HalfclipError, unpackError } from './errors.js';
-import { isPlain } from './realm.js';
+import { inThisRealm, isPlain } from './realm.js';
 import { serveFetch } from './remote-fetch.js';
 import { listenTo, startWorker } from './start-worker.js';
 
@@ -121,7 +121,7 @@ export class WorkerEncoder {
     if (!this.#pending.size) this.#onIdle();
     if (this.info) Object.assign(this.info, changed);
     if (error) waiting.reject(unpackError(error));
-    else waiting.resolve(result);
+    else waiting.resolve(inThisRealm(result));
   }
 
   #fail(error) {

@@ -1,4 +1,4 @@
-// The package as `npm pack` makes it, installed into an empty folder: what is in it, its types, and that it runs in this Node.js and in the newest.
+// The package as `npm pack` makes it, installed into an empty folder: what is in it, and that it runs in this Node.js and in the newest.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -34,7 +34,7 @@ after(() => rmSync(folder, { recursive: true }));
 
 test('what is in it', () => {
   const names = packed.files.map(({ path }) => path);
-  for (const name of ['index.js', 'index.d.ts', 'index.d.cts', 'worker.js', 'node.js', 'node.cjs', 'node-worker.js', 'host.cjs', 'cli.js', 'clip-merges.bin', 'halfclip-relaxed.wasm', 'halfclip-simd128.wasm', 'halfclip-relaxed-threads.wasm', 'halfclip-simd128-threads.wasm', 'halfclip-files.wasm',
+  for (const name of ['index.js', 'index.d.ts', 'index.d.cts', 'worker.js', 'node.js', 'node.cjs', 'node-worker.js', 'cli.js', 'clip-merges.bin', 'halfclip-relaxed.wasm', 'halfclip-simd128.wasm', 'halfclip-relaxed-threads.wasm', 'halfclip-simd128-threads.wasm', 'halfclip-files.wasm',
     'models/halfclip-emoji-image.safetensors', 'models/halfclip-emoji-text.safetensors']) {
     assert.ok(names.includes(`dist/${name}`), name);
   }
@@ -155,15 +155,5 @@ test('its page, which finds the package and the bundled model from where it is i
     }
   } finally {
     child.kill();
-  }
-});
-
-test('its types', async () => {
-  const tsc = path.join(ROOT, 'node_modules/typescript/bin/tsc');
-  writeFileSync(path.join(folder, 'use.ts'), readFileSync(new URL('types.ts', import.meta.url)));
-  for (const resolution of [{ module: 'nodenext' }, { module: 'esnext', moduleResolution: 'bundler' }]) {
-    const compilerOptions = { noEmit: true, strict: true, target: 'es2022', types: [], ...resolution };
-    writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['use.ts'] }));
-    await run(process.execPath, [tsc], { cwd: folder }).catch(({ stdout }) => assert.fail(stdout));
   }
 });

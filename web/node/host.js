@@ -37,6 +37,23 @@ export const importModule = (name) => requireWith((require) => require(builtinMo
 /** See pictures.js. */
 export const decodePicture = decoderWith(importModule);
 
+/** The same Blob or File, of Node.js's own class: other environments' are read by other means, and no thread can be sent them. */
+export async function ownBlob(blob) {
+  if (blob instanceof Blob) return blob;
+  const bytes = await (blob.arrayBuffer ? blob.arrayBuffer() : readWhole(blob));
+  return blob.name === undefined ? new Blob([bytes]) : new File([bytes], blob.name);
+}
+
+/** Of an older jsdom, whose Blobs have no other way. */
+function readWhole(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(new Uint8Array(reader.result));
+    reader.onerror = () => reject(reader.error);
+    reader.readAsArrayBuffer(blob);
+  });
+}
+
 export const countCores = () => cpus().length;
 
 /** The URL of a path, or of a file: URL. */

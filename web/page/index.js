@@ -1,8 +1,18 @@
-// The module `halfclip` for pages, which also runs where Node.js imports this very file.
+// The module `halfclip` for pages. Where Node.js imports this very file, as test runners do that imitate a page, it is the module for Node.js.
 
+import { HalfclipError } from '../errors.js';
+import * as own from '../index.js';
 import { isNode, useHost } from '../platform.js';
+import { attempt } from '../realm.js';
 import * as host from './host.js';
 
-useHost(isNode ? () => process.getBuiltinModule('module').createRequire(import.meta.url)('./host.cjs') : host);
+useHost(isNode ? withoutHost : host);
 
-export * from '../index.js';
+function withoutHost() {
+  throw new HalfclipError('http/network', `${import.meta.url}: node.cjs, what Node.js needs, is not beside this file: leave the package out of a bundle for Node.js`);
+}
+
+const forNode = isNode && attempt(() => process.getBuiltinModule('module').createRequire(import.meta.url)('./node.cjs'));
+
+const { HalfclipError: Failure, cosineSimilarity, loadImageEncoder, loadTextEncoder } = forNode || own;
+export { Failure as HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder };

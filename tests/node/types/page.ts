@@ -1,4 +1,4 @@
-// What package.test.mjs compiles: every part of the interface used as intended, and misuse that must not compile.
+// A page's project: every part of the interface used as intended, and misuse that must not compile.
 
 import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from 'halfclip';
 import type { CacheOptions, EmbedProgress, ErrorCode, ImageInfo, ImageSource, ImageTower, LoadOptions, Outcome, Progress, TextInfo, TextTower, Weights } from 'halfclip';
@@ -37,7 +37,7 @@ export async function texts(): Promise<number> {
 }
 
 export async function pictures(element: HTMLImageElement, bitmap: ImageBitmap): Promise<void> {
-  using image: ImageTower = await loadImageEncoder({ model: { model_cfg: {}, preprocess_cfg: {} }, weights: weights[1] });
+  const image: ImageTower = await loadImageEncoder({ model: { model_cfg: {}, preprocess_cfg: {} }, weights: weights[1] });
   const sources: ImageSource[] = [element, bitmap, new Blob([]), { data: new Uint8ClampedArray(4), width: 1, height: 1 }, 'a.png', new ImageData(1, 1)];
   const vectors: Float32Array[] = await image.embed(sources);
   const pixels: Float32Array = await image.preprocess(element);

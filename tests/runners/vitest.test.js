@@ -1,0 +1,8 @@
+// vitest: `import`, in the environment that the command names.
+
+import * as halfclip from 'halfclip';
+import { test } from 'vitest';
+
+import check from './checks.cjs';
+
+check(halfclip, (name, run) => test(name, run, 60_000), process.env.MODELS);
