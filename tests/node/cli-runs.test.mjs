@@ -31,6 +31,7 @@ before(async () => {
   copyFileSync(picture('castle'), at('album/B'));
   writeFileSync(at('album/notes.jpg'), 'no picture, whatever its name says');
   writeFileSync(at('album/empty.png'), '');
+  writeFileSync(at('album/drawing.svg'), '<svg xmlns="http://www.w3.org/2000/svg"/>');
   mkdirSync(at('nothing'));
   image = await loadImageEncoder({ model: 'halfclip-emoji' });
   text = await loadTextEncoder({ model: 'halfclip-emoji' });

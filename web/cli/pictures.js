@@ -2,9 +2,9 @@
 
 import { lstat, open, readdir, readFile, stat } from 'node:fs/promises';
 
-const HEAD = 1000; // bytes
+const HEAD = 32; // bytes
 
-/** How files of pictures begin. */
+/** How files of pictures begin; SVG is none of them, which has no pixels of its own. */
 const MAGIC = new RegExp('^(' + [
   '\\xff\\xd8\\xff', // JPEG
   '\\x89PNG\\r\\n\\x1a\\n',
@@ -13,7 +13,6 @@ const MAGIC = new RegExp('^(' + [
   'BM[^]{4}\\0{4}[^]{4}[\\x0c\\x28\\x34\\x38\\x40\\x6c\\x7c]\\0{3}',
   'II\\*\\0|MM\\0\\*|II\\+\\0|MM\\0\\+', // TIFF
   '[^]{4}ftyp(avif|avis|hei[cfmsx]|hev[cmsx]|mif1|msf1)',
-  '(\\xef\\xbb\\xbf)?\\s*(<\\?xml[^>]*>\\s*|<!--[^]*?-->\\s*|<!DOCTYPE svg[^>]*>\\s*)*<svg[\\s>]',
 ].join('|') + ')');
 
 const isPicture = (head) => MAGIC.test(head.toString('latin1'));
