@@ -37,13 +37,13 @@ export function neighbours() {
   }));
 }
 
-const OPTIONS = { type: 'module', name: 'halfclip' };
+const OPTIONS = { type: 'module', name: 'halfclip-worker' };
 
 export function workers(assets) {
   if (typeof Worker !== 'function') return [];
   const at = (place) => ({ place, make: () => new Worker(place, OPTIONS) });
   if (assets !== undefined) return [at(`${assets}worker.js`)];
   const first = unbundled();
-  const beside = { place: 'worker.js beside the module', make: () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'halfclip' }) };
+  const beside = { place: 'worker.js beside the module', make: () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'halfclip-worker' }) };
   return first ? [at(`${first}worker.js`), beside] : [beside];
 }
