@@ -49,8 +49,10 @@ async function readProcessor(folder, options) {
 }
 
 /** Pictures are resized to what the tower takes, whatever else a preprocess_cfg says: so does OpenCLIP. */
-function withoutSize({ model_cfg, preprocess_cfg: { size, ...preprocess_cfg } = {} }) {
-  return { model_cfg, preprocess_cfg };
+function withoutSize({ model_cfg, preprocess_cfg }) {
+  if (!preprocess_cfg || typeof preprocess_cfg !== 'object') return { model_cfg, preprocess_cfg };
+  const { size, ...others } = preprocess_cfg;
+  return { model_cfg, preprocess_cfg: others };
 }
 
 /**
@@ -110,9 +112,10 @@ async function readJson(folder, name, options) {
   try {
     const value = JSON.parse(await readText(source, 'model/unknown', completeLimits(options.limits)));
     if (value === null || typeof value !== 'object') throw new SyntaxError(`it is ${describe(value)}`);
+    JSON.stringify(value); // fails for what is nested too deep
     return value;
   } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
+    if (!(error instanceof SyntaxError || error instanceof RangeError)) throw error;
     throw new HalfclipError('model/unknown', `${source.name}: is not a JSON object: ${error.message}`, { cause: error });
   } finally {
     await source.close();

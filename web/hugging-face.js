@@ -23,11 +23,12 @@ const INTERPOLATIONS = { 1: 'lanczos', 2: 'bilinear', 3: 'bicubic' }; // PIL's n
  * @returns {{ model_cfg: object, preprocess_cfg: object }}
  */
 export function translateConfig(config, processor, tower, name) {
-  const sections = {
+  const families = {
     clip: [{ ...TEXT, ...config.text_config, ...config.text_config_dict }, { ...VISION, ...config.vision_config, ...config.vision_config_dict }],
     clip_text_model: [{ ...TEXT, ...config }, VISION],
     clip_vision_model: [TEXT, { ...VISION, ...config }],
-  }[config.model_type];
+  };
+  const sections = Object.hasOwn(families, config.model_type) && families[config.model_type];
   if (!sections) throw unsupported(`${name}: its config.json`, 'model_type', config.model_type, '"clip"');
   const [text, vision] = sections;
   const { hidden_act: act } = tower === 'text' ? text : vision;
