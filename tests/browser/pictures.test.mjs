@@ -88,7 +88,7 @@ for (const worker of [true, false]) {
           assert.equal(typeof outcome, 'object', `${name}: ${outcome}`);
           const bytes = toBytes(outcome);
           if (near === 'exact') assert.deepEqual(bytes, expected[j], name);
-          else assert.ok(cosine(bytes, expected[j]) >= 0.9995, `${name}: cosine ${cosine(bytes, expected[j])}`);
+          else assert.ok(cosine(bytes, expected[j]) >= 0.9999, `${name}: cosine ${cosine(bytes, expected[j])}`);
         }
       });
     });
@@ -107,8 +107,8 @@ test('what the page shows has its pixels: an image element is turned as the page
     return { element: await outcome(element), bitmap: await outcome(await createImageBitmap(element)), svg: await outcome(await shown('pictures/svg.svg')) };
   });
   const { pixels } = expectedPictures().find(({ name }) => name === 'jpeg-exif-6.jpg');
-  assert.ok(cosine(toBytes(found.element), pixels) >= 0.9995);
-  assert.ok(cosine(toBytes(found.bitmap), pixels) >= 0.9995);
+  assert.ok(cosine(toBytes(found.element), pixels) >= 0.9999);
+  assert.ok(cosine(toBytes(found.bitmap), pixels) >= 0.9999);
   assert.equal(toBytes(found.svg).length, 3 * SIDE * SIDE);
 });
 
