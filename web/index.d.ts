@@ -20,6 +20,9 @@ export interface BlobLike {
 
 type UrlObject = Platform<'URL', { readonly href: string; readonly protocol: string; toString(): string }>;
 
+/** A WebAssembly.Module, in projects that know that class. */
+type WasmModule = typeof globalThis extends { WebAssembly: { Module: { prototype: infer Module } } } ? Module : object;
+
 type Signal = Platform<'AbortSignal', { readonly aborted: boolean; addEventListener(type: 'abort', listener: () => void): void }>;
 
 type Fetch = typeof globalThis extends { fetch: infer Function }
@@ -136,6 +139,16 @@ export interface LoadOptions {
   hub?: string | UrlObject | undefined;
   /** In place of the global fetch(): headers, tokens, tests. */
   fetch?: Fetch | undefined;
+  /**
+   * The folder with the package's worker, WebAssembly modules and bundled shards (`dist/` of the package), as a URL, where a bundler or host keeps it; in Node.js also a
+   * path. Default: beside the module, or where bundlers leave it.
+   */
+  assets?: string | UrlObject | undefined;
+  /**
+   * The WebAssembly module, its bytes or its URL, in place of the one that would be fetched: `halfclip-simd128.wasm` or `halfclip-relaxed.wasm` of this version, for
+   * hosts that compile nothing at run time. With one thread, unless it is a module for several (`-threads`) and there are several.
+   */
+  wasm?: WasmModule | ArrayBuffer | Uint8Array | string | UrlObject | undefined;
   /** For measurements: the WebAssembly module in place of the one that fits this engine. */
   simd?: 'relaxed' | 'simd128' | undefined;
   /** For measurements: the kind of int8 products in place of the faster one on this machine. Vectors do not depend on it. */

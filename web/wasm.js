@@ -80,7 +80,11 @@ function reserve(make) {
   }
 }
 
-const instantiate = (module, imports) => reserve(() => new WebAssembly.Instance(module, imports).exports);
+const instantiate = (module, imports) => reserve(() => {
+  const { exports } = new WebAssembly.Instance(module, imports);
+  if (!exports.hc_status_code) throw new TypeError('it exports nothing of what is needed');
+  return exports;
+});
 
 /**
  * A module of its own, for what few loads need.
