@@ -101,7 +101,7 @@ for (const worker of [false, true]) {
     assert.equal(parameters, 62976);
     assert.match(info.simd, /^(relaxed|simd128)$/);
     assert.deepEqual({ ...info, simd: null }, {
-      model: null, tower: 'text', dtype: 'int8', dim: 24, tokensOut: 1, contextLength: 12, vocabSize: 96, fileBytes: file.length, cached: false, simd: null, threads: 1,
+      model: null, tower: 'text', dtype: 'int8', dim: 24, tokensOut: 1, contextLength: 12, vocabSize: 96, fileBytes: file.length, cached: false, quickGelu: false, simd: null, threads: 1,
     });
     encoder.dispose();
   });
