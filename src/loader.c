@@ -270,7 +270,7 @@ static void complete(hc_loader *loader, hc_item *it)
     it->cut = NULL;
     if (!it->has_partner) return;
     hc_item *partner = &loader->items[it->partner];
-    if (partner->at < partner->end) return;
+    if (partner->at < partner->end || partner->span) return;
     defer(loader, it->target == TO_SCALES ? partner : it);
 }
 
@@ -316,11 +316,10 @@ int hc_loader_settle(hc_loader *loader)
     if (loader->status != HC_OK || !loader->waiting) return 0;
     hc_item *it = loader->items;
     while (!it->waiting) it++;
-    if (it->span ? take_span(loader, it) : finish_quantised(loader, it, &loader->items[it->partner])) {
-        it->waiting = 0;
-        loader->waiting--;
-        loader->settled = 0;
-    }
+    it->waiting = 0;
+    loader->waiting--;
+    if (it->span ? take_span(loader, it) : finish_quantised(loader, it, &loader->items[it->partner])) loader->settled = 0;
+    else defer(loader, it);
     return loader->status == HC_OK && loader->waiting;
 }
 
