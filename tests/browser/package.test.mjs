@@ -2,7 +2,6 @@
 // source of pictures, failures, aborts.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -11,11 +10,10 @@ import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 
 import { loadImageEncoder } from '../../dist/index.js';
+import { pack, unpack } from '../install.mjs';
 import { contentSecurityPolicy, serve } from '../../web/server.js';
 import { cosine, golden, parseSafetensors, randomCheckpoint, rows } from '../node/support.mjs';
 import { launch } from './chromium.mjs';
-
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 let folder;
 let server;
@@ -29,9 +27,7 @@ const raw = { raw: { width: 32, height: 32, channels: 4 } };
 
 before(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
-  const npm = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--loglevel=error', '--pack-destination', folder], { cwd: ROOT, encoding: 'utf8' });
-  const [{ filename }] = JSON.parse(npm.slice(npm.indexOf('[')));
-  execFileSync('tar', ['-xf', filename], { cwd: folder });
+  unpack(pack(folder), path.join(folder, 'package'));
 
   const site = path.join(folder, 'site');
   mkdirSync(site);

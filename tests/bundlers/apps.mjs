@@ -1,17 +1,15 @@
 // An app as a bundler's own starter makes it, with the package installed as npm would, and a look at it in Chromium.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { ROOT, unpack } from '../install.mjs';
 import { golden } from '../node/support.mjs';
 
-export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const HEADERS = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 
 const { name, config } = golden('clip');
@@ -23,30 +21,6 @@ const PIXELS = Float32Array.from({ length: 3 * 32 * 32 }, (_, i) => Math.sin(i))
 export async function installed(folder, name, file) {
   const { resolve } = createRequire(path.join(ROOT, 'build', folder, 'index.js'));
   return import(pathToFileURL(file ? path.join(path.dirname(resolve(`${name}/package.json`)), file) : resolve(name)).href);
-}
-
-/** Installs what `tests/bundlers/<folder>/package.json` names into build/<into>/, unless it is there. */
-export function install(manifests, into) {
-  const place = path.join(ROOT, 'build', into);
-  mkdirSync(place, { recursive: true });
-  const lock = readFileSync(path.join(manifests, 'package-lock.json'), 'utf8');
-  const stamp = path.join(place, 'installed.json');
-  try {
-    if (readFileSync(stamp, 'utf8') === lock) return;
-  } catch {
-    // Nothing was installed yet.
-  }
-  for (const file of ['package.json', 'package-lock.json']) copyFileSync(path.join(manifests, file), path.join(place, file));
-  execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: place, stdio: ['ignore', 'ignore', 'inherit'] });
-  writeFileSync(stamp, lock);
-}
-
-/** The package as `npm pack` makes it, unpacked: what apps have as node_modules/halfclip. */
-export function pack() {
-  const folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
-  const printed = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--loglevel=error', '--pack-destination', folder], { cwd: ROOT, encoding: 'utf8' });
-  const [{ filename }] = JSON.parse(printed.slice(printed.indexOf('[')));
-  return { tarball: path.join(folder, filename), remove: () => rmSync(folder, { recursive: true }) };
 }
 
 /** What the app's page does when it is asked to. */
@@ -77,8 +51,8 @@ window.fail = (options) => loadTextEncoder({ model: 'halfclip-emoji', ...options
   .then(() => null, (error) => ({ halfclip: error instanceof HalfclipError, code: error.code, message: error.message }));
 `;
 
-/** An app's folder. */
-export function makeApp(folder, { tarball }, files = {}) {
+/** Makes an app's folder, with the package as npm would install it. */
+export function makeApp(folder, tarball, files = {}) {
   rmSync(folder, { recursive: true, force: true });
   const write = (name, content) => {
     const place = path.join(folder, name);
@@ -94,9 +68,7 @@ export function makeApp(folder, { tarball }, files = {}) {
     ...files,
   };
   for (const [name, content] of Object.entries(all)) if (content !== null) write(name, content);
-  const place = path.join(folder, 'node_modules/halfclip');
-  mkdirSync(place, { recursive: true });
-  execFileSync('tar', ['-xf', tarball, '--strip-components=1', '-C', place]);
+  unpack(tarball, path.join(folder, 'node_modules/halfclip'));
 }
 
 let expected;

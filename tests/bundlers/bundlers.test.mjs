@@ -1,12 +1,14 @@
-// Fresh apps of Vite 5 to 8 and of webpack 5, without any setting: in development and as built, on one thread and on two.
+// Fresh apps of Vite 5 to 8 and of webpack 5, without any setting: in development and as built, in a worker and without, on one thread and on two.
 
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { launch } from '../browser/chromium.mjs';
 import { serve } from '../../web/server.js';
-import { HEADERS, ROOT, checkApp, install, installed, makeApp, pack } from './apps.mjs';
+import { launch } from '../browser/chromium.mjs';
+import { ROOT, install, pack } from '../install.mjs';
+import { HEADERS, checkApp, installed, makeApp } from './apps.mjs';
 
 const APPS = path.join(ROOT, 'build/apps');
 
@@ -14,19 +16,17 @@ let browser;
 let packed;
 
 before(async () => {
-  install(fileURLToPath(new URL('.', import.meta.url)), 'bundlers');
-  packed = pack();
+  install(fileURLToPath(new URL('.', import.meta.url)), path.join(ROOT, 'build/bundlers'));
+  mkdirSync(APPS, { recursive: true });
+  packed = pack(APPS);
   browser = await launch();
 });
 
-after(async () => {
-  await browser?.close();
-  packed?.remove();
-});
+after(() => browser?.close());
 
-/** Serves what a bundler has built, with the strict policy, and checks it. */
-async function checkBuilt(folder) {
-  const server = await serve({ root: { '/': folder }, home: '/index.html' });
+/** Serves what a bundler has built, with the strict policy unless `headers` say otherwise, and checks it. */
+async function checkBuilt(folder, headers = {}) {
+  const server = await serve({ root: { '/': folder }, home: '/index.html', headers });
   try {
     await checkApp(browser, `${server.url}/index.html`);
   } finally {
@@ -57,16 +57,18 @@ for (const version of [5, 6, 7, 8]) {
   });
 }
 
-test('webpack 5, as built', async () => {
-  const { default: webpack } = await installed('bundlers', 'webpack');
-  const root = path.join(APPS, 'webpack5');
-  makeApp(root, packed, { 'public/index.html': '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>app</title><script src="main.js"></script>' });
-  const output = path.join(root, 'public');
-  await new Promise((resolve, reject) => {
-    webpack({ mode: 'production', context: root, entry: './src/main.js', output: { path: output }, performance: { hints: false } }, (error, stats) => {
-      if (error || stats.hasErrors() || stats.hasWarnings()) reject(error ?? new Error(stats.toString('errors-warnings')));
-      else resolve();
+for (const mode of ['development', 'production']) {
+  test(`webpack 5, mode ${mode}`, async () => {
+    const { default: webpack } = await installed('bundlers', 'webpack');
+    const root = path.join(APPS, `webpack5-${mode}`);
+    makeApp(root, packed, { 'public/index.html': '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>app</title><script src="main.js"></script>' });
+    const output = path.join(root, 'public');
+    await new Promise((resolve, reject) => {
+      webpack({ mode, context: root, entry: './src/main.js', output: { path: output }, performance: { hints: false } }, (error, stats) => {
+        if (error || stats.hasErrors() || stats.hasWarnings()) reject(error ?? new Error(stats.toString('errors-warnings')));
+        else resolve();
+      });
     });
+    await checkBuilt(output, mode === 'development' ? { 'Content-Security-Policy': undefined } : {}); // in development it puts modules into eval()
   });
-  await checkBuilt(output);
-});
+}

@@ -1,31 +1,21 @@
 // The package inside other test runners, as `npm pack` makes it: each in Node.js's own environment and in that of jsdom.
 
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { cpSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { ROOT, install, pack, unpack } from '../install.mjs';
+
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const ROOT = path.join(HERE, '../..');
 const PROJECT = path.join(ROOT, 'build/runners');
 const PACKAGE = path.join(PROJECT, 'node_modules/halfclip');
 
 before(() => {
-  mkdirSync(PROJECT, { recursive: true });
-  const lock = readFileSync(path.join(HERE, 'package-lock.json'), 'utf8');
-  const stamp = path.join(PROJECT, 'installed.json');
-  if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
-    for (const name of ['package.json', 'package-lock.json']) cpSync(path.join(HERE, name), path.join(PROJECT, name));
-    execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: PROJECT });
-    writeFileSync(stamp, lock);
-  }
-  const packed = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--loglevel=error', '--pack-destination', PROJECT], { cwd: ROOT, encoding: 'utf8' });
-  const [{ filename }] = JSON.parse(packed.slice(packed.indexOf('[')));
-  rmSync(PACKAGE, { recursive: true, force: true });
-  mkdirSync(PACKAGE, { recursive: true });
-  execFileSync('tar', ['-xf', filename, '-C', PACKAGE, '--strip-components=1'], { cwd: PROJECT });
+  install(HERE, PROJECT);
+  unpack(pack(PROJECT), PACKAGE);
   for (const name of ['checks.cjs', 'vitest.test.js', 'jest.test.cjs', 'jest-module.test.mjs']) cpSync(path.join(HERE, name), path.join(PROJECT, name));
   writeFileSync(path.join(PROJECT, 'jest.config.json'), JSON.stringify({ testMatch: ['**/jest*.test.?(c|m)js'], moduleFileExtensions: ['js', 'cjs', 'mjs'], transform: {} }));
 });

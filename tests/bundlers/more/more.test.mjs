@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -14,7 +14,8 @@ import { build } from 'esbuild';
 import { loadTextEncoder } from '../../../dist/index.js';
 import { serve } from '../../../web/server.js';
 import { launch } from '../../browser/chromium.mjs';
-import { ROOT, checkApp, install, installed, makeApp, pack } from '../apps.mjs';
+import { ROOT, install, pack } from '../../install.mjs';
+import { checkApp, installed, makeApp } from '../apps.mjs';
 
 const MORE = path.join(ROOT, 'build/more');
 const APPS = path.join(MORE, 'apps');
@@ -25,15 +26,13 @@ let browser;
 let packed;
 
 before(async () => {
-  install(fileURLToPath(new URL('.', import.meta.url)), 'more');
-  packed = pack();
+  install(fileURLToPath(new URL('.', import.meta.url)), MORE);
+  mkdirSync(APPS, { recursive: true });
+  packed = pack(APPS);
   browser = await launch('--allow-file-access-from-files');
 });
 
-after(async () => {
-  await browser?.close();
-  packed?.remove();
-});
+after(() => browser?.close());
 
 async function serving(root, use, headers = {}) {
   const server = await serve({ root: { '/': root }, home: '/index.html', headers });
@@ -140,29 +139,33 @@ export async function GET() {
 }`;
 
 for (const bundler of ['turbopack', 'webpack']) {
-  test(`Next 16 with ${bundler}, in the browser and on the server`, async () => {
-    const root = path.join(APPS, `next-${bundler}`);
-    makeApp(root, packed, {
-      'index.html': null,
-      'next.config.mjs': `export default { async headers() { return [{ source: '/:path*', headers: [
-        { key: 'Cross-Origin-Opener-Policy', value: 'same-origin' }, { key: 'Cross-Origin-Embedder-Policy', value: 'require-corp' }] }]; } };`,
-      'app/layout.js': 'export default function Layout({ children }) { return <html lang="en"><head><link rel="icon" href="data:," /></head><body>{children}</body></html>; }',
-      'app/page.js': `'use client';
-        import { useEffect } from 'react';
-        export default function Page() { useEffect(() => { import('../src/main.js'); }, []); return <p>app</p>; }`,
-      'app/api/route.js': ROUTE,
+  for (const mode of ['dev', 'start']) {
+    test(`Next 16 with ${bundler}, ${mode === 'dev' ? 'in development' : 'as built'}, in the browser and on the server`, async () => {
+      const root = path.join(APPS, `next-${bundler}-${mode}`);
+      makeApp(root, packed, {
+        'index.html': null,
+        'next.config.mjs': `export default { async headers() { return [{ source: '/:path*', headers: [
+          { key: 'Cross-Origin-Opener-Policy', value: 'same-origin' }, { key: 'Cross-Origin-Embedder-Policy', value: 'require-corp' }] }]; } };`,
+        'app/layout.js': 'export default function Layout({ children }) { return <html lang="en"><head><link rel="icon" href="data:," /></head><body>{children}</body></html>; }',
+        'app/page.js': `'use client';
+          import { useEffect } from 'react';
+          export default function Page() { useEffect(() => { import('../src/main.js'); }, []); return <p>app</p>; }`,
+        'app/api/route.js': ROUTE,
+      });
+      const next = path.join(BIN, 'next');
+      const env = { ...process.env, NEXT_TELEMETRY_DISABLED: '1' };
+      if (mode === 'start') await run(next, ['build', `--${bundler}`], { cwd: root, env, maxBuffer: 1 << 26 });
+      const port = await freePort();
+      const url = `http://127.0.0.1:${port}`;
+      const args = [mode, ...(mode === 'dev' ? [`--${bundler}`] : []), '-H', '127.0.0.1', '-p', String(port)];
+      await whileRunning(next, args, { cwd: root, env }, url, async () => {
+        await checkApp(browser, url);
+        const answer = await (await fetch(`${url}/api`)).json();
+        const expected = await vectorOf('two hearts');
+        assert.deepEqual(answer, { vectors: [expected, expected, expected], error: [true, 'weights/not-found'] });
+      });
     });
-    const env = { ...process.env, NEXT_TELEMETRY_DISABLED: '1' };
-    await run(path.join(BIN, 'next'), ['build', `--${bundler}`], { cwd: root, env, maxBuffer: 1 << 26 });
-    const port = await freePort();
-    const url = `http://127.0.0.1:${port}`;
-    await whileRunning(path.join(BIN, 'next'), ['start', '-H', '127.0.0.1', '-p', String(port)], { cwd: root, env }, url, async () => {
-      await checkApp(browser, url);
-      const answer = await (await fetch(`${url}/api`)).json();
-      const expected = await vectorOf('two hearts');
-      assert.deepEqual(answer, { vectors: [expected, expected, expected], error: [true, 'weights/not-found'] });
-    });
-  });
+  }
 }
 
 test('workerd, with the option wasm', async () => {
