@@ -6,6 +6,7 @@ import { countInputs, from, readInputs } from './inputs.js';
 import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, loadOptions, oneOf } from './options.js';
 import { prepareOutput } from './output.js';
 import { checkFailed, runOver } from './run.js';
+import { Counter } from './terminal.js';
 
 export const summary = 'vectors of texts or pictures';
 
@@ -31,6 +32,7 @@ export async function run(values, args, signal) {
   const openOutput = await prepareOutput(values.out);
   const { tower, items } = await readInputs(args, { tower: wanted, input: values.input, certain: values.tower === 'text' });
   const first = await items.next(); // what makes no sense is told before anything is loaded
+  const counter = new Counter(values.quiet, () => countInputs(tower, args)); // counts while the tower is loaded
   const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)(await loadOptions(values, signal));
   try {
     const output = openOutput(encoder.info);
@@ -38,9 +40,8 @@ export async function run(values, args, signal) {
       const result = await runOver(encoder, from(first, items), {
         normalize: !values['no-normalize'],
         failFast: values['fail-fast'],
-        quiet: values.quiet,
         signal,
-        count: () => countInputs(tower, args),
+        counter,
       }, output.write);
       await output.commit();
       checkFailed(result);

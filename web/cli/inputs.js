@@ -2,7 +2,7 @@
 
 import { HalfclipError } from '../node/index.js';
 import { UsageError, fileProblem, oneOf } from './options.js';
-import { exists, isFolder, picturesBelow } from './pictures.js';
+import { countPictures, exists, isFolder, picturesBelow } from './pictures.js';
 
 /**
  * @typedef {object} Item
@@ -142,9 +142,7 @@ export async function countInputs(tower, args) {
   if (tower === 'text') return args.length;
   let count = 0;
   for (const input of args) {
-    let found = 0;
-    if (await isFolder(input)) for await (const _ of picturesBelow(input)) found++;
-    count += found || 1;
+    count += ((await isFolder(input)) && (await countPictures(input))) || 1;
   }
   return count;
 }

@@ -6,7 +6,7 @@ import { fieldsOf } from './fields.js';
 import { countInputs, from, readInputs } from './inputs.js';
 import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, UsageError, loadOptions } from './options.js';
 import { checkFailed, runOver } from './run.js';
-import { print } from './terminal.js';
+import { Counter, print } from './terminal.js';
 
 export const summary = 'pictures by words, or words by a picture, best first';
 
@@ -46,14 +46,14 @@ export async function run(values, args, signal) {
       encoder.dispose();
     }
   };
+  const counter = new Counter(values.quiet, () => countInputs(asked, args)); // counts while towers are loaded
   const wanted = await withTower(asking, (encoder) => encoder.embed(query ?? picture, { signal }));
   const best = new Best(top);
   const result = await withTower(asked, (encoder) =>
     runOver(encoder, withoutBlank(from(first, items)), {
       failFast: values['fail-fast'],
-      quiet: values.quiet,
       signal,
-      count: () => countInputs(asked, args),
+      counter,
     }, (item, vector) => best.add({ record: item.record, id: item.id, score: cosineSimilarity(wanted, vector) })));
   for (const { record, id, score } of best.list()) await print(values.json ? JSON.stringify({ ...fieldsOf(record), score }) : `${score.toFixed(4)}  ${asLine(id)}`);
   checkFailed(result);

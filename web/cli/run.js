@@ -3,7 +3,7 @@
 import { printable } from '../errors.js';
 import { HalfclipError } from '../node/index.js';
 import { Unfit } from './fields.js';
-import { Counter, clearStatus, complain } from './terminal.js';
+import { clearStatus, complain } from './terminal.js';
 
 /** The inputs that failed; what is reported when a run ends early by --fail-fast, or at its end. */
 export class FailedInputs extends Error {}
@@ -19,14 +19,13 @@ const describeFailure = ({ where }, error) => {
  * @param {object} options
  * @param {boolean} [options.normalize]
  * @param {boolean} [options.failFast]
- * @param {boolean} [options.quiet]
  * @param {AbortSignal} options.signal
- * @param {() => Promise<number | null>} options.count see Counter
+ * @param {import('./terminal.js').Counter} options.counter
  * @param {(item: import('./inputs.js').Item, vector: Float32Array) => unknown} use
  * @returns {Promise<{ done: number, failed: number }>} how many inputs there were, and how many of them failed
  */
-export async function runOver(encoder, items, { normalize, failFast, quiet, signal, count }, use) {
-  const counter = new Counter(quiet, count);
+export async function runOver(encoder, items, { normalize, failFast, signal, counter }, use) {
+  counter.begin();
   const waiting = []; // items that were read, in order
   let [done, failed] = [0, 0];
 

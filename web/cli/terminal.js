@@ -57,7 +57,7 @@ export function withProgressBar(quiet) {
 /** Shows how many inputs are done, of how many, how fast they go and how long it will take, where somebody looks. */
 export class Counter {
   #enabled;
-  #start = performance.now();
+  #start = 0;
   #drawn = 0;
   #done = 0;
   #total = null;
@@ -69,6 +69,11 @@ export class Counter {
   constructor(quiet, count) {
     this.#enabled = !quiet && Boolean(stderr.isTTY);
     if (this.#enabled) count().then((total) => (this.#total = total), () => {}); // then it stays unknown
+  }
+
+  /** The first input is begun: what was done before, such as loading, does not count. */
+  begin() {
+    this.#start = performance.now();
   }
 
   /** One more is done. */
