@@ -1,7 +1,7 @@
 // A loaded tower on this thread: one WebAssembly instance and what it computes. Calls are queued and done in order; long ones go in pieces, between
 // which they can be aborted.
 
-import { untilAborted } from './abort.js';
+import { pausing, untilAborted } from './abort.js';
 import { findAssets } from './assets.js';
 import { TowerCache } from './cache.js';
 import { HalfclipError } from './errors.js';
@@ -354,8 +354,9 @@ export class Encoder {
     const length = dim * tokensOut;
     const status = wasm.exports.hc_embed_begin(this.#encoder, this.#input, count, normalize ? 1 : 0, this.#output);
     if (status) wasm.check(status, this.#offender(count, nameOf, hint));
+    const pause = pausing(signal);
     while (wasm.exports.hc_wasm_embed_step(this.#encoder)) {
-      await breathe();
+      await pause();
       this.#check(signal);
     }
     this.info.memoryBytes = wasm.memoryBytes;
