@@ -1,5 +1,5 @@
 // How much each dtype keeps of the bundled model's vectors, which OpenCLIP computed in fp32: cosines, and recall of emoji by name and of names by picture.
-// `node tests/accuracy.mjs` prints the README's table, with --write puts it there.
+// `node tests/accuracy.mjs` prints the table of src/README.md, with --write puts it there.
 
 import { readFileSync } from 'node:fs';
 
@@ -8,7 +8,7 @@ import { GOLDEN, parseSafetensors, rows } from './node/support.mjs';
 import { readmePart } from './readme.mjs';
 
 export const DTYPES = ['fp32', 'fp16', 'int8', 'int4'];
-export const README = readmePart('accuracy', 'tests/accuracy.mjs', async () => table(await measure()));
+export const README = readmePart('src/README.md', 'accuracy', 'tests/accuracy.mjs', async () => table(await measure()));
 
 const FOLDER = new URL('emoji/', GOLDEN);
 const { metadata, tensors } = parseSafetensors(readFileSync(new URL('expected.safetensors', FOLDER)));

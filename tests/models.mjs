@@ -1,12 +1,14 @@
-// The README's table of models: for each of OpenCLIP's architectures, whether the loader takes each tower, and what tokenizer its texts need.
-// `node tests/models.mjs` prints it, with --write puts it into README.md.
+// The tables of models: by family with sizes in README.md, and in weights-tools/README.md for each of OpenCLIP's architectures whether the loader takes each tower, and what
+// tokenizer its texts need. `node tests/models.mjs` prints them, with --write puts them there.
 
 import { models } from '../web/models.js';
 import '../web/node/index.js';
 import { Wasm } from '../web/wasm.js';
+import { parameters } from '../web/parameters.js';
 import { readmePart } from './readme.mjs';
 
-export const README = readmePart('models', 'tests/models.mjs', async () => table(await supported()));
+export const MODELS = readmePart('weights-tools/README.md', 'models', 'tests/models.mjs', async () => table(await supported()));
+export const FAMILIES = readmePart('README.md', 'families', 'tests/models.mjs', async () => familyTable(await supported()));
 const TOWERS = ['image', 'text'];
 
 /** For each architecture and tower, null, or why the loader refuses it. */
@@ -32,6 +34,31 @@ function textCell({ text, config }) {
   return config.text_cfg.hf_tokenizer_name ? 'token ids' : 'yes';
 }
 
+/** Names by what they begin with, the first that fits. */
+const FAMILY_NAMES = [
+  ['ViT-B-32', /^ViT-B-32(?!-SigLIP|-plus)/], ['ViT-B-16', /^ViT-B-16(?!-SigLIP|-plus)/], ['ViT-L-14, ViT-L-16', /^ViT-L-1[46](?!-SigLIP|-CLIPA|-worldwide)/],
+  ['ViT-H-14, ViT-H-16', /^ViT-H-1[46](?!-CLIPA|-worldwide)/], ['ViT-g-14, ViT-e-14, ViT-bigG-14', /^ViT-(g|e|bigG)-14(?!-CLIPA|-worldwide)/], ['ViT-S, ViT-M, ViT-B-plus', /^ViT-(S|M)-|^ViT-B-\d+-plus/],
+  ['CoCa', /^coca_(?!roberta)/], ['CLIPA, worldwide', /CLIPA|worldwide/], ['SigLIP, SigLIP 2', /SigLIP/], ['MobileCLIP, PE-Core, EVA, ViTamin, ConvNeXt, Swin and other timm', /./],
+];
+const OTHERS = [['ResNet', /^RN/], ['Hugging Face text towers', /roberta|mt5|nllb/]];
+
+/** The smallest and the largest of some numbers of parameters, in millions. */
+function millions(numbers) {
+  if (!numbers.length) return '–';
+  const [least, most] = [Math.min(...numbers), Math.max(...numbers)].map((n) => Math.round(n / 1e6).toLocaleString('en'));
+  return least === most ? least : `${least} to ${most}`;
+}
+
+/** Markdown, one row a family. */
+export function familyTable(rows) {
+  const families = new Map([...FAMILY_NAMES.slice(0, -1), ...OTHERS, FAMILY_NAMES.at(-1)].map(([family]) => [family, []]));
+  for (const row of rows) families.get([...OTHERS, ...FAMILY_NAMES].find(([, pattern]) => pattern.test(row.name))[0]).push(row);
+  const column = (members, tower) => millions(members.filter((row) => !row[tower]).map(({ name }) => parameters[name][tower === 'image' ? 0 : 1]).filter(Boolean));
+  const word = (cells) => [...new Set(cells)].join(' or ');
+  return ['| family | image tower | text tower | parameters, millions |', '|---|---|---|---|', ...[...families].map(([family, members]) =>
+    `| ${family} (${members.length}) | ${word(members.map(imageCell))} | ${word(members.map(textCell))} | ${column(members, 'image')} / ${column(members, 'text')} |`)].join('\n');
+}
+
 /** Markdown, one row for architectures that stand alike. */
 export function table(rows) {
   const groups = new Map();
@@ -51,4 +78,5 @@ export function table(rows) {
   return lines.join('\n');
 }
 
-await README.command();
+await MODELS.command();
+await FAMILIES.command();

@@ -126,6 +126,7 @@ async function main() {
 
   try {
     console.log(`\n  ${bold('halfclip')}  ${files.length} pictures, found by words with one half of CLIP at a time. ${faint(`Node.js ${process.versions.node}, ${availableParallelism()} cores`)}\n`);
+    console.log(`  The bundled model knows emoji, in English, and nothing else: the pictures are emoji.\n`);
 
     const image = await withTower(loadImageEncoder, { model: MODEL, weights: shard('image') }, (encoder) =>
       embedEach(encoder, files.map((file) => new URL(encodeURIComponent(file), `${server.url}/pictures/`))));

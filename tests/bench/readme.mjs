@@ -1,4 +1,4 @@
-// Puts the newest benchmark (build/bench.json, of `make bench`) into the README: its tables, and its plot beside this file. `node tests/bench/readme.mjs`
+// Puts the newest benchmark (build/bench.json, of `make bench`) into README.md beside this file: its tables, and its plot. `node tests/bench/readme.mjs`
 
 import { readFileSync, writeFileSync } from 'node:fs';
 
@@ -74,5 +74,5 @@ function memoryTable() {
 }
 
 const about = `Best of runs in turn, ${date.slice(0, 10)}: ${cpu.trim()}, ${cores} cores, Node.js ${node.slice(1)} and Chromium ${chromium}, module \`${simd.node}\`, onnxruntime ${onnxruntime}.`;
-await readmePart('speed', 'tests/bench/readme.mjs', async () => [about, '', ...speedTable(), ...threadsTable(), ...memoryTable()].join('\n')).write();
+await readmePart('tests/bench/README.md', 'speed', 'tests/bench/readme.mjs', async () => [about, '', ...speedTable(), ...threadsTable(), ...memoryTable()].join('\n')).write();
 writeFileSync(new URL('bench.svg', import.meta.url), plotRows(rows, onnxruntime));

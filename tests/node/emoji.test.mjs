@@ -1,10 +1,10 @@
-// The bundled model, on trained weights: fp32 is OpenCLIP's, the narrower types keep what tests/accuracy.mjs measures, and the README says so.
+// The bundled model, on trained weights: fp32 is OpenCLIP's, the narrower types keep what tests/accuracy.mjs measures, and src/README.md says so.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { before, test } from 'node:test';
 
-import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { cosineSimilarity, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
 import { DTYPES, README, embed, expected, measure, onnxruntime, pictures, table } from '../accuracy.mjs';
 import { distance, medianDistance } from './support.mjs';
 
@@ -60,11 +60,42 @@ test('the bundled shards hold what int8 makes of the checkpoint', async () => {
   text.dispose();
 });
 
-test('the table in README.md is the one that was measured (node tests/accuracy.mjs --write)', async () => {
+test('the table in src/README.md is the one that was measured (node tests/accuracy.mjs --write)', async () => {
   assert.equal(await README.read(), table(found));
 });
 
 test('both shards together are at most 8 MB', () => {
   const bytes = ['image', 'text'].map((tower) => readFileSync(new URL(`../../dist/models/halfclip-emoji-${tower}.safetensors`, import.meta.url)).length);
   assert.ok(bytes[0] + bytes[1] <= 8e6, `${bytes} bytes`);
+});
+
+test('the page says what the model knows, and its examples are ones that it gets right', async () => {
+  const page = readFileSync(new URL('../../web/demo/index.html', import.meta.url), 'utf8');
+  assert.match(page, /It knows emoji, in English, and nothing else/);
+  const text = await loadTextEncoder({ model: 'halfclip-emoji' });
+  const image = await loadImageEncoder({ model: 'halfclip-emoji' });
+  const folder = new URL('../pictures/', import.meta.url);
+  const files = readdirSync(folder);
+  const vectors = await image.embed(files.map((file) => new URL(file, folder)));
+
+  const right = { 'a cat': /^cat-/, dessert: /cake|doughnut/, rain: /rain/ };
+  const [, placeholder] = /id="query"[^>]*placeholder="([^"…]*)…"/.exec(page);
+  assert.deepEqual(placeholder.split(', '), Object.keys(right));
+  for (const [query, pattern] of Object.entries(right)) {
+    const vector = await text.embed(query);
+    const scores = vectors.map((picture) => cosineSimilarity(vector, picture));
+    assert.match(files[scores.indexOf(Math.max(...scores))], pattern, query);
+  }
+
+  const pairs = [['a smiling cat', 'a cat face'], ['a taxi', 'a car'], ['rain', 'an umbrella']];
+  const [, area] = /<textarea id="sentences"[^>]*>([^<]*)</.exec(page);
+  const sentences = area.trim().split('\n');
+  assert.deepEqual(sentences, pairs.flat());
+  const meanings = await text.embed(sentences);
+  sentences.forEach((sentence, i) => {
+    const scores = meanings.map((other, j) => (i === j ? -1 : cosineSimilarity(meanings[i], other)));
+    assert.equal(scores.indexOf(Math.max(...scores)), i ^ 1, sentence);
+  });
+  text.dispose();
+  image.dispose();
 });

@@ -1,9 +1,9 @@
-// Every architecture of OpenCLIP loads, or is refused with a reason; and the README's table says the same.
+// Every architecture of OpenCLIP loads, or is refused with a reason; and the tables of the READMEs say the same.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
-import { README, supported, table } from '../models.mjs';
+import { FAMILIES, MODELS, familyTable, supported, table } from '../models.mjs';
 
 const rows = await supported();
 
@@ -20,6 +20,12 @@ test('towers of OpenCLIP\'s own transformers are taken, others are refused by fa
   }
 });
 
-test('the table in README.md is the one that the loader gives (node tests/models.mjs --write)', async () => {
-  assert.equal(await README.read(), table(rows));
+test('the tables in the READMEs are those that the loader gives (node tests/models.mjs --write)', async () => {
+  assert.equal(await MODELS.read(), table(rows));
+  assert.equal(await FAMILIES.read(), familyTable(rows));
+});
+
+test('README.md is short', async () => {
+  const text = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+  assert.ok(text.trimEnd().split('\n').length <= 150);
 });

@@ -20,6 +20,8 @@ function optionsFor(tower) {
   return weights === null ? common : { ...common, weights };
 }
 
+document.getElementById('bundled').hidden = common.model !== 'halfclip-emoji';
+
 const towers = new Towers({
   image: (hooks) => loadImageEncoder({ ...optionsFor('image'), ...hooks }),
   text: (hooks) => loadTextEncoder({ ...optionsFor('text'), ...hooks }),
