@@ -16,7 +16,7 @@ export function checkReadable(picture, name) {
   } catch (error) {
     const problem = error.name === 'SecurityError'
       ? 'holds a picture of another host, whose pixels a page may only read with that host\'s consent: ' +
-        'load it with crossorigin="anonymous" from a host that sends Access-Control-Allow-Origin'
+        'load it with crossorigin="anonymous" from a host that sends Access-Control-Allow-Origin, and serve a page that was opened as a file'
       : `cannot be read: ${messageOf(error)}`;
     throw new HalfclipError('input/decode', `${name}: ${describe(picture)} ${problem}`, { cause: error });
   }

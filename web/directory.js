@@ -164,7 +164,7 @@ async function readSafetensors(source, head) {
 }
 
 /** The header of a safetensors file, as an object of well-formed entries. */
-export function parseHeader(bytes, name) {
+function parseHeader(bytes, name) {
   let header;
   try {
     header = JSON.parse(decodeText(bytes));

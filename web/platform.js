@@ -27,11 +27,6 @@ export function getHost() {
   return host;
 }
 
-/** A module of Node's own, or an optional package beside this one. */
-export async function importNode(name) {
-  return getHost().importModule(name);
-}
-
 /** What a relative URL is relative to. */
 const base = () => (isPage ? document.baseURI : globalThis.location?.href);
 

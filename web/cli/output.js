@@ -17,7 +17,7 @@ import { print } from './terminal.js';
  */
 
 /** A line of JSON: the record, and the vector. */
-export const jsonLine = ({ record }, vector) => {
+const jsonLine = ({ record }, vector) => {
   const head = JSON.stringify(fieldsOf(record)).slice(0, -1);
   return `${head}${head === '{' ? '' : ','}"embedding":${vectorJson(vector)}}`;
 };

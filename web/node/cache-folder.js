@@ -106,7 +106,7 @@ class FolderStorage {
 
   async touch(name) {
     const now = new Date();
-    await fs.lutimes(this.#place(name), now, now);
+    await (fs.lutimes ?? fs.utimes)(this.#place(name), now, now); // not every runtime can leave links alone, and entries are none
   }
 
   /** All entries: { name, size, used }, the time of last use in milliseconds. */

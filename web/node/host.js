@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { builtinModules, createRequire } from 'node:module';
+import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -31,11 +31,8 @@ function requireWith(look) {
   throw failure;
 }
 
-/** A module of Node's own, or an optional package. */
-export const importModule = (name) => requireWith((require) => require(builtinModules.includes(name) ? `node:${name}` : name));
-
 /** See pictures.js. */
-export const decodePicture = decoderWith(importModule);
+export const decodePicture = decoderWith((name) => requireWith((require) => require(name)));
 
 /** The same Blob or File, of Node.js's own class: other environments' are read by other means, and no thread can be sent them. */
 export async function ownBlob(blob) {

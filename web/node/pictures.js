@@ -14,15 +14,15 @@ export async function readPicture(path) {
 }
 
 /**
- * @param {(name: string) => unknown} importModule
+ * @param {(name: string) => unknown} load an optional package
  * @returns {(bytes: Uint8Array, options: { name: string, format: string }) => Promise<{ data: Uint8Array, width: number, height: number, channels: 3 | 4 }>} a
  *   picture as the file has it: not turned, no colour conversion
  */
-export function decoderWith(importModule) {
+export function decoderWith(load) {
   let sharp;
   return async (bytes, { name, format }) => {
     try {
-      sharp ??= importModule('sharp');
+      sharp ??= load('sharp');
     } catch (error) {
       throw new HalfclipError('input/decode', `${name}: decoding ${format} in Node.js needs the package sharp: npm install sharp`, { cause: error });
     }

@@ -3,6 +3,7 @@
 
 import { HalfclipError, messageOf } from '../errors.js';
 import { getHost, isNode } from '../platform.js';
+import { nameOfUrl } from '../public-url.js';
 import { hasTag } from '../realm.js';
 import { getBytes } from '../remote-bytes.js';
 import { preprocessBitmap, preprocessDecoded, toBitmap } from './bitmap.js';
@@ -43,7 +44,7 @@ export async function readPicture(source, name, options) {
 
 /** The bytes of a file, and its name where it has one. */
 async function readBytes(source, options) {
-  if (source.url !== undefined) return { ...(await getBytes(source.url, options, 'input/size', 'picture')), name: source.url };
+  if (source.url !== undefined) return { ...(await getBytes(source.url, options, 'input/size', 'picture')), name: nameOfUrl(source.url) };
   if (source.path !== undefined) return { bytes: await getHost().readPicture(source.path), name: source.path };
   if (!hasTag(source, 'Blob', 'File')) return { bytes: source };
   try {
