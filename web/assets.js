@@ -75,9 +75,13 @@ export async function fetchAsset(place) {
   throw new HalfclipError('http/status', `${place}: ${response.ok ? 'an HTML page came' : `HTTP status ${status}`}, expected the file`, { status });
 }
 
-async function bytesOf(place) {
-  if (isNode && place.startsWith('file:')) return getHost().readAsset(place);
-  const response = await fetchAsset(place);
+/** The bytes of the file at a place. */
+export async function readPlace(place) {
+  return isNode && place.startsWith('file:') ? getHost().readAsset(place) : readBody(await fetchAsset(place), place);
+}
+
+/** The bytes of an answer of fetchAsset. */
+export async function readBody(response, place) {
   try {
     return new Uint8Array(await response.arrayBuffer());
   } catch (error) {
@@ -86,4 +90,4 @@ async function bytesOf(place) {
 }
 
 /** Bytes of one of ASSETS. */
-export const readAsset = (name, places) => firstPlace(name, places, bytesOf);
+export const readAsset = (name, places) => firstPlace(name, places, readPlace);

@@ -1,7 +1,7 @@
 // One instance of the WebAssembly module: its memory, seen from JavaScript. An encoder has an instance of its own, so that dropping the encoder gives all
 // its memory back.
 
-import { fetchAsset, findAssets, firstPlace, readAsset } from './assets.js';
+import { fetchAsset, findAssets, firstPlace, readBody, readPlace } from './assets.js';
 import { HalfclipError, messageOf } from './errors.js';
 import { Memory, exhausted } from './memory.js';
 import { isNode } from './platform.js';
@@ -39,15 +39,12 @@ async function explain(cause, bytes, place) {
 }
 
 async function compileAt(place) {
-  if (!isNode || !place.startsWith('file:')) {
-    const response = await fetchAsset(place);
-    // Only a server that names the right media type can be compiled while it streams.
-    if (response.headers.get('content-type') === 'application/wasm') {
-      const module = await WebAssembly.compileStreaming?.(response).catch(() => null); // whatever is wrong with it, the bytes tell
-      if (module) return module;
-    }
-  }
-  return compileBytes(await readAsset(place, [place]), place);
+  if (isNode && place.startsWith('file:')) return compileBytes(await readPlace(place), place);
+  const response = await fetchAsset(place);
+  // Only what a server sends with the right media type can be compiled while it streams.
+  if (response.headers.get('content-type') !== 'application/wasm' || !WebAssembly.compileStreaming) return compileBytes(await readBody(response, place), place);
+  const module = await WebAssembly.compileStreaming(response).catch(() => null);
+  return module ?? compileBytes(await readPlace(place), place); // the bytes tell what is wrong
 }
 
 /** The module at one of `places`, compiled once. */

@@ -162,3 +162,13 @@ test('few requests: two scripts, a module, the worker\'s script again, and the w
   const names = [...new Set(requests)].filter((name) => name.startsWith('/halfclip/')).sort();
   assert.deepEqual(names, ['/halfclip/halfclip-relaxed.wasm', '/halfclip/index.js', '/halfclip/models/halfclip-emoji-text.safetensors', '/halfclip/worker.js']);
 }));
+
+test('a module of another media type is fetched once', () => inPage({}, async (page, requests) => {
+  await page.context().route('**/halfclip-relaxed.wasm', async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, headers: { ...response.headers(), 'content-type': 'application/octet-stream' } });
+  });
+  const found = await attempt(page, { threads: 1, worker: false });
+  assert.equal(found.vector?.length, 192, found.message);
+  assert.equal(requests.filter((name) => name.endsWith('.wasm')).length, 1);
+}));
