@@ -6,6 +6,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
 import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { fails } from './fails.mjs';
 import { FaultServer, inMemory } from './fault-server.mjs';
 import { golden, rows, scatteredCheckpoint } from './support.mjs';
 
@@ -50,14 +51,6 @@ const load = (options) => loadTextEncoder({ model: clip.config, weights: `${serv
 const loadTorch = (options) => load({ model: golden('no-ln-pre').config, weights: `${server.base}/whole.pt`, ...options });
 const loadHub = (options) => load({ model: 'hf-hub:org/clip', weights: undefined, hub: server.base, ...options });
 const embedPicture = (options) => (options?.retry ? embedWith(options) : image.embed(`${server.base}/picture`, options));
-
-async function fails(promise, code, ...patterns) {
-  const error = await promise.then(() => assert.fail(`expected ${code}, but it worked`), (error) => error);
-  assert.ok(error instanceof HalfclipError, error.stack);
-  assert.equal(error.code, code, error.message);
-  for (const pattern of patterns) assert.match(error.message, pattern);
-  return error;
-}
 
 const sent = () => server.requests.reduce((sum, { sent }) => sum + sent, 0);
 

@@ -6,9 +6,10 @@ import { existsSync, readFileSync, readdirSync, statSync, utimesSync } from 'nod
 import path from 'node:path';
 import { before, test } from 'node:test';
 
-import { HalfclipError, loadTextEncoder } from '../../dist/index.js';
+import { loadTextEncoder } from '../../dist/index.js';
 import { serve } from '../../web/server.js';
 import { clip, dir, file, load, server } from './cache-fixture.mjs';
+import { fails } from './fails.mjs';
 import { FaultServer, inMemory } from './fault-server.mjs';
 import { buildSafetensors, golden, parseSafetensors } from './support.mjs';
 
@@ -16,12 +17,6 @@ const integrity = `sha256-${createHash('sha256').update(file).digest('base64')}`
 
 const entries = (where = dir) => (existsSync(where) ? readdirSync(where) : []);
 const place = (name) => path.join(dir, name);
-
-async function fails(promise, code) {
-  const error = await promise.then(() => assert.fail(`expected ${code}, but it worked`), (error) => error);
-  assert.ok(error instanceof HalfclipError, error.stack);
-  assert.equal(error.code, code, error.message);
-}
 
 for (const worker of [false, true]) {
   for (const tower of ['text', 'image']) {

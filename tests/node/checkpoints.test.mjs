@@ -6,9 +6,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 
-import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
 import { inspect } from '../../web/inspect.js';
 import '../../web/node/index.js';
+import { fails } from './fails.mjs';
 import { FaultServer, inMemory } from './fault-server.mjs';
 import { GOLDEN, buildSafetensors, golden, parseSafetensors, rows } from './support.mjs';
 
@@ -66,13 +67,6 @@ async function works(tower, weights, options) {
   const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)({ model: clip.config, dtype: 'fp32', cache: 'no-store', weights, retry: { pause: 1 }, ...options });
   assert.deepEqual(await vectorOf(encoder, tower), expected[tower]);
   return encoder.info;
-}
-
-async function fails(promise, code, ...patterns) {
-  const error = await promise.then(() => assert.fail(`expected ${code}, but it worked`), (error) => error);
-  assert.ok(error instanceof HalfclipError, error.stack);
-  assert.equal(error.code, code, error.message);
-  for (const pattern of patterns) assert.match(error.message, pattern);
 }
 
 test('a checkpoint in several files, by URL: only the files that hold the tower', async () => {

@@ -9,20 +9,12 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { fails } from './fails.mjs';
 import { buildSafetensors, golden, parseSafetensors, rows } from './support.mjs';
 
 const clip = golden('clip');
 const file = readFileSync(clip.path);
 const load = (weights, options) => loadTextEncoder({ model: clip.config, weights, dtype: 'fp32', ...options });
-
-/** Asserts that `promise` rejects with a HalfclipError of `code`, whose message matches every pattern. */
-async function fails(promise, code, ...patterns) {
-  const error = await promise.then(() => assert.fail(`expected ${code}, but it worked`), (error) => error);
-  assert.ok(error instanceof HalfclipError, error.stack);
-  assert.equal(error.code, code, error.message);
-  for (const pattern of patterns) assert.match(error.message, pattern);
-  return error;
-}
 
 /** The golden checkpoint with a change to its tensors. */
 function changed(change) {
@@ -326,3 +318,8 @@ for (const worker of [false, true]) {
     text.dispose();
   });
 }
+
+test('a folder of assets without the module: what is missing and what helps, each said once', async () => {
+  const { message } = await fails(load(clip.path, { assets: new URL('.', import.meta.url), worker: false }), 'http/network', /halfclip-\w+(-threads)?\.wasm: there is no such file/);
+  assert.equal(message.split('the option assets').length, 2, message);
+});

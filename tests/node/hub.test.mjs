@@ -8,10 +8,11 @@ import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
 import { resolveModel } from '../../web/model.js';
 import '../../web/node/index.js';
 import { pretrained } from '../../web/pretrained.js';
+import { fails } from './fails.mjs';
 import { FaultServer, inMemory } from './fault-server.mjs';
 import { cosine, golden, rows } from './support.mjs';
 
@@ -67,14 +68,6 @@ async function checkPictures(model, options) {
   const vector = await encoder.embedPixels(rows(model.expected.pixels)[0], { normalize: false });
   assert.ok(cosine(vector, rows(model.expected.image_features)[0]) > 0.99999);
   encoder.dispose();
-}
-
-async function fails(promise, code, ...patterns) {
-  const error = await promise.then(() => assert.fail(`expected ${code}, but it worked`), (error) => error);
-  assert.ok(error instanceof HalfclipError, error.stack);
-  assert.equal(error.code, code, error.message);
-  for (const pattern of patterns) assert.match(error.message, pattern);
-  return error;
 }
 
 test('a repository of OpenCLIP', async () => {

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
 import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { fails } from './fails.mjs';
 import { golden, rows } from './support.mjs';
 
 const clip = golden('clip');
@@ -26,15 +27,6 @@ after(() => {
   text.dispose();
   image.dispose();
 });
-
-/** Asserts that `promise` rejects with a HalfclipError of `code`, whose message matches every pattern. */
-async function fails(promise, code, ...patterns) {
-  const error = await promise.then(() => assert.fail(`expected ${code}, but it worked`), (error) => error);
-  assert.ok(error instanceof HalfclipError, error?.stack ?? String(error));
-  assert.equal(error.code, code, error.message);
-  for (const pattern of patterns) assert.match(error.message, pattern);
-  return error;
-}
 
 const revoked = (target) => {
   const { proxy, revoke } = Proxy.revocable(target, {});

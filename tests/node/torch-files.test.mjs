@@ -6,7 +6,8 @@ import { readFileSync } from 'node:fs';
 import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { fails } from './fails.mjs';
 import { FaultServer, inMemory } from './fault-server.mjs';
 import { GOLDEN, cosine, golden, rows } from './support.mjs';
 
@@ -35,13 +36,6 @@ async function works(tower, weights, options) {
   assert.ok(cosine(vector, rows(model.expected[`${tower}_features`])[0]) > 0.99999);
   encoder.dispose();
   return encoder.info;
-}
-
-async function fails(promise, code, ...patterns) {
-  const error = await promise.then(() => assert.fail(`expected ${code}, but it worked`), (error) => error);
-  assert.ok(error instanceof HalfclipError, error.stack);
-  assert.equal(error.code, code, error.message);
-  for (const pattern of patterns) assert.ok(pattern instanceof RegExp ? pattern.test(error.message) : error.message.includes(pattern), `${pattern}: ${error.message}`);
 }
 
 for (const name of ['whole.pt', 'script-whole.pt', 'strided.pt']) {
