@@ -3,6 +3,7 @@
 #   make          the package in dist/: both WebAssembly flavours, the module, the bundled model, the demo page
 #   make demo     finds pictures by words with one tower loaded at a time, over HTTP
 #   make test     builds and runs every test
+#   make format   lays out the code as the tests expect
 #   make test-bundlers  also apps of Parcel, Next.js, esbuild, Rollup and workerd
 #   make start    serves the demo page
 #   make lib      build/libhalfclip.a, for C programs (with src/halfclip.h)
@@ -17,6 +18,7 @@ SHELL := /bin/bash
 .SUFFIXES:
 
 CLANG ?= clang-19
+CLANG_FORMAT ?= clang-format-19
 NODE ?= node
 FUZZ_SECONDS ?= 600
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Werror
@@ -24,8 +26,8 @@ CFLAGS := -std=c11 -ffp-contract=off $(WARNINGS)
 # Tests run the SSE4.1 kernels where there are some; results are the same bits on every machine.
 SIMD := $(if $(filter x86_64,$(shell uname -m)),-msse4.1)
 SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-SRC := $(wildcard src/*.c)
-HEADERS := $(wildcard src/*.h src/*.inc)
+SRC := $(wildcard src/*/*.c)
+HEADERS := $(wildcard src/*.h src/*/*.h src/*/*.inc)
 # The library is for this machine. (The warning is about some virtual machines' lists of features.)
 NATIVE_FLAGS ?= -march=native -Wno-invalid-feature-combination
 
@@ -68,7 +70,7 @@ NATIVE := $(SRC:src/%.c=build/native/%.o)
 $(NATIVE): build/native/%.o: src/%.c $(HEADERS) | build/setup
 	@mkdir -p $(@D)
 	@echo cc $@
-	@$(CLANG) $(CFLAGS) -O3 $(NATIVE_FLAGS) -c $< -o $@
+	@$(CLANG) $(CFLAGS) -O3 $(NATIVE_FLAGS) -Isrc -c $< -o $@
 
 .PHONY: lib
 lib: build/libhalfclip.a
@@ -86,7 +88,7 @@ SANITIZED := $(SRC:src/%.c=build/sanitized/%.o)
 $(SANITIZED): build/sanitized/%.o: src/%.c $(HEADERS) | build/setup
 	@mkdir -p $(@D)
 	@echo cc $@
-	@$(CLANG) $(CFLAGS) $(SANITIZE) $(SIMD) -c $< -o $@
+	@$(CLANG) $(CFLAGS) $(SANITIZE) $(SIMD) -Isrc -c $< -o $@
 
 $(UNITS): build/unit/%: tests/unit/%.c $(wildcard tests/unit/*.h) $(SANITIZED)
 	@mkdir -p $(@D)
@@ -132,7 +134,7 @@ FUZZ_FLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all $(SI
 $(FUZZED): build/fuzzed/%.o: src/%.c $(HEADERS) | build/setup
 	@mkdir -p $(@D)
 	@echo cc $@
-	@$(CLANG) $(CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -c $< -o $@
+	@$(CLANG) $(CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -Isrc -c $< -o $@
 
 $(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(FUZZED)
 	@mkdir -p $(@D)
@@ -179,7 +181,15 @@ test-bundlers: test-apps
 test-runners: dist build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec tests/runners/runners.test.mjs
 
-test: test-unit test-fuzz test-node test-runners test-browser test-apps
+# The layout of the code, as .clang-format says.
+C_FILES := src/halfclip.h $(wildcard src/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c tests/bench/*.c wasm/*.c)
+.PHONY: test-format format
+test-format: build/setup
+	@$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
+format: build/setup
+	@$(CLANG_FORMAT) -i $(C_FILES)
+
+test: test-format test-unit test-fuzz test-node test-runners test-browser test-apps
 
 # ---- demo, server, benchmarks ------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@
 WASM_FLAVOURS = simd128 relaxed
 WASM_THREADED = $(WASM_FLAVOURS:%=%-threads)
 WASM_MODULES = $(patsubst %,dist/halfclip-%.wasm,$(WASM_FLAVOURS) $(WASM_THREADED) files)
-WASM_SOURCES = $(wildcard src/*.c) $(wildcard wasm/*.c)
+WASM_SOURCES = $(wildcard src/*/*.c) $(wildcard wasm/*.c)
 WASM_FILES = wasm/torch.c wasm/sha2.c
 
 WASM_CFLAGS = -std=c11 -Wall -Wextra -ffp-contract=off -fno-math-errno -fvisibility=hidden -Isrc -Iwasm/include \
@@ -33,10 +33,10 @@ WASM_EXPORTS = malloc realloc free hc_status_code \
                hc_loader_set_threads hc_threads_work hc_threads_stop hc_threads_may_sleep
 
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
-WASM_FAST = $(KERNELS:%=src/%) src/loader src/pack src/pack_i4 src/resize wasm/libc wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
+WASM_FAST = $(KERNELS:%=src/%) src/load/loader src/load/pack src/load/pack_i4 src/picture/resize wasm/libc wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
 wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O3,-Oz)
 
-KERNELS = math norm rows epilogue gemm gemm_f32 gemm_i8 gemm_i4 attention parallel size
+KERNELS = $(patsubst src/%.c,%,$(wildcard src/kernels/*.c)) base/size
 
 build/wasm/toolchain: wasm/toolchain.sh | build/setup
 	@mkdir -p $(@D)

@@ -3,12 +3,14 @@
 #
 #   emscripten (or $EMSDK)              the baseline WebAssembly flavour
 #   clang-19 lld-19 libclang-rt-19-dev  the relaxed SIMD flavour, native builds, sanitizers, fuzzers
+#   clang-format-19                     the layout of the C code
 #   chromium (or $CHROMIUM)             the browser tests
 set -euo pipefail
 
 missing=()
 command -v emcc >/dev/null || [ -x "${EMSDK:-/nonexistent}/upstream/emscripten/emcc" ] || missing+=(emscripten)
 command -v "${CLANG:-clang-19}" >/dev/null || missing+=(clang-19 libclang-rt-19-dev)
+command -v "${CLANG_FORMAT:-clang-format-19}" >/dev/null || missing+=(clang-format-19)
 command -v wasm-ld-19 >/dev/null || missing+=(lld-19)
 [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || missing+=(chromium)
 command -v ar >/dev/null || missing+=(binutils)

@@ -1,5 +1,5 @@
 /* torch.c: hc_torch for JavaScript, with 64-bit offsets as doubles. */
-#include "torch.h"
+#include "checkpoint/torch.h"
 
 #define EXPORT(name) __attribute__((export_name(#name)))
 
@@ -21,6 +21,12 @@ EXPORT(hc_wasm_torch_give) hc_status hc_wasm_torch_give(hc_torch *torch, double 
 }
 
 EXPORT(hc_wasm_torch_status) hc_status hc_wasm_torch_status(const hc_torch *torch) { return hc_torch_status(torch); }
-EXPORT(hc_wasm_torch_message) const char *hc_wasm_torch_message(const hc_torch *torch) { return hc_torch_message(torch); }
-EXPORT(hc_wasm_torch_header) const char *hc_wasm_torch_header(const hc_torch *torch, size_t *length) { return hc_torch_header(torch, length); }
+EXPORT(hc_wasm_torch_message) const char *hc_wasm_torch_message(const hc_torch *torch)
+{
+    return hc_torch_message(torch);
+}
+EXPORT(hc_wasm_torch_header) const char *hc_wasm_torch_header(const hc_torch *torch, size_t *length)
+{
+    return hc_torch_header(torch, length);
+}
 EXPORT(hc_wasm_torch_free) void hc_wasm_torch_free(hc_torch *torch) { hc_torch_free(torch); }

@@ -12,7 +12,7 @@ import { createReader } from './wasm.js';
 import { BlobSource } from './weights.js';
 
 const PREFIX = 8; // bytes before a safetensors header: its length
-const MAX_HEADER = 16 * 2 ** 20; // as in src/safetensors.h
+const MAX_HEADER = 16 * 2 ** 20; // as in src/checkpoint/safetensors.h
 
 // A checkpoint in several files is one large file to the loader: file k begins at k * FILE_SPACING.
 const FILE_SPACING = 2 ** 44;

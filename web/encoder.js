@@ -19,7 +19,7 @@ const CLIP_VOCABULARY = 49408;
 const DTYPES = [, 'fp32', 'fp16', 'int8', 'int4'];
 const DOTS = { pairs: 0, quads: 1 };
 
-// As in src/encoder.c, where the next larger numbers of 32 bits count as infinite.
+// As in src/tower/encoder.c, where the next larger numbers of 32 bits count as infinite.
 const LARGEST_PIXEL = Math.fround(3.4e38);
 
 // Threads would outlive an encoder that was dropped without dispose().

@@ -8,7 +8,7 @@ const OPENAI = /^(input_resolution|context_length|vocab_size)$/;
 const CLIP4CLIP = /^(frame_position_embeddings|transformerClip|lstm_visual|cross|similarity_dense)\./;
 const OUTER = /^(?:(?:module|model|_orig_mod)\.)*/;
 
-/** What says that a checkpoint was trained with QuickGELU, as hc_layout_quick_gelu in src/layout.c finds it; null if nothing does. */
+/** What says that a checkpoint was trained with QuickGELU, as hc_layout_quick_gelu in src/load/layout.c finds it; null if nothing does. */
 export function quickGeluEvidence(names) {
   const bare = names.map((name) => name.replace(OUTER, ''));
   if (new Set(bare.map((name) => name.replace(/^clip\./, '')).filter((name) => OPENAI.test(name))).size >= 2) return "the buffers that OpenAI's archives have";

@@ -1,4 +1,4 @@
-"""Writes the character tables of the tokenizer: src/unicode_tables.inc and src/html_entities.inc.
+"""Writes the character tables of the tokenizer: src/text/unicode_tables.inc and src/text/html_entities.inc.
 
     python weights-tools/unicode_tables.py
 
@@ -7,7 +7,7 @@ re's \\d), the `regex` package's (\\p{L}, \\p{N}, \\s under IGNORECASE) and ftfy
 property is asked of the very function that OpenCLIP ends up calling. Run it again after an upgrade of any of the three.
 
 The tables travel in the .wasm, so they are written as bytes that compress well: columns of LEB128 numbers, each the
-difference to the number before it (zigzag where it can be negative). src/unicode.c unpacks them.
+difference to the number before it (zigzag where it can be negative). src/text/unicode.c unpacks them.
 """
 import html
 import re
@@ -23,7 +23,7 @@ import regex
 SRC = Path(__file__).resolve().parent.parent / 'src'
 CODES = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
 
-# Bits of a character's properties, as in src/unicode.h.
+# Bits of a character's properties, as in src/text/unicode.h.
 LETTER, NUMBER, OTHER, DECIMAL, CASED, CASE_IGNORABLE = (1 << i for i in range(6))
 
 
@@ -66,7 +66,7 @@ def properties():
         after_cased = ('a' + char + 'Σ').lower()[-1] == 'ς'
         bits |= CASED if after else CASE_IGNORABLE if after_cased else 0
         table[code] = bits | unicodedata.combining(char) << 8
-        # src/clean.c does no str.split and no str.strip: whatever they cut at is outside every run of the pattern,
+        # src/text/clean.c does no str.split and no str.strip: whatever they cut at is outside every run of the pattern,
         # or does not get that far.
         if char.isspace() and bits & (LETTER | NUMBER | OTHER):
             assert ftfy.fixes.remove_control_chars(char) == '' and html.unescape(f'&#{code};') == '', hex(code)

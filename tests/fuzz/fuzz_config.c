@@ -1,5 +1,6 @@
-/* fuzz_config.c: configs with extreme numbers, each with the checkpoint that it asks for, through load and the first steps of one embedding. The first byte chooses
- * tower and dtype; each of the others one option's number, from those at and around the edges of 8, 16, 32 and 64 bits. */
+/* fuzz_config.c: configs with extreme numbers, each with the checkpoint that it asks for, through load and the first
+ * steps of one embedding. The first byte chooses tower and dtype; each of the others one option's number, from those at
+ * and around the edges of 8, 16, 32 and 64 bits. */
 #include "../unit/made_up.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -9,16 +10,39 @@ enum { LARGEST_FILE = 1 << 20, MOST_STEPS = 4 };
 static const uint64_t STEP = 1 << 18;
 
 static const char *const NUMBERS[] = {
-    "0", "1", "2", "3", "4", "7", "8", "9", "16", "31", "32", "33", "64", "77", "127", "128", "256", "257", "512", "1000", "1183", "2048", "2365", "4095", "4096", "8191", "8192",
-    "8193", "16384", "32768", "65535", "65536", "65537", "1048576", "4194304", "4194305", "16777216", "1073741824", "2147483647", "2147483648", "4294967295", "4294967296",
-    "1e18", "1e308", "-1", "0.5", "1.5", "null", "true", "\"none\"", "\"avg\"", "\"parallel\"", "[1,16384]", "[4096,4096]", "{\"eps\":0}",
+    "0",          "1",           "2",           "3",
+    "4",          "7",           "8",           "9",
+    "16",         "31",          "32",          "33",
+    "64",         "77",          "127",         "128",
+    "256",        "257",         "512",         "1000",
+    "1183",       "2048",        "2365",        "4095",
+    "4096",       "8191",        "8192",        "8193",
+    "16384",      "32768",       "65535",       "65536",
+    "65537",      "1048576",     "4194304",     "4194305",
+    "16777216",   "1073741824",  "2147483647",  "2147483648",
+    "4294967295", "4294967296",  "1e18",        "1e308",
+    "-1",         "0.5",         "1.5",         "null",
+    "true",       "\"none\"",    "\"avg\"",     "\"parallel\"",
+    "[1,16384]",  "[4096,4096]", "{\"eps\":0}",
 };
 enum { NUMBER_COUNT = sizeof NUMBERS / sizeof *NUMBERS };
 
-static const char *const IMAGE_KEYS[] = {"image_size", "patch_size", "width", "head_width", "layers", "mlp_ratio", "attentional_pool", "attn_pooler_queries", "attn_pooler_heads",
-                                         "pool_type", "ls_init_value", "no_ln_pre", "final_ln_after_pool"};
-static const char *const TEXT_KEYS[] = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "pool_type", "pad_id", "eos_id", "embed_cls", "no_causal_mask",
-                                        "proj_bias", "qk_norm"};
+static const char *const IMAGE_KEYS[] = {"image_size",
+                                         "patch_size",
+                                         "width",
+                                         "head_width",
+                                         "layers",
+                                         "mlp_ratio",
+                                         "attentional_pool",
+                                         "attn_pooler_queries",
+                                         "attn_pooler_heads",
+                                         "pool_type",
+                                         "ls_init_value",
+                                         "no_ln_pre",
+                                         "final_ln_after_pool"};
+static const char *const TEXT_KEYS[] = {"context_length", "vocab_size", "width",  "heads",  "layers",
+                                        "mlp_ratio",      "pool_type",  "pad_id", "eos_id", "embed_cls",
+                                        "no_causal_mask", "proj_bias",  "qk_norm"};
 enum { KEY_COUNT = sizeof IMAGE_KEYS / sizeof *IMAGE_KEYS };
 _Static_assert(KEY_COUNT == sizeof TEXT_KEYS / sizeof *TEXT_KEYS, "as many options of either tower");
 
@@ -30,7 +54,8 @@ static void embed(hc_encoder *encoder)
     void *input = made_up_input(&info, &count);
     float *out = calloc((size_t)info.dim * (size_t)info.tokens_out, sizeof *out);
     if (!out || hc_embed_begin(encoder, input, 1, 1, out) != HC_OK) abort();
-    for (int steps = 0; steps < MOST_STEPS && hc_embed_step(encoder, STEP); steps++) {}
+    for (int steps = 0; steps < MOST_STEPS && hc_embed_step(encoder, STEP); steps++) {
+    }
     free(out);
     free(input);
 }
@@ -41,19 +66,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     hc_tower tower = data[0] & 1 ? HC_TEXT : HC_IMAGE;
     hc_dtype dtype = (hc_dtype)(HC_FP32 + (data[0] >> 1 & 3));
     char config[2048], message[512];
-    int length = snprintf(config, sizeof config, "{\"custom_text\":true,\"embed_dim\":%s,\"%s\":{\"layers\":1", NUMBERS[data[1] % NUMBER_COUNT], tower == HC_IMAGE ? "vision_cfg" : "text_cfg");
+    int length = snprintf(config, sizeof config, "{\"custom_text\":true,\"embed_dim\":%s,\"%s\":{\"layers\":1",
+                          NUMBERS[data[1] % NUMBER_COUNT], tower == HC_IMAGE ? "vision_cfg" : "text_cfg");
     for (size_t i = 0; i < KEY_COUNT && i + 2 < size; i++)
         if (data[i + 2] % (NUMBER_COUNT + 1) < NUMBER_COUNT)
-            length += snprintf(config + length, sizeof config - (size_t)length, ",\"%s\":%s", (tower == HC_IMAGE ? IMAGE_KEYS : TEXT_KEYS)[i], NUMBERS[data[i + 2] % (NUMBER_COUNT + 1)]);
+            length +=
+                snprintf(config + length, sizeof config - (size_t)length, ",\"%s\":%s",
+                         (tower == HC_IMAGE ? IMAGE_KEYS : TEXT_KEYS)[i], NUMBERS[data[i + 2] % (NUMBER_COUNT + 1)]);
     snprintf(config + length, sizeof config - (size_t)length, "}}");
 
     hc_status status;
     made_up file = made_up_file(tower, config);
     hc_encoder *encoder = NULL;
-    if (file.status == HC_OK && file.bytes > 16 * LARGEST_FILE) status = HC_OK;     /* its weights alone would take long to allocate */
+    if (file.status == HC_OK && file.bytes > 16 * LARGEST_FILE)
+        status = HC_OK; /* its weights alone would take long to allocate */
     else encoder = made_up_load(&file, tower, config, dtype, file.bytes <= LARGEST_FILE, &status, message);
     if (file.status != HC_OK && status != file.status) abort();
-    if (status != HC_OK && (encoder || !*message || (file.status == HC_OK && status != HC_MODEL_UNSUPPORTED && status != HC_OUT_OF_MEMORY))) abort();
+    if (status != HC_OK && (encoder || !*message ||
+                            (file.status == HC_OK && status != HC_MODEL_UNSUPPORTED && status != HC_OUT_OF_MEMORY)))
+        abort();
     if (encoder) embed(encoder);
     hc_encoder_free(encoder);
     free(file.header);

@@ -1,5 +1,6 @@
-/* fuzz_loader.c: any bytes as a shard or a checkpoint, in any chunking. The first two bytes choose tower, dtype, chunks and whether a directory of the file's
- * tensors comes first; then comes the file. A load that succeeds computes a vector and is written and loaded again, to the same bytes. */
+/* fuzz_loader.c: any bytes as a shard or a checkpoint, in any chunking. The first two bytes choose tower, dtype, chunks
+ * and whether a directory of the file's tensors comes first; then comes the file. A load that succeeds computes a
+ * vector and is written and loaded again, to the same bytes. */
 #include "halfclip.h"
 
 #include <stdlib.h>
@@ -8,7 +9,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char CONFIG[] =
-    "{\"model_cfg\":{\"embed_dim\":6,\"vision_cfg\":{\"image_size\":8,\"patch_size\":4,\"width\":12,\"layers\":1,\"head_width\":6,\"mlp_ratio\":1.5},"
+    "{\"model_cfg\":{\"embed_dim\":6,\"vision_cfg\":{\"image_size\":8,\"patch_size\":4,\"width\":12,\"layers\":1,"
+    "\"head_width\":6,\"mlp_ratio\":1.5},"
     "\"text_cfg\":{\"context_length\":4,\"vocab_size\":9,\"width\":12,\"heads\":2,\"layers\":1,\"mlp_ratio\":1.5}}}";
 
 typedef struct bytes {
@@ -74,10 +76,13 @@ static void embed(hc_encoder *encoder)
 {
     hc_info info;
     hc_encoder_info(encoder, &info);
-    size_t n = info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length;
+    size_t n =
+        info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length;
     float *out = malloc((size_t)info.dim * (size_t)info.tokens_out * sizeof *out);
     void *input = calloc(n, sizeof(float));
-    if ((info.tower == HC_IMAGE ? hc_embed_pixels(encoder, input, 1, 1, out) : hc_embed_tokens(encoder, input, 1, 1, out)) != HC_OK) abort();
+    if ((info.tower == HC_IMAGE ? hc_embed_pixels(encoder, input, 1, 1, out)
+                                : hc_embed_tokens(encoder, input, 1, 1, out)) != HC_OK)
+        abort();
     free(input);
     free(out);
 }
@@ -99,7 +104,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *file = malloc(n + !n);
     memcpy(file, data + 2, n);
     hc_dtype dtype = (hc_dtype)((data[0] >> 1 & 3) + (data[0] >> 5 & 1));
-    hc_encoder *encoder = data[0] & 16 ? load_directory(tower, dtype, file, n, chunk) : load(tower, dtype, data[0] >> 3 & 1, file, n, chunk);
+    hc_encoder *encoder = data[0] & 16 ? load_directory(tower, dtype, file, n, chunk)
+                                       : load(tower, dtype, data[0] >> 3 & 1, file, n, chunk);
     if (encoder) {
         embed(encoder);
         bytes shard = shard_of(encoder);

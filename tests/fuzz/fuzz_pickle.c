@@ -1,4 +1,5 @@
-/* fuzz_pickle.c: any bytes as a pickle. What is read lies within its storages, under names that are sorted and no two of which are the same. */
+/* fuzz_pickle.c: any bytes as a pickle. What is read lies within its storages, under names that are sorted and no two
+ * of which are the same. */
 #include "../../src/pickle.h"
 
 #include <stdlib.h>
@@ -20,8 +21,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
     require(status != HC_OK || pickle.count > 0);
     for (size_t i = 0; i < pickle.count && status == HC_OK; i++) {
         const hc_pickle_tensor *t = &pickle.tensors[i], *before = i ? t - 1 : NULL;
-        require(t->begin <= t->end && t->end <= t->storage_size && t->rank >= 0 && t->rank <= HC_PICKLE_MAX_RANK && *t->dtype);
-        require((const uint8_t *)t->storage >= input && (const uint8_t *)t->storage + t->storage_length <= input + size);
+        require(t->begin <= t->end && t->end <= t->storage_size && t->rank >= 0 && t->rank <= HC_PICKLE_MAX_RANK &&
+                *t->dtype);
+        require((const uint8_t *)t->storage >= input &&
+                (const uint8_t *)t->storage + t->storage_length <= input + size);
         require(t->name_length <= HC_PICKLE_MAX_NAME);
         if (!before) continue;
         size_t shorter = before->name_length < t->name_length ? before->name_length : t->name_length;

@@ -1,5 +1,6 @@
-/* fuzz_safetensors.c: any bytes as a header. What is accepted has no gaps, no overlaps, no name twice, and is found by its names. */
-#include "safetensors.h"
+/* fuzz_safetensors.c: any bytes as a header. What is accepted has no gaps, no overlaps, no name twice, and is found by
+ * its names. */
+#include "checkpoint/safetensors.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -26,7 +26,7 @@ static void check_text(hc_tokenizer *tokenizer, const char *text, size_t length,
     int used = 0;
     const int vocabulary = hc_tokenizer_vocab_size(tokenizer);
     const hc_status status = hc_tokenize(tokenizer, text, length, ids, context, &used);
-    if (status == HC_INPUT_TYPE) {   /* only for a decimal reference of more than 4300 digits */
+    if (status == HC_INPUT_TYPE) { /* only for a decimal reference of more than 4300 digits */
         require(length > 4300, "a text was refused");
         return;
     }
@@ -55,10 +55,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         require(file && fread(merges, 1, sizeof merges, file) == sizeof merges, "cannot read web/clip-merges.bin");
         fclose(file);
         for (int mode = 0; mode < 3; mode++)
-            require((tokenizers[mode] = hc_tokenizer_new(merges, sizeof merges, (hc_clean)mode)) != NULL, "no tokenizer");
+            require((tokenizers[mode] = hc_tokenizer_new(merges, sizeof merges, (hc_clean)mode)) != NULL,
+                    "no tokenizer");
     }
-    if (size < 2)
-        return 0;
+    if (size < 2) return 0;
     const int context = 1 + data[0] % CONTEXT, kind = data[1] % 8;
     data += 2;
     size -= 2;
@@ -68,11 +68,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     /* A list of merges up to a first NUL pair, then a text. */
     size_t length = 0;
-    while (length + 4 <= size && memcmp(data + length, "\0\0\0\0", 4))
-        length += 4;
+    while (length + 4 <= size && memcmp(data + length, "\0\0\0\0", 4)) length += 4;
     hc_tokenizer *tokenizer = hc_tokenizer_new(data, length, HC_CLEAN_LOWER);
-    if (tokenizer)
-        check_text(tokenizer, (const char *)data + length, size - length, context);
+    if (tokenizer) check_text(tokenizer, (const char *)data + length, size - length, context);
     hc_tokenizer_free(tokenizer);
     return 0;
 }

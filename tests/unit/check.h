@@ -8,18 +8,18 @@
 static int checks_failed, checks_done;
 
 /* Counts one check and says where it failed, with a printf-style explanation. */
-#define CHECK(condition, ...)                                                     \
-    do {                                                                          \
-        checks_done++;                                                            \
-        if (!(condition)) {                                                       \
-            checks_failed++;                                                      \
-            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition);       \
-            fprintf(stderr, __VA_ARGS__);                                         \
-            fputc('\n', stderr);                                                  \
-        }                                                                         \
+#define CHECK(condition, ...)                                               \
+    do {                                                                    \
+        checks_done++;                                                      \
+        if (!(condition)) {                                                 \
+            checks_failed++;                                                \
+            fprintf(stderr, "%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+            fprintf(stderr, __VA_ARGS__);                                   \
+            fputc('\n', stderr);                                            \
+        }                                                                   \
     } while (0)
 
-#define CHECK_NEAR(found, expected, tolerance)                                                                      \
+#define CHECK_NEAR(found, expected, tolerance)                                                                     \
     CHECK(fabs((double)(found) - (double)(expected)) <= (tolerance), "found %.9g, expected %.9g", (double)(found), \
           (double)(expected))
 

@@ -1,4 +1,5 @@
-/* failing.h: allocations that fail when a test wants them to. The test is linked with --wrap for malloc, calloc, realloc and free. */
+/* failing.h: allocations that fail when a test wants them to. The test is linked with --wrap for malloc, calloc,
+ * realloc and free. */
 #ifndef FAILING_H
 #define FAILING_H
 
@@ -13,7 +14,8 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *block, size_t size);
 void __wrap_free(void *block);
 
-/* Allocations to go until one fails (0: none fails), how many were requested, and how many blocks are alive. Only while `counting` do they count and fail. */
+/* Allocations to go until one fails (0: none fails), how many were requested, and how many blocks are alive. Only while
+ * `counting` do they count and fail. */
 static long fail_in, requested, alive;
 static int counting;
 

@@ -17,8 +17,7 @@ static char *read_file(const char *path, size_t *length)
     *length = (size_t)ftell(file);
     rewind(file);
     char *bytes = malloc(*length + 1);
-    if (!bytes || fread(bytes, 1, *length, file) != *length)
-        exit(1);
+    if (!bytes || fread(bytes, 1, *length, file) != *length) exit(1);
     bytes[*length] = 0;
     fclose(file);
     return bytes;

@@ -1,15 +1,28 @@
-/* kernel_hashes.h: FNV-1a of the outputs of tests/unit/test_kernels.c, one a kernel. They are the same for every compiler, machine and flavour. Changing the
- * order of a kernel's operations changes its hash: the failing test prints the new one. */
+/* kernel_hashes.h: FNV-1a of the outputs of tests/unit/test_kernels.c, one a kernel. They are the same for every
+ * compiler, machine and flavour. Changing the order of a kernel's operations changes its hash: the failing test prints
+ * the new one. */
 #ifndef KERNEL_HASHES_H
 #define KERNEL_HASHES_H
 
 #include <stdint.h>
 
 typedef enum hashed {
-    HASH_GEMM_F16, HASH_GEMM_I8, HASH_GEMM_I4, HASH_LAYER_NORM, HASH_QUANTISE, HASH_NORMALISE, HASH_ATTENTION, HASH_EXP, HASH_ACTIVATE, HASHES
+    HASH_GEMM_F16,
+    HASH_GEMM_I8,
+    HASH_GEMM_I4,
+    HASH_LAYER_NORM,
+    HASH_QUANTISE,
+    HASH_NORMALISE,
+    HASH_ATTENTION,
+    HASH_EXP,
+    HASH_ACTIVATE,
+    HASHES
 } hashed;
 
-static const struct { const char *name; uint32_t hash; } KERNEL_HASHES[HASHES] = {
+static const struct {
+    const char *name;
+    uint32_t hash;
+} KERNEL_HASHES[HASHES] = {
     [HASH_GEMM_F16] = {"hc_gemm of fp16, exact", 0xa6439a11},
     [HASH_GEMM_I8] = {"hc_gemm of int8", 0xa5981c0e},
     [HASH_GEMM_I4] = {"hc_gemm of int4", 0xaff3435c},

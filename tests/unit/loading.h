@@ -1,10 +1,11 @@
-/* loading.h: for the tests of weights: loading a tower from bytes, writing a shard to memory, and taking files apart to build others. */
+/* loading.h: for the tests of weights: loading a tower from bytes, writing a shard to memory, and taking files apart to
+ * build others. */
 #ifndef LOADING_H
 #define LOADING_H
 
 #include "files.h"
 #include "halfclip.h"
-#include "safetensors.h"
+#include "checkpoint/safetensors.h"
 
 #include <string.h>
 
@@ -27,7 +28,8 @@ static inline bytes golden_tower(const char *name, const char *ending)
     return read_bytes(path);
 }
 
-/* ---- loading ------------------------------------------------------------------------------------------------------ */
+/* ---- loading ------------------------------------------------------------------------------------------------------
+ */
 
 /* How a load ended. */
 typedef struct outcome {
@@ -49,9 +51,10 @@ static inline void push_part(hc_loader *loader, bytes file, uint64_t at, size_t 
     }
 }
 
-/* Loads as a caller would: the header first in 8 bytes, then whole, then the ranges in chunks, for two threads. `config` may be NULL. `known`: whether the size
- * is told. */
-static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *config, hc_dtype dtype, size_t chunk, int known, outcome *end)
+/* Loads as a caller would: the header first in 8 bytes, then whole, then the ranges in chunks, for two threads.
+ * `config` may be NULL. `known`: whether the size is told. */
+static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *config, hc_dtype dtype, size_t chunk,
+                                     int known, outcome *end)
 {
     memset(end, 0, sizeof *end);
     hc_loader *loader = hc_loader_new(tower, config, config ? strlen(config) : 0, dtype);
@@ -102,7 +105,8 @@ static inline bytes shard_of(const hc_encoder *encoder)
 
 static inline int same_bytes(bytes a, bytes b) { return a.size && a.size == b.size && !memcmp(a.data, b.data, a.size); }
 
-/* ---- files -------------------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------------------------------------
+ */
 
 /* One tensor of a file: its name, and the rest as JSON text and bytes. */
 typedef struct part {
@@ -116,7 +120,8 @@ static inline part *take_apart(bytes file, size_t *count)
 {
     hc_safetensors header;
     char message[512];
-    if (hc_safetensors_parse(&header, (const char *)file.data + 8, (size_t)hc_safetensors_header_length(file.data), message, sizeof message)) {
+    if (hc_safetensors_parse(&header, (const char *)file.data + 8, (size_t)hc_safetensors_header_length(file.data),
+                             message, sizeof message)) {
         fprintf(stderr, "%s\n", message);
         exit(1);
     }
@@ -152,8 +157,8 @@ static inline bytes build_file(const part *parts, size_t count, const char *meta
     append_bytes(&file, metadata ? metadata : "{}", metadata ? strlen(metadata) : 2);
     for (size_t i = 0; i < count; i++) {
         if (!*parts[i].name) continue;
-        int n = snprintf(entry, sizeof entry, ",\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}", parts[i].name, parts[i].dtype,
-                         parts[i].shape, at, at + parts[i].size);
+        int n = snprintf(entry, sizeof entry, ",\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
+                         parts[i].name, parts[i].dtype, parts[i].shape, at, at + parts[i].size);
         append_bytes(&file, entry, (size_t)n);
         at += parts[i].size;
     }

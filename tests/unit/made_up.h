@@ -1,12 +1,13 @@
-/* made_up.h: towers of any config, from checkpoints that are made up while they are read: the header lists OpenCLIP's tensors in halves, and the numbers follow a
- * pattern, so that a file of gigabytes takes no memory and two builds read the same one. tests/node/extreme.test.mjs makes up the same. */
+/* made_up.h: towers of any config, from checkpoints that are made up while they are read: the header lists OpenCLIP's
+ * tensors in halves, and the numbers follow a pattern, so that a file of gigabytes takes no memory and two builds read
+ * the same one. tests/node/extreme.test.mjs makes up the same. */
 #ifndef MADE_UP_H
 #define MADE_UP_H
 
 #include "halfclip.h"
-#include "kernels.h"
-#include "text_format.h"
-#include "tower.h"
+#include "kernels/kernels.h"
+#include "base/text_format.h"
+#include "tower/tower.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,15 +16,18 @@
 enum { MADE_UP_PERIOD = 4099, MADE_UP_CHUNK = 1 << 18 };
 
 typedef struct made_up {
-    hc_status status;          /* of the config */
+    hc_status status; /* of the config */
     char message[512];
-    char *header;              /* with the 8 bytes of its length; the numbers follow */
+    char *header; /* with the 8 bytes of its length; the numbers follow */
     size_t header_length;
-    uint64_t bytes;            /* of the numbers */
+    uint64_t bytes; /* of the numbers */
 } made_up;
 
 /* Numbers from -0.125 to 0.125, of which no row is all zeros. */
-static inline uint16_t made_up_half(uint64_t index) { return hc_float_to_half((float)((int)(index % MADE_UP_PERIOD * 37 % 257) - 128) / 1024); }
+static inline uint16_t made_up_half(uint64_t index)
+{
+    return hc_float_to_half((float)((int)(index % MADE_UP_PERIOD * 37 % 257) - 128) / 1024);
+}
 
 static inline void made_up_put(made_up *file, const char *text)
 {
@@ -53,8 +57,8 @@ static inline made_up made_up_file(hc_tower tower, const char *config)
             char entry[320];
             uint64_t bytes = 2;
             for (int d = 0; d < tensors[i].rank; d++) bytes *= tensors[i].shape[d];
-            hc_format(entry, sizeof entry, "%s\"%s\":{\"dtype\":\"F16\",\"shape\":%x,\"data_offsets\":[%u,%u]}", i ? "," : "", tensors[i].name, tensors[i].shape,
-                      tensors[i].rank, file.bytes, file.bytes + bytes);
+            hc_format(entry, sizeof entry, "%s\"%s\":{\"dtype\":\"F16\",\"shape\":%x,\"data_offsets\":[%u,%u]}",
+                      i ? "," : "", tensors[i].name, tensors[i].shape, tensors[i].rank, file.bytes, file.bytes + bytes);
             made_up_put(&file, entry);
             file.bytes += bytes;
         }
@@ -68,7 +72,8 @@ static inline made_up made_up_file(hc_tower tower, const char *config)
 }
 
 /* Loads it; with `whole` 0 only as far as its header. NULL after a failure, which *status and message [512] tell. */
-static inline hc_encoder *made_up_load(const made_up *file, hc_tower tower, const char *config, hc_dtype dtype, int whole, hc_status *status, char *message)
+static inline hc_encoder *made_up_load(const made_up *file, hc_tower tower, const char *config, hc_dtype dtype,
+                                       int whole, hc_status *status, char *message)
 {
     hc_loader *loader = hc_loader_new(tower, config, strlen(config), dtype);
     if (!loader) exit(1);
@@ -80,7 +85,8 @@ static inline hc_encoder *made_up_load(const made_up *file, hc_tower tower, cons
     if (!chunk) exit(1);
     for (size_t i = 0; whole && i < count; i++)
         for (uint64_t at = ranges[i].begin; at < ranges[i].end;) {
-            uint64_t first = (at - file->header_length) / 2, left = (ranges[i].end - at) / 2, n = left < MADE_UP_CHUNK ? left : MADE_UP_CHUNK;
+            uint64_t first = (at - file->header_length) / 2, left = (ranges[i].end - at) / 2,
+                     n = left < MADE_UP_CHUNK ? left : MADE_UP_CHUNK;
             for (uint64_t j = 0; j < n; j++) chunk[j] = made_up_half(first + j);
             hc_loader_push(loader, at, chunk, (size_t)n * 2);
             at += n * 2;
@@ -96,7 +102,8 @@ static inline hc_encoder *made_up_load(const made_up *file, hc_tower tower, cons
 /* One input: pixels from -1 to 1, or ids of which the last is the highest. */
 static inline void *made_up_input(const hc_info *info, size_t *count)
 {
-    *count = info->tower == HC_IMAGE ? 3 * (size_t)info->image_height * (size_t)info->image_width : (size_t)info->context_length;
+    *count = info->tower == HC_IMAGE ? 3 * (size_t)info->image_height * (size_t)info->image_width
+                                     : (size_t)info->context_length;
     float *numbers = calloc(*count, sizeof *numbers);
     if (!numbers) exit(1);
     for (size_t i = 0; i < *count; i++) {

@@ -10,7 +10,7 @@
 /* The first 32 bits of the fractional part of the square (root 2) or cube (root 3) root of n, which is below 8. */
 static inline uint32_t root_bits(int n, int root)
 {
-    uint64_t low = 0, high = (uint64_t)8 << 32;   /* with 32 fractional bits */
+    uint64_t low = 0, high = (uint64_t)8 << 32; /* with 32 fractional bits */
     while (high - low > 1) {
         uint64_t middle = (low + high) / 2;
         unsigned __int128 power = (unsigned __int128)middle * middle * (root == 3 ? middle : 1);
@@ -44,11 +44,14 @@ static inline void sha256(const char *text, char hex[65])
             w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
         }
         for (int i = 16; i < 64; i++)
-            w[i] = w[i - 16] + w[i - 7] + (ROTATE(w[i - 15], 7) ^ ROTATE(w[i - 15], 18) ^ w[i - 15] >> 3) + (ROTATE(w[i - 2], 17) ^ ROTATE(w[i - 2], 19) ^ w[i - 2] >> 10);
+            w[i] = w[i - 16] + w[i - 7] + (ROTATE(w[i - 15], 7) ^ ROTATE(w[i - 15], 18) ^ w[i - 15] >> 3) +
+                   (ROTATE(w[i - 2], 17) ^ ROTATE(w[i - 2], 19) ^ w[i - 2] >> 10);
         memcpy(v, h, sizeof v);
         for (int i = 0; i < 64; i++) {
-            uint32_t first = v[7] + (ROTATE(v[4], 6) ^ ROTATE(v[4], 11) ^ ROTATE(v[4], 25)) + ((v[4] & v[5]) ^ (~v[4] & v[6])) + k[i] + w[i];
-            uint32_t second = (ROTATE(v[0], 2) ^ ROTATE(v[0], 13) ^ ROTATE(v[0], 22)) + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
+            uint32_t first = v[7] + (ROTATE(v[4], 6) ^ ROTATE(v[4], 11) ^ ROTATE(v[4], 25)) +
+                             ((v[4] & v[5]) ^ (~v[4] & v[6])) + k[i] + w[i];
+            uint32_t second = (ROTATE(v[0], 2) ^ ROTATE(v[0], 13) ^ ROTATE(v[0], 22)) +
+                              ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
             memmove(v + 1, v, 7 * sizeof *v);
             v[4] += first;
             v[0] = first + second;

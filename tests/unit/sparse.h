@@ -1,5 +1,5 @@
-/* sparse.h: files of any size that are mostly zeros, in memory. As bytes they are pieces: how many zeros come first (8 bytes, little-endian), how many bytes follow
- * (4 bytes), those bytes. weights-tools/golden_torch.py writes them. */
+/* sparse.h: files of any size that are mostly zeros, in memory. As bytes they are pieces: how many zeros come first (8
+ * bytes, little-endian), how many bytes follow (4 bytes), those bytes. weights-tools/golden_torch.py writes them. */
 #ifndef SPARSE_H
 #define SPARSE_H
 
@@ -16,7 +16,7 @@ typedef struct sparse_piece {
 } sparse_piece;
 
 typedef struct sparse_file {
-    sparse_piece pieces[SPARSE_PIECES];     /* point into what was parsed */
+    sparse_piece pieces[SPARSE_PIECES]; /* point into what was parsed */
     int count;
     uint64_t size;
 } sparse_file;

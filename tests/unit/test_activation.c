@@ -1,13 +1,16 @@
-/* test_activation.c: which of GELU and QuickGELU a tower computes, where the model, a shard and what else the file holds say it, leave it open, or contradict one another. */
+/* test_activation.c: which of GELU and QuickGELU a tower computes, where the model, a shard and what else the file
+ * holds say it, leave it open, or contradict one another. */
 #include "check.h"
 #include "loading.h"
-#include "tower.h"
+#include "tower/tower.h"
 
 static const hc_tower TOWERS[] = {HC_IMAGE, HC_TEXT};
 
-static const char OPEN[] = "", IS_NULL[] = "\"quick_gelu\":null,", QUICK[] = "\"quick_gelu\":true,", PLAIN[] = "\"quick_gelu\":false,";
+static const char OPEN[] = "", IS_NULL[] = "\"quick_gelu\":null,", QUICK[] = "\"quick_gelu\":true,",
+                  PLAIN[] = "\"quick_gelu\":false,";
 
-/* The golden model's config, with another statement about the activation, as a config on its own or as open_clip_config.json nests it. */
+/* The golden model's config, with another statement about the activation, as a config on its own or as
+ * open_clip_config.json nests it. */
 static char *config_with(const char *statement, int nested)
 {
     bytes config = golden_tower("clip", ".json");
@@ -17,7 +20,8 @@ static char *config_with(const char *statement, int nested)
     model = hc_json_get(&root, "model_cfg");
     size_t size = config.size + 100;
     char *text = malloc(size);
-    snprintf(text, size, "%s{%s%.*s%s", nested ? "{\"model_cfg\":" : "", statement, (int)model.length - 1, model.text + 1, nested ? "}" : "");
+    snprintf(text, size, "%s{%s%.*s%s", nested ? "{\"model_cfg\":" : "", statement, (int)model.length - 1,
+             model.text + 1, nested ? "}" : "");
     free(config.data);
     return text;
 }
@@ -41,7 +45,8 @@ static bytes file_with(const char *prefix, const char *const *names)
     return built;
 }
 
-/* Loads with the statement in the model; expects this activation, also of the shard that is written, or a failure whose message has the word. */
+/* Loads with the statement in the model; expects this activation, also of the shard that is written, or a failure whose
+ * message has the word. */
 static void expect(bytes file, const char *statement, hc_activation expected, const char *word, const char *label)
 {
     for (int nested = 0; nested < 2; nested++)
@@ -51,14 +56,17 @@ static void expect(bytes file, const char *statement, hc_activation expected, co
             hc_encoder *encoder = load_bytes(TOWERS[t], file, config, HC_FP32, 1000, 1, &end);
             free(config);
             if (word) {
-                CHECK(!encoder && end.status == HC_WEIGHTS_MISMATCH && strstr(end.message, "quick_gelu") && strstr(end.message, word) && !end.pushed, "%s, model with %s: %s",
-                      label, statement, end.message);
+                CHECK(!encoder && end.status == HC_WEIGHTS_MISMATCH && strstr(end.message, "quick_gelu") &&
+                          strstr(end.message, word) && !end.pushed,
+                      "%s, model with %s: %s", label, statement, end.message);
                 hc_encoder_free(encoder);
                 continue;
             }
-            CHECK(encoder && encoder->config.activation == expected, "%s, model with %s: %s", label, statement, end.message);
+            CHECK(encoder && encoder->config.activation == expected, "%s, model with %s: %s", label, statement,
+                  end.message);
             if (!encoder) continue;
-            CHECK(!strstr(hc_encoder_config(encoder), "\"quick_gelu\":true") == (expected != HC_QUICK_GELU), "%s: %s", label, hc_encoder_config(encoder));
+            CHECK(!strstr(hc_encoder_config(encoder), "\"quick_gelu\":true") == (expected != HC_QUICK_GELU), "%s: %s",
+                  label, hc_encoder_config(encoder));
             bytes shard = shard_of(encoder);
             hc_encoder_free(encoder);
             encoder = load_bytes(TOWERS[t], shard, NULL, HC_AUTO, 1000, 1, &end);
@@ -70,9 +78,12 @@ static void expect(bytes file, const char *statement, hc_activation expected, co
 
 static void test_checkpoints(void)
 {
-    static const struct { const char *prefix, *names[4]; int quick; } files[] = {
+    static const struct {
+        const char *prefix, *names[4];
+        int quick;
+    } files[] = {
         {"", {NULL}, 0},
-        {"clip.", {NULL}, 0},                                                   /* anybody may call it so */
+        {"clip.", {NULL}, 0}, /* anybody may call it so */
         {"", {"vocab_size", NULL}, 0},
         {"", {"transformerClip.x", NULL}, 0},
         {"", {"input_resolution", "context_length", "vocab_size", NULL}, 1},
@@ -112,8 +123,13 @@ static void test_shards(void)
                 int fits = i < 2 || (i == 2) == quick;
                 config = config_with(statements[i], i % 2);
                 encoder = load_bytes(TOWERS[t], shard, config, HC_AUTO, 1000, 1, &end);
-                if (fits) CHECK(encoder && encoder->config.activation == (quick ? HC_QUICK_GELU : HC_GELU), "%s: %s", statements[i], end.message);
-                else CHECK(!encoder && end.status == HC_WEIGHTS_MISMATCH && strstr(end.message, quick ? "computes QuickGELU" : "computes GELU"), "%s: %s", statements[i], end.message);
+                if (fits)
+                    CHECK(encoder && encoder->config.activation == (quick ? HC_QUICK_GELU : HC_GELU), "%s: %s",
+                          statements[i], end.message);
+                else
+                    CHECK(!encoder && end.status == HC_WEIGHTS_MISMATCH &&
+                              strstr(end.message, quick ? "computes QuickGELU" : "computes GELU"),
+                          "%s: %s", statements[i], end.message);
                 hc_encoder_free(encoder);
                 free(config);
             }

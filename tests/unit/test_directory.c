@@ -1,5 +1,5 @@
-/* test_directory.c: hc_loader_directory gives the same encoder as the file's own header, wherever the tensors lie: in another order, with gaps, and with two
- * of them in the same place. */
+/* test_directory.c: hc_loader_directory gives the same encoder as the file's own header, wherever the tensors lie: in
+ * another order, with gaps, and with two of them in the same place. */
 #include "check.h"
 #include "loading.h"
 
@@ -13,23 +13,28 @@ typedef struct text {
 
 static void add(text *t, const char *format, size_t a, size_t b, const char *string, size_t string_length)
 {
-    t->length += (size_t)snprintf(t->bytes + t->length, sizeof t->bytes - t->length, format, (int)string_length, string, a, b);
+    t->length +=
+        (size_t)snprintf(t->bytes + t->length, sizeof t->bytes - t->length, format, (int)string_length, string, a, b);
 }
 
-/* The directory of a file whose tensors begin `shift` bytes later than they do in `file`, listed from the last name to the first. */
+/* The directory of a file whose tensors begin `shift` bytes later than they do in `file`, listed from the last name to
+ * the first. */
 static text directory_of(const hc_safetensors *file, size_t shift)
 {
     text t = {"{", 1};
     for (size_t i = file->count; i--;) {
         const hc_file_tensor *tensor = &file->tensors[i];
-        add(&t, "%.*s:{\"data_offsets\":[%zu,%zu],", (size_t)tensor->begin + shift, (size_t)tensor->end + shift, tensor->name.text, tensor->name.length);
-        t.length += (size_t)snprintf(t.bytes + t.length, sizeof t.bytes - t.length, "\"dtype\":%.*s,\"shape\":%.*s}%s", (int)tensor->dtype.length,
-                                     tensor->dtype.text, (int)tensor->shape.length, tensor->shape.text, i ? "," : "}");
+        add(&t, "%.*s:{\"data_offsets\":[%zu,%zu],", (size_t)tensor->begin + shift, (size_t)tensor->end + shift,
+            tensor->name.text, tensor->name.length);
+        t.length += (size_t)snprintf(t.bytes + t.length, sizeof t.bytes - t.length, "\"dtype\":%.*s,\"shape\":%.*s}%s",
+                                     (int)tensor->dtype.length, tensor->dtype.text, (int)tensor->shape.length,
+                                     tensor->shape.text, i ? "," : "}");
     }
     return t;
 }
 
-static hc_encoder *load(hc_tower tower, const char *config, const text *directory, const uint8_t *file, size_t shift, size_t chunk, hc_status *status)
+static hc_encoder *load(hc_tower tower, const char *config, const text *directory, const uint8_t *file, size_t shift,
+                        size_t chunk, hc_status *status)
 {
     hc_loader *loader = hc_loader_new(tower, config, strlen(config), HC_INT8);
     size_t count;
@@ -39,12 +44,12 @@ static hc_encoder *load(hc_tower tower, const char *config, const text *director
     for (size_t i = 0; i < count; i++) {
         CHECK(i == 0 || ranges[i].begin > ranges[i - 1].end, "ranges are in order and apart");
         for (uint64_t at = ranges[i].begin; at < ranges[i].end; at += chunk)
-            hc_loader_push(loader, at, file + (at - shift), (size_t)(ranges[i].end - at < chunk ? ranges[i].end - at : chunk));
+            hc_loader_push(loader, at, file + (at - shift),
+                           (size_t)(ranges[i].end - at < chunk ? ranges[i].end - at : chunk));
     }
     hc_encoder *encoder = hc_loader_finish(loader);
     *status = hc_loader_status(loader);
-    if (*status)
-        fprintf(stderr, "%s\n", hc_loader_message(loader));
+    if (*status) fprintf(stderr, "%s\n", hc_loader_message(loader));
     hc_loader_free(loader);
     return encoder;
 }
@@ -55,7 +60,8 @@ static void same_encoder(hc_tower tower)
     hc_safetensors header;
     char message[512];
     outcome end;
-    hc_status status = hc_safetensors_parse(&header, (char *)file.data + 8, (size_t)hc_safetensors_header_length(file.data), message, sizeof message);
+    hc_status status = hc_safetensors_parse(&header, (char *)file.data + 8,
+                                            (size_t)hc_safetensors_header_length(file.data), message, sizeof message);
     CHECK(status == HC_OK, "%s", message);
     hc_encoder *expected = load_bytes(tower, file, (char *)config.data, HC_INT8, 1000, 1, &end);
     bytes shard = shard_of(expected);
@@ -75,13 +81,15 @@ static void same_encoder(hc_tower tower)
     free(config.data);
 }
 
-/* Tensors that share bytes, as torch's views of one storage do: every bias of the width begins in the middle of the largest matrix. */
+/* Tensors that share bytes, as torch's views of one storage do: every bias of the width begins in the middle of the
+ * largest matrix. */
 static void shared_bytes(void)
 {
     bytes file = golden_tower("clip", ".safetensors"), config = golden_tower("clip", ".json");
     hc_safetensors header;
     char message[512];
-    hc_status status = hc_safetensors_parse(&header, (char *)file.data + 8, (size_t)hc_safetensors_header_length(file.data), message, sizeof message);
+    hc_status status = hc_safetensors_parse(&header, (char *)file.data + 8,
+                                            (size_t)hc_safetensors_header_length(file.data), message, sizeof message);
     CHECK(status == HC_OK, "%s", message);
     const hc_file_tensor *large = hc_safetensors_find(&header, "transformer.resblocks.0.mlp.c_fc.weight");
     CHECK(large != NULL, "the golden tower has the tensor");
@@ -105,18 +113,27 @@ static void shared_bytes(void)
 
 static void refused(void)
 {
-    static const struct { const char *text; hc_status status; } cases[] = {
-        {"", HC_WEIGHTS_FORMAT}, {"[]", HC_WEIGHTS_FORMAT}, {"{}", HC_WEIGHTS_MISMATCH},
+    static const struct {
+        const char *text;
+        hc_status status;
+    } cases[] = {
+        {"", HC_WEIGHTS_FORMAT},
+        {"[]", HC_WEIGHTS_FORMAT},
+        {"{}", HC_WEIGHTS_MISMATCH},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", HC_WEIGHTS_FORMAT},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,4]}}", HC_WEIGHTS_FORMAT},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", HC_WEIGHTS_FORMAT},
-        {"{\"token_embedding.weight\":{\"dtype\":\"STRIDED\",\"shape\":[1],\"data_offsets\":[0,9]}}", HC_WEIGHTS_MISMATCH},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],"
+         "\"data_offsets\":[0,4]}}",
+         HC_WEIGHTS_FORMAT},
+        {"{\"token_embedding.weight\":{\"dtype\":\"STRIDED\",\"shape\":[1],\"data_offsets\":[0,9]}}",
+         HC_WEIGHTS_MISMATCH},
     };
     bytes config = golden_tower("clip", ".json");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hc_loader *loader = hc_loader_new(HC_TEXT, (char *)config.data, config.size, HC_INT8);
         hc_status status = hc_loader_directory(loader, cases[i].text, strlen(cases[i].text));
-        CHECK(status == cases[i].status, "%s: %s: %s", cases[i].text, hc_status_code(status), hc_loader_message(loader));
+        CHECK(status == cases[i].status, "%s: %s: %s", cases[i].text, hc_status_code(status),
+              hc_loader_message(loader));
         CHECK(hc_loader_finish(loader) == NULL, "no encoder");
         hc_loader_free(loader);
     }

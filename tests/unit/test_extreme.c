@@ -1,10 +1,12 @@
-/* test_extreme.c: configs with numbers that no model has, each with the checkpoint that it asks for: load, embed, dispose. All of them end in a vector or in an error
- * with a code, and the next ordinary load works. With the argument `list` it says how, a line of JSON for each: builds for 32 bits, in which sizes wrap, must say
- * the same (`make test-32`, tests/node/extreme.test.mjs). */
+/* test_extreme.c: configs with numbers that no model has, each with the checkpoint that it asks for: load, embed,
+ * dispose. All of them end in a vector or in an error with a code, and the next ordinary load works. With the argument
+ * `list` it says how, a line of JSON for each: builds for 32 bits, in which sizes wrap, must say the same (`make
+ * test-32`, tests/node/extreme.test.mjs). */
 #include "check.h"
 #include "made_up.h"
 
-/* Files of more bytes than this are loaded up to their header only, and not at all where sizes have 64 bits: there they would fit. */
+/* Files of more bytes than this are loaded up to their header only, and not at all where sizes have 64 bits: there they
+ * would fit. */
 enum { HUGE_BYTES = 48 << 20 };
 
 /* An embedding that takes longer than this is left. */
@@ -14,37 +16,68 @@ static const uint64_t STEP = 1 << 24;
 typedef struct extreme {
     const char *name;
     hc_tower tower;
-    const char *section;       /* of its config, in the tower's section */
+    const char *section; /* of its config, in the tower's section */
     int embed_dim;
     hc_dtype dtype;
-    const char *expected;      /* a word of the message; "": a vector; NULL: any of these */
+    const char *expected; /* a word of the message; "": a vector; NULL: any of these */
 } extreme;
 
 static const extreme CASES[] = {
     {"ordinary picture", HC_IMAGE, "\"image_size\":32,\"patch_size\":8,\"width\":64,\"layers\":2", 32, HC_INT8, ""},
-    {"ordinary text", HC_TEXT, "\"context_length\":16,\"vocab_size\":600,\"width\":64,\"heads\":2,\"layers\":2", 32, HC_INT8, ""},
+    {"ordinary text", HC_TEXT, "\"context_length\":16,\"vocab_size\":600,\"width\":64,\"heads\":2,\"layers\":2", 32,
+     HC_INT8, ""},
     /* A batch of these was 2^32 bytes and a few. */
-    {"large patches", HC_IMAGE, "\"image_size\":2365,\"patch_size\":1183,\"width\":1,\"head_width\":1,\"layers\":1,\"mlp_ratio\":1", 1, HC_INT8, ""},
-    {"the largest picture in one patch", HC_IMAGE, "\"image_size\":4096,\"patch_size\":4096,\"width\":1,\"head_width\":1,\"layers\":1,\"mlp_ratio\":1", 1, HC_INT8, NULL},
-    {"the largest picture, a small file", HC_IMAGE, "\"image_size\":4096,\"patch_size\":64,\"width\":1,\"head_width\":1,\"layers\":1,\"mlp_ratio\":1", 1, HC_INT8, "memory to compute"},
-    {"a large picture in many patches", HC_IMAGE, "\"image_size\":2048,\"patch_size\":32,\"width\":8,\"head_width\":8,\"layers\":1", 8, HC_INT8, ""},
-    {"as many positions as there may be", HC_IMAGE, "\"image_size\":[255,257],\"patch_size\":1,\"width\":4,\"head_width\":4,\"layers\":1", 4, HC_INT8, NULL},
-    {"more positions", HC_IMAGE, "\"image_size\":[256,257],\"patch_size\":1,\"width\":4,\"head_width\":4,\"layers\":1", 4, HC_INT8, "65793 tokens"},
-    {"a picture of one row", HC_IMAGE, "\"image_size\":[1,16384],\"patch_size\":1,\"width\":2,\"head_width\":1,\"layers\":1,\"pool_type\":\"none\"", 2, HC_INT8, NULL},
-    {"all tokens, and wide", HC_IMAGE, "\"image_size\":255,\"patch_size\":1,\"width\":1,\"head_width\":1,\"layers\":1,\"pool_type\":\"none\"", 8192, HC_INT8, "memory to compute"},
-    {"the longest text", HC_TEXT, "\"context_length\":65535,\"vocab_size\":2,\"width\":1,\"heads\":1,\"layers\":1,\"mlp_ratio\":1", 1, HC_INT8, NULL},
-    {"the longest text, all tokens, and wide", HC_TEXT, "\"context_length\":65535,\"vocab_size\":2,\"width\":1,\"heads\":1,\"layers\":1,\"pool_type\":\"none\"", 768, HC_INT8, "memory to compute"},
-    {"the longest text, no mask, many layers", HC_TEXT, "\"context_length\":20000,\"vocab_size\":2,\"width\":1,\"heads\":1,\"layers\":64,\"no_causal_mask\":true", 1, HC_INT8, NULL},
-    {"many queries", HC_IMAGE, "\"image_size\":8,\"patch_size\":8,\"width\":8,\"head_width\":8,\"layers\":1,\"attentional_pool\":true,\"attn_pooler_queries\":65536,\"attn_pooler_heads\":1", 8, HC_INT8, NULL},
-    {"a wide hidden layer", HC_TEXT, "\"context_length\":4,\"vocab_size\":9,\"width\":1,\"heads\":1,\"layers\":1,\"mlp_ratio\":65536", 1, HC_INT8, ""},
-    {"many heads", HC_TEXT, "\"context_length\":600,\"vocab_size\":9,\"width\":512,\"heads\":512,\"layers\":1", 8, HC_INT8, NULL},
-    {"as many layers as there may be", HC_TEXT, "\"context_length\":4,\"vocab_size\":9,\"width\":4,\"heads\":1,\"layers\":256", 4, HC_INT8, ""},
-    {"the largest table", HC_TEXT, "\"context_length\":8,\"vocab_size\":4194304,\"width\":1,\"heads\":1,\"layers\":1", 1, HC_FP16, ""},
+    {"large patches", HC_IMAGE,
+     "\"image_size\":2365,\"patch_size\":1183,\"width\":1,\"head_width\":1,\"layers\":1,\"mlp_ratio\":1", 1, HC_INT8,
+     ""},
+    {"the largest picture in one patch", HC_IMAGE,
+     "\"image_size\":4096,\"patch_size\":4096,\"width\":1,\"head_width\":1,\"layers\":1,\"mlp_ratio\":1", 1, HC_INT8,
+     NULL},
+    {"the largest picture, a small file", HC_IMAGE,
+     "\"image_size\":4096,\"patch_size\":64,\"width\":1,\"head_width\":1,\"layers\":1,\"mlp_ratio\":1", 1, HC_INT8,
+     "memory to compute"},
+    {"a large picture in many patches", HC_IMAGE,
+     "\"image_size\":2048,\"patch_size\":32,\"width\":8,\"head_width\":8,\"layers\":1", 8, HC_INT8, ""},
+    {"as many positions as there may be", HC_IMAGE,
+     "\"image_size\":[255,257],\"patch_size\":1,\"width\":4,\"head_width\":4,\"layers\":1", 4, HC_INT8, NULL},
+    {"more positions", HC_IMAGE, "\"image_size\":[256,257],\"patch_size\":1,\"width\":4,\"head_width\":4,\"layers\":1",
+     4, HC_INT8, "65793 tokens"},
+    {"a picture of one row", HC_IMAGE,
+     "\"image_size\":[1,16384],\"patch_size\":1,\"width\":2,\"head_width\":1,\"layers\":1,\"pool_type\":\"none\"", 2,
+     HC_INT8, NULL},
+    {"all tokens, and wide", HC_IMAGE,
+     "\"image_size\":255,\"patch_size\":1,\"width\":1,\"head_width\":1,\"layers\":1,\"pool_type\":\"none\"", 8192,
+     HC_INT8, "memory to compute"},
+    {"the longest text", HC_TEXT,
+     "\"context_length\":65535,\"vocab_size\":2,\"width\":1,\"heads\":1,\"layers\":1,\"mlp_ratio\":1", 1, HC_INT8,
+     NULL},
+    {"the longest text, all tokens, and wide", HC_TEXT,
+     "\"context_length\":65535,\"vocab_size\":2,\"width\":1,\"heads\":1,\"layers\":1,\"pool_type\":\"none\"", 768,
+     HC_INT8, "memory to compute"},
+    {"the longest text, no mask, many layers", HC_TEXT,
+     "\"context_length\":20000,\"vocab_size\":2,\"width\":1,\"heads\":1,\"layers\":64,\"no_causal_mask\":true", 1,
+     HC_INT8, NULL},
+    {"many queries", HC_IMAGE,
+     "\"image_size\":8,\"patch_size\":8,\"width\":8,\"head_width\":8,\"layers\":1,\"attentional_pool\":true,\"attn_"
+     "pooler_queries\":65536,\"attn_pooler_heads\":1",
+     8, HC_INT8, NULL},
+    {"a wide hidden layer", HC_TEXT,
+     "\"context_length\":4,\"vocab_size\":9,\"width\":1,\"heads\":1,\"layers\":1,\"mlp_ratio\":65536", 1, HC_INT8, ""},
+    {"many heads", HC_TEXT, "\"context_length\":600,\"vocab_size\":9,\"width\":512,\"heads\":512,\"layers\":1", 8,
+     HC_INT8, NULL},
+    {"as many layers as there may be", HC_TEXT,
+     "\"context_length\":4,\"vocab_size\":9,\"width\":4,\"heads\":1,\"layers\":256", 4, HC_INT8, ""},
+    {"the largest table", HC_TEXT, "\"context_length\":8,\"vocab_size\":4194304,\"width\":1,\"heads\":1,\"layers\":1",
+     1, HC_FP16, ""},
     /* A table of 2^32 bytes and a few. */
-    {"a table in floats", HC_TEXT, "\"context_length\":8,\"vocab_size\":4194304,\"width\":257,\"heads\":1,\"layers\":1", 8, HC_FP32, "GB"},
-    {"a wide tower", HC_TEXT, "\"context_length\":65535,\"vocab_size\":9,\"width\":2048,\"heads\":1,\"layers\":1", 8192, HC_FP32, "GB"},
-    {"many wide layers", HC_TEXT, "\"context_length\":8,\"vocab_size\":9,\"width\":4096,\"heads\":1,\"layers\":256", 8, HC_INT8, "GB"},
-    {"a wide picture", HC_IMAGE, "\"image_size\":16384,\"patch_size\":64,\"width\":4096,\"layers\":1", 8, HC_FP32, "image_size"},
+    {"a table in floats", HC_TEXT, "\"context_length\":8,\"vocab_size\":4194304,\"width\":257,\"heads\":1,\"layers\":1",
+     8, HC_FP32, "GB"},
+    {"a wide tower", HC_TEXT, "\"context_length\":65535,\"vocab_size\":9,\"width\":2048,\"heads\":1,\"layers\":1", 8192,
+     HC_FP32, "GB"},
+    {"many wide layers", HC_TEXT, "\"context_length\":8,\"vocab_size\":9,\"width\":4096,\"heads\":1,\"layers\":256", 8,
+     HC_INT8, "GB"},
+    {"a wide picture", HC_IMAGE, "\"image_size\":16384,\"patch_size\":64,\"width\":4096,\"layers\":1", 8, HC_FP32,
+     "image_size"},
 };
 
 typedef struct ending {
@@ -56,12 +89,13 @@ typedef struct ending {
 
 static void write_config(const extreme *e, char *config, size_t size)
 {
-    snprintf(config, size, "{\"embed_dim\":%d,\"%s\":{%s}}", e->embed_dim, e->tower == HC_IMAGE ? "vision_cfg" : "text_cfg", e->section);
+    snprintf(config, size, "{\"embed_dim\":%d,\"%s\":{%s}}", e->embed_dim,
+             e->tower == HC_IMAGE ? "vision_cfg" : "text_cfg", e->section);
 }
 
 static uint64_t hash_of(const float *numbers, size_t n)
 {
-    uint64_t hash = 0xcbf29ce484222325;      /* FNV-1a */
+    uint64_t hash = 0xcbf29ce484222325; /* FNV-1a */
     for (size_t i = 0; i < n * sizeof *numbers; i++) hash = (hash ^ ((const uint8_t *)numbers)[i]) * 0x100000001b3;
     return hash;
 }
@@ -107,11 +141,14 @@ static ending walk(const extreme *e)
 
 static void check(const extreme *e, ending end)
 {
-    CHECK(end.status == HC_OK || end.status == HC_OUT_OF_MEMORY || end.status == HC_MODEL_UNSUPPORTED, "%s: %s: %s", e->name, hc_status_code(end.status), end.message);
+    CHECK(end.status == HC_OK || end.status == HC_OUT_OF_MEMORY || end.status == HC_MODEL_UNSUPPORTED, "%s: %s: %s",
+          e->name, hc_status_code(end.status), end.message);
     CHECK(!end.status == !*end.message, "%s: %s", e->name, end.message);
-    if (e->expected && !is_left_out(end)) CHECK(*e->expected ? strstr(end.message, e->expected) != NULL : end.status == HC_OK, "%s: %s", e->name, end.message);
-    CHECK(end.memory_bytes <= (192 << 20) + 48 * end.file_bytes, "%s: %llu bytes of memory for a file of %llu", e->name, (unsigned long long)end.memory_bytes,
-          (unsigned long long)end.file_bytes);
+    if (e->expected && !is_left_out(end))
+        CHECK(*e->expected ? strstr(end.message, e->expected) != NULL : end.status == HC_OK, "%s: %s", e->name,
+              end.message);
+    CHECK(end.memory_bytes <= (192 << 20) + 48 * end.file_bytes, "%s: %llu bytes of memory for a file of %llu", e->name,
+          (unsigned long long)end.memory_bytes, (unsigned long long)end.file_bytes);
 }
 
 static void list(const extreme *e, ending end)
@@ -120,9 +157,11 @@ static void list(const extreme *e, ending end)
     static const char *const dtypes[] = {"", "fp32", "fp16", "int8", "int4"};
     write_config(e, config, sizeof config);
     made_up file = made_up_file(e->tower, config);
-    printf("{\"name\":\"%s\",\"tower\":\"%s\",\"dtype\":\"%s\",\"config\":%s,\"header\":%s,\"bytes\":%llu,\"huge\":%d,\"left\":%d,\"code\":\"%s\",\"hash\":\"%016llx\"}\n", e->name,
-           e->tower == HC_IMAGE ? "image" : "text", dtypes[e->dtype], config, file.header + 8, (unsigned long long)file.bytes, end.huge, end.left,
-           hc_status_code(end.status), (unsigned long long)end.hash);
+    printf("{\"name\":\"%s\",\"tower\":\"%s\",\"dtype\":\"%s\",\"config\":%s,\"header\":%s,\"bytes\":%llu,\"huge\":%d,"
+           "\"left\":%d,\"code\":\"%s\",\"hash\":\"%016llx\"}\n",
+           e->name, e->tower == HC_IMAGE ? "image" : "text", dtypes[e->dtype], config, file.header + 8,
+           (unsigned long long)file.bytes, end.huge, end.left, hc_status_code(end.status),
+           (unsigned long long)end.hash);
     free(file.header);
 }
 
@@ -134,7 +173,8 @@ int main(int argc, char **argv)
         ending end = walk(&CASES[i]), after = walk(&CASES[i % 2]);
         if (i < 2) ordinary ^= end.hash;
         check(&CASES[i], end);
-        CHECK(after.status == HC_OK && !after.left && (i >= 2 || after.hash == end.hash), "after %s: %s", CASES[i].name, after.message);
+        CHECK(after.status == HC_OK && !after.left && (i >= 2 || after.hash == end.hash), "after %s: %s", CASES[i].name,
+              after.message);
         if (listing) list(&CASES[i], end);
     }
     CHECK(ordinary != 0, "vectors");

@@ -1,5 +1,6 @@
-/* test_kernels.c: every kernel against reference.h over many shapes, and the same bits in every build: the outputs of fixed inputs, hashed, are those of
- * kernel_hashes.h. Built for WebAssembly too, where tests/node/kernels.test.mjs calls `run` and `hash`. */
+/* test_kernels.c: every kernel against reference.h over many shapes, and the same bits in every build: the outputs of
+ * fixed inputs, hashed, are those of kernel_hashes.h. Built for WebAssembly too, where tests/node/kernels.test.mjs
+ * calls `run` and `hash`. */
 #include "reference.h"
 #include "kernel_hashes.h"
 
@@ -8,11 +9,10 @@
 
 #ifdef __wasm__
 static int checks_failed, checks_done, first_failed_line;
-#define CHECK(condition, ...)                                                                     \
-    do {                                                                                          \
-        checks_done++;                                                                            \
-        if (!(condition) && !checks_failed++)                                                     \
-            first_failed_line = __LINE__;                                                         \
+#define CHECK(condition, ...)                                               \
+    do {                                                                    \
+        checks_done++;                                                      \
+        if (!(condition) && !checks_failed++) first_failed_line = __LINE__; \
     } while (0)
 #else
 #include "check.h"
@@ -31,7 +31,7 @@ static uint32_t random_bits(void)
 }
 
 static int random_below(int n) { return (int)(random_bits() % (uint32_t)n); }
-static float random_float(void) { return (float)((int32_t)random_bits() >> 8) * (1.0f / (1 << 23)); }   /* -1 … 1 */
+static float random_float(void) { return (float)((int32_t)random_bits() >> 8) * (1.0f / (1 << 23)); } /* -1 … 1 */
 
 static uint32_t hashes[HASHES];
 
@@ -40,48 +40,46 @@ static void hash(hashed what, const void *bytes, size_t n)
 {
     const unsigned char *p = bytes;
     uint32_t h = hashes[what] ? hashes[what] : 2166136261u;
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ p[i]) * 16777619u;
+    for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 16777619u;
     hashes[what] = h;
 }
 
 static void *allocate(size_t bytes)
 {
     void *p = malloc(bytes ? bytes : 1);
-    if (!p)
-        __builtin_trap();
+    if (!p) __builtin_trap();
     return p;
 }
 
 static float *random_floats(size_t n, float scale)
 {
     float *x = allocate(n * sizeof *x);
-    for (size_t i = 0; i < n; i++)
-        x[i] = random_float() * scale;
+    for (size_t i = 0; i < n; i++) x[i] = random_float() * scale;
     return x;
 }
 
 /* Rows `stride` apart; memory ends with the last row's last value. */
-static float *random_rows(int rows, int n, size_t stride, float scale) { return random_floats((size_t)rows * stride - (stride - (size_t)n), scale); }
+static float *random_rows(int rows, int n, size_t stride, float scale)
+{
+    return random_floats((size_t)rows * stride - (stride - (size_t)n), scale);
+}
 
 /* Vectors are padded to whole panels. */
 static float *random_vector(int n)
 {
     float *x = random_floats(hc_round_up((size_t)n, HC_PANEL), 1);
-    for (size_t i = (size_t)n; i < hc_round_up((size_t)n, HC_PANEL); i++)
-        x[i] = 0;
+    for (size_t i = (size_t)n; i < hc_round_up((size_t)n, HC_PANEL); i++) x[i] = 0;
     return x;
 }
 
 static const float GUARD = 12345.5f;
-enum { GAP = 3 };            /* guarded floats after each row */
+enum { GAP = 3 }; /* guarded floats after each row */
 
 static float *guarded(int rows, int n)
 {
     size_t count = (size_t)rows * (size_t)(n + GAP);
     float *x = allocate(count * sizeof *x);
-    for (size_t i = 0; i < count; i++)
-        x[i] = GUARD;
+    for (size_t i = 0; i < count; i++) x[i] = GUARD;
     return x;
 }
 
@@ -89,52 +87,46 @@ static int guards_stand(const float *x, int rows, int n)
 {
     for (int r = 0; r < rows; r++)
         for (int i = n; i < n + GAP; i++)
-            if (x[(size_t)r * (size_t)(n + GAP) + (size_t)i] != GUARD)
-                return 0;
+            if (x[(size_t)r * (size_t)(n + GAP) + (size_t)i] != GUARD) return 0;
     return 1;
 }
 
 static void hash_rows(hashed what, const float *x, int rows, int n)
 {
-    for (int r = 0; r < rows; r++)
-        hash(what, x + (size_t)r * (size_t)(n + GAP), (size_t)n * sizeof *x);
+    for (int r = 0; r < rows; r++) hash(what, x + (size_t)r * (size_t)(n + GAP), (size_t)n * sizeof *x);
 }
 
 /* ---- weights ---- */
 
 typedef struct test_matrix {
     hc_matrix packed;
-    double *plain;           /* [n, k] what was packed */
+    double *plain; /* [n, k] what was packed */
 } test_matrix;
 
-/* What int8 weights are like, and with other than RANDOM, activations are all 127. SMALL, EDGE and BEYOND are for kernels that add four products in 16 bits, as far
- * as four weights of sizes that sum to 258 allow. */
+/* What int8 weights are like, and with other than RANDOM, activations are all 127. SMALL, EDGE and BEYOND are for
+ * kernels that add four products in 16 bits, as far as four weights of sizes that sum to 258 allow. */
 typedef enum range { RANDOM, ANY_127, ALL_127, SMALL, EDGE, BEYOND } range;
 
 static int random_weight(range what, int i)
 {
     switch (what) {
-    case RANDOM:
-        return random_below(255) - 127;
-    case ANY_127:
-        return random_bits() & 1 ? 127 : -127;
-    case ALL_127:
-        return 127;
-    case SMALL:
-        return random_below(129) - 64;
-    case EDGE:
-        return 64 + (i & 1);
-    case BEYOND:
-        break;
+    case RANDOM: return random_below(255) - 127;
+    case ANY_127: return random_bits() & 1 ? 127 : -127;
+    case ALL_127: return 127;
+    case SMALL: return random_below(129) - 64;
+    case EDGE: return 64 + (i & 1);
+    case BEYOND: break;
     }
-    return i % 8 == 0 || i % 8 == 2 ? 64 : 65;    /* 259 in two neighbours and the two that are four further */
+    return i % 8 == 0 || i % 8 == 2 ? 64 : 65; /* 259 in two neighbours and the two that are four further */
 }
 
 static test_matrix make_weights(int n, int k, hc_storage storage, range what)
 {
-    size_t panels = hc_round_up((size_t)n, HC_PANEL) / HC_PANEL, depth = storage == HC_STORE_I8 ? hc_round_up((size_t)k, HC_DEPTH) : (size_t)k;
+    size_t panels = hc_round_up((size_t)n, HC_PANEL) / HC_PANEL,
+           depth = storage == HC_STORE_I8 ? hc_round_up((size_t)k, HC_DEPTH) : (size_t)k;
     size_t size = storage == HC_STORE_I8 ? 1 : storage == HC_STORE_F16 ? 2 : 4, count = panels * depth * HC_PANEL;
-    test_matrix w = {.packed = {.n = n, .k = k, .storage = storage, .data = allocate(count * size)}, .plain = allocate((size_t)n * (size_t)k * sizeof(double))};
+    test_matrix w = {.packed = {.n = n, .k = k, .storage = storage, .data = allocate(count * size)},
+                     .plain = allocate((size_t)n * (size_t)k * sizeof(double))};
     memset(w.packed.data, 0, count * size);
     if (storage == HC_STORE_I8) {
         w.packed.scale = random_vector(n);
@@ -147,7 +139,9 @@ static test_matrix make_weights(int n, int k, hc_storage storage, range what)
             float value = random_float();
             if (storage == HC_STORE_I8) {
                 int q = random_weight(what, i);
-                ((int8_t *)w.packed.data)[((panel * depth / HC_DEPTH + at / HC_DEPTH) * HC_PANEL + lane) * HC_DEPTH + at % HC_DEPTH] = (int8_t)q;
+                ((int8_t *)w.packed
+                     .data)[((panel * depth / HC_DEPTH + at / HC_DEPTH) * HC_PANEL + lane) * HC_DEPTH + at % HC_DEPTH] =
+                    (int8_t)q;
                 w.packed.sum[c] += q;
                 value = (float)q;
             } else if (storage == HC_STORE_F16) {
@@ -191,7 +185,10 @@ static void free_epilogue(hc_epilogue *e)
 static hc_rows make_rows(int m, const hc_matrix *w, int exact, hc_dot dot)
 {
     int quantised = hc_is_quantised(w->storage);
-    hc_rows rows = {.exact = exact, .dot = dot, .scale = allocate((size_t)m * sizeof(float)), .zero = allocate((size_t)m * sizeof(int32_t))};
+    hc_rows rows = {.exact = exact,
+                    .dot = dot,
+                    .scale = allocate((size_t)m * sizeof(float)),
+                    .zero = allocate((size_t)m * sizeof(int32_t))};
     hc_rows_lay(&rows, w, m, allocate(hc_rows_bytes((uint64_t)m, (uint64_t)w->k, quantised)));
     return rows;
 }
@@ -217,13 +214,17 @@ static hc_q7 *level(const hc_rows *rows, int row, size_t i)
         first = last;
         last = (int)((long long)rows->count * (t + 1) / tiles);
     }
-    return rows->q + rows->depth * (size_t)first + (i / HC_DEPTH * (size_t)(last - first) + (size_t)(row - first)) * HC_DEPTH + i % HC_DEPTH;
+    return rows->q + rows->depth * (size_t)first +
+           (i / HC_DEPTH * (size_t)(last - first) + (size_t)(row - first)) * HC_DEPTH + i % HC_DEPTH;
 }
 
 /* 13 bits of a float, rounded half away from zero. */
 static double thirteen_bits(float x)
 {
-    union { float x; uint32_t bits; } u = {.x = x};
+    union {
+        float x;
+        uint32_t bits;
+    } u = {.x = x};
     u.bits = (u.bits + (1 << 10)) & ~0x7ffu;
     return fabs((double)x) < 0x1p-60 ? 0 : (double)u.x;
 }
@@ -238,7 +239,7 @@ static void check_gemm_f32(int m, int n, int k, hc_storage storage, int which)
         float *out = guarded(m, n);
         hc_rows rows = make_rows(m, &w.packed, exact, HC_DOT_PAIRS);
         e.residual = which & 16 ? residual : NULL;
-        if (which & 32) {    /* in place */
+        if (which & 32) { /* in place */
             for (int r = 0; r < m; r++)
                 memcpy(out + (size_t)r * out_stride, residual + (size_t)r * out_stride, (size_t)n * sizeof *out);
             e.residual = out;
@@ -246,23 +247,25 @@ static void check_gemm_f32(int m, int n, int k, hc_storage storage, int which)
         put_all(&rows, a, a_stride);
         hc_gemm(NULL, &w.packed, &rows, &e, out, out_stride);
         CHECK(guards_stand(out, m, n), "m %d n %d k %d: written beyond the row", m, n, k);
-        if (exact)
-            hash_rows(HASH_GEMM_F16, out, m, n);
+        if (exact) hash_rows(HASH_GEMM_F16, out, m, n);
         double worst = 0;
         for (int r = 0; r < m; r++)
             for (int c = 0; c < n; c++) {
                 double sum = 0, size = 0;
                 for (int i = 0; i < k; i++) {
                     float x = a[(size_t)r * a_stride + (size_t)i];
-                    double product = (exact ? thirteen_bits(x) : (double)x) * w.plain[(size_t)c * (size_t)k + (size_t)i];
+                    double product =
+                        (exact ? thirteen_bits(x) : (double)x) * w.plain[(size_t)c * (size_t)k + (size_t)i];
                     sum += product;
                     size += fabs(product);
                 }
-                double expected = reference_epilogue(&e, sum, c, e.residual ? (double)residual[(size_t)r * out_stride + (size_t)c] : 0);
+                double expected = reference_epilogue(
+                    &e, sum, c, e.residual ? (double)residual[(size_t)r * out_stride + (size_t)c] : 0);
                 double error = fabs((double)out[(size_t)r * out_stride + (size_t)c] - expected) / (size + 4);
                 worst = error > worst ? error : worst;
             }
-        CHECK(worst < 5e-7, "m %d n %d k %d storage %d epilogue %d exact %d: %g", m, n, k, (int)storage, which, exact, worst);
+        CHECK(worst < 5e-7, "m %d n %d k %d storage %d epilogue %d exact %d: %g", m, n, k, (int)storage, which, exact,
+              worst);
         free_rows(&rows);
         free(out);
     }
@@ -287,14 +290,14 @@ static void check_gemm_i8(int m, int n, int k, range what, int which)
         for (int r = 0; r < m; r++) {
             rows.scale[r] = scale[r];
             rows.zero[r] = what ? r % 2 * 127 : levels[r * k];
-            for (size_t i = 0; i < rows.depth; i++) *level(&rows, r, i) = (hc_q7)(i < (size_t)k ? levels[(size_t)(r * k) + i] : 0);
+            for (size_t i = 0; i < rows.depth; i++)
+                *level(&rows, r, i) = (hc_q7)(i < (size_t)k ? levels[(size_t)(r * k) + i] : 0);
         }
         e.residual = which & 16 ? residual : NULL;
         hc_gemm(NULL, &w.packed, &rows, &plain, out, out_stride);
         hc_gemm(NULL, &w.packed, &rows, &e, full, out_stride);
         CHECK(guards_stand(out, m, n) && guards_stand(full, m, n), "m %d n %d k %d: written beyond the row", m, n, k);
-        if (!dot)
-            hash_rows(HASH_GEMM_I8, full, m, n);
+        if (!dot) hash_rows(HASH_GEMM_I8, full, m, n);
         int wrong = 0;
         double worst = 0;
         for (int r = 0; r < m; r++)
@@ -305,7 +308,8 @@ static void check_gemm_i8(int m, int n, int k, range what, int which)
                 float expected = w.packed.scale[c] * rows.scale[r] * (float)exact;
                 size_t at = (size_t)r * out_stride + (size_t)c;
                 wrong += out[at] != expected;
-                double error = fabs((double)full[at] - reference_epilogue(&e, (double)expected, c, e.residual ? (double)residual[at] : 0)) /
+                double error = fabs((double)full[at] - reference_epilogue(&e, (double)expected, c,
+                                                                          e.residual ? (double)residual[at] : 0)) /
                                (fabs((double)expected) + 4);
                 worst = error > worst ? error : worst;
             }
@@ -334,7 +338,8 @@ static void check_rows_alone(const hc_matrix *w, int rows, const float *a)
     for (int r = 0; r < rows; r += 1 + rows / 8) {
         put_all(&alone, a + (size_t)r * k, k);
         hc_gemm(NULL, w, &alone, &plain, one, stride);
-        CHECK(!memcmp(one, all + (size_t)r * stride, (size_t)w->n * sizeof *one), "storage %d, row %d of %d, n %d k %d", (int)w->storage, r, rows, w->n, w->k);
+        CHECK(!memcmp(one, all + (size_t)r * stride, (size_t)w->n * sizeof *one), "storage %d, row %d of %d, n %d k %d",
+              (int)w->storage, r, rows, w->n, w->k);
     }
     free_rows(&together);
     free_rows(&alone);
@@ -357,7 +362,11 @@ static void check_all_alone(int rows, int n, int k)
 static hc_matrix make_weights_i4(int n, int k, range what, int8_t *q, float *scale)
 {
     size_t groups = hc_groups(k), count = hc_group_scales(n, k);
-    hc_matrix w = {.n = n, .k = k, .storage = HC_STORE_I4, .data = allocate(count * HC_GROUP_BYTES), .group_scale = allocate(count * 2)};
+    hc_matrix w = {.n = n,
+                   .k = k,
+                   .storage = HC_STORE_I4,
+                   .data = allocate(count * HC_GROUP_BYTES),
+                   .group_scale = allocate(count * 2)};
     w.total = random_vector(n);
     for (size_t i = 0; i < count; i++) w.group_scale[i] = hc_float_to_half(random_float());
     for (size_t i = 0; i < count * HC_GROUP_BYTES; i++) {
@@ -367,9 +376,11 @@ static hc_matrix make_weights_i4(int n, int k, range what, int8_t *q, float *sca
     for (int c = 0; c < n; c++)
         for (int i = 0; i < k; i++) {
             size_t index = (size_t)(c / HC_PANEL) * groups + (size_t)(i / HC_GROUP), at = (size_t)(i % HC_GROUP);
-            int byte = ((uint8_t *)w.data)[index * 128 + at / 4 * 16 + (size_t)(c % 4) * 4 + at % 4], nibble = c % 8 < 4 ? byte & 15 : byte >> 4;
+            int byte = ((uint8_t *)w.data)[index * 128 + at / 4 * 16 + (size_t)(c % 4) * 4 + at % 4],
+                nibble = c % 8 < 4 ? byte & 15 : byte >> 4;
             q[c * k + i] = (int8_t)(nibble < 8 ? nibble : nibble - 16);
-            scale[(size_t)c * groups + (size_t)(i / HC_GROUP)] = hc_half_to_float(w.group_scale[index * HC_PANEL + (size_t)(c % HC_PANEL)]);
+            scale[(size_t)c * groups + (size_t)(i / HC_GROUP)] =
+                hc_half_to_float(w.group_scale[index * HC_PANEL + (size_t)(c % HC_PANEL)]);
         }
     return w;
 }
@@ -381,7 +392,8 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
     int8_t *q = allocate((size_t)(n * k));
     float *scale = allocate((size_t)n * groups * sizeof *scale);
     hc_matrix w = make_weights_i4(n, k, what, q, scale);
-    float *residual = random_floats((size_t)m * out_stride, 1), *a_scale = random_floats((size_t)m, 1), *a = random_floats((size_t)(m * k), 1);
+    float *residual = random_floats((size_t)m * out_stride, 1), *a_scale = random_floats((size_t)m, 1),
+          *a = random_floats((size_t)(m * k), 1);
     int *levels = allocate((size_t)(m * k) * sizeof *levels);
     for (int i = 0; i < m * k; i++) levels[i] = what ? 127 : random_below(128);
     hc_epilogue e = make_epilogue(n, which), plain = {0};
@@ -391,7 +403,8 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
         for (int r = 0; r < m; r++) {
             rows.scale[r] = a_scale[r];
             rows.zero[r] = what ? r % 2 * 127 : levels[r * k];
-            for (size_t i = 0; i < rows.depth; i++) *level(&rows, r, i) = (hc_q7)(i < (size_t)k ? levels[(size_t)(r * k) + i] : 0);
+            for (size_t i = 0; i < rows.depth; i++)
+                *level(&rows, r, i) = (hc_q7)(i < (size_t)k ? levels[(size_t)(r * k) + i] : 0);
         }
         e.residual = which & 16 ? residual : NULL;
         hc_gemm(NULL, &w, &rows, &plain, out, out_stride);
@@ -413,7 +426,8 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
                 float zero = w.total[c] * (float)rows.zero[r], expected = (sum - zero) * rows.scale[r];
                 size_t at = (size_t)r * out_stride + (size_t)c;
                 wrong += out[at] != expected;
-                double error = fabs((double)full[at] - reference_epilogue(&e, (double)expected, c, e.residual ? (double)residual[at] : 0)) /
+                double error = fabs((double)full[at] - reference_epilogue(&e, (double)expected, c,
+                                                                          e.residual ? (double)residual[at] : 0)) /
                                (fabs((double)expected) + 4);
                 worst = error > worst ? error : worst;
             }
@@ -439,13 +453,13 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
 static void check_gemms_i4(void)
 {
     for (int m = 1; m <= 9; m++)
-        for (int n = 1; n <= 40; n += 1 + n % 3)
-            check_gemm_i4(m, n, 1 + random_below(140), RANDOM, random_below(64));
+        for (int n = 1; n <= 40; n += 1 + n % 3) check_gemm_i4(m, n, 1 + random_below(140), RANDOM, random_below(64));
     for (int k = 1; k <= 70; k++) {
         check_gemm_i4(5, 9, k, (range)(k % 3), k);
         check_gemm_i4(1, 33, k, (range)(k % 3), k);
     }
-    static const int large[][3] = {{50, 24, 768}, {197, 9, 515}, {257, 8, 37}, {97, 17, 1030}, {1, 40, 2050}, {2, 24, 1027}, {13, 8, 4100}};
+    static const int large[][3] = {{50, 24, 768}, {197, 9, 515}, {257, 8, 37}, {97, 17, 1030},
+                                   {1, 40, 2050}, {2, 24, 1027}, {13, 8, 4100}};
     for (size_t i = 0; i < sizeof large / sizeof *large; i++)
         check_gemm_i4(large[i][0], large[i][1], large[i][2], (range)(i % 3), (int)i * 5);
 }
@@ -465,7 +479,8 @@ static void check_gemms(void)
         check_gemm_i8(5, 9, k, (range)(k % 3), k);
         check_gemm_i8(1, 33, k, (range)(k % 3), k);
     }
-    static const int large[][3] = {{50, 24, 768}, {197, 9, 515}, {257, 8, 37}, {97, 17, 1030}, {1, 40, 2050}, {2, 24, 1027}, {13, 8, 4100}};
+    static const int large[][3] = {{50, 24, 768}, {197, 9, 515}, {257, 8, 37}, {97, 17, 1030},
+                                   {1, 40, 2050}, {2, 24, 1027}, {13, 8, 4100}};
     for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
         int m = large[i][0], n = large[i][1], k = large[i][2];
         check_gemm_f32(m, n, k, HC_STORE_F32, (int)i * 9);
@@ -474,8 +489,7 @@ static void check_gemms(void)
     }
     check_gemm_i8(5, 8, 16384, ALL_127, 0);
     check_gemm_i8(1, 32, 16384, ANY_127, 0);
-    for (int k = 1; k <= 70; k++)
-        check_gemm_i8(12 + k % 5, 9, k, (range)(SMALL + k % 3), k);
+    for (int k = 1; k <= 70; k++) check_gemm_i8(12 + k % 5, 9, k, (range)(SMALL + k % 3), k);
     check_all_alone(11, 37, 100);
     check_all_alone(7, 8, 1100);
     check_all_alone(300, 9, 33);
@@ -486,13 +500,13 @@ static void check_gemms(void)
 static void check_layer_norm(int rows, int n, float scale, float shift)
 {
     size_t stride = (size_t)n + GAP;
-    float *x = random_floats((size_t)rows * stride, scale), *weight = random_vector(n), *bias = random_vector(n), *out = guarded(rows, n);
+    float *x = random_floats((size_t)rows * stride, scale), *weight = random_vector(n), *bias = random_vector(n),
+          *out = guarded(rows, n);
     double *expected = allocate((size_t)n * sizeof *expected), worst = 0;
     int same = 1;
     for (int r = 0; r < rows; r++) {
         float *row = x + (size_t)r * stride, *to = out + (size_t)r * stride;
-        for (int i = 0; i < n; i++)
-            row[i] += shift;
+        for (int i = 0; i < n; i++) row[i] += shift;
         hc_layer_norm(row, n, weight, bias, 1e-5f, to);
         reference_layer_norm(row, n, weight, bias, (double)1e-5f, expected);
         for (int i = 0; i < n; i++) {
@@ -523,8 +537,7 @@ static void check_quantise(int rows, int k, float scale, float shift, hc_storage
     hc_matrix w = shape_of(k, storage);
     hc_rows q = make_rows(rows, &w, 1, rows % 2 ? HC_DOT_QUADS : HC_DOT_PAIRS);
     for (int r = 0; r < rows; r++)
-        for (int i = 0; i < k; i++)
-            x[(size_t)r * stride + (size_t)i] += shift;
+        for (int i = 0; i < k; i++) x[(size_t)r * stride + (size_t)i] += shift;
     put_all(&q, x, stride);
     hash(HASH_QUANTISE, q.scale, (size_t)rows * sizeof(float));
     hash(HASH_QUANTISE, q.zero, (size_t)rows * sizeof(int32_t));
@@ -545,7 +558,8 @@ static void check_quantise(int rows, int k, float scale, float shift, hc_storage
         }
         CHECK(in_range && padded, "k %d: levels out of range or padding not 0", k);
         /* half a step, and half a step more at one end, where the zero point was rounded */
-        CHECK(worst <= step * 1.0001, "k %d scale %g shift %g: error of %g steps", k, (double)scale, (double)shift, worst / step);
+        CHECK(worst <= step * 1.0001, "k %d scale %g shift %g: error of %g steps", k, (double)scale, (double)shift,
+              worst / step);
     }
     free_rows(&q);
     free(x);
@@ -563,24 +577,27 @@ static void check_quantise_special(void)
     x[4][2] = -3e38f;
     put_all(&q, x[0], 20);
     int zeros = 1, in_range = 1;
-    for (size_t i = 0; i < 20; i++)
-        zeros &= *level(&q, 0, i) == 0;
+    for (size_t i = 0; i < 20; i++) zeros &= *level(&q, 0, i) == 0;
     for (size_t i = 0; i < 100; i++)
         in_range &= *level(&q, (int)i / 20, i % 20) >= 0 && *level(&q, (int)i / 20, i % 20) <= 127;
     CHECK(zeros && q.scale[0] == 0 && q.zero[0] == 0, "a row of zeros");
     CHECK(in_range && isnan(q.scale[1]) && isnan(q.scale[2]) && isnan(q.scale[3]), "rows with NaN and infinity");
-    CHECK(q.scale[4] > 4.7e36f && q.scale[4] < 4.8e36f && *level(&q, 4, 1) == 127 && *level(&q, 4, 2) == 0, "the largest range");
+    CHECK(q.scale[4] > 4.7e36f && q.scale[4] < 4.8e36f && *level(&q, 4, 1) == 127 && *level(&q, 4, 2) == 0,
+          "the largest range");
     free_rows(&q);
 
     w = shape_of(4, HC_STORE_I8);
     q = make_rows(1, &w, 1, HC_DOT_PAIRS);
     float ties[4] = {0, 127, 2.5f, 3.5f};
     put_all(&q, ties, 4);
-    CHECK(q.scale[0] == 1 && q.zero[0] == 0 && *level(&q, 0, 1) == 127 && *level(&q, 0, 2) == 2 && *level(&q, 0, 3) == 4, "ties go to even");
+    CHECK(q.scale[0] == 1 && q.zero[0] == 0 && *level(&q, 0, 1) == 127 && *level(&q, 0, 2) == 2 &&
+              *level(&q, 0, 3) == 4,
+          "ties go to even");
     float below[4] = {-127, 0, -1, -1};
     put_all(&q, below, 4);
-    CHECK(q.zero[0] == 127 && *level(&q, 0, 0) == 0 && *level(&q, 0, 1) == 127 && *level(&q, 0, 2) == 126, "all below zero");
-    float both[4] = {-63.5f, 63.5f, 0, 0};       /* 64 on both sides of 0 would be one level too many */
+    CHECK(q.zero[0] == 127 && *level(&q, 0, 0) == 0 && *level(&q, 0, 1) == 127 && *level(&q, 0, 2) == 126,
+          "all below zero");
+    float both[4] = {-63.5f, 63.5f, 0, 0}; /* 64 on both sides of 0 would be one level too many */
     put_all(&q, both, 4);
     CHECK(q.scale[0] == 1 && q.zero[0] == 64 && *level(&q, 0, 0) == 0 && *level(&q, 0, 1) == 127, "the highest level");
     free_rows(&q);
@@ -595,7 +612,7 @@ static void check_put(int count, int k, int exact)
     if (k > 2) {
         x[0] = 0x1p-61f;
         x[1] = -0x1p-59f;
-        x[2] = 1 + 0x1p-13f;       /* halfway between two numbers of 13 bits */
+        x[2] = 1 + 0x1p-13f; /* halfway between two numbers of 13 bits */
     }
     put_all(&whole, x, (size_t)k);
     int wrong = 0, tiles = hc_tile_count(count, whole.most), seen = 0;
@@ -612,7 +629,8 @@ static void check_put(int count, int k, int exact)
             wrong += hc_tile_of(count, tiles, r) != t;
             for (int i = 0; i < k; i++) {
                 size_t at = (size_t)(first * k + i * rows + r - first);
-                wrong += (double)whole.x[at] != (exact ? thirteen_bits(x[r * k + i]) : (double)x[r * k + i]) || parts.x[at] != whole.x[at];
+                wrong += (double)whole.x[at] != (exact ? thirteen_bits(x[r * k + i]) : (double)x[r * k + i]) ||
+                         parts.x[at] != whole.x[at];
             }
         }
     }
@@ -628,8 +646,7 @@ static void check_normalise(int n, float scale)
     double sum = 0, worst = 0;
     float *before = allocate((size_t)n * sizeof *before);
     memcpy(before, x, (size_t)n * sizeof *x);
-    for (int i = 0; i < n; i++)
-        sum += (double)x[i] * (double)x[i];
+    for (int i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
     hc_normalise(x, n);
     hash(HASH_NORMALISE, x, (size_t)n * sizeof *x);
     for (int i = 0; i < n; i++) {
@@ -651,17 +668,29 @@ static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hi
     float *scratch = allocate(hc_attention_scratch(kv_rows, dim) * sizeof *scratch);
     uint8_t *hidden = allocate((size_t)kv_rows);
     double *weights = allocate((size_t)kv_rows * sizeof *weights), *expected = allocate((size_t)dim * sizeof *expected);
-    for (int j = 0; j < kv_rows; j++)
-        hidden[j] = hide == 2 || random_below(3) == 0;
+    for (int j = 0; j < kv_rows; j++) hidden[j] = hide == 2 || random_below(3) == 0;
     for (int exact = 0; exact < 2; exact++) {
         float *out = guarded(q_rows, dim);
         hc_attention t = {
-            .q = q, .k = k, .v = v, .q_stride = q_stride, .kv_stride = kv_stride, .q_rows = q_rows, .kv_rows = kv_rows, .head_dim = dim,
-            .scale = 1 / sqrtf((float)dim), .causal = causal, .q_first = causal ? kv_rows - q_rows : 0, .exact = exact, .hidden = hide ? hidden : NULL,
-            .out = out, .out_stride = out_stride, .scratch = scratch,
+            .q = q,
+            .k = k,
+            .v = v,
+            .q_stride = q_stride,
+            .kv_stride = kv_stride,
+            .q_rows = q_rows,
+            .kv_rows = kv_rows,
+            .head_dim = dim,
+            .scale = 1 / sqrtf((float)dim),
+            .causal = causal,
+            .q_first = causal ? kv_rows - q_rows : 0,
+            .exact = exact,
+            .hidden = hide ? hidden : NULL,
+            .out = out,
+            .out_stride = out_stride,
+            .scratch = scratch,
         };
         for (size_t i = 0; i < hc_attention_scratch(kv_rows, dim); i++)
-            scratch[i] = NAN;    /* what scratch holds must not matter */
+            scratch[i] = NAN; /* what scratch holds must not matter */
         hc_attention_head(&t);
         CHECK(guards_stand(out, q_rows, dim), "q %d kv %d dim %d: written beyond the row", q_rows, kv_rows, dim);
         if (exact) hash_rows(HASH_ATTENTION, out, q_rows, dim);
@@ -675,7 +704,8 @@ static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hi
         }
         /* 11 and 13 bits: a key's is the larger part of the error, 2^-12 of itself */
         double bound = (exact ? 0x1p-11 : 2e-6) * (1 + (double)(size * size));
-        CHECK(worst < bound, "q %d kv %d dim %d causal %d hidden %d exact %d: %g", q_rows, kv_rows, dim, causal, hide, exact, worst);
+        CHECK(worst < bound, "q %d kv %d dim %d causal %d hidden %d exact %d: %g", q_rows, kv_rows, dim, causal, hide,
+              exact, worst);
         free(out);
     }
     free(expected);
@@ -698,11 +728,10 @@ static void check_attentions(void)
         check_attention(1, kv, 5, 0, 1, 1);
     }
     static const int dims[] = {64, 80, 88, 104, 256};
-    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
-        check_attention(19, 77, dims[i], (int)i % 2, 0, 1);
-    check_attention(50, 50, 64, 0, 0, 8);       /* peaked */
-    check_attention(77, 77, 64, 1, 0, 30);      /* scores hundreds apart */
-    check_attention(9, 12, 8, 0, 2, 1);         /* every key is hidden */
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) check_attention(19, 77, dims[i], (int)i % 2, 0, 1);
+    check_attention(50, 50, 64, 0, 0, 8);  /* peaked */
+    check_attention(77, 77, 64, 1, 0, 30); /* scores hundreds apart */
+    check_attention(9, 12, 8, 0, 2, 1);    /* every key is hidden */
 }
 
 /* ---- functions of one value ---- */
@@ -713,12 +742,12 @@ static double worst_activation(hc_activation activation, float limit)
     enum { N = 20000 };
     float *x = allocate((N + 1) * sizeof *x), *y = allocate((N + 1) * sizeof *y);
     double worst = 0;
-    for (int i = 0; i <= N; i++)
-        x[i] = y[i] = limit * ((float)(2 * i - N) / (float)N);
+    for (int i = 0; i <= N; i++) x[i] = y[i] = limit * ((float)(2 * i - N) / (float)N);
     hc_activate(activation, y, N + 1);
     hash(HASH_ACTIVATE, y, (N + 1) * sizeof *y);
     for (int i = 0; i <= N; i++) {
-        double size = fabs((double)x[i]), error = fabs((double)y[i] - reference_activate(activation, (double)x[i])) / (size > 1 ? size : 1);
+        double size = fabs((double)x[i]),
+               error = fabs((double)y[i] - reference_activate(activation, (double)x[i])) / (size > 1 ? size : 1);
         worst = error > worst || error != error ? error : worst;
     }
     free(x);
@@ -741,7 +770,8 @@ static void check_functions(void)
         worst = error > worst || error != error ? error : worst;
     }
     CHECK(worst < 1.2e-7, "exp: %g", worst);
-    CHECK(hc_expf(0) == 1 && hc_expf(-INFINITY) == hc_expf(-87) && hc_expf(89) == hc_expf(88) && isnan(hc_expf(NAN)), "exp of special values");
+    CHECK(hc_expf(0) == 1 && hc_expf(-INFINITY) == hc_expf(-87) && hc_expf(89) == hc_expf(88) && isnan(hc_expf(NAN)),
+          "exp of special values");
 
     double near[2] = {0, 0};
     for (int i = -6000; i <= 6000; i++) {
@@ -758,8 +788,7 @@ static void check_halves(void)
     uint16_t *halves = allocate(65536 * sizeof *halves);
     float *floats = allocate(65536 * sizeof *floats);
     int wrong = 0, wrong_back = 0, wrong_tie = 0;
-    for (int i = 0; i < 65536; i++)
-        halves[i] = (uint16_t)i;
+    for (int i = 0; i < 65536; i++) halves[i] = (uint16_t)i;
     hc_halves_to_floats(halves + 1, floats + 1, 65535);
     floats[0] = hc_half_to_float(0);
     for (int i = 0; i < 65536; i++) {
@@ -782,7 +811,8 @@ static void check_halves(void)
     CHECK(wrong == 0, "%d of 65536 halves", wrong);
     CHECK(wrong_back == 0, "%d of 65536 halves there and back", wrong_back);
     CHECK(wrong_tie == 0, "%d roundings", wrong_tie);
-    CHECK(hc_float_to_half(1e30f) == 0x7c00 && hc_float_to_half(-INFINITY) == 0xfc00 && hc_float_to_half(1e-30f) == 0 && hc_float_to_half(-0.0f) == 0x8000,
+    CHECK(hc_float_to_half(1e30f) == 0x7c00 && hc_float_to_half(-INFINITY) == 0xfc00 && hc_float_to_half(1e-30f) == 0 &&
+              hc_float_to_half(-0.0f) == 0x8000,
           "overflow, underflow and signed zero");
     free(halves);
     free(floats);
@@ -811,13 +841,15 @@ static void check_norms(void)
 
 static void check_all(void)
 {
-    static void (*const groups[])(void) = {check_halves, check_functions, check_gemms, check_gemms_i4, check_norms, check_attentions};
+    static void (*const groups[])(void) = {check_halves,   check_functions, check_gemms,
+                                           check_gemms_i4, check_norms,     check_attentions};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
-        random_state = 1;    /* so that a new check changes the hashes of its own group only */
+        random_state = 1; /* so that a new check changes the hashes of its own group only */
         groups[i]();
     }
     for (int i = 0; i < HASHES; i++)
-        CHECK(hashes[i] == KERNEL_HASHES[i].hash, "%s: other bits than elsewhere: found 0x%08x", KERNEL_HASHES[i].name, (unsigned)hashes[i]);
+        CHECK(hashes[i] == KERNEL_HASHES[i].hash, "%s: other bits than elsewhere: found 0x%08x", KERNEL_HASHES[i].name,
+              (unsigned)hashes[i]);
 }
 
 #ifdef __wasm__

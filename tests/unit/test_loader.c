@@ -1,10 +1,10 @@
-/* test_loader.c: one tower out of files of every family, in any chunking; the packed values against a second, plain computation; and every way in
- * which a file can be wrong. */
+/* test_loader.c: one tower out of files of every family, in any chunking; the packed values against a second, plain
+ * computation; and every way in which a file can be wrong. */
 #include "check.h"
-#include "json.h"
-#include "kernels.h"
+#include "checkpoint/json.h"
+#include "kernels/kernels.h"
 #include "loading.h"
-#include "tower.h"
+#include "tower/tower.h"
 
 enum { WHOLE = 1 << 30 };
 
@@ -52,14 +52,18 @@ static void refuse(const fixture *f, hc_tower tower, bytes file, hc_dtype dtype,
 {
     outcome end;
     hc_encoder *encoder = load(f, tower, file, dtype, &end);
-    CHECK(!encoder && end.status == status && strstr(end.message, word), "expected %s about %s, found %s: %s", hc_status_code(status), word,
-          hc_status_code(end.status), end.message);
+    CHECK(!encoder && end.status == status && strstr(end.message, word), "expected %s about %s, found %s: %s",
+          hc_status_code(status), word, hc_status_code(end.status), end.message);
     hc_encoder_free(encoder);
 }
 
-static int in_tower(const part *p, hc_tower tower) { return !strncmp(p->name, "visual.", 7) == (tower == HC_IMAGE) && strcmp(p->name, "logit_scale"); }
+static int in_tower(const part *p, hc_tower tower)
+{
+    return !strncmp(p->name, "visual.", 7) == (tower == HC_IMAGE) && strcmp(p->name, "logit_scale");
+}
 
-/* ---- what is loaded ----------------------------------------------------------------------------------------------- */
+/* ---- what is loaded -----------------------------------------------------------------------------------------------
+ */
 
 /* All golden towers load, at each dtype, and the chunking makes no difference. */
 static void test_chunks(void)
@@ -79,10 +83,13 @@ static void test_chunks(void)
                 bytes first = {NULL, 0};
                 for (int i = 0; i < 3; i++) {
                     outcome end;
-                    hc_encoder *encoder = load_bytes(hc_json_is(&tower, "image") ? HC_IMAGE : HC_TEXT, file, (char *)config.data, (hc_dtype)dtype, chunks[i], i != 1, &end);
+                    hc_encoder *encoder = load_bytes(hc_json_is(&tower, "image") ? HC_IMAGE : HC_TEXT, file,
+                                                     (char *)config.data, (hc_dtype)dtype, chunks[i], i != 1, &end);
                     CHECK(encoder, "%s, dtype %d: %s", name, dtype, end.message);
                     bytes shard = shard_of(encoder);
-                    if (i) CHECK(same_bytes(first, shard), "%s, dtype %d: chunks of %zu bytes give another encoder", name, dtype, chunks[i]);
+                    if (i)
+                        CHECK(same_bytes(first, shard), "%s, dtype %d: chunks of %zu bytes give another encoder", name,
+                              dtype, chunks[i]);
                     hc_encoder_free(encoder);
                     free(i ? shard.data : NULL);
                     if (!i) first = shard;
@@ -125,18 +132,20 @@ static void test_order(void)
     close_fixture(&f);
 }
 
-/* A hole in the middle: what comes after it is not taken, and counts only when it comes again after the missing bytes. */
+/* A hole in the middle: what comes after it is not taken, and counts only when it comes again after the missing bytes.
+ */
 static void test_holes(void)
 {
     fixture f = open_fixture("clip");
-    const size_t begin = (size_t)hc_safetensors_header_length(f.file.data) + 8, cuts[] = {begin, f.file.size / 3, f.file.size / 2, f.file.size};
+    const size_t begin = (size_t)hc_safetensors_header_length(f.file.data) + 8,
+                 cuts[] = {begin, f.file.size / 3, f.file.size / 2, f.file.size};
     for (int filled = 0; filled < 2; filled++) {
         hc_loader *loader = hc_loader_new(HC_IMAGE, (char *)f.config.data, f.config.size, HC_FP32);
         while (hc_loader_header_need(loader)) hc_loader_header(loader, f.file.data, f.file.size);
         const int order[] = {0, 2, 1, 2};
         for (int i = 0; i < (filled ? 4 : 2); i++) {
             size_t at = cuts[order[i]], n = cuts[order[i] + 1] - at;
-            uint8_t *piece = malloc(n);   /* so that what is read before or after it is seen */
+            uint8_t *piece = malloc(n); /* so that what is read before or after it is seen */
             memcpy(piece, f.file.data + at, n);
             CHECK(hc_loader_push(loader, at, piece, n) == HC_OK, "%s", hc_loader_message(loader));
             free(piece);
@@ -148,7 +157,9 @@ static void test_holes(void)
             free(expected.data);
             free(shard.data);
         } else {
-            CHECK(!encoder && hc_loader_status(loader) == HC_WEIGHTS_TRUNCATED && strstr(hc_loader_message(loader), "visual."), "%s", hc_loader_message(loader));
+            CHECK(!encoder && hc_loader_status(loader) == HC_WEIGHTS_TRUNCATED &&
+                      strstr(hc_loader_message(loader), "visual."),
+                  "%s", hc_loader_message(loader));
         }
         hc_encoder_free(encoder);
         hc_loader_free(loader);
@@ -167,7 +178,8 @@ static float value_at(const part *p, size_t i)
 static void check_quantised(const part *weights, const part *q, const part *scale, size_t n, size_t k, int panels)
 {
     size_t blocks = (k + 3) / 4, wrong = 0;
-    CHECK(scale->size == 4 * n && q->size == (panels ? (n + 7) / 8 * blocks * 32 : n * k), "%s: %zu bytes, %zu of scales", q->name, q->size, scale->size);
+    CHECK(scale->size == 4 * n && q->size == (panels ? (n + 7) / 8 * blocks * 32 : n * k),
+          "%s: %zu bytes, %zu of scales", q->name, q->size, scale->size);
     for (size_t row = 0; row < (panels ? (n + 7) / 8 * 8 : n); row++) {
         float largest = 0, expected_scale = 0;
         for (size_t j = 0; row < n && j < k; j++) largest = fmaxf(largest, fabsf(value_at(weights, row * k + j)));
@@ -198,11 +210,14 @@ static void test_values(void)
         for (size_t i = 0; i < f.count; i++) {
             const part *p = &f.parts[i];
             if (!in_tower(p, TOWERS[t])) continue;
-            const part *full = part_of(parts[HC_FP32], counts[HC_FP32], p->name), *half = part_of(parts[HC_FP16], counts[HC_FP16], p->name);
+            const part *full = part_of(parts[HC_FP32], counts[HC_FP32], p->name),
+                       *half = part_of(parts[HC_FP16], counts[HC_FP16], p->name);
             const part *q = part_of(parts[HC_INT8], counts[HC_INT8], p->name);
-            CHECK(!strcmp(full->dtype, "F32") && full->size == p->size && !memcmp(full->data, p->data, p->size), "%s at fp32", p->name);
-            int vector = !strchr(p->shape, ',') || strstr(p->name, "positional") != NULL, kept = vector || strstr(p->name, "proj") == p->name + strlen(p->name) - 4 ||
-                !strcmp(p->name, "text_projection") || strstr(p->name, "conv1") != NULL;
+            CHECK(!strcmp(full->dtype, "F32") && full->size == p->size && !memcmp(full->data, p->data, p->size),
+                  "%s at fp32", p->name);
+            int vector = !strchr(p->shape, ',') || strstr(p->name, "positional") != NULL,
+                kept = vector || strstr(p->name, "proj") == p->name + strlen(p->name) - 4 ||
+                       !strcmp(p->name, "text_projection") || strstr(p->name, "conv1") != NULL;
             CHECK(!strcmp(half->dtype, vector ? "F32" : "F16"), "%s is %s at fp16", p->name, half->dtype);
             size_t wrong = 0;
             for (size_t j = 0; !vector && j < p->size / 4; j++) {
@@ -210,16 +225,20 @@ static void test_values(void)
                 memcpy(&bits, half->data + 2 * j, 2);
                 wrong += bits != hc_float_to_half(value_at(p, j));
             }
-            CHECK(!wrong && (!vector || !memcmp(half->data, p->data, p->size)), "%s at fp16: %zu values differ", p->name, wrong);
+            CHECK(!wrong && (!vector || !memcmp(half->data, p->data, p->size)), "%s at fp16: %zu values differ",
+                  p->name, wrong);
             if (kept) {
-                CHECK(!strcmp(q->dtype, half->dtype) && q->size == half->size && !memcmp(q->data, half->data, q->size), "%s at int8", p->name);
+                CHECK(!strcmp(q->dtype, half->dtype) && q->size == half->size && !memcmp(q->data, half->data, q->size),
+                      "%s at int8", p->name);
                 continue;
             }
             char scale_name[160];
             size_t n, k;
             snprintf(scale_name, sizeof scale_name, "%s.scale", p->name);
-            CHECK(sscanf(p->shape, "[%zu,%zu]", &n, &k) == 2 && !strcmp(q->dtype, "I8"), "%s is %s at int8", p->name, q->dtype);
-            check_quantised(p, q, part_of(parts[HC_INT8], counts[HC_INT8], scale_name), n, k, strncmp(p->name, "token", 5));
+            CHECK(sscanf(p->shape, "[%zu,%zu]", &n, &k) == 2 && !strcmp(q->dtype, "I8"), "%s is %s at int8", p->name,
+                  q->dtype);
+            check_quantised(p, q, part_of(parts[HC_INT8], counts[HC_INT8], scale_name), n, k,
+                            strncmp(p->name, "token", 5));
             matrices++;
         }
         CHECK(matrices == 4 * 2 + (TOWERS[t] == HC_TEXT), "%d quantised matrices", matrices);
@@ -246,7 +265,8 @@ static void test_sums(void)
         const hc_matrix *m = &e->weights.blocks[0].out_proj;
         const int8_t *q = m->data;
         size_t blocks = ((size_t)m->k + 3) / 4, wrong = 0;
-        CHECK((uintptr_t)m->data % HC_ALIGN == 0 && (uintptr_t)m->scale % HC_ALIGN == 0 && (m->n % 8 || m->k % 4), "alignment, and that something is padded");
+        CHECK((uintptr_t)m->data % HC_ALIGN == 0 && (uintptr_t)m->scale % HC_ALIGN == 0 && (m->n % 8 || m->k % 4),
+              "alignment, and that something is padded");
         for (int row = 0; row < (m->n + 7) / 8 * 8; row++) {
             int sum = 0;
             for (size_t j = 0; j < blocks * 4; j++) {
@@ -262,18 +282,21 @@ static void test_sums(void)
     close_fixture(&f);
 }
 
-/* ---- families of files -------------------------------------------------------------------------------------------- */
+/* ---- families of files --------------------------------------------------------------------------------------------
+ */
 
 static void test_prefixes(void)
 {
-    static const char *const prefixes[] = {"module.", "clip.", "module.clip.", "model.module.", "_orig_mod.", "module._orig_mod."};
+    static const char *const prefixes[] = {"module.",       "clip.",      "module.clip.",
+                                           "model.module.", "_orig_mod.", "module._orig_mod."};
     fixture f = open_fixture("clip");
     for (int t = 0; t < 2; t++) {
         bytes expected = loaded(&f, TOWERS[t], f.file, HC_FP16);
         for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++) {
             part *parts = calloc(f.count, sizeof *parts);
             memcpy(parts, f.parts, f.count * sizeof *parts);
-            for (size_t p = 0; p < f.count; p++) snprintf(parts[p].name, sizeof parts[p].name, "%s%s", prefixes[i], f.parts[p].name);
+            for (size_t p = 0; p < f.count; p++)
+                snprintf(parts[p].name, sizeof parts[p].name, "%s%s", prefixes[i], f.parts[p].name);
             bytes file = build_file(parts, f.count, NULL), shard = loaded(&f, TOWERS[t], file, HC_FP16);
             CHECK(same_bytes(expected, shard), "prefix %s", prefixes[i]);
             free(parts);
@@ -299,7 +322,9 @@ static void test_single_towers(void)
         }
         bytes file = build_file(parts, f.count, NULL), shard = loaded(&f, TOWERS[t], file, HC_FP16);
         CHECK(same_bytes(expected, shard), "tower %d alone", t);
-        refuse(&f, TOWERS[!t], file, HC_FP16, HC_WEIGHTS_MISMATCH, t ? "holds the text tower, the image tower was asked for" : "holds the image tower, the text tower was asked for");
+        refuse(&f, TOWERS[!t], file, HC_FP16, HC_WEIGHTS_MISMATCH,
+               t ? "holds the text tower, the image tower was asked for"
+                 : "holds the image tower, the text tower was asked for");
         free(parts);
         free(file.data);
         free(shard.data);
@@ -342,18 +367,21 @@ static void test_ranges(void)
         part *parts = calloc(f.count + 1, sizeof *parts);
         size_t at = 0, needed = 0;
         for (size_t i = 0; i < f.count; i++) {
-            if (!strcmp(f.parts[i].name, "visual.ln_post.bias")) parts[at++] = (part){"filler", "U8", "[]", filler, large ? 200000 : 60000};
+            if (!strcmp(f.parts[i].name, "visual.ln_post.bias"))
+                parts[at++] = (part){"filler", "U8", "[]", filler, large ? 200000 : 60000};
             parts[at++] = f.parts[i];
             if (in_tower(&f.parts[i], HC_IMAGE)) needed += f.parts[i].size;
         }
         for (size_t i = 0; i < at; i++)
-            if (!strcmp(parts[i].name, "filler")) snprintf(parts[i].shape, sizeof parts[i].shape, "[%zu]", parts[i].size);
+            if (!strcmp(parts[i].name, "filler"))
+                snprintf(parts[i].shape, sizeof parts[i].shape, "[%zu]", parts[i].size);
         bytes file = build_file(parts, at, NULL), expected = loaded(&f, HC_IMAGE, f.file, HC_FP16);
         outcome end;
         hc_encoder *encoder = load(&f, HC_IMAGE, file, HC_FP16, &end);
         bytes shard = shard_of(encoder);
         CHECK(same_bytes(expected, shard), "%s", end.message);
-        CHECK(end.ranges == (large ? 2 : 1) && end.pushed == needed + (large ? 0 : 60000), "%zu ranges, %zu bytes of %zu", end.ranges, end.pushed, needed);
+        CHECK(end.ranges == (large ? 2 : 1) && end.pushed == needed + (large ? 0 : 60000),
+              "%zu ranges, %zu bytes of %zu", end.ranges, end.pushed, needed);
         hc_encoder_free(encoder);
         free(shard.data);
         free(expected.data);
@@ -380,7 +408,9 @@ static void test_config_text(void)
     preprocess = hc_json_get(&root, "preprocess_cfg");
     tokenizer = hc_json_get(&root, "tokenizer");
     clean = hc_json_get(&tokenizer, "clean");
-    CHECK(hc_json_get(&model, "text_cfg").type == HC_JSON_OBJECT && hc_json_get(&preprocess, "mean").type == HC_JSON_ARRAY && hc_json_is(&clean, "lower"), "%s", text);
+    CHECK(hc_json_get(&model, "text_cfg").type == HC_JSON_OBJECT &&
+              hc_json_get(&preprocess, "mean").type == HC_JSON_ARRAY && hc_json_is(&clean, "lower"),
+          "%s", text);
     hc_encoder_free(e);
 
     /* A bare model config, with a tokenizer of its own. */
@@ -388,12 +418,15 @@ static void test_config_text(void)
     model = (hc_json_parse((char *)f.config.data, f.config.size, &root, &error), hc_json_get(&root, "model_cfg"));
     snprintf(bare, sizeof bare, "%.*s", (int)model.length, model.text);
     e = load_bytes(HC_IMAGE, f.file, bare, HC_FP32, 100, 1, &end);
-    CHECK(e && !strncmp(hc_encoder_config(e), "{\"model_cfg\":{", 14) && strstr(hc_encoder_config(e), ",\"preprocess_cfg\":{}}"), "%s", end.message);
+    CHECK(e && !strncmp(hc_encoder_config(e), "{\"model_cfg\":{", 14) &&
+              strstr(hc_encoder_config(e), ",\"preprocess_cfg\":{}}"),
+          "%s", end.message);
     hc_encoder_free(e);
     close_fixture(&f);
 }
 
-/* ---- what is refused ---------------------------------------------------------------------------------------------- */
+/* ---- what is refused ----------------------------------------------------------------------------------------------
+ */
 
 /* Each tensor missing, of another shape or type, not finite. */
 static void test_each_tensor(void)
@@ -446,14 +479,18 @@ static void check_vectors(hc_encoder *e, const char *what)
     enum { INPUTS = 2 };
     hc_info info;
     hc_encoder_info(e, &info);
-    size_t n = info.tower == HC_TEXT ? (size_t)info.context_length : 3 * (size_t)info.image_height * (size_t)info.image_width, bad = 0;
-    float *pixels = calloc(INPUTS * n, sizeof *pixels), *out = malloc(INPUTS * (size_t)info.dim * (size_t)info.tokens_out * sizeof *out);
+    size_t n = info.tower == HC_TEXT ? (size_t)info.context_length
+                                     : 3 * (size_t)info.image_height * (size_t)info.image_width,
+           bad = 0;
+    float *pixels = calloc(INPUTS * n, sizeof *pixels),
+          *out = malloc(INPUTS * (size_t)info.dim * (size_t)info.tokens_out * sizeof *out);
     int32_t *ids = calloc(INPUTS * n, sizeof *ids);
-    for (size_t i = n; i < INPUTS * n; i++) {       /* the first input is black, or of token 0 */
+    for (size_t i = n; i < INPUTS * n; i++) { /* the first input is black, or of token 0 */
         pixels[i] = (float)(i % 17) / 8 - 1;
         ids[i] = (int32_t)(i * 7 % (size_t)(info.vocab_size + !info.vocab_size));
     }
-    hc_status status = info.tower == HC_TEXT ? hc_embed_tokens(e, ids, INPUTS, 1, out) : hc_embed_pixels(e, pixels, INPUTS, 1, out);
+    hc_status status =
+        info.tower == HC_TEXT ? hc_embed_tokens(e, ids, INPUTS, 1, out) : hc_embed_pixels(e, pixels, INPUTS, 1, out);
     for (size_t i = 0; i < INPUTS * (size_t)info.dim * (size_t)info.tokens_out; i++) bad += !(fabsf(out[i]) <= 1.001f);
     CHECK(status == HC_OK && !bad, "%s: %zu values of the vectors are not numbers of a vector of length 1", what, bad);
     free(pixels);
@@ -485,10 +522,12 @@ static void accept(const fixture *f, hc_tower tower, const part *parts, size_t c
 static void refuse_zeros(const fixture *f, hc_tower tower, bytes file)
 {
     for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++)
-        refuse(f, tower, file, (hc_dtype)dtype, HC_WEIGHTS_CORRUPT, tower == HC_TEXT ? "the text tower holds nothing but zeros" : "the image tower holds nothing but zeros");
+        refuse(f, tower, file, (hc_dtype)dtype, HC_WEIGHTS_CORRUPT,
+               tower == HC_TEXT ? "the text tower holds nothing but zeros" : "the image tower holds nothing but zeros");
 }
 
-/* Any tensor may be zero, and any row of one, and all of them but one; a tower that is zero throughout is no checkpoint. */
+/* Any tensor may be zero, and any row of one, and all of them but one; a tower that is zero throughout is no
+ * checkpoint. */
 static void test_zeros(void)
 {
     static const char *const names[] = {"clip-quick-gelu", "block-all", "attn-pool-cascade"};
@@ -534,7 +573,10 @@ static void test_large_halves(void)
     fixture f = open_fixture("clip-quick-gelu");
     part *p = part_of(f.parts, f.count, "visual.conv1.weight");
     uint8_t *data = malloc(p->size);
-    static const struct { float value; int fits; } cases[] = {{65504, 1}, {-65519, 1}, {65520, 0}, {-1e30f, 0}};
+    static const struct {
+        float value;
+        int fits;
+    } cases[] = {{65504, 1}, {-65519, 1}, {65520, 0}, {-1e30f, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         memcpy(data, p->data, p->size);
         memcpy(data + 4, &cases[i].value, 4);
@@ -566,9 +608,14 @@ static void test_unexpected(void)
     refuse(&f, HC_TEXT, file, HC_INT8, HC_WEIGHTS_MISMATCH, "transformer.resblocks.2.ln_1.bias");
     free(file.data);
 
-    static const struct { const char *name, *word; } others[] = {
-        {"visual.trunk.cls_token", "timm"}, {"visual.layer1.0.conv1.weight", "ResNet"}, {"text.transformer.embeddings.word_embeddings.weight", "Hugging Face"},
-        {"image_encoder.model.x", "MobileCLIP"}, {"lm_head.weight", "1 tensors such as lm_head.weight"},
+    static const struct {
+        const char *name, *word;
+    } others[] = {
+        {"visual.trunk.cls_token", "timm"},
+        {"visual.layer1.0.conv1.weight", "ResNet"},
+        {"text.transformer.embeddings.word_embeddings.weight", "Hugging Face"},
+        {"image_encoder.model.x", "MobileCLIP"},
+        {"lm_head.weight", "1 tensors such as lm_head.weight"},
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         part one = f.parts[0];
@@ -607,7 +654,8 @@ static void test_truncated(void)
                     hc_encoder_free(encoder);
                     continue;
                 }
-                CHECK(!encoder && end.status == HC_WEIGHTS_TRUNCATED && *end.message, "%zu bytes: %s: %s", sizes[i], hc_status_code(end.status), end.message);
+                CHECK(!encoder && end.status == HC_WEIGHTS_TRUNCATED && *end.message, "%zu bytes: %s: %s", sizes[i],
+                      hc_status_code(end.status), end.message);
                 if (known && sizes[i] > header) {
                     char number[32];
                     snprintf(number, sizeof number, "%zu", f.file.size);
@@ -623,12 +671,25 @@ static void test_truncated(void)
 static void test_other_files(void)
 {
     fixture f = open_fixture("clip");
-    static const struct { const char *bytes; size_t n; const char *word; } files[] = {
-        {"<!DOCTYPE html><html><body>Not Found</body></html>", 50, "HTML"}, {"<html></html>", 13, "HTML"}, {"<p>", 3, "HTML"},
-        {"PK\3\4\0\0\0\0\0\0\0\0\0\0\0\0archive/data.pkl", 32, "PyTorch"}, {"version https://git-lfs.github.com/spec/v1\noid sha256:0", 54, "Git LFS"},
-        {"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16, "zeros"}, {"{\"error\": \"not found\"}", 22, "JSON"}, {"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}", 12, "pickle"},
-        {"{}", 2, "JSON"}, {"\x10\0\0\0\0\0\0\0not a header at all", 27, "does not begin"}, {"\xFF\xFF\xFF\xFF\0\0\0\0{}", 10, "does not begin"},
-        {"\1\0\0\0\0\0\0\0{ ", 10, "does not begin"}, {"\4\0\0\0\0\0\0\0{\"a}", 12, "not JSON"}, {"\5\0\0\0\0\0\0\0{\"a\":", 13, "not JSON"},
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *word;
+    } files[] = {
+        {"<!DOCTYPE html><html><body>Not Found</body></html>", 50, "HTML"},
+        {"<html></html>", 13, "HTML"},
+        {"<p>", 3, "HTML"},
+        {"PK\3\4\0\0\0\0\0\0\0\0\0\0\0\0archive/data.pkl", 32, "PyTorch"},
+        {"version https://git-lfs.github.com/spec/v1\noid sha256:0", 54, "Git LFS"},
+        {"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16, "zeros"},
+        {"{\"error\": \"not found\"}", 22, "JSON"},
+        {"\x80\x04\x95\x10\x00\x00\x00\x00\x00\x00\x00}", 12, "pickle"},
+        {"{}", 2, "JSON"},
+        {"\x10\0\0\0\0\0\0\0not a header at all", 27, "does not begin"},
+        {"\xFF\xFF\xFF\xFF\0\0\0\0{}", 10, "does not begin"},
+        {"\1\0\0\0\0\0\0\0{ ", 10, "does not begin"},
+        {"\4\0\0\0\0\0\0\0{\"a}", 12, "not JSON"},
+        {"\5\0\0\0\0\0\0\0{\"a\":", 13, "not JSON"},
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         bytes file = {(uint8_t *)calloc(1, files[i].n + 1), files[i].n};
@@ -636,7 +697,8 @@ static void test_other_files(void)
         for (int known = files[i].n < 8; known < 2; known++) {
             outcome end;
             hc_encoder *encoder = load_bytes(HC_TEXT, file, (char *)f.config.data, HC_INT8, 10, known, &end);
-            CHECK(!encoder && end.status == HC_WEIGHTS_FORMAT && strstr(end.message, files[i].word), "%s: %s: %s", files[i].word, hc_status_code(end.status), end.message);
+            CHECK(!encoder && end.status == HC_WEIGHTS_FORMAT && strstr(end.message, files[i].word), "%s: %s: %s",
+                  files[i].word, hc_status_code(end.status), end.message);
         }
         free(file.data);
     }
@@ -649,23 +711,31 @@ static void test_states(void)
     outcome end;
     hc_encoder *encoder = load_bytes(HC_TEXT, f.file, NULL, HC_INT8, 1000, 1, &end);
     CHECK(!encoder && end.status == HC_MODEL_CONFIG && strstr(end.message, "no model was given"), "%s", end.message);
-    encoder = load_bytes(HC_TEXT, f.file, "{\"embed_dim\": 4, \"text_cfg\": {\"pool_type\": \"x\"}, \"vision_cfg\": {}}", HC_INT8, 1000, 1, &end);
-    CHECK(!encoder && end.status == HC_MODEL_UNSUPPORTED && strstr(end.message, "pool_type") && !end.pushed, "%s", end.message);
+    encoder =
+        load_bytes(HC_TEXT, f.file, "{\"embed_dim\": 4, \"text_cfg\": {\"pool_type\": \"x\"}, \"vision_cfg\": {}}",
+                   HC_INT8, 1000, 1, &end);
+    CHECK(!encoder && end.status == HC_MODEL_UNSUPPORTED && strstr(end.message, "pool_type") && !end.pushed, "%s",
+          end.message);
     encoder = load_bytes(HC_TEXT, f.file, "", HC_INT8, 1000, 1, &end);
     CHECK(!encoder && end.status == HC_MODEL_CONFIG, "%s", end.message);
 
     hc_loader *loader = hc_loader_new(HC_TEXT, (char *)f.config.data, f.config.size, HC_INT8);
     size_t count = 1;
-    CHECK(hc_loader_status(loader) == HC_OK && !*hc_loader_message(loader) && hc_loader_header_need(loader) == 8, "a new loader");
+    CHECK(hc_loader_status(loader) == HC_OK && !*hc_loader_message(loader) && hc_loader_header_need(loader) == 8,
+          "a new loader");
     hc_loader_ranges(loader, &count);
     CHECK(count == 0 && hc_loader_push(loader, 0, "x", 1) == HC_OK, "nothing is wanted before the header");
-    CHECK(hc_loader_header(loader, f.file.data, 3) == HC_OK && hc_loader_header_need(loader) == 8, "three bytes are no error");
-    CHECK(hc_loader_header(loader, f.file.data, f.file.size) == HC_OK && !hc_loader_header_need(loader), "more than the header is no error");
+    CHECK(hc_loader_header(loader, f.file.data, 3) == HC_OK && hc_loader_header_need(loader) == 8,
+          "three bytes are no error");
+    CHECK(hc_loader_header(loader, f.file.data, f.file.size) == HC_OK && !hc_loader_header_need(loader),
+          "more than the header is no error");
     CHECK(hc_loader_header(loader, f.file.data, f.file.size) == HC_OK, "the header twice is no error");
     hc_loader_file_size(loader, f.file.size - 5);
     CHECK(hc_loader_status(loader) == HC_WEIGHTS_TRUNCATED, "a size that is known late");
     hc_loader_ranges(loader, &count);
-    CHECK(count == 0 && hc_loader_push(loader, 0, f.file.data, f.file.size) == HC_WEIGHTS_TRUNCATED && !hc_loader_finish(loader), "a failed loader does nothing");
+    CHECK(count == 0 && hc_loader_push(loader, 0, f.file.data, f.file.size) == HC_WEIGHTS_TRUNCATED &&
+              !hc_loader_finish(loader),
+          "a failed loader does nothing");
     hc_loader_free(loader);
     hc_loader_free(NULL);
     close_fixture(&f);

@@ -1,5 +1,6 @@
-/* test_out_of_memory.c: every allocation of a load and of writing a shard fails once, in turn. Each time the failure is reported, nothing stays allocated,
- * and the next load works. Linked with --wrap for malloc, calloc, realloc and free. */
+/* test_out_of_memory.c: every allocation of a load and of writing a shard fails once, in turn. Each time the failure is
+ * reported, nothing stays allocated, and the next load works. Linked with --wrap for malloc, calloc, realloc and free.
+ */
 #include "check.h"
 #include "failing.h"
 #include "loading.h"
@@ -20,8 +21,8 @@ static long load_failing(const char *name, hc_tower tower, bytes file, const cha
     hc_encoder *encoder = load_bytes(tower, file, config, dtype, 61, 1, &end);
     long used = requested;
     fail_in = 0;
-    CHECK(n ? !encoder && end.status == HC_OUT_OF_MEMORY : encoder && end.status == HC_OK, "%s, allocation %ld of %ld: %s: %s", name, n, used,
-          hc_status_code(end.status), end.message);
+    CHECK(n ? !encoder && end.status == HC_OUT_OF_MEMORY : encoder && end.status == HC_OK,
+          "%s, allocation %ld of %ld: %s: %s", name, n, used, hc_status_code(end.status), end.message);
     hc_encoder_free(encoder);
     CHECK(alive == before, "%s: %ld blocks stay after allocation %ld failed", name, alive - before, n);
     return used;
@@ -62,7 +63,8 @@ int main(void)
         hc_status status = hc_shard_write(encoder, merges, sizeof merges, discard, &size);
         fail_in = 0;
         if (!n) written = requested;
-        CHECK(status == (n ? HC_OUT_OF_MEMORY : HC_OK) && size == (n ? 0 : shard.size), "write, allocation %ld: %s", n, hc_status_code(status));
+        CHECK(status == (n ? HC_OUT_OF_MEMORY : HC_OK) && size == (n ? 0 : shard.size), "write, allocation %ld: %s", n,
+              hc_status_code(status));
         CHECK(alive == before, "write: %ld blocks stay after allocation %ld failed", alive - before, n);
     }
     CHECK(written > 2, "%ld allocations", written);
@@ -72,7 +74,8 @@ int main(void)
         long before = alive;
         requested = 0;
         fail_in = n;
-        CHECK(hc_shard_read(encoder, NULL, 0, 0, &byte, 1, &got) == HC_OUT_OF_MEMORY && got == 0, "read, allocation %ld", n);
+        CHECK(hc_shard_read(encoder, NULL, 0, 0, &byte, 1, &got) == HC_OUT_OF_MEMORY && got == 0,
+              "read, allocation %ld", n);
         fail_in = 0;
         CHECK(alive == before, "read: %ld blocks stay after allocation %ld failed", alive - before, n);
     }

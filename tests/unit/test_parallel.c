@@ -1,8 +1,8 @@
-/* test_parallel.c: loops over several threads do every iteration once, whatever their number, the loop's length and who is asleep; a GEMM gives the same bits for
- * any number of threads. Built a second time under ThreadSanitizer. */
+/* test_parallel.c: loops over several threads do every iteration once, whatever their number, the loop's length and who
+ * is asleep; a GEMM gives the same bits for any number of threads. Built a second time under ThreadSanitizer. */
 #include "check.h"
-#include "kernels.h"
-#include "parallel.h"
+#include "kernels/kernels.h"
+#include "kernels/parallel.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 enum { MOST = 3000, THREADS = 5 };
 
 typedef struct loop {
-    int counts[MOST];              /* how often each iteration was done */
+    int counts[MOST]; /* how often each iteration was done */
     _Atomic int chunks, misplaced, busy[THREADS];
     int grain, count, threads;
 } loop;
@@ -21,8 +21,8 @@ static void count_iterations(void *context, int first, int last, int thread)
 {
     loop *l = context;
     atomic_fetch_add(&l->chunks, 1);
-    if (thread < 0 || thread >= l->threads || first >= last || first % l->grain || (last % l->grain && last != l->count) ||
-        atomic_fetch_add(&l->busy[thread], 1))
+    if (thread < 0 || thread >= l->threads || first >= last || first % l->grain ||
+        (last % l->grain && last != l->count) || atomic_fetch_add(&l->busy[thread], 1))
         atomic_fetch_add(&l->misplaced, 1);
     for (int i = first; i < last; i++) l->counts[i]++;
     atomic_fetch_sub(&l->busy[thread], 1);
@@ -39,8 +39,11 @@ static void check_loop(hc_threads *threads, int count, int grain)
     int wrong = 0;
     for (int i = 0; i < MOST; i++) wrong += l.counts[i] != (i < count);
     int chunks = atomic_load(&l.chunks);
-    CHECK(!wrong, "%d threads, %d iterations by %d: %d done another number of times than once", l.threads, count, grain, wrong);
-    CHECK(!atomic_load(&l.misplaced), "%d threads, %d iterations by %d: cut in the wrong place, or two chunks on one thread at once", l.threads, count, grain);
+    CHECK(!wrong, "%d threads, %d iterations by %d: %d done another number of times than once", l.threads, count, grain,
+          wrong);
+    CHECK(!atomic_load(&l.misplaced),
+          "%d threads, %d iterations by %d: cut in the wrong place, or two chunks on one thread at once", l.threads,
+          count, grain);
     CHECK(count ? chunks >= 1 : !chunks, "%d chunks of %d iterations", chunks, count);
     CHECK(l.threads > 1 || chunks <= 1, "one thread does it in one chunk, found %d", chunks);
 }
@@ -53,7 +56,7 @@ static void check_loops(int size)
         for (int grain = 1; grain < 6; grain++) check_loop(threads, count, grain);
     for (int i = 0; i < 300; i++) check_loop(threads, 1 + i * 37 % MOST, 1 + i % 7);
     for (int i = 0; i < 5 && size; i++) {
-        const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};     /* long enough for all to fall asleep */
+        const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000}; /* long enough for all to fall asleep */
         nanosleep(&pause, NULL);
         hc_threads_may_sleep(threads, i % 2);
         check_loop(threads, MOST, 1);
@@ -75,7 +78,8 @@ static float *values(size_t n)
 
 static void check_gemm(int m, int n, int k)
 {
-    float *w = values((size_t)hc_round_up((size_t)n, HC_PANEL) * (size_t)k), *bias = values((size_t)n + HC_PANEL), *a = values((size_t)m * (size_t)k);
+    float *w = values((size_t)hc_round_up((size_t)n, HC_PANEL) * (size_t)k), *bias = values((size_t)n + HC_PANEL),
+          *a = values((size_t)m * (size_t)k);
     size_t bytes = (size_t)(m * n) * sizeof(float);
     float *one = malloc(bytes), *several = malloc(bytes);
     if (!one || !several) exit(1);

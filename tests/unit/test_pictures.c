@@ -1,6 +1,7 @@
-/* test_pictures.c: picture files of every kind (tests/golden/pictures, made by weights-tools/golden_pictures.py): what they say of themselves, and the pixels of
- * those that are read here; files that are cut off anywhere, and memory that runs out. */
-#include "../../src/halfclip.h"
+/* test_pictures.c: picture files of every kind (tests/golden/pictures, made by weights-tools/golden_pictures.py): what
+ * they say of themselves, and the pixels of those that are read here; files that are cut off anywhere, and memory that
+ * runs out. */
+#include "halfclip.h"
 #include "check.h"
 #include "failing.h"
 
@@ -19,8 +20,7 @@ static uint8_t *read_file(const char *name, size_t *size)
     snprintf(path, sizeof path, FOLDER "%s", name);
     FILE *file = fopen(path, "rb");
     CHECK(file, "cannot open %s: run from the root of the repository", path);
-    if (!file)
-        exit(1);
+    if (!file) exit(1);
     fseek(file, 0, SEEK_END);
     *size = (size_t)ftell(file);
     rewind(file);
@@ -35,18 +35,15 @@ static hc_status read_pixels(const uint8_t *file, size_t size, int orientation, 
 {
     hc_picture_reader *r = hc_picture_reader_new(file, size);
     *problem = NULL;
-    if (!r)
-        return HC_OUT_OF_MEMORY;
+    if (!r) return HC_OUT_OF_MEMORY;
     hc_status status = HC_INPUT_DECODE;
     if (!hc_picture_reader_problem(r)) {
         hc_picture picture = *hc_picture_reader_picture(r);
         picture.orientation = orientation;
         hc_preprocessor *p = hc_preprocessor_new(&cfg, &picture, &status);
         int left = 1;
-        while (status == HC_OK && left)
-            status = hc_picture_reader_read(r, p, 300, &left);
-        if (status == HC_OK)
-            status = hc_preprocessor_finish(p, out);
+        while (status == HC_OK && left) status = hc_picture_reader_read(r, p, 300, &left);
+        if (status == HC_OK) status = hc_preprocessor_finish(p, out);
         hc_preprocessor_free(p);
     }
     *problem = hc_picture_reader_problem(r);
@@ -60,11 +57,9 @@ static void check_pixels(const char *name, const uint8_t *file, size_t size, int
     const char *problem;
     hc_status status = read_pixels(file, size, orientation, out, &problem);
     CHECK(status == HC_OK && !problem, "%s: status %d, %s", name, status, problem ? problem : "no problem");
-    if (status != HC_OK)
-        return;
+    if (status != HC_OK) return;
     int different = 0;
-    for (int i = 0; i < 3 * AREA; i++)
-        different += lrintf(out[i % 3 * AREA + i / 3] * 255) != expected[i];
+    for (int i = 0; i < 3 * AREA; i++) different += lrintf(out[i % 3 * AREA + i / 3] * 255) != expected[i];
     CHECK(different == 0, "%s: %d of %d bytes differ", name, different, 3 * AREA);
 }
 
@@ -79,8 +74,7 @@ static void test_files(void)
     int files = 0, exact = 0;
     while (list && fgets(line, sizeof line, list)) {
         int orientation, width, height;
-        if (sscanf(line, "%127s %15s %d %d %d", name, near, &orientation, &width, &height) != 5)
-            continue;
+        if (sscanf(line, "%127s %15s %d %d %d", name, near, &orientation, &width, &height) != 5) continue;
         uint8_t *file = read_file(name, &size);
         hc_picture_info info;
         hc_picture_inspect(file, size, &info);
@@ -99,27 +93,41 @@ static void test_files(void)
         CHECK(info.format == HC_JPEG ? info.ends : !info.ends, "%s: its end", name);
         if (is_read_here(info.format)) {
             check_pixels(name, file, size, orientation, expected + at);
-            if (orientation != 1)
-                check_pixels(name, file, size, 1, expected + at + 3 * AREA);
+            if (orientation != 1) check_pixels(name, file, size, 1, expected + at + 3 * AREA);
             exact++;
         } else if (info.format != HC_TIFF || orientation == 1) { /* Pillow turns TIFF at once, and tells that size */
-            CHECK(info.width == (uint32_t)width && info.height == (uint32_t)height, "%s: %u x %u, expected %d x %d", name, info.width, info.height, width, height);
+            CHECK(info.width == (uint32_t)width && info.height == (uint32_t)height, "%s: %u x %u, expected %d x %d",
+                  name, info.width, info.height, width, height);
         }
         at += (orientation == 1 ? 1u : 2u) * 3 * AREA;
         free(file);
     }
-    CHECK(files > 120 && exact > 80 && at == expected_size, "%d files, %d read here, %zu of %zu bytes", files, exact, at, expected_size);
-    if (list)
-        fclose(list);
+    CHECK(files > 120 && exact > 80 && at == expected_size, "%d files, %d read here, %zu of %zu bytes", files, exact,
+          at, expected_size);
+    if (list) fclose(list);
     free(expected);
 }
 
 /* Files that end anywhere or have one byte changed: read or refused, within their memory. */
 static void test_damage(void)
 {
-    static const char *const names[] = {"png-3-4-interlaced.png", "png-6-8.png", "png-xmp-compressed.png", "png-exif-raw.png", "gif-on-screen-interlaced.gif",
-                                        "gif-local-palette.gif", "bmp-rle8.bmp", "bmp-rle4.bmp", "bmp-4.bmp", "bmp-32-none.bmp", "jpeg-exif-6.jpg", "jpeg-xmp.jpg",
-                                        "webp-exif-3.webp", "webp-alpha.webp", "tiff-exif-6.tiff", "avif.avif", "svg.svg"};
+    static const char *const names[] = {"png-3-4-interlaced.png",
+                                        "png-6-8.png",
+                                        "png-xmp-compressed.png",
+                                        "png-exif-raw.png",
+                                        "gif-on-screen-interlaced.gif",
+                                        "gif-local-palette.gif",
+                                        "bmp-rle8.bmp",
+                                        "bmp-rle4.bmp",
+                                        "bmp-4.bmp",
+                                        "bmp-32-none.bmp",
+                                        "jpeg-exif-6.jpg",
+                                        "jpeg-xmp.jpg",
+                                        "webp-exif-3.webp",
+                                        "webp-alpha.webp",
+                                        "tiff-exif-6.tiff",
+                                        "avif.avif",
+                                        "svg.svg"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t size;
         uint8_t *file = read_file(names[i], &size);
@@ -128,16 +136,18 @@ static void test_damage(void)
                 const size_t length = change ? size : at;
                 uint8_t *copy = malloc(length ? length : 1);
                 memcpy(copy, file, length);
-                if (change)
-                    copy[at] ^= (uint8_t)(1 + at % 255);
+                if (change) copy[at] ^= (uint8_t)(1 + at % 255);
                 hc_picture_info info;
                 float out[3 * AREA];
                 const char *problem;
                 hc_picture_inspect(copy, length, &info);
-                CHECK(info.orientation >= 1 && info.orientation <= 8 && info.orientation_at < (length ? length : 1), "%s at %zu", names[i], at);
+                CHECK(info.orientation >= 1 && info.orientation <= 8 && info.orientation_at < (length ? length : 1),
+                      "%s at %zu", names[i], at);
                 if (is_read_here(info.format)) {
                     hc_status status = read_pixels(copy, length, info.orientation, out, &problem);
-                    CHECK(status == HC_OK ? !problem : status == HC_INPUT_SIZE || status == HC_OUT_OF_MEMORY || (status == HC_INPUT_DECODE && problem),
+                    CHECK(status == HC_OK ? !problem
+                                          : status == HC_INPUT_SIZE || status == HC_OUT_OF_MEMORY ||
+                                                (status == HC_INPUT_DECODE && problem),
                           "%s at %zu: status %d", names[i], at, status);
                 }
                 free(copy);
@@ -149,7 +159,8 @@ static void test_damage(void)
 /* Each allocation fails once; the leak checker sees to the rest. */
 static void test_out_of_memory(void)
 {
-    static const char *const names[] = {"png-3-4-interlaced.png", "gif-on-screen-interlaced.gif", "bmp-rle8.bmp", "png-xmp-compressed.png"};
+    static const char *const names[] = {"png-3-4-interlaced.png", "gif-on-screen-interlaced.gif", "bmp-rle8.bmp",
+                                        "png-xmp-compressed.png"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t size;
         uint8_t *file = read_file(names[i], &size);

@@ -1,7 +1,7 @@
 /* test_preprocess.c: hc_preprocess against OpenCLIP's transform, byte for byte (tests/golden/pixels, made by
  * weights-tools/golden_pixels.py), its vector code against the portable loops, its errors, and memory that runs out. */
-#include "../../src/halfclip.h"
-#include "../../src/size.h"
+#include "halfclip.h"
+#include "base/size.h"
 #include "check.h"
 
 #include <stdlib.h>
@@ -12,34 +12,35 @@ static int mallocs_left = -1;
 
 static int fails(void)
 {
-    if (mallocs_left > 0)
-        mallocs_left--;
+    if (mallocs_left > 0) mallocs_left--;
     return mallocs_left == 0;
 }
 
 #ifndef HC_SCALAR
 #define HC_SCALAR
 #endif
-#define hc_resizer scalar_resizer
-#define hc_resizer_new scalar_resizer_new
-#define hc_resizer_push scalar_resizer_push
-#define hc_resizer_free scalar_resizer_free
-#define hc_preprocessor scalar_preprocessor
-#define hc_preprocessor_new scalar_preprocessor_new
-#define hc_preprocessor_push scalar_preprocessor_push
-#define hc_preprocessor_finish scalar_preprocessor_finish
-#define hc_preprocessor_free scalar_preprocessor_free
-#define hc_preprocess scalar_preprocess
-#define hc_allocate(count, size) (fails() ? NULL : hc_allocate(count, size))
+#define hc_resizer                     scalar_resizer
+#define hc_resizer_new                 scalar_resizer_new
+#define hc_resizer_push                scalar_resizer_push
+#define hc_resizer_free                scalar_resizer_free
+#define hc_preprocessor                scalar_preprocessor
+#define hc_preprocessor_new            scalar_preprocessor_new
+#define hc_preprocessor_push           scalar_preprocessor_push
+#define hc_preprocessor_finish         scalar_preprocessor_finish
+#define hc_preprocessor_free           scalar_preprocessor_free
+#define hc_preprocess                  scalar_preprocess
+#define hc_allocate(count, size)       (fails() ? NULL : hc_allocate(count, size))
 #define hc_allocate_zeros(count, size) (fails() ? NULL : hc_allocate_zeros(count, size))
 typedef struct scalar_preprocessor scalar_preprocessor;
-scalar_preprocessor *scalar_preprocessor_new(const hc_preprocess_cfg *cfg, const hc_picture *picture, hc_status *status);
+scalar_preprocessor *scalar_preprocessor_new(const hc_preprocess_cfg *cfg, const hc_picture *picture,
+                                             hc_status *status);
 void scalar_preprocessor_push(scalar_preprocessor *p, const uint8_t *rows, int count);
 hc_status scalar_preprocessor_finish(const scalar_preprocessor *p, float *out);
 void scalar_preprocessor_free(scalar_preprocessor *p);
-hc_status scalar_preprocess(const hc_preprocess_cfg *cfg, const uint8_t *data, int width, int height, int channels, float *out);
-#include "../../src/preprocess.c"
-#include "../../src/resize.c"
+hc_status scalar_preprocess(const hc_preprocess_cfg *cfg, const uint8_t *data, int width, int height, int channels,
+                            float *out);
+#include "picture/preprocess.c"
+#include "picture/resize.c"
 #undef hc_allocate
 #undef hc_allocate_zeros
 #undef hc_preprocessor
@@ -61,8 +62,7 @@ static preprocess *const variants[] = {hc_preprocess, scalar_preprocess};
 static uint8_t *picture(const char *kind, uint32_t seed, uint32_t width, uint32_t height, uint32_t channels)
 {
     uint8_t *data = malloc((size_t)width * height * channels), *p = data;
-    if (!data)
-        abort();
+    if (!data) abort();
     for (uint32_t y = 0; y < height; y++)
         for (uint32_t x = 0; x < width; x++)
             for (uint32_t c = 0; c < channels; c++) {
@@ -76,8 +76,7 @@ static uint8_t *picture(const char *kind, uint32_t seed, uint32_t width, uint32_
                     v = x * 374761393u + y * 668265263u + c * 2246822519u + seed * 3266489917u;
                     v = (v ^ v >> 13) * 1274126177u;
                     v ^= v >> 16;
-                    if (c == 3 && !strcmp(kind, "opaque"))
-                        v = 255;
+                    if (c == 3 && !strcmp(kind, "opaque")) v = 255;
                 }
                 *p++ = (uint8_t)v;
             }
@@ -86,7 +85,11 @@ static uint8_t *picture(const char *kind, uint32_t seed, uint32_t width, uint32_
 
 static hc_preprocess_cfg config(int height, int width, hc_resize_mode mode, hc_filter filter, int fill)
 {
-    hc_preprocess_cfg cfg = {.height = height, .width = width, .std = {1, 1, 1}, .interpolation = filter, .resize_mode = mode,
+    hc_preprocess_cfg cfg = {.height = height,
+                             .width = width,
+                             .std = {1, 1, 1},
+                             .interpolation = filter,
+                             .resize_mode = mode,
                              .fill_color = fill};
     return cfg;
 }
@@ -109,16 +112,14 @@ static uint8_t *bytes_of(const float *pixels, size_t area)
 static uint64_t fnv1a(const uint8_t *bytes, size_t n)
 {
     uint64_t h = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ bytes[i]) * 0x100000001b3u;
+    for (size_t i = 0; i < n; i++) h = (h ^ bytes[i]) * 0x100000001b3u;
     return h;
 }
 
 static int index_of(const char *name, const char *const names[3])
 {
     for (int i = 0; i < 3; i++)
-        if (!strcmp(name, names[i]))
-            return i;
+        if (!strcmp(name, names[i])) return i;
     CHECK(0, "no such name: %s", name);
     return 0;
 }
@@ -142,23 +143,22 @@ static int each_line(const char *path, void (*test)(const char *line))
             test(line);
             count++;
         }
-    if (file)
-        fclose(file);
+    if (file) fclose(file);
     return count;
 }
 
 /* A line of cases.txt (16 hex digits at its end: a hash) or pixels.txt (the bytes). */
 static void test_case(const char *line)
 {
-    static const char *const modes[3] = {"shortest", "longest", "squash"}, *const filters[3] = {"bicubic", "bilinear", "lanczos"};
+    static const char *const modes[3] = {"shortest", "longest", "squash"}, *const filters[3] = {"bicubic", "bilinear",
+                                                                                                "lanczos"};
     char kind[16], mode[16], filter[16];
     unsigned seed;
     int width, height, channels, target_height, target_width, fill, used = 0;
-    int read = sscanf(line, "%15s %u %d %d %d %d %d %15s %15s %d %n", kind, &seed, &width, &height, &channels, &target_height,
-                      &target_width, mode, filter, &fill, &used);
+    int read = sscanf(line, "%15s %u %d %d %d %d %d %15s %15s %d %n", kind, &seed, &width, &height, &channels,
+                      &target_height, &target_width, mode, filter, &fill, &used);
     CHECK(read == 10 && used, "cannot read: %s", line);
-    if (read != 10 || !used)
-        return;
+    if (read != 10 || !used) return;
     const char *expected = line + used;
     const size_t digits = strcspn(expected, "\n"), area = (size_t)target_height * (size_t)target_width;
     hc_preprocess_cfg cfg = config(target_height, target_width, (hc_resize_mode)index_of(mode, modes),
@@ -166,8 +166,7 @@ static void test_case(const char *line)
     uint8_t *data = picture(kind, seed, (uint32_t)width, (uint32_t)height, (uint32_t)channels);
     for (size_t variant = 0; variant < 2; variant++) {
         float *out = malloc(area * 3 * sizeof *out);
-        for (size_t i = 0; i < area * 3; i++)
-            out[i] = NAN;
+        for (size_t i = 0; i < area * 3; i++) out[i] = NAN;
         hc_status status = variants[variant](&cfg, data, width, height, channels, out);
         CHECK(status == HC_OK, "status %d: %s", status, line);
         uint8_t *bytes = bytes_of(out, area);
@@ -176,7 +175,8 @@ static void test_case(const char *line)
         } else {
             CHECK(digits == area * 6, "%zu digits: %s", digits, line);
             for (size_t i = 0; i < area * 3 && digits == area * 6; i++)
-                CHECK(bytes[i] == hex_byte(expected + i * 2), "variant %zu, byte %zu is %d: %.60s", variant, i, bytes[i], line);
+                CHECK(bytes[i] == hex_byte(expected + i * 2), "variant %zu, byte %zu is %d: %.60s", variant, i,
+                      bytes[i], line);
         }
         free(bytes);
         free(out);
@@ -187,18 +187,23 @@ static void test_case(const char *line)
 /* A line of modes.txt; the rows are handed in by ones, and then by three. */
 static void test_mode(const char *line)
 {
-    static const char *const modes[3] = {"shortest", "longest", "squash"}, *const filters[3] = {"bicubic", "bilinear", "lanczos"};
+    static const char *const modes[3] = {"shortest", "longest", "squash"}, *const filters[3] = {"bicubic", "bilinear",
+                                                                                                "lanczos"};
     char pil_mode[8], kind[16], mode[16], filter[16];
     unsigned seed;
     int orientation, width, height, target_height, target_width, fill, used = 0;
-    int read = sscanf(line, "%7s %d %15s %u %d %d %*d %d %d %15s %15s %d %n", pil_mode, &orientation, kind, &seed, &width, &height,
-                      &target_height, &target_width, mode, filter, &fill, &used);
+    int read = sscanf(line, "%7s %d %15s %u %d %d %*d %d %d %15s %15s %d %n", pil_mode, &orientation, kind, &seed,
+                      &width, &height, &target_height, &target_width, mode, filter, &fill, &used);
     CHECK(read == 11 && used, "cannot read: %s", line);
-    if (read != 11 || !used)
-        return;
+    if (read != 11 || !used) return;
     const int bits = !strcmp(pil_mode, "1"), indexed = bits || !strcmp(pil_mode, "P");
-    hc_picture source = {.width = width, .height = height, .orientation = orientation,
-                         .mode = indexed ? HC_PALETTE : !strcmp(pil_mode, "CMYK") ? HC_CMYK : !strcmp(pil_mode, "RGBA") ? HC_RGBA : HC_RGB};
+    hc_picture source = {.width = width,
+                         .height = height,
+                         .orientation = orientation,
+                         .mode = indexed                     ? HC_PALETTE
+                                 : !strcmp(pil_mode, "CMYK") ? HC_CMYK
+                                 : !strcmp(pil_mode, "RGBA") ? HC_RGBA
+                                                             : HC_RGB};
     const int channels = indexed ? 1 : source.mode == HC_RGB ? 3 : 4;
     const size_t area = (size_t)target_height * (size_t)target_width, row = (size_t)(width * channels);
     uint8_t *data = picture(kind, seed, (uint32_t)width, (uint32_t)height, (uint32_t)channels);
@@ -206,12 +211,11 @@ static void test_mode(const char *line)
     if (bits) {
         memset(palette, 255, 768);
         memset(palette, 0, 3);
-        for (size_t i = 0; i < row * (size_t)height; i++)
-            data[i] &= 1;
+        for (size_t i = 0; i < row * (size_t)height; i++) data[i] &= 1;
     }
     source.palette = palette;
-    hc_preprocess_cfg cfg = config(target_height, target_width, (hc_resize_mode)index_of(mode, modes), (hc_filter)index_of(filter, filters),
-                                   fill);
+    hc_preprocess_cfg cfg = config(target_height, target_width, (hc_resize_mode)index_of(mode, modes),
+                                   (hc_filter)index_of(filter, filters), fill);
     float *out = malloc(area * 3 * sizeof *out);
     for (int step = 1; step <= 3; step += 2) {
         hc_status status;
@@ -239,12 +243,9 @@ static void test_normalize(const char *line)
     uint8_t data[256 * 3];
     float out[3 * 256];
     char *p = (char *)line;
-    for (int c = 0; c < 3; c++)
-        cfg.mean[c] = (float)strtod(p, &p);
-    for (int c = 0; c < 3; c++)
-        cfg.std[c] = (float)strtod(p, &p);
-    for (int i = 0; i < 256 * 3; i++)
-        data[i] = (uint8_t)(i / 3);
+    for (int c = 0; c < 3; c++) cfg.mean[c] = (float)strtod(p, &p);
+    for (int c = 0; c < 3; c++) cfg.std[c] = (float)strtod(p, &p);
+    for (int i = 0; i < 256 * 3; i++) data[i] = (uint8_t)(i / 3);
     CHECK(hc_preprocess(&cfg, data, 16, 16, 3, out) == HC_OK, "%.60s", line);
     for (int i = 0; i < 3 * 256; i++) {
         uint32_t bits, expected = (uint32_t)strtoul(p, &p, 16);
@@ -291,7 +292,8 @@ static void test_variants(void)
             v[i] = (int)(state >> 16);
         }
         const int width = 1 + v[0] % 40, height = 1 + v[1] % (v[8] % 4 ? 40 : 200), channels = 3 + v[2] % 2;
-        hc_preprocess_cfg cfg = config(1 + v[3] % 24, 1 + v[4] % 24, (hc_resize_mode)(v[5] % 3), (hc_filter)(v[6] % 3), v[7] % 256);
+        hc_preprocess_cfg cfg =
+            config(1 + v[3] % 24, 1 + v[4] % 24, (hc_resize_mode)(v[5] % 3), (hc_filter)(v[6] % 3), v[7] % 256);
         const size_t n = (size_t)(cfg.width * cfg.height * 3);
         uint8_t *data = picture("noise", (uint32_t)round, (uint32_t)width, (uint32_t)height, (uint32_t)channels);
         float *a = malloc(n * sizeof *a), *b = malloc(n * sizeof *b);
@@ -304,7 +306,8 @@ static void test_variants(void)
     }
 }
 
-/* Pillow takes the sine from the C library. Weights are rounded to 2^-22, so an error of 1e-15 would hardly ever show. */
+/* Pillow takes the sine from the C library. Weights are rounded to 2^-22, so an error of 1e-15 would hardly ever show.
+ */
 static void test_sine(void)
 {
     double worst = 0;
@@ -322,7 +325,8 @@ static void test_errors(void)
     float out[3 * 8 * 8];
     static const int bad[][2] = {{0, 4}, {4, 0}, {-1, 4}, {4, -1}, {20001, 4}, {4, 20001}};
     for (size_t i = 0; i < 6; i++)
-        CHECK(hc_preprocess(&cfg, data, bad[i][0], bad[i][1], 3, out) == HC_INPUT_SIZE, "%d x %d", bad[i][0], bad[i][1]);
+        CHECK(hc_preprocess(&cfg, data, bad[i][0], bad[i][1], 3, out) == HC_INPUT_SIZE, "%d x %d", bad[i][0],
+              bad[i][1]);
     CHECK(hc_preprocess(&cfg, data, 4, 4, 2, out) == HC_INPUT_TYPE, "two channels");
     CHECK(hc_preprocess(&cfg, data, 4, 4, 5, out) == HC_INPUT_TYPE, "five channels");
     CHECK(hc_preprocess(&cfg, data, 4, 4, 4, out) == HC_OK, "four channels");

@@ -1,10 +1,10 @@
-/* test_shard.c: a shard loads to the encoder that wrote it, bit for bit, and is written again byte for byte; other dtypes are the numbers they should be;
- * and shards that are wrong are refused. */
+/* test_shard.c: a shard loads to the encoder that wrote it, bit for bit, and is written again byte for byte; other
+ * dtypes are the numbers they should be; and shards that are wrong are refused. */
 #include "check.h"
-#include "json.h"
+#include "checkpoint/json.h"
 #include "loading.h"
-#include "pack.h"
-#include "tower.h"
+#include "load/pack.h"
+#include "tower/tower.h"
 
 static const hc_tower TOWERS[] = {HC_IMAGE, HC_TEXT};
 static const char *const DTYPES[] = {"", "fp32", "fp16", "int8", "int4"};
@@ -20,14 +20,17 @@ static hc_encoder *golden_encoder(const char *name, hc_tower tower, hc_dtype dty
     return encoder;
 }
 
-static hc_encoder *load_shard(hc_tower tower, bytes shard, hc_dtype dtype, outcome *end) { return load_bytes(tower, shard, NULL, dtype, 1000, 1, end); }
+static hc_encoder *load_shard(hc_tower tower, bytes shard, hc_dtype dtype, outcome *end)
+{
+    return load_bytes(tower, shard, NULL, dtype, 1000, 1, end);
+}
 
 static void refuse(hc_tower tower, bytes shard, hc_status status, const char *word)
 {
     outcome end;
     hc_encoder *encoder = load_shard(tower, shard, HC_AUTO, &end);
-    CHECK(!encoder && end.status == status && strstr(end.message, word), "expected %s about %s, found %s: %s", hc_status_code(status), word,
-          hc_status_code(end.status), end.message);
+    CHECK(!encoder && end.status == status && strstr(end.message, word), "expected %s about %s, found %s: %s",
+          hc_status_code(status), word, hc_status_code(end.status), end.message);
     hc_encoder_free(encoder);
 }
 
@@ -38,21 +41,24 @@ static float *embed(hc_encoder *encoder, size_t *length)
     hc_encoder_info(encoder, &info);
     *length = (size_t)(info.dim * info.tokens_out) * sizeof(float);
     float *out = malloc(*length);
-    size_t n = info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length;
+    size_t n =
+        info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length;
     float *pixels = malloc(n * sizeof *pixels);
     int32_t *ids = malloc(n * sizeof *ids);
     for (size_t i = 0; i < n; i++) {
         pixels[i] = (float)(i * 7919 % 256) / 64 - 2;
         ids[i] = (int32_t)(i * 31 % (size_t)(info.vocab_size + 1 - (info.vocab_size > 0)));
     }
-    hc_status status = info.tower == HC_IMAGE ? hc_embed_pixels(encoder, pixels, 1, 1, out) : hc_embed_tokens(encoder, ids, 1, 1, out);
+    hc_status status =
+        info.tower == HC_IMAGE ? hc_embed_pixels(encoder, pixels, 1, 1, out) : hc_embed_tokens(encoder, ids, 1, 1, out);
     CHECK(status == HC_OK, "%s", hc_status_code(status));
     free(pixels);
     free(ids);
     return out;
 }
 
-/* ---- there and back ----------------------------------------------------------------------------------------------- */
+/* ---- there and back -----------------------------------------------------------------------------------------------
+ */
 
 static void check_round_trip(const char *name, hc_tower tower, hc_dtype dtype)
 {
@@ -66,7 +72,8 @@ static void check_round_trip(const char *name, hc_tower tower, hc_dtype dtype)
         hc_info a, b;
         size_t n;
         bytes again = shard_of(second);
-        CHECK(same_bytes(shard, again), "%s %d %s: the shard changes when it is written again", name, tower, DTYPES[dtype]);
+        CHECK(same_bytes(shard, again), "%s %d %s: the shard changes when it is written again", name, tower,
+              DTYPES[dtype]);
         hc_encoder_info(first, &a);
         hc_encoder_info(second, &b);
         CHECK(!memcmp(&a, &b, sizeof a) && b.dtype == dtype, "%s: info", name);
@@ -94,12 +101,14 @@ static void test_round_trips(void)
         hc_json name_value = hc_json_get(&entry, "name"), towers = hc_json_get(&entry, "towers");
         hc_json_string(&name_value, name, sizeof name);
         for (const char *at = NULL; hc_json_next(&towers, &at, NULL, &tower);)
-            for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++) check_round_trip(name, hc_json_is(&tower, "image") ? HC_IMAGE : HC_TEXT, (hc_dtype)dtype);
+            for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++)
+                check_round_trip(name, hc_json_is(&tower, "image") ? HC_IMAGE : HC_TEXT, (hc_dtype)dtype);
     }
     free(text);
 }
 
-/* ---- the file ----------------------------------------------------------------------------------------------------- */
+/* ---- the file -----------------------------------------------------------------------------------------------------
+ */
 
 static void test_format(void)
 {
@@ -110,7 +119,9 @@ static void test_format(void)
             hc_safetensors file;
             char message[512];
             uint64_t length = hc_safetensors_header_length(shard.data);
-            CHECK(length % 8 == 0 && hc_safetensors_parse(&file, (char *)shard.data + 8, (size_t)length, message, sizeof message) == HC_OK, "%s", message);
+            CHECK(length % 8 == 0 && hc_safetensors_parse(&file, (char *)shard.data + 8, (size_t)length, message,
+                                                          sizeof message) == HC_OK,
+                  "%s", message);
             CHECK(file.file_size == shard.size, "%zu bytes", shard.size);
             static const char *const keys[] = {"format", "halfclip", "tower", "dtype"};
             const char *const values[] = {"pt", "1", t ? "text" : "image", DTYPES[dtype]};
@@ -118,9 +129,12 @@ static void test_format(void)
                 hc_json value = hc_json_get(&file.metadata, keys[i]);
                 CHECK(hc_json_is(&value, values[i]), "%s is %.*s", keys[i], (int)value.length, value.text);
             }
-            hc_json model = hc_json_get(&file.metadata, "model_cfg"), tokenizer = hc_json_get(&file.metadata, "tokenizer");
-            CHECK(model.type == HC_JSON_STRING && hc_json_get(&file.metadata, "preprocess_cfg").type == HC_JSON_STRING, "configs as text");
-            CHECK(t ? hc_json_is(&tokenizer, "{\"clean\":\"lower\"}") : tokenizer.type == HC_JSON_ABSENT, "the tokenizer of a text shard");
+            hc_json model = hc_json_get(&file.metadata, "model_cfg"),
+                    tokenizer = hc_json_get(&file.metadata, "tokenizer");
+            CHECK(model.type == HC_JSON_STRING && hc_json_get(&file.metadata, "preprocess_cfg").type == HC_JSON_STRING,
+                  "configs as text");
+            CHECK(t ? hc_json_is(&tokenizer, "{\"clean\":\"lower\"}") : tokenizer.type == HC_JSON_ABSENT,
+                  "the tokenizer of a text shard");
             for (size_t i = 0; i < file.count; i++) {
                 const hc_file_tensor *tensor = &file.tensors[i];
                 uint64_t size = tensor->element == HC_F32 ? 4 : tensor->element == HC_F16 ? 2 : 1;
@@ -146,7 +160,8 @@ static void test_vocabulary(void)
         CHECK(again, "%s", end.message);
         if (again) {
             const void *held = hc_encoder_vocabulary(again, &length);
-            CHECK(t ? length == sizeof merges && !memcmp(held, merges, length) : !held && !length, "%zu bytes of vocabulary", length);
+            CHECK(t ? length == sizeof merges && !memcmp(held, merges, length) : !held && !length,
+                  "%zu bytes of vocabulary", length);
         }
         hc_encoder_free(again);
         free(shard.data);
@@ -182,7 +197,8 @@ static void test_stopped(void)
     size_t all = s.calls;
     for (size_t limit = 1; limit <= all; limit++) {
         s = (stopper){0, limit};
-        CHECK(hc_shard_write(encoder, NULL, 0, stop, &s) == HC_WEIGHTS_TRUNCATED && s.calls == limit, "%zu calls after piece %zu", s.calls, limit);
+        CHECK(hc_shard_write(encoder, NULL, 0, stop, &s) == HC_WEIGHTS_TRUNCATED && s.calls == limit,
+              "%zu calls after piece %zu", s.calls, limit);
     }
     hc_encoder_free(encoder);
 }
@@ -200,22 +216,26 @@ static void test_read(void)
             for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
                 size_t step = sizes[i] < 4096 ? shard.size / 61 + 1 : sizes[i], wrong = 0;
                 for (size_t at = 0; at < shard.size; at += step) {
-                    size_t left = shard.size - at, n = sizes[i] < shard.size ? sizes[i] : shard.size, expected = n < left ? n : left;
+                    size_t left = shard.size - at, n = sizes[i] < shard.size ? sizes[i] : shard.size,
+                           expected = n < left ? n : left;
                     memset(part, 0xAB, shard.size + 1);
                     wrong += hc_shard_read(encoder, NULL, 0, at, part, n, &got) != HC_OK || got != expected ||
                              memcmp(part, shard.data + at, got) || part[got] != 0xAB;
                 }
                 CHECK(!wrong, "%d %s: %zu parts of %zu bytes differ", t, DTYPES[dtype], wrong, sizes[i]);
             }
-            CHECK(hc_shard_read(encoder, NULL, 0, shard.size, part, 1, &got) == HC_OK && got == 0, "%zu bytes at the end", got);
-            CHECK(hc_shard_read(encoder, NULL, 0, 1ull << 40, part, 1, &got) == HC_OK && got == 0, "%zu bytes beyond the end", got);
+            CHECK(hc_shard_read(encoder, NULL, 0, shard.size, part, 1, &got) == HC_OK && got == 0,
+                  "%zu bytes at the end", got);
+            CHECK(hc_shard_read(encoder, NULL, 0, 1ull << 40, part, 1, &got) == HC_OK && got == 0,
+                  "%zu bytes beyond the end", got);
             free(part);
             free(shard.data);
             hc_encoder_free(encoder);
         }
 }
 
-/* ---- other dtypes ------------------------------------------------------------------------------------------------- */
+/* ---- other dtypes -------------------------------------------------------------------------------------------------
+ */
 
 /* The tensors of a file in their reverse order. */
 static bytes reversed(bytes file)
@@ -229,7 +249,8 @@ static bytes reversed(bytes file)
     return turned;
 }
 
-/* From one quantised dtype to another (or to fp16) is the same as by way of fp32, whether scales or values come first. */
+/* From one quantised dtype to another (or to fp16) is the same as by way of fp32, whether scales or values come first.
+ */
 static void test_requantised(hc_tower tower, bytes shard, hc_dtype dtype)
 {
     outcome end;
@@ -239,7 +260,8 @@ static void test_requantised(hc_tower tower, bytes shard, hc_dtype dtype)
     hc_encoder *last = load_bytes(tower, turned, (char *)config.data, dtype, 77, 1, &end);
     bytes a = shard_of(expected), b = shard_of(direct), c = shard_of(last);
     CHECK(same_bytes(a, b), "%s by way of fp32: %s", DTYPES[dtype], end.message);
-    CHECK(c.size && b.size == c.size && !memcmp(b.data + b.size / 4, c.data + b.size / 4, b.size - b.size / 4), "%s, scales last: %s", DTYPES[dtype], end.message);
+    CHECK(c.size && b.size == c.size && !memcmp(b.data + b.size / 4, c.data + b.size / 4, b.size - b.size / 4),
+          "%s, scales last: %s", DTYPES[dtype], end.message);
     hc_encoder *const encoders[] = {wide, direct, expected, last};
     for (size_t i = 0; i < 4; i++) hc_encoder_free(encoders[i]);
     uint8_t *const blocks[] = {wide_shard.data, config.data, turned.data, a.data, b.data, c.data};
@@ -278,13 +300,15 @@ static void test_other_dtypes(void)
                 CHECK(wide, "%s", end.message);
                 if (wide) {
                     part *wide_parts = take_apart(wide_shard, &wide_count);
-                    const part *w = part_of(wide_parts, wide_count, matrices[t]), *q = part_of(parts, count, matrices[t]);
+                    const part *w = part_of(wide_parts, wide_count, matrices[t]),
+                               *q = part_of(parts, count, matrices[t]);
                     char scale_name[160];
                     snprintf(scale_name, sizeof scale_name, "%s.scale", matrices[t]);
                     const part *scale = part_of(parts, count, scale_name);
                     CHECK(sscanf(w->shape, "[%zu, %zu]", &n, &k) == 2 && scale->size == 4 * n, "%s", w->shape);
                     for (size_t i = 0; i < n * k; i++) {
-                        size_t row = i / k, j = i % k, at = t ? i : (row / 8 * ((k + 3) / 4) + j / 4) * 32 + row % 8 * 4 + j % 4;
+                        size_t row = i / k, j = i % k,
+                               at = t ? i : (row / 8 * ((k + 3) / 4) + j / 4) * 32 + row % 8 * 4 + j % 4;
                         float s, value;
                         memcpy(&s, scale->data + 4 * row, 4);
                         float expected = (float)(int8_t)q->data[at] * s;
@@ -318,7 +342,8 @@ static void test_other_dtypes(void)
     }
 }
 
-/* ---- what is refused ---------------------------------------------------------------------------------------------- */
+/* ---- what is refused ----------------------------------------------------------------------------------------------
+ */
 
 /* The shard's metadata with one piece replaced. */
 static bytes with_metadata(bytes shard, const char *from, const char *to)
@@ -327,7 +352,8 @@ static bytes with_metadata(bytes shard, const char *from, const char *to)
     hc_safetensors file;
     char message[512], *metadata = calloc(1, 4096);
     part *parts = take_apart(shard, &count);
-    hc_safetensors_parse(&file, (char *)shard.data + 8, (size_t)hc_safetensors_header_length(shard.data), message, sizeof message);
+    hc_safetensors_parse(&file, (char *)shard.data + 8, (size_t)hc_safetensors_header_length(shard.data), message,
+                         sizeof message);
     memcpy(metadata, file.metadata.text, file.metadata.length);
     hc_safetensors_free(&file);
     char *at = strstr(metadata, from);
@@ -345,7 +371,11 @@ static bytes with_metadata(bytes shard, const char *from, const char *to)
 
 static void test_metadata(void)
 {
-    static const struct { const char *from, *to; hc_status status; const char *word; } cases[] = {
+    static const struct {
+        const char *from, *to;
+        hc_status status;
+        const char *word;
+    } cases[] = {
         {"\"halfclip\":\"1\"", "\"halfclip\":\"2\"", HC_WEIGHTS_FORMAT, "version"},
         {"\"dtype\":\"int8\"", "\"dtype\":\"int2\"", HC_WEIGHTS_FORMAT, "int2"},
         {"\"tower\":\"text\"", "\"tower\":\"image\"", HC_WEIGHTS_MISMATCH, "holds the \"image\" tower"},
@@ -365,11 +395,15 @@ static void test_metadata(void)
         free(edited.data);
     }
     /* A given config comes first; what it does not say the shard adds. */
-    const char *model = "{\"embed_dim\": 24, \"vision_cfg\": {}, \"text_cfg\": {\"context_length\": 12, \"vocab_size\": 96, \"width\": 48, \"heads\": 6, \"layers\": 2}}";
+    const char *model = "{\"embed_dim\": 24, \"vision_cfg\": {}, \"text_cfg\": {\"context_length\": 12, "
+                        "\"vocab_size\": 96, \"width\": 48, \"heads\": 6, \"layers\": 2}}";
     hc_encoder *given = load_bytes(HC_TEXT, shard, model, HC_AUTO, 100, 1, &end);
-    CHECK(given && given->config.heads == 6 && strstr(hc_encoder_config(given), "\"heads\": 6") && strstr(hc_encoder_config(given), "0.48145466"), "%s", end.message);
+    CHECK(given && given->config.heads == 6 && strstr(hc_encoder_config(given), "\"heads\": 6") &&
+              strstr(hc_encoder_config(given), "0.48145466"),
+          "%s", end.message);
     hc_encoder_free(given);
-    model = "{\"embed_dim\": 24, \"vision_cfg\": {}, \"text_cfg\": {\"context_length\": 12, \"vocab_size\": 96, \"width\": 48, \"heads\": 6, \"layers\": 3}}";
+    model = "{\"embed_dim\": 24, \"vision_cfg\": {}, \"text_cfg\": {\"context_length\": 12, \"vocab_size\": 96, "
+            "\"width\": 48, \"heads\": 6, \"layers\": 3}}";
     given = load_bytes(HC_TEXT, shard, model, HC_AUTO, 100, 1, &end);
     CHECK(!given && end.status == HC_WEIGHTS_MISMATCH && strstr(end.message, "resblocks.2"), "%s", end.message);
     hc_encoder_free(encoder);
@@ -381,10 +415,15 @@ static void test_escapes(void)
 {
     outcome end;
     bytes file = golden_tower("clip", ".safetensors");
-    const char *model = "{\"embed_dim\": 24,\r\n\t\"vision_cfg\": {}, \"text_cfg\": {\"context_length\": 12, \"vocab_size\": 96, \"width\": 48, \"heads\": 3, \"layers\": 2, "
-                        "\"hf_tokenizer_name\": \"a\\\\b\\\"c\\u0001\xC3\xA9\", \"tokenizer_kwargs\": {\"clean\": \"canonicalize\"}}}";
+    const char *model =
+        "{\"embed_dim\": 24,\r\n\t\"vision_cfg\": {}, \"text_cfg\": {\"context_length\": 12, \"vocab_size\": 96, "
+        "\"width\": 48, \"heads\": 3, \"layers\": 2, "
+        "\"hf_tokenizer_name\": \"a\\\\b\\\"c\\u0001\xC3\xA9\", \"tokenizer_kwargs\": {\"clean\": \"canonicalize\"}}}";
     hc_encoder *first = load_bytes(HC_TEXT, file, model, HC_FP16, 1000, 1, &end);
-    CHECK(first && strstr(hc_encoder_config(first), "\"tokenizer\":{\"clean\":\"canonicalize\",\"hf_tokenizer_name\":\"a\\\\b\\\"c\\u0001\xC3\xA9\"}"), "%s", end.message);
+    CHECK(first &&
+              strstr(hc_encoder_config(first),
+                     "\"tokenizer\":{\"clean\":\"canonicalize\",\"hf_tokenizer_name\":\"a\\\\b\\\"c\\u0001\xC3\xA9\"}"),
+          "%s", end.message);
     bytes shard = shard_of(first);
     hc_encoder *second = load_shard(HC_TEXT, shard, HC_AUTO, &end);
     CHECK(second && !strcmp(hc_encoder_config(first), hc_encoder_config(second)), "%s", end.message);
@@ -400,7 +439,13 @@ static void test_quantised_values(void)
     bytes shard = shard_of(encoder);
     size_t count;
     part *parts = take_apart(shard, &count);
-    static const struct { const char *name; size_t at; uint32_t value; size_t size; const char *word; } cases[] = {
+    static const struct {
+        const char *name;
+        size_t at;
+        uint32_t value;
+        size_t size;
+        const char *word;
+    } cases[] = {
         {"transformer.resblocks.0.mlp.c_fc.weight", 0, 0x80, 1, "-128"},
         {"token_embedding.weight", 5, 0x80, 1, "-128"},
         {"transformer.resblocks.0.mlp.c_fc.weight.scale", 4, 0x7FC00000, 4, "NaN"},
@@ -415,7 +460,9 @@ static void test_quantised_values(void)
         for (int dtype = HC_FP32; dtype <= HC_INT8; dtype++) {
             outcome end;
             hc_encoder *bad = load_shard(HC_TEXT, shard, (hc_dtype)dtype, &end);
-            CHECK(!bad && end.status == HC_WEIGHTS_CORRUPT && strstr(end.message, cases[i].word) && strstr(end.message, cases[i].name), "%s: %s", cases[i].name, end.message);
+            CHECK(!bad && end.status == HC_WEIGHTS_CORRUPT && strstr(end.message, cases[i].word) &&
+                      strstr(end.message, cases[i].name),
+                  "%s: %s", cases[i].name, end.message);
             hc_encoder_free(bad);
         }
         memcpy(shard.data + offset, kept, sizeof kept);
@@ -437,7 +484,8 @@ static void test_quantised_values(void)
     *scale->name = '\0';
     bytes config = golden_tower("odd-widths", ".json"), file = build_file(parts, count, NULL);
     cleaned = load_bytes(HC_TEXT, file, (char *)config.data, HC_AUTO, 100, 1, &end);
-    CHECK(!cleaned && end.status == HC_WEIGHTS_MISMATCH && strstr(end.message, "c_fc.weight.scale is missing"), "%s", end.message);
+    CHECK(!cleaned && end.status == HC_WEIGHTS_MISMATCH && strstr(end.message, "c_fc.weight.scale is missing"), "%s",
+          end.message);
     free(file.data);
     free(config.data);
     free(parts);
@@ -455,31 +503,41 @@ static float half_at(const part *p, size_t i)
 /* int4 shards: the shapes, each weight within half a step of what it was, and what is refused. */
 static void test_int4(void)
 {
-    static const struct { hc_tower tower; const char *name; } cases[] = {
-        {HC_IMAGE, "visual.transformer.resblocks.0.attn.out_proj.weight"}, {HC_TEXT, "transformer.resblocks.0.mlp.c_fc.weight"}, {HC_TEXT, "token_embedding.weight"},
+    static const struct {
+        hc_tower tower;
+        const char *name;
+    } cases[] = {
+        {HC_IMAGE, "visual.transformer.resblocks.0.attn.out_proj.weight"},
+        {HC_TEXT, "transformer.resblocks.0.mlp.c_fc.weight"},
+        {HC_TEXT, "token_embedding.weight"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         outcome end;
         size_t count, wide_count, n, k, wrong = 0;
         char scale_name[160], shape[64], scale_shape[64];
-        hc_encoder *full = golden_encoder("odd-widths", cases[i].tower, HC_FP32), *encoder = golden_encoder("odd-widths", cases[i].tower, HC_INT4);
+        hc_encoder *full = golden_encoder("odd-widths", cases[i].tower, HC_FP32),
+                   *encoder = golden_encoder("odd-widths", cases[i].tower, HC_INT4);
         bytes wide = shard_of(full), shard = shard_of(encoder);
         part *wide_parts = take_apart(wide, &wide_count), *parts = take_apart(shard, &count);
         snprintf(scale_name, sizeof scale_name, "%s.scale", cases[i].name);
-        const part *w = part_of(wide_parts, wide_count, cases[i].name), *q = part_of(parts, count, cases[i].name), *s = part_of(parts, count, scale_name);
+        const part *w = part_of(wide_parts, wide_count, cases[i].name), *q = part_of(parts, count, cases[i].name),
+                   *s = part_of(parts, count, scale_name);
         CHECK(sscanf(w->shape, "[%zu, %zu]", &n, &k) == 2, "%s", w->shape);
         size_t groups = (k + 31) / 32, panels = (n + 7) / 8;
         int table = i == 2;
         snprintf(shape, sizeof shape, table ? "[%zu, %zu, 16]" : "[%zu, %zu, 8, 16]", table ? n : panels, groups);
         snprintf(scale_shape, sizeof scale_shape, table ? "[%zu, %zu]" : "[%zu, %zu, 8]", table ? n : panels, groups);
-        CHECK(!strcmp(q->shape, shape) && !strcmp(q->dtype, "U8") && !strcmp(s->shape, scale_shape) && !strcmp(s->dtype, "F16"), "%s %s, %s %s", q->dtype,
-              q->shape, s->dtype, s->shape);
+        CHECK(!strcmp(q->shape, shape) && !strcmp(q->dtype, "U8") && !strcmp(s->shape, scale_shape) &&
+                  !strcmp(s->dtype, "F16"),
+              "%s %s, %s %s", q->dtype, q->shape, s->dtype, s->shape);
         double error = 0, square = 0;
         for (size_t row = 0; row < (table ? n : panels * 8); row++)
             for (size_t j = 0; j < groups * 32; j++) {
                 size_t index = table ? row * groups + j / 32 : (row / 8 * groups + j / 32) * 8 + row % 8;
-                size_t at = table ? index * 16 + j % 16 : (row / 8 * groups + j / 32) * 128 + j % 32 / 4 * 16 + row % 4 * 4 + j % 4;
-                int nibble = (table ? j % 32 < 16 : row % 8 < 4) ? q->data[at] & 15 : q->data[at] >> 4, level = nibble < 8 ? nibble : nibble - 16;
+                size_t at = table ? index * 16 + j % 16
+                                  : (row / 8 * groups + j / 32) * 128 + j % 32 / 4 * 16 + row % 4 * 4 + j % 4;
+                int nibble = (table ? j % 32 < 16 : row % 8 < 4) ? q->data[at] & 15 : q->data[at] >> 4,
+                    level = nibble < 8 ? nibble : nibble - 16;
                 float scale = half_at(s, index), value = 0;
                 if (row >= n || j >= k) {
                     wrong += level != 0;
@@ -500,10 +558,12 @@ static void test_int4(void)
         shard.data[at + 1] = 0x7E;
         for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++) {
             bad = load_shard(cases[i].tower, shard, (hc_dtype)dtype, &end);
-            CHECK(!bad && end.status == HC_WEIGHTS_CORRUPT && strstr(end.message, "NaN") && strstr(end.message, scale_name), "%s", end.message);
+            CHECK(!bad && end.status == HC_WEIGHTS_CORRUPT && strstr(end.message, "NaN") &&
+                      strstr(end.message, scale_name),
+                  "%s", end.message);
             hc_encoder_free(bad);
         }
-        shard.data[at] = 0xFF, shard.data[at + 1] = 0x7B;    /* 65504 */
+        shard.data[at] = 0xFF, shard.data[at + 1] = 0x7B; /* 65504 */
         bad = load_shard(cases[i].tower, shard, HC_FP16, &end);
         CHECK(!bad && end.status == HC_WEIGHTS_CORRUPT && strstr(end.message, "beyond 65504"), "%s", end.message);
         hc_encoder_free(bad);
@@ -537,7 +597,8 @@ static void test_int4_padding(void)
     const part *scale = part_of(parts, count, "transformer.resblocks.0.attn.out_proj.weight.scale");
     const hc_matrix *m = &encoder->weights.blocks[0].out_proj;
     CHECK(m->n % 8 && m->n % 8 < 7 && m->k % 32, "%d x %d is padded", m->n, m->k);
-    uint8_t *last = shard.data + (q->data - shard.data) + q->size - 1, *end_scale = shard.data + (scale->data - shard.data) + scale->size - 1;
+    uint8_t *last = shard.data + (q->data - shard.data) + q->size - 1,
+            *end_scale = shard.data + (scale->data - shard.data) + scale->size - 1;
     CHECK(*last == 0 && *end_scale == 0, "padding is 0");
     *last = 0x5A;
     *end_scale = 0x3C;
@@ -545,13 +606,16 @@ static void test_int4_padding(void)
     *last = *end_scale = 0;
     bytes again = shard_of(cleaned);
     CHECK(same_bytes(shard, again), "%s", end.message);
-    CHECK(cleaned && !memcmp(cleaned->weights.blocks[0].out_proj.total, m->total, hc_round_up((size_t)m->n, 8) * sizeof(float)), "totals");
+    CHECK(cleaned && !memcmp(cleaned->weights.blocks[0].out_proj.total, m->total,
+                             hc_round_up((size_t)m->n, 8) * sizeof(float)),
+          "totals");
     for (int row = 0; row < m->n; row++) {
         float *values = malloc((size_t)m->k * sizeof *values);
         double total = 0;
         hc_dequantise_row(m, row, values);
         for (int j = 0; j < m->k; j++) total += (double)values[j];
-        CHECK(fabs(total - (double)m->total[row]) < 1e-4, "total of row %d: %g, expected %g", row, (double)m->total[row], total);
+        CHECK(fabs(total - (double)m->total[row]) < 1e-4, "total of row %d: %g, expected %g", row,
+              (double)m->total[row], total);
         free(values);
     }
     free(again.data);

@@ -1,13 +1,15 @@
-/* test_strides.c: tensors that a directory says to be stored transposed, with gaps, expanded or overlapping: the tower that they make is that of the same values in order, from
- * checkpoints and from what shards hold, at each dtype and in any chunking; and strides that contradict the shape or the bytes. */
+/* test_strides.c: tensors that a directory says to be stored transposed, with gaps, expanded or overlapping: the tower
+ * that they make is that of the same values in order, from checkpoints and from what shards hold, at each dtype and in
+ * any chunking; and strides that contradict the shape or the bytes. */
 #include "check.h"
 #include "loading.h"
 
 #include <stdlib.h>
 
-enum { GARBAGE = 0xFF };        /* NaN in every floating-point type */
+enum { GARBAGE = 0xFF }; /* NaN in every floating-point type */
 
-/* ---- files -------------------------------------------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------------------------------------------------
+ */
 
 typedef enum arrangement { TRANSPOSED, EVERY_THIRD, COLUMNS_OF_MORE, ARRANGEMENTS } arrangement;
 
@@ -16,14 +18,18 @@ typedef struct strided_file {
     bytes data, directory;
 } strided_file;
 
-static size_t element_size(const char *dtype) { return !strcmp(dtype, "F32") ? 4 : dtype[1] == '1' || dtype[1] == 'F' ? 2 : 1; }
+static size_t element_size(const char *dtype)
+{
+    return !strcmp(dtype, "F32") ? 4 : dtype[1] == '1' || dtype[1] == 'F' ? 2 : 1;
+}
 
 static void add_text(bytes *b, const char *text) { append_bytes(b, text, strlen(text)); }
 
 static int read_shape(const char *text, size_t dims[4])
 {
     int rank = 0;
-    for (const char *at = text; *at != ']' && text[1] != ']'; rank++) dims[rank] = strtoul(at + 1, (char **)(uintptr_t)&at, 10);
+    for (const char *at = text; *at != ']' && text[1] != ']'; rank++)
+        dims[rank] = strtoul(at + 1, (char **)(uintptr_t)&at, 10);
     return rank;
 }
 
@@ -79,14 +85,17 @@ static void add_tensor(strided_file *file, const part *p, arrangement how)
 static strided_file arrange(const part *parts, size_t count, int how)
 {
     strided_file file = {{NULL, 0}, {NULL, 0}};
-    for (size_t i = 0; i < count; i++) add_tensor(&file, &parts[i], (arrangement)((how < ARRANGEMENTS ? (size_t)how : i) % ARRANGEMENTS));
+    for (size_t i = 0; i < count; i++)
+        add_tensor(&file, &parts[i], (arrangement)((how < ARRANGEMENTS ? (size_t)how : i) % ARRANGEMENTS));
     add_text(&file.directory, "}");
     return file;
 }
 
-/* ---- loading ------------------------------------------------------------------------------------------------------ */
+/* ---- loading ------------------------------------------------------------------------------------------------------
+ */
 
-static hc_encoder *load(hc_tower tower, const char *config, strided_file file, hc_dtype dtype, size_t chunk, outcome *end)
+static hc_encoder *load(hc_tower tower, const char *config, strided_file file, hc_dtype dtype, size_t chunk,
+                        outcome *end)
 {
     hc_loader *loader = hc_loader_new(tower, config, strlen(config), dtype);
     hc_loader_directory(loader, (char *)file.directory.data, file.directory.size);
@@ -138,7 +147,8 @@ static void test_checkpoints(void)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         for (int tower = HC_IMAGE; tower <= HC_TEXT; tower++) {
             bytes file = golden_tower(names[i], ".safetensors"), config = golden_tower(names[i], ".json");
-            for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++) check_arrangements((hc_tower)tower, file, (char *)config.data, (hc_dtype)dtype, names[i]);
+            for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++)
+                check_arrangements((hc_tower)tower, file, (char *)config.data, (hc_dtype)dtype, names[i]);
             free(file.data);
             free(config.data);
         }
@@ -154,7 +164,8 @@ static void test_shards(void)
             hc_encoder *encoder = load_bytes((hc_tower)tower, file, (char *)config.data, (hc_dtype)held, 1000, 1, &end);
             bytes shard = shard_of(encoder);
             hc_encoder_free(encoder);
-            for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++) check_arrangements((hc_tower)tower, shard, (char *)config.data, (hc_dtype)dtype, "a shard");
+            for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++)
+                check_arrangements((hc_tower)tower, shard, (char *)config.data, (hc_dtype)dtype, "a shard");
             free(shard.data);
         }
     free(file.data);
@@ -172,8 +183,8 @@ static void test_expanded(void)
     for (size_t i = 0; i < count; i++) {
         part p = parts[i];
         size_t dims[4], strides[4] = {0}, n = p.size / 4;
-        int rank = read_shape(p.shape, dims), bias = strstr(p.name, "c_fc.bias") != NULL, position = strstr(p.name, "positional_embedding") != NULL,
-            matrix = strstr(p.name, "c_proj.weight") != NULL;
+        int rank = read_shape(p.shape, dims), bias = strstr(p.name, "c_fc.bias") != NULL,
+            position = strstr(p.name, "positional_embedding") != NULL, matrix = strstr(p.name, "c_proj.weight") != NULL;
         if (!bias && !position && !matrix) {
             add_tensor(&plain, &p, TRANSPOSED);
             add_tensor(&strided, &p, TRANSPOSED);
@@ -181,7 +192,8 @@ static void test_expanded(void)
         }
         uint8_t *values = malloc(p.size);
         size_t stride = matrix ? 1 : 0, span = bias ? 1 : matrix ? dims[1] + dims[0] - 1 : dims[1];
-        for (size_t j = 0; j < n; j++) memcpy(values + 4 * j, p.data + 4 * (bias ? 0 : j / dims[rank - 1] * stride + j % dims[rank - 1]), 4);
+        for (size_t j = 0; j < n; j++)
+            memcpy(values + 4 * j, p.data + 4 * (bias ? 0 : j / dims[rank - 1] * stride + j % dims[rank - 1]), 4);
         p.data = values;
         add_tensor(&plain, &p, TRANSPOSED);
         char text[256];
@@ -228,21 +240,28 @@ static void test_expanded(void)
     free(config.data);
 }
 
-/* ---- what is refused ---------------------------------------------------------------------------------------------- */
+/* ---- what is refused ----------------------------------------------------------------------------------------------
+ */
 
 static void test_refused(void)
 {
-    static const struct { const char *entry; hc_status status; } cases[] = {
-        {"\"shape\":[2,3],\"strides\":[3,1],\"data_offsets\":[0,24]", HC_WEIGHTS_MISMATCH},       /* well-formed: another shape than the model's */
+    static const struct {
+        const char *entry;
+        hc_status status;
+    } cases[] = {
+        {"\"shape\":[2,3],\"strides\":[3,1],\"data_offsets\":[0,24]",
+         HC_WEIGHTS_MISMATCH}, /* well-formed: another shape than the model's */
         {"\"shape\":[2,3],\"strides\":[1,2],\"data_offsets\":[0,24]", HC_WEIGHTS_MISMATCH},
         {"\"shape\":[0,3],\"strides\":[1,2],\"data_offsets\":[8,8]", HC_WEIGHTS_MISMATCH},
-        {"\"shape\":[2,3],\"strides\":[1,3],\"data_offsets\":[0,24]", HC_WEIGHTS_FORMAT},         /* 8 elements from the first to the last */
+        {"\"shape\":[2,3],\"strides\":[1,3],\"data_offsets\":[0,24]",
+         HC_WEIGHTS_FORMAT}, /* 8 elements from the first to the last */
         {"\"shape\":[2,3],\"strides\":[3],\"data_offsets\":[0,24]", HC_WEIGHTS_FORMAT},
         {"\"shape\":[2,3],\"strides\":[3,1,1],\"data_offsets\":[0,24]", HC_WEIGHTS_FORMAT},
         {"\"shape\":[2,3],\"strides\":[-3,1],\"data_offsets\":[0,24]", HC_WEIGHTS_FORMAT},
         {"\"shape\":[2,3],\"strides\":[1.5,1],\"data_offsets\":[0,24]", HC_WEIGHTS_FORMAT},
         {"\"shape\":[2,3],\"strides\":\"x\",\"data_offsets\":[0,24]", HC_WEIGHTS_FORMAT},
-        {"\"shape\":[2,3],\"strides\":[18446744073709551615,1],\"data_offsets\":[0,8]", HC_WEIGHTS_FORMAT},      /* sums that would wrap */
+        {"\"shape\":[2,3],\"strides\":[18446744073709551615,1],\"data_offsets\":[0,8]",
+         HC_WEIGHTS_FORMAT}, /* sums that would wrap */
         {"\"shape\":[3,3],\"strides\":[9223372036854775808,1],\"data_offsets\":[0,12]", HC_WEIGHTS_FORMAT},
         {"\"shape\":[2,3],\"strides\":[4611686018427387904,1],\"data_offsets\":[0,12]", HC_WEIGHTS_FORMAT},
     };
@@ -252,8 +271,10 @@ static void test_refused(void)
         snprintf(directory, sizeof directory, "{\"token_embedding.weight\":{\"dtype\":\"F32\",%s}}", cases[i].entry);
         hc_loader *loader = hc_loader_new(HC_TEXT, (char *)config.data, config.size, HC_INT8);
         hc_status status = hc_loader_directory(loader, directory, strlen(directory));
-        CHECK(status == cases[i].status && strstr(hc_loader_message(loader), status == HC_WEIGHTS_FORMAT ? "token_embedding.weight" : "expected with shape"), "%s: %s: %s", directory, hc_status_code(status),
-              hc_loader_message(loader));
+        CHECK(status == cases[i].status &&
+                  strstr(hc_loader_message(loader),
+                         status == HC_WEIGHTS_FORMAT ? "token_embedding.weight" : "expected with shape"),
+              "%s: %s: %s", directory, hc_status_code(status), hc_loader_message(loader));
         CHECK(hc_loader_finish(loader) == NULL, "no encoder");
         hc_loader_free(loader);
     }

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/halfclip.h"
+#include "halfclip.h"
 #include "check.h"
 
-enum { CONTEXT = 77, START = 49406, END = 49407, CAT = 2368, AMPERSAND = 261 };   /* ids of CLIP's vocabulary */
+enum { CONTEXT = 77, START = 49406, END = 49407, CAT = 2368, AMPERSAND = 261 }; /* ids of CLIP's vocabulary */
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -19,10 +19,7 @@ enum { CONTEXT = 77, START = 49406, END = 49407, CAT = 2368, AMPERSAND = 261 }; 
 #ifdef SANITIZED
 /* Lets the tests of exhausted memory run: an allocation above this size fails, in place of ending the program. */
 const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "allocator_may_return_null=1:max_allocation_size_mb=32";
-}
+const char *__asan_default_options(void) { return "allocator_may_return_null=1:max_allocation_size_mb=32"; }
 #endif
 
 typedef struct bytes {
@@ -32,11 +29,10 @@ typedef struct bytes {
 
 static bytes read_file(const char *path)
 {
-    bytes out = { NULL, 0 };
+    bytes out = {NULL, 0};
     FILE *file = fopen(path, "rb");
     CHECK(file, "cannot open %s", path);
-    if (!file)
-        exit(1);
+    if (!file) exit(1);
     fseek(file, 0, SEEK_END);
     out.n = (size_t)ftell(file);
     rewind(file);
@@ -46,21 +42,15 @@ static bytes read_file(const char *path)
     return out;
 }
 
-static unsigned u16(const uint8_t *at)
-{
-    return at[0] | (unsigned)at[1] << 8;
-}
+static unsigned u16(const uint8_t *at) { return at[0] | (unsigned)at[1] << 8; }
 
-static unsigned u32(const uint8_t *at)
-{
-    return u16(at) | u16(at + 2) << 16;
-}
+static unsigned u32(const uint8_t *at) { return u16(at) | u16(at + 2) << 16; }
 
 /* Compares one text with the ids that OpenCLIP has for it at 77, at that length and at others. */
 static void check_text(hc_tokenizer *tokenizer, int mode, const char *text, size_t length, const uint8_t *expected,
                        int n)
 {
-    static const int contexts[] = { CONTEXT, 1, 2, 3, 9, 76 };
+    static const int contexts[] = {CONTEXT, 1, 2, 3, 9, 76};
     int32_t ids[CONTEXT + 3];
     const int end = hc_tokenizer_vocab_size(tokenizer) - 1;
     for (size_t c = 0; c < sizeof contexts / sizeof *contexts; c++) {
@@ -81,8 +71,8 @@ static void check_golden(const char *path, bytes merges, unsigned expected_merge
     const uint8_t *at = golden.at, *end = at + golden.n;
     CHECK(golden.n > 20 && !memcmp(at, "HCTOKENS", 8), "%s is no golden file", path);
     const unsigned merge_count = u32(at + 8), count = u32(at + 16);
-    CHECK(merge_count == expected_merges && u32(at + 12) == CONTEXT && count > 200, "%u merges, %u strings", merge_count,
-          count);
+    CHECK(merge_count == expected_merges && u32(at + 12) == CONTEXT && count > 200, "%u merges, %u strings",
+          merge_count, count);
     at += 20;
 
     hc_tokenizer *tokenizers[3];
@@ -118,8 +108,7 @@ static void check_golden(const char *path, bytes merges, unsigned expected_merge
         free(copy);
     }
     CHECK(at == end && raised > 0, "%s was not read to its end", path);
-    for (int mode = 0; mode < 3; mode++)
-        hc_tokenizer_free(tokenizers[mode]);
+    for (int mode = 0; mode < 3; mode++) hc_tokenizer_free(tokenizers[mode]);
     free(golden.at);
 }
 
@@ -137,19 +126,19 @@ static void check_utf8(hc_tokenizer *tokenizer)
 #define R "\xEF\xBF\xBD"
     /* Ill-formed sequences and what TextDecoder makes of them. */
     static const char *const pairs[][2] = {
-        { "a\xFFz", "a" R "z" },
-        { "\x80", R },
-        { "\xC0\xAF", R R },                                 /* overlong */
-        { "\xE0\x80\xAF", R R R },
-        { "\xED\xA0\x80", R R R },                           /* a surrogate */
-        { "\xF4\x90\x80\x80", R R R R },                     /* above U+10FFFF */
-        { "\xF5\x80\x80\x80", R R R R },
-        { "\xE2\x82", R },                                   /* cut short */
-        { "\xE2\x82z", R "z" },
-        { "\xF0\x9F\x98", R },
-        { "\xF0\x9F\x98\xF0\x9F\x98\x80", R "\xF0\x9F\x98\x80" },
-        { "\xC2\xC2\xA9", R "\xC2\xA9" },
-        { "\xF0\x80\x80\x41", R R R "A" },
+        {"a\xFFz", "a" R "z"},
+        {"\x80", R},
+        {"\xC0\xAF", R R}, /* overlong */
+        {"\xE0\x80\xAF", R R R},
+        {"\xED\xA0\x80", R R R},       /* a surrogate */
+        {"\xF4\x90\x80\x80", R R R R}, /* above U+10FFFF */
+        {"\xF5\x80\x80\x80", R R R R},
+        {"\xE2\x82", R}, /* cut short */
+        {"\xE2\x82z", R "z"},
+        {"\xF0\x9F\x98", R},
+        {"\xF0\x9F\x98\xF0\x9F\x98\x80", R "\xF0\x9F\x98\x80"},
+        {"\xC2\xC2\xA9", R "\xC2\xA9"},
+        {"\xF0\x80\x80\x41", R R R "A"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         CHECK(same_ids(tokenizer, pairs[i][0], strlen(pairs[i][0]), pairs[i][1]), "ill-formed UTF-8, case %zu", i);
@@ -160,7 +149,7 @@ static void check_utf8(hc_tokenizer *tokenizer)
 
 static void check_lists(bytes merges)
 {
-    uint8_t list[12] = { 64, 0, 65, 1, 0, 2, 65, 1, 66, 0, 67, 1 };
+    uint8_t list[12] = {64, 0, 65, 1, 0, 2, 65, 1, 66, 0, 67, 1};
     hc_tokenizer *tokenizer = hc_tokenizer_new(list, sizeof list, HC_CLEAN_LOWER);
     CHECK(tokenizer && hc_tokenizer_vocab_size(tokenizer) == 517, "a list of three merges");
     hc_tokenizer_free(tokenizer);
@@ -193,7 +182,8 @@ static void check_lists(bytes merges)
     free(copy);
     int32_t ids[4];
     CHECK(tokenizer && hc_tokenize(tokenizer, "cat", 3, ids, 4, NULL) == HC_OK && ids[0] == START && ids[1] == CAT &&
-              ids[2] == END && ids[3] == 0, "a cat");
+              ids[2] == END && ids[3] == 0,
+          "a cat");
     hc_tokenizer_free(tokenizer);
     hc_tokenizer_free(NULL);
 }
@@ -203,7 +193,8 @@ static void check_calls(hc_tokenizer *tokenizer)
     int32_t ids[CONTEXT];
     int used;
     CHECK(hc_tokenize(tokenizer, "", 0, ids, 3, &used) == HC_OK && used == 2 && ids[0] == START && ids[1] == END &&
-              ids[2] == 0, "an empty text");
+              ids[2] == 0,
+          "an empty text");
     CHECK(hc_tokenize(tokenizer, NULL, 0, ids, 2, NULL) == HC_OK && ids[1] == END, "no text");
     CHECK(hc_tokenize(tokenizer, "cat", 3, ids, 1, &used) == HC_OK && used == 1 && ids[0] == END,
           "room for the end token only");
@@ -216,8 +207,7 @@ static void check_large(hc_tokenizer *tokenizer, const char *unit, size_t total)
 {
     const size_t n = strlen(unit);
     char *text = malloc(total);
-    for (size_t i = 0; i < total; i++)
-        text[i] = unit[i % n];
+    for (size_t i = 0; i < total; i++) text[i] = unit[i % n];
     int32_t ids[CONTEXT];
     int used = 0;
     CHECK(hc_tokenize(tokenizer, text, total, ids, CONTEXT, &used) == HC_OK && used >= 2 && ids[used - 1] == END,
@@ -236,15 +226,28 @@ int main(void)
     hc_tokenizer *tokenizer = hc_tokenizer_new(merges.at, merges.n, HC_CLEAN_LOWER);
     check_utf8(tokenizer);
     check_calls(tokenizer);
-    const char *const units[] = { "a", "abcdefghij", "!", "\xE7\x8C\xAB", "amp;&", "&amp;", "&#38;", "&am&#x70;", "\x1B[",
-                                  "\x1B[1", "&#1", "&semi", "a\xCC\x81\xCC\xA3", "\xCC\x81\xCC\xA3", "\xCE\xA3",
-                                  "\xCE\xA3.", "<end_of_text", "'" };
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        check_large(tokenizer, units[i], 1000000);
-    char *nested = malloc(1000001);   /* one '&' and a quarter of a million times what makes of it one more */
+    const char *const units[] = {"a",
+                                 "abcdefghij",
+                                 "!",
+                                 "\xE7\x8C\xAB",
+                                 "amp;&",
+                                 "&amp;",
+                                 "&#38;",
+                                 "&am&#x70;",
+                                 "\x1B[",
+                                 "\x1B[1",
+                                 "&#1",
+                                 "&semi",
+                                 "a\xCC\x81\xCC\xA3",
+                                 "\xCC\x81\xCC\xA3",
+                                 "\xCE\xA3",
+                                 "\xCE\xA3.",
+                                 "<end_of_text",
+                                 "'"};
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) check_large(tokenizer, units[i], 1000000);
+    char *nested = malloc(1000001); /* one '&' and a quarter of a million times what makes of it one more */
     memset(nested, '&', 1);
-    for (size_t i = 0; i < 250000; i++)
-        memcpy(nested + 1 + 4 * i, "amp;", 4);
+    for (size_t i = 0; i < 250000; i++) memcpy(nested + 1 + 4 * i, "amp;", 4);
     int32_t ids[CONTEXT];
     CHECK(hc_tokenize(tokenizer, nested, 1000001, ids, CONTEXT, NULL) == HC_OK && ids[1] == AMPERSAND && ids[2] == END,
           "a million characters for one '&'");

@@ -1,22 +1,24 @@
-/* test_torch.c: PyTorch files as PyTorch writes them, as others rewrite them, cut and damaged ones, and memory that runs out. What each holds is what torch.load said
- * (weights-tools/golden_torch.py). Linked with --wrap for malloc, calloc, realloc and free. */
+/* test_torch.c: PyTorch files as PyTorch writes them, as others rewrite them, cut and damaged ones, and memory that
+ * runs out. What each holds is what torch.load said (weights-tools/golden_torch.py). Linked with --wrap for malloc,
+ * calloc, realloc and free. */
 #include "check.h"
 #include "failing.h"
-#include "json.h"
+#include "checkpoint/json.h"
 #include "loading.h"
 #include "sparse.h"
-#include "torch.h"
+#include "checkpoint/torch.h"
 
 #include <string.h>
 
 #define FOLDER "tests/golden/torch/"
 
-/* ---- reading ------------------------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct reading {
     hc_torch *torch;
     int wants;
-    uint64_t wanted;        /* bytes in all */
+    uint64_t wanted; /* bytes in all */
 } reading;
 
 /* Serves every want, with up to `around` bytes more on both sides. */
@@ -27,10 +29,12 @@ static reading read_sparse(const sparse_file *file, uint64_t around)
     reading r = {hc_torch_new(file->size), 0, 0};
     while (r.torch && hc_torch_want(r.torch, &range)) {
         counting = 0;
-        CHECK(range.begin < range.end && range.end <= file->size, "wants %llu to %llu", (unsigned long long)range.begin, (unsigned long long)range.end);
+        CHECK(range.begin < range.end && range.end <= file->size, "wants %llu to %llu", (unsigned long long)range.begin,
+              (unsigned long long)range.end);
         if (++r.wants > 1000) break;
         r.wanted += range.end - range.begin;
-        uint64_t begin = range.begin < around ? 0 : range.begin - around, end = file->size - range.end < around ? file->size : range.end + around;
+        uint64_t begin = range.begin < around ? 0 : range.begin - around,
+                 end = file->size - range.end < around ? file->size : range.end + around;
         uint8_t *bytes = sparse_read(file, begin, (size_t)(end - begin));
         counting = 1;
         hc_torch_give(r.torch, begin, bytes, (size_t)(end - begin));
@@ -62,7 +66,8 @@ static int offsets_of(const hc_json *tensor, uint64_t *begin, uint64_t *end)
 {
     hc_json offsets = hc_json_get(tensor, "data_offsets"), a = {0}, b = {0};
     const char *cursor = NULL;
-    return hc_json_next(&offsets, &cursor, NULL, &a) && hc_json_next(&offsets, &cursor, NULL, &b) && hc_json_unsigned(&a, begin) && hc_json_unsigned(&b, end);
+    return hc_json_next(&offsets, &cursor, NULL, &a) && hc_json_next(&offsets, &cursor, NULL, &b) &&
+           hc_json_unsigned(&a, begin) && hc_json_unsigned(&b, end);
 }
 
 static int same_shape(hc_json a, hc_json b, uint64_t *count)
@@ -81,12 +86,14 @@ static int same_shape(hc_json a, hc_json b, uint64_t *count)
 }
 
 /* The values of a tensor with strides in the order of its shape, `count` of them; *n is their bytes. */
-static uint8_t *in_order(const uint8_t *span, uint64_t span_bytes, hc_json shape, hc_json strides, uint64_t count, uint64_t *n)
+static uint8_t *in_order(const uint8_t *span, uint64_t span_bytes, hc_json shape, hc_json strides, uint64_t count,
+                         uint64_t *n)
 {
     uint64_t dims[8], steps[8], elements = 1;
     int rank = 0;
     hc_json dim, step;
-    for (const char *x = NULL, *y = NULL; hc_json_next(&shape, &x, NULL, &dim) && hc_json_next(&strides, &y, NULL, &step); rank++) {
+    for (const char *x = NULL, *y = NULL;
+         hc_json_next(&shape, &x, NULL, &dim) && hc_json_next(&strides, &y, NULL, &step); rank++) {
         hc_json_unsigned(&dim, &dims[rank]);
         hc_json_unsigned(&step, &steps[rank]);
         elements += (dims[rank] - 1) * steps[rank];
@@ -106,14 +113,20 @@ static void check_tensor(const char *name, const sparse_file *file, const hc_jso
 {
     char a[256], b[256];
     uint64_t begin = 0, end = 0, count;
-    CHECK(!strcmp(text_of(hc_json_get(found, "dtype"), a), text_of(hc_json_get(expected, "dtype"), b)), "%s: %s, expected %s", name, a, b);
+    CHECK(!strcmp(text_of(hc_json_get(found, "dtype"), a), text_of(hc_json_get(expected, "dtype"), b)),
+          "%s: %s, expected %s", name, a, b);
     CHECK(same_shape(hc_json_get(found, "shape"), hc_json_get(expected, "shape"), &count), "%s: another shape", name);
-    CHECK(offsets_of(found, &begin, &end) && begin <= end && end <= file->size, "%s: bytes %llu to %llu", name, (unsigned long long)begin, (unsigned long long)end);
-    hc_json hash = hc_json_get(expected, "fnv1a"), strides = hc_json_get(found, "strides"), expected_strides = hc_json_get(expected, "strides");
+    CHECK(offsets_of(found, &begin, &end) && begin <= end && end <= file->size, "%s: bytes %llu to %llu", name,
+          (unsigned long long)begin, (unsigned long long)end);
+    hc_json hash = hc_json_get(expected, "fnv1a"), strides = hc_json_get(found, "strides"),
+            expected_strides = hc_json_get(expected, "strides");
     uint64_t ignored;
-    CHECK(strides.type == expected_strides.type && (strides.type == HC_JSON_ABSENT || same_shape(strides, expected_strides, &ignored)), "%s: other strides", name);
+    CHECK(strides.type == expected_strides.type &&
+              (strides.type == HC_JSON_ABSENT || same_shape(strides, expected_strides, &ignored)),
+          "%s: other strides", name);
     if (hash.type == HC_JSON_ABSENT) {
-        CHECK(!strcmp(b, "NEGATED") || !strcmp(b, "CONJUGATED") || end - begin == count, "%s: %llu bytes", name, (unsigned long long)(end - begin));
+        CHECK(!strcmp(b, "NEGATED") || !strcmp(b, "CONJUGATED") || end - begin == count, "%s: %llu bytes", name,
+              (unsigned long long)(end - begin));
         return;
     }
     uint8_t *bytes = sparse_read(file, begin, (size_t)(end - begin));
@@ -142,7 +155,8 @@ static void check_tensors(const char *name, const sparse_file *file, const readi
     if (!parsed) return;
     for (;;) {
         int more = hc_json_next(&root, &x, &key, &value);
-        CHECK(more == hc_json_next(expected, &y, &expected_key, &expected_value), "%s: another number of tensors", name);
+        CHECK(more == hc_json_next(expected, &y, &expected_key, &expected_value), "%s: another number of tensors",
+              name);
         if (!more) return;
         char a[256], b[256], label[512];
         int same = hc_json_same(&key, &expected_key);
@@ -157,8 +171,8 @@ static void check_failed(const char *name, const reading *r, const char *status,
 {
     size_t length = 1;
     const char *message = hc_torch_message(r->torch);
-    CHECK(!strcmp(hc_status_code(hc_torch_status(r->torch)), status) && strstr(message, word), "%s: %s: %s; expected %s: …%s…", name,
-          hc_status_code(hc_torch_status(r->torch)), message, status, word);
+    CHECK(!strcmp(hc_status_code(hc_torch_status(r->torch)), status) && strstr(message, word),
+          "%s: %s: %s; expected %s: …%s…", name, hc_status_code(hc_torch_status(r->torch)), message, status, word);
     CHECK(!hc_torch_header(r->torch, &length) && length == 0, "%s: a header of a file that failed", name);
 }
 
@@ -170,7 +184,9 @@ static long read_failing(const char *name, const sparse_file *file, long n, hc_s
     fail_in = n;
     reading r = read_sparse(file, 0);
     fail_in = 0;
-    if (r.torch) CHECK(hc_torch_status(r.torch) == (n ? HC_OUT_OF_MEMORY : expected) && (!n || *hc_torch_message(r.torch)), "%s, allocation %ld: %s", name, n, hc_torch_message(r.torch));
+    if (r.torch)
+        CHECK(hc_torch_status(r.torch) == (n ? HC_OUT_OF_MEMORY : expected) && (!n || *hc_torch_message(r.torch)),
+              "%s, allocation %ld: %s", name, n, hc_torch_message(r.torch));
     else CHECK(n == 1, "%s: no reader after allocation %ld failed", name, n);
     hc_torch_free(r.torch);
     CHECK(alive == before, "%s: %ld blocks stay after allocation %ld failed", name, alive - before, n);
@@ -204,7 +220,9 @@ static void test_golden(void)
         for (uint64_t around = 0; around <= 100000; around = around * 10 + 100) {
             reading r = read_sparse(&file, around);
             if (tensors.type == HC_JSON_OBJECT) check_tensors(name, &file, &r, &tensors);
-            else check_failed(name, &r, text_of(hc_json_get(&value, "status"), status), text_of(hc_json_get(&value, "word"), word));
+            else
+                check_failed(name, &r, text_of(hc_json_get(&value, "status"), status),
+                             text_of(hc_json_get(&value, "word"), word));
             hc_torch_free(r.torch);
         }
         hc_status expected = tensors.type == HC_JSON_OBJECT ? HC_OK : HC_WEIGHTS_FORMAT;
@@ -222,30 +240,39 @@ static void test_golden(void)
 /* How often a file is asked for anything: requests cost time. */
 static void test_wants(void)
 {
-    static const struct { const char *name; int wants; } cases[] = {
-        {"whole.pt", 1}, {"script-whole.pt", 1},        /* smaller than the end that is taken at once           */
-        {"large.sparse", 2}, {"zip64.sparse", 2},       /* the end; the pickle with the byte order              */
-        {"large-streamed.sparse", 4},                   /* and local headers: one alone, two that are neighbours */
+    static const struct {
+        const char *name;
+        int wants;
+    } cases[] = {
+        {"whole.pt", 1},
+        {"script-whole.pt", 1}, /* smaller than the end that is taken at once           */
+        {"large.sparse", 2},
+        {"zip64.sparse", 2},          /* the end; the pickle with the byte order              */
+        {"large-streamed.sparse", 4}, /* and local headers: one alone, two that are neighbours */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *bytes;
         sparse_file file = open_golden(cases[i].name, &bytes);
         reading r = read_sparse(&file, 0);
-        CHECK(r.wants == cases[i].wants && r.wanted < (131072 + 8192), "%s: %d wants, %llu bytes", cases[i].name, r.wants, (unsigned long long)r.wanted);
+        CHECK(r.wants == cases[i].wants && r.wanted < (131072 + 8192), "%s: %d wants, %llu bytes", cases[i].name,
+              r.wants, (unsigned long long)r.wanted);
         hc_torch_free(r.torch);
         free(bytes);
     }
 }
 
-/* ---- towers -------------------------------------------------------------------------------------------------------- */
+/* ---- towers --------------------------------------------------------------------------------------------------------
+ */
 
 /* Loads a tower from a file with this directory. */
-static hc_encoder *load_tower(hc_tower tower, const char *config, const char *header, size_t length, const char *file, outcome *end)
+static hc_encoder *load_tower(hc_tower tower, const char *config, const char *header, size_t length, const char *file,
+                              outcome *end)
 {
     hc_loader *loader = hc_loader_new(tower, config, strlen(config), HC_INT8);
     hc_loader_directory(loader, header, length);
     const hc_range *ranges = hc_loader_ranges(loader, &end->ranges);
-    for (size_t i = 0; i < end->ranges; i++) hc_loader_push(loader, ranges[i].begin, file + ranges[i].begin, (size_t)(ranges[i].end - ranges[i].begin));
+    for (size_t i = 0; i < end->ranges; i++)
+        hc_loader_push(loader, ranges[i].begin, file + ranges[i].begin, (size_t)(ranges[i].end - ranges[i].begin));
     hc_encoder *encoder = hc_loader_finish(loader);
     end->status = hc_loader_status(loader);
     snprintf(end->message, sizeof end->message, "%s", hc_loader_message(loader));
@@ -271,7 +298,8 @@ static void test_tower(const char *name, hc_tower tower)
     hc_encoder_free(encoder);
 
     /* The patch embedding negated: the text tower does not mind, the image tower says which tensor it is. */
-    static const char plain[] = "\"visual.conv1.weight\":{\"dtype\":\"F16\"", changed[] = "\"visual.conv1.weight\":{\"dtype\":\"NEGATED\"";
+    static const char plain[] = "\"visual.conv1.weight\":{\"dtype\":\"F16\"",
+                      changed[] = "\"visual.conv1.weight\":{\"dtype\":\"NEGATED\"";
     bytes other = {NULL, 0};
     const char *at = header;
     while (memcmp(at, plain, sizeof plain - 1)) at++;
@@ -280,7 +308,9 @@ static void test_tower(const char *name, hc_tower tower)
     at += sizeof plain - 1;
     append_bytes(&other, at, (size_t)(header + length - at));
     encoder = load_tower(tower, (char *)config.data, (char *)other.data, other.size, file_bytes, &end);
-    CHECK(tower == HC_TEXT ? encoder != NULL : !encoder && strstr(end.message, "visual.conv1.weight") && strstr(end.message, "NEGATED"), "%s: %s", name, end.message);
+    CHECK(tower == HC_TEXT ? encoder != NULL
+                           : !encoder && strstr(end.message, "visual.conv1.weight") && strstr(end.message, "NEGATED"),
+          "%s: %s", name, end.message);
     hc_encoder_free(encoder);
 
     hc_encoder_free(expected);
@@ -293,7 +323,8 @@ static void test_tower(const char *name, hc_tower tower)
     free(config.data);
 }
 
-/* ---- damage -------------------------------------------------------------------------------------------------------- */
+/* ---- damage --------------------------------------------------------------------------------------------------------
+ */
 
 static void test_cut(void)
 {
@@ -301,7 +332,7 @@ static void test_cut(void)
     sparse_file whole = open_golden("fp32.pt", &bytes);
     CHECK(whole.size > 1000, "fp32.pt");
     for (uint64_t size = 0; size < whole.size; size++) {
-        char *cut = malloc(size + !size);      /* of just that size, for AddressSanitizer */
+        char *cut = malloc(size + !size); /* of just that size, for AddressSanitizer */
         memcpy(cut, bytes, size);
         sparse_file file = sparse_whole(cut, size);
         reading r = read_sparse(&file, 0);
@@ -313,7 +344,8 @@ static void test_cut(void)
     hc_range range;
     hc_torch *torch = hc_torch_new(whole.size);
     CHECK(hc_torch_want(torch, &range) && range.begin == 0 && range.end == whole.size, "wants something else");
-    CHECK(hc_torch_give(torch, 0, bytes, whole.size - 1) == HC_WEIGHTS_TRUNCATED && !hc_torch_want(torch, &range), "%s", hc_torch_message(torch));
+    CHECK(hc_torch_give(torch, 0, bytes, whole.size - 1) == HC_WEIGHTS_TRUNCATED && !hc_torch_want(torch, &range), "%s",
+          hc_torch_message(torch));
     CHECK(hc_torch_give(torch, 0, bytes, whole.size) == HC_WEIGHTS_TRUNCATED, "goes on after a failure");
     hc_torch_free(torch);
     torch = hc_torch_new(whole.size);
@@ -360,7 +392,8 @@ static void put(uint8_t *out, uint64_t number, int n)
 }
 
 /* An end record alone, after a lot of nothing. */
-static void test_end(const char *name, uint64_t file_size, uint64_t count, uint64_t size, uint64_t begin, const char *word)
+static void test_end(const char *name, uint64_t file_size, uint64_t count, uint64_t size, uint64_t begin,
+                     const char *word)
 {
     uint8_t end[22] = "PK\5\6";
     put(end + 10, count, 2);

@@ -1,14 +1,15 @@
-/* test_towers.c: every golden tower against OpenCLIP's own vectors: fp32 within the project's bounds, fp16 and int8 near them; int4 near fp32 of the weights
- * that 4 bits leave; and results that do not depend on the batch, on the instructions that multiply, on the number of threads, on the steps that
- * the work is cut into, nor on where inputs lie. */
+/* test_towers.c: every golden tower against OpenCLIP's own vectors: fp32 within the project's bounds, fp16 and int8
+ * near them; int4 near fp32 of the weights that 4 bits leave; and results that do not depend on the batch, on the
+ * instructions that multiply, on the number of threads, on the steps that the work is cut into, nor on where inputs
+ * lie. */
 #include "check.h"
 #include "files.h"
 #include "halfclip.h"
-#include "json.h"
-#include "kernels.h"
+#include "checkpoint/json.h"
+#include "kernels/kernels.h"
 #include "loading.h"
-#include "safetensors.h"
-#include "tower.h"
+#include "checkpoint/safetensors.h"
+#include "tower/tower.h"
 
 #include <string.h>
 
@@ -24,7 +25,8 @@ static golden golden_open(const char *path)
     char message[512];
     size_t length;
     g.bytes = read_file(path, &length);
-    hc_status status = hc_safetensors_parse(&g.header, g.bytes + 8, (size_t)hc_safetensors_header_length(g.bytes), message, sizeof message);
+    hc_status status = hc_safetensors_parse(&g.header, g.bytes + 8, (size_t)hc_safetensors_header_length(g.bytes),
+                                            message, sizeof message);
     if (status) {
         fprintf(stderr, "%s: %s\n", path, message);
         exit(1);
@@ -49,8 +51,7 @@ static void *golden_numbers(const golden *g, const char *name, size_t *count)
     size_t bytes = (size_t)(t->end - t->begin);
     int half = t->element == HC_F16;
     float *numbers = malloc(half ? 2 * bytes : bytes);
-    if (!numbers)
-        exit(1);
+    if (!numbers) exit(1);
     memcpy(numbers, g->bytes + t->begin, bytes);
     *count = half ? bytes / 2 : bytes / 4;
     for (size_t i = *count; half && i--;) {
@@ -72,8 +73,7 @@ static hc_encoder *load(hc_tower tower, const char *name, hc_dtype dtype, int th
     char *file = read_file(path, &length);
     hc_loader *loader = hc_loader_new(tower, config, config_length, dtype);
     hc_loader_set_threads(loader, threads);
-    for (uint64_t need; (need = hc_loader_header_need(loader));)
-        hc_loader_header(loader, file, (size_t)need);
+    for (uint64_t need; (need = hc_loader_header_need(loader));) hc_loader_header(loader, file, (size_t)need);
     const hc_range *ranges = hc_loader_ranges(loader, &count);
     for (size_t i = 0; i < count; i++)
         for (uint64_t at = ranges[i].begin; at < ranges[i].end; at += 1000)
@@ -89,8 +89,7 @@ static hc_encoder *load(hc_tower tower, const char *name, hc_dtype dtype, int th
 static double distance(const float *a, const float *b, size_t n)
 {
     double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    for (size_t i = 0; i < n; i++) sum += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
     return sqrt(sum);
 }
 
@@ -116,11 +115,9 @@ static double median_distance(const float *vectors, size_t count, size_t n)
 {
     double *all = malloc(count * count * sizeof *all), median;
     size_t pairs = 0;
-    if (!all)
-        exit(1);
+    if (!all) exit(1);
     for (size_t i = 0; i < count; i++)
-        for (size_t k = 0; k < i; k++)
-            all[pairs++] = distance(vectors + i * n, vectors + k * n, n);
+        for (size_t k = 0; k < i; k++) all[pairs++] = distance(vectors + i * n, vectors + k * n, n);
     qsort(all, pairs, sizeof *all, by_value);
     median = all[pairs / 2];
     free(all);
@@ -145,10 +142,10 @@ static float *embed_all(hc_encoder *encoder, const char *name, const void *input
 {
     hc_info info;
     hc_encoder_info(encoder, &info);
-    size_t item = info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length;
+    size_t item =
+        info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length;
     float *all = malloc(2 * count * result * sizeof *all), *alone = all + count * result;
-    if (!all)
-        exit(1);
+    if (!all) exit(1);
     hc_status status = HC_OK;
     for (size_t i = 0; i <= count; i++) {
         size_t n = i < count ? 1 : count, at = i < count ? i : 0;
@@ -159,16 +156,20 @@ static float *embed_all(hc_encoder *encoder, const char *name, const void *input
         status = status ? status : s;
     }
     CHECK(status == HC_OK, "%s: %s", name, hc_status_code(status));
-    CHECK(!memcmp(all, alone, count * result * sizeof *all), "%s, tower %d: a batch by one kernel gives other bits than its items alone by the other", name, info.tower);
+    CHECK(!memcmp(all, alone, count * result * sizeof *all),
+          "%s, tower %d: a batch by one kernel gives other bits than its items alone by the other", name, info.tower);
     return all;
 }
 
 /* The same bits with inputs and vectors in the encoder's own memory. */
-static void check_own_buffers(hc_encoder *encoder, const char *name, const void *input, size_t count, size_t result, const float *expected)
+static void check_own_buffers(hc_encoder *encoder, const char *name, const void *input, size_t count, size_t result,
+                              const float *expected)
 {
     hc_info info;
     hc_encoder_info(encoder, &info);
-    size_t item = info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length, batch = (size_t)info.batch;
+    size_t item = info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width
+                                         : (size_t)info.context_length,
+           batch = (size_t)info.batch;
     int wrong = 0;
     for (size_t i = 0, n; i < count; i += n) {
         void *own_input;
@@ -176,19 +177,22 @@ static void check_own_buffers(hc_encoder *encoder, const char *name, const void 
         n = count - i < batch ? count - i : batch;
         hc_tower_buffers(encoder, &own_input, &own_output);
         memcpy(own_input, (const char *)input + i * item * 4, n * item * 4);
-        hc_status status = info.tower == HC_IMAGE ? hc_embed_pixels(encoder, own_input, n, 0, own_output) : hc_embed_tokens(encoder, own_input, n, 0, own_output);
+        hc_status status = info.tower == HC_IMAGE ? hc_embed_pixels(encoder, own_input, n, 0, own_output)
+                                                  : hc_embed_tokens(encoder, own_input, n, 0, own_output);
         wrong += status != HC_OK || memcmp(own_output, expected + i * result, n * result * sizeof *expected);
     }
     CHECK(!wrong, "%s, tower %d: other bits in the encoder's own memory", name, info.tower);
 }
 
-/* The same bits in steps of all sizes, also after a call that was left half done. Inputs lie in the encoder's own memory, where pixels don't outlive the first steps. */
+/* The same bits in steps of all sizes, also after a call that was left half done. Inputs lie in the encoder's own
+ * memory, where pixels don't outlive the first steps. */
 static void check_steps(hc_encoder *encoder, const char *name, const void *input, size_t result, const float *expected)
 {
     static const uint64_t sizes[] = {0, 1, 777, 20000};
     hc_info info;
     hc_encoder_info(encoder, &info);
-    size_t item = info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length;
+    size_t item =
+        info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         void *own_input;
         float *own_output;
@@ -197,17 +201,21 @@ static void check_steps(hc_encoder *encoder, const char *name, const void *input
         for (int begun = 0; begun < 2; begun++) {
             memcpy(own_input, input, item * 4);
             CHECK(hc_embed_begin(encoder, own_input, 1, 0, own_output) == HC_OK, "%s", name);
-            for (int left = 10; !begun && left && hc_embed_step(encoder, sizes[i]); left--) {}
+            for (int left = 10; !begun && left && hc_embed_step(encoder, sizes[i]); left--) {
+            }
         }
         while (hc_embed_step(encoder, sizes[i])) steps++;
-        CHECK(steps > 5 || sizes[i] > 1000, "%s, tower %d: %d steps of %u multiplications", name, info.tower, steps, (unsigned)sizes[i]);
-        CHECK(!memcmp(own_output, expected, result * sizeof *expected), "%s, tower %d: other bits in steps of %u multiplications", name, info.tower, (unsigned)sizes[i]);
+        CHECK(steps > 5 || sizes[i] > 1000, "%s, tower %d: %d steps of %u multiplications", name, info.tower, steps,
+              (unsigned)sizes[i]);
+        CHECK(!memcmp(own_output, expected, result * sizeof *expected),
+              "%s, tower %d: other bits in steps of %u multiplications", name, info.tower, (unsigned)sizes[i]);
         CHECK(!hc_embed_step(encoder, 1), "%s: steps after the last", name);
     }
 }
 
 /* The same bits on another number of threads. */
-static void check_threads(hc_tower tower, const char *name, hc_dtype dtype, const void *input, size_t count, size_t result, const float *expected)
+static void check_threads(hc_tower tower, const char *name, hc_dtype dtype, const void *input, size_t count,
+                          size_t result, const float *expected)
 {
     hc_info info;
     hc_encoder *encoder = load(tower, name, dtype, 3);
@@ -215,19 +223,22 @@ static void check_threads(hc_tower tower, const char *name, hc_dtype dtype, cons
     if (!encoder || !out) exit(1);
     hc_encoder_info(encoder, &info);
     CHECK(info.threads == 3, "%d threads", info.threads);
-    hc_status status = tower == HC_IMAGE ? hc_embed_pixels(encoder, input, count, 0, out) : hc_embed_tokens(encoder, input, count, 0, out);
-    CHECK(status == HC_OK && !memcmp(out, expected, count * result * sizeof *out), "%s, tower %d, dtype %d: other bits on three threads", name, tower, dtype);
+    hc_status status = tower == HC_IMAGE ? hc_embed_pixels(encoder, input, count, 0, out)
+                                         : hc_embed_tokens(encoder, input, count, 0, out);
+    CHECK(status == HC_OK && !memcmp(out, expected, count * result * sizeof *out),
+          "%s, tower %d, dtype %d: other bits on three threads", name, tower, dtype);
     check_steps(encoder, name, input, result, expected);
     free(out);
     hc_encoder_free(encoder);
 }
 
-static void compare(hc_tower tower, const char *name, hc_dtype dtype, const float *all, const float *expected, size_t count, size_t result,
-                    double min_cosine, double max_distance)
+static void compare(hc_tower tower, const char *name, hc_dtype dtype, const float *all, const float *expected,
+                    size_t count, size_t result, double min_cosine, double max_distance)
 {
     double unit = median_distance(expected, count, result), worst = 0, lowest = 1;
     for (size_t i = 0; i < count; i++) {
-        double c = cosine(all + i * result, expected + i * result, result), d = distance(all + i * result, expected + i * result, result) / unit;
+        double c = cosine(all + i * result, expected + i * result, result),
+               d = distance(all + i * result, expected + i * result, result) / unit;
         lowest = c < lowest || c != c ? c : lowest;
         worst = d > worst || d != d ? d : worst;
     }
@@ -258,8 +269,8 @@ static void check_tower(hc_tower tower, const char *name, hc_dtype dtype, double
     hc_encoder_free(encoder);
 }
 
-/* These towers are too small and random for 4 bits to leave much of their vectors, so that what is checked is the arithmetic: int4 against the fp32 tower with
- * the very weights that it holds, read from its shard. */
+/* These towers are too small and random for 4 bits to leave much of their vectors, so that what is checked is the
+ * arithmetic: int4 against the fp32 tower with the very weights that it holds, read from its shard. */
 static void check_int4(hc_tower tower, const char *name, double min_cosine, double max_distance)
 {
     void *input;
@@ -274,7 +285,8 @@ static void check_int4(hc_tower tower, const char *name, double min_cosine, doub
     if (encoder && wide) {
         hc_encoder_info(encoder, &info);
         size_t result = (size_t)(info.dim * info.tokens_out), count = expected_count / result;
-        float *all = embed_all(encoder, name, input, count, result), *expected = embed_all(wide, name, input, count, result);
+        float *all = embed_all(encoder, name, input, count, result),
+              *expected = embed_all(wide, name, input, count, result);
         compare(tower, name, HC_INT4, all, expected, count, result, min_cosine, max_distance);
         free(all);
         free(expected);
@@ -291,8 +303,7 @@ int main(void)
     char *text = read_file("tests/golden/towers/index.json", &length);
     hc_json index, entry;
     hc_json_error error;
-    if (!hc_json_parse(text, length, &index, &error))
-        return 1;
+    if (!hc_json_parse(text, length, &index, &error)) return 1;
     for (const char *cursor = NULL; hc_json_next(&index, &cursor, NULL, &entry);) {
         char name[64];
         hc_json name_value = hc_json_get(&entry, "name"), towers = hc_json_get(&entry, "towers"), tower;
@@ -300,7 +311,8 @@ int main(void)
         for (const char *at = NULL; hc_json_next(&towers, &at, NULL, &tower);) {
             hc_tower which = hc_json_is(&tower, "image") ? HC_IMAGE : HC_TEXT;
             check_tower(which, name, HC_FP32, 0.99999, 0.005);
-            /* Random weights average nothing out: the bounds of the narrow dtypes catch wrong arithmetic, trained weights prove accuracy. */
+            /* Random weights average nothing out: the bounds of the narrow dtypes catch wrong arithmetic, trained
+             * weights prove accuracy. */
             check_tower(which, name, HC_FP16, 0.9999, 0.02);
             check_tower(which, name, HC_INT8, 0.95, 0.35);
             check_int4(which, name, 0.95, 0.35);

@@ -1,0 +1,87 @@
+/* epilogue.c: what a GEMM does to its sums before they are stored, all in one pass: scale and zero point, bias,
+ * activation, LayerScale, residual. */
+#include "kernels/gemm.h"
+#include "kernels/vmath.h"
+
+typedef struct part {
+    const hc_epilogue *e;
+    const hc_matrix *w;
+    const float *a_scale; /* of the rows */
+    const int32_t *a_zero;
+    const float *sums;
+    int rows, width, column, columns;
+    float *out;
+    size_t out_stride;
+} part;
+
+/* What four sums stand for. int8: with w = scale_w q_w and a = scale_a (q_a - zero), the sum over k is scale_w scale_a
+ * (sum of q_a q_w - zero * sum of q_w), and all but the scales is exact. int4: scale_a (sum of q_a w - zero * sum of
+ * w). */
+SIMD_INLINE f32x4 value(hc_storage storage, const part *p, int r, const float *sum, f32x4 scale, f32x4 total,
+                        i32x4 exact_total)
+{
+    switch (storage) {
+    case HC_STORE_I8:
+        return scale * p->a_scale[r] *
+               f32_from_i32(i32_load((const int32_t *)(const void *)sum) - p->a_zero[r] * exact_total);
+    case HC_STORE_I4: return (f32_load(sum) - total * (float)p->a_zero[r]) * p->a_scale[r];
+    default: return f32_load(sum);
+    }
+}
+
+/* One kind of weights and one activation a call, so that both are inlined without a switch in the loop. */
+SIMD_INLINE void apply(hc_storage storage, hc_activation activation, const part *p)
+{
+    const hc_epilogue *e = p->e;
+    for (int c = 0; c < p->columns; c += 4) {
+        int column = p->column + c, valid = p->columns - c < 4 ? p->columns - c : 4;
+        f32x4 bias = e->bias ? f32_load(e->bias + column) : f32_splat(0);
+        f32x4 gamma = e->gamma ? f32_load(e->gamma + column) : f32_splat(1);
+        f32x4 scale = storage == HC_STORE_I8 ? f32_load(p->w->scale + column) : f32_splat(0);
+        f32x4 total = storage == HC_STORE_I4 ? f32_load(p->w->total + column) : f32_splat(0);
+        i32x4 exact_total = storage == HC_STORE_I8 ? i32_load(p->w->sum + column) : i32_splat(0);
+        for (int r = 0; r < p->rows; r++) {
+            size_t at = (size_t)r * p->out_stride + (size_t)column;
+            f32x4 y = f32_activate(activation,
+                                   value(storage, p, r, p->sums + r * p->width + c, scale, total, exact_total) + bias) *
+                      gamma;
+            if (valid == 4) {
+                f32_store(p->out + at, e->residual ? f32_load(e->residual + at) + y : y);
+            } else {
+                for (int i = 0; i < valid; i++)
+                    p->out[at + (size_t)i] = e->residual ? e->residual[at + (size_t)i] + y[i] : y[i];
+            }
+        }
+    }
+}
+
+SIMD_INLINE void apply_any(hc_storage storage, const part *p)
+{
+    switch (p->e->activation) {
+    case HC_IDENTITY: apply(storage, HC_IDENTITY, p); break;
+    case HC_GELU: apply(storage, HC_GELU, p); break;
+    case HC_GELU_TANH: apply(storage, HC_GELU_TANH, p); break;
+    case HC_QUICK_GELU: apply(storage, HC_QUICK_GELU, p); break;
+    }
+}
+
+void hc_epilogue_apply(const hc_epilogue *epilogue, const hc_matrix *w, const hc_rows *a, const float *sums,
+                       int first_row, int rows, int width, int column, int columns, float *out, size_t out_stride)
+{
+    part p = {epilogue,
+              w,
+              a->q ? a->scale + first_row : NULL,
+              a->q ? a->zero + first_row : NULL,
+              sums,
+              rows,
+              width,
+              column,
+              columns,
+              out,
+              out_stride};
+    switch (w->storage) {
+    case HC_STORE_I8: apply_any(HC_STORE_I8, &p); break;
+    case HC_STORE_I4: apply_any(HC_STORE_I4, &p); break;
+    default: apply_any(HC_STORE_F32, &p);
+    }
+}

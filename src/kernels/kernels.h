@@ -1,0 +1,78 @@
+/* kernels.h: the arithmetic of a transformer, one function an operation. Every kernel is written in the 128-bit
+ * operations of simd.h.
+ *
+ * Determinism: kernels compute the same bits on every machine, in every build and on any number of threads: sums are
+ * taken in an order that depends on the shape alone, a row's result does not depend on how many rows are computed at
+ * once, nor on who computes it, and multiplication and addition are contracted only where the product is exact, so that
+ * rounding it before or not is the same. What is not `exact` (GEMM of fp32 rows, attention) contracts more, where the
+ * machine can, and differs in last bits between machines that can and others.
+ */
+#ifndef HC_KERNELS_H
+#define HC_KERNELS_H
+
+#include "kernels/parallel.h"
+#include "kernels/tensor.h"
+
+typedef enum hc_activation { HC_IDENTITY, HC_GELU, HC_GELU_TANH, HC_QUICK_GELU } hc_activation;
+
+/* What a GEMM does to a value before storing it: out = residual + gamma * activation(sum + bias). */
+typedef struct hc_epilogue {
+    const float *bias; /* [n padded], or NULL                                        */
+    hc_activation activation;
+    const float *gamma;    /* LayerScale [n padded], or NULL                             */
+    const float *residual; /* rows `out_stride` apart, may be `out` itself, or NULL      */
+} hc_epilogue;
+
+/* Says that `rows` are `count` rows for a GEMM with w, which decides how they lie, and that `values` are theirs:
+ * hc_rows_bytes of memory. `exact`, `dot`, `scale` and `zero` are set before; scale and zero have room for `count`, and
+ * are of no use in fp32. */
+void hc_rows_lay(hc_rows *rows, const hc_matrix *w, int count, void *values);
+
+/* Puts one row of k floats in its place. At 7 bits: scale = (max - min) / 127 over the row and zero, so that 0 is
+ * exact; q = round-half-even(x * (1 / scale)) + zero. A row of zeros (or all below 1e-35) gets scale 0 and zeros; a row
+ * with a NaN or an infinity gets scale NaN. */
+void hc_rows_put(const hc_rows *rows, int row, const float *x);
+
+/* In fp32 only: the row's values from `first` on, n of them. */
+void hc_rows_put_part(const hc_rows *rows, int row, int first, const float *x, int n);
+
+/* out [a->count, w->n] = epilogue(a · wᵀ). out_stride is in floats; only w->n columns of out are written. Weights in
+ * int8: the integer part is exact, whatever a->dot says; in int4 each group's sum is exact, and groups are scaled and
+ * added in the order of k. */
+void hc_gemm(hc_threads *threads, const hc_matrix *w, const hc_rows *a, const hc_epilogue *epilogue, float *out,
+             size_t out_stride);
+
+/* LayerNorm over n with the biased variance, as torch: (x - mean) / sqrt(var + eps) * weight + bias. out may be x. */
+void hc_layer_norm(const float *x, int n, const float *weight, const float *bias, float eps, float *out);
+
+/* One head of softmax(scale · q kᵀ + mask) v. Strides are in floats. */
+typedef struct hc_attention {
+    const float *q, *k, *v;
+    size_t q_stride, kv_stride;
+    int q_rows, kv_rows, head_dim;
+    float scale;
+    int causal; /* query i sees keys 0 … q_first + i; the masked part is not computed */
+    int q_first;
+    int exact;             /* rounds keys and values to 11 bits, queries and weights to 13: products are exact */
+    const uint8_t *hidden; /* [kv_rows], not 0: no query sees this key; or NULL. A query that sees none gets 0 */
+    float *out;            /* [q_rows, head_dim]; may be q where that is one row                  */
+    size_t out_stride;
+    float *scratch; /* hc_attention_scratch floats, for head_dim and as many kv_rows or more */
+} hc_attention;
+
+uint64_t hc_attention_scratch(int kv_rows, int head_dim);
+void hc_attention_head(const hc_attention *args);
+
+/* x / max(‖x‖₂, 1e-12), as torch.nn.functional.normalize. In place. */
+void hc_normalise(float *x, int n);
+
+float hc_half_to_float(uint16_t half);
+uint16_t hc_float_to_half(float value); /* round to nearest even; overflow to infinity  */
+void hc_halves_to_floats(const uint16_t *from, float *to, size_t n);
+
+/* Elementwise, for tests and rare uses: y[i] = activation(x[i]). Errors against the exact function are stated in
+ * math.c. */
+void hc_activate(hc_activation activation, float *x, size_t n);
+float hc_expf(float x);
+
+#endif

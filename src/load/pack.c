@@ -1,0 +1,325 @@
+/* pack.c: conversion, quantisation and the order of panels. Plain loops: they run once for each weight, and compilers
+ * vectorise them. */
+#include "load/pack.h"
+
+#include "kernels/kernels.h"
+#include "kernels/simd.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { CHUNK = 64, BLOCK = HC_PANEL * HC_DEPTH };
+
+size_t hc_pack_element_bytes(hc_element element)
+{
+    switch (element) {
+    case HC_F64: return 8;
+    case HC_F32: return 4;
+    case HC_F16:
+    case HC_BF16: return 2;
+    case HC_I8:
+    case HC_U8: return 1;
+    case HC_OTHER: break;
+    }
+    return 0;
+}
+
+/* Of `width` values that follow each other. */
+static uint64_t row_bytes(uint64_t width, hc_storage storage)
+{
+    switch (storage) {
+    case HC_STORE_F32: return hc_size_product(width, sizeof(float));
+    case HC_STORE_F16: return hc_size_product(width, sizeof(uint16_t));
+    case HC_STORE_I8: return width;
+    case HC_STORE_I4: break;
+    }
+    return hc_size_round_up(width, HC_GROUP) / HC_GROUP * HC_GROUP_BYTES;
+}
+
+uint64_t hc_matrix_bytes(int n, int k, hc_storage storage)
+{
+    uint64_t columns = storage == HC_STORE_I8 ? hc_size_round_up((uint64_t)k, HC_DEPTH) : (uint64_t)k;
+    return hc_size_product(hc_size_round_up((uint64_t)n, HC_PANEL), row_bytes(columns, storage));
+}
+
+hc_matrix hc_matrix_part(const hc_matrix *m, int first, int n)
+{
+    size_t scales = hc_group_scales(first, m->k);
+    return (hc_matrix){
+        .n = n,
+        .k = m->k,
+        .storage = m->storage,
+        .data = (char *)m->data + (size_t)hc_matrix_bytes(first, m->k, m->storage),
+        .scale = m->scale ? m->scale + first : NULL,
+        .sum = m->sum ? m->sum + first : NULL,
+        .group_scale = m->group_scale ? m->group_scale + scales : NULL,
+        .total = m->total ? m->total + first : NULL,
+    };
+}
+
+uint64_t hc_table_bytes(int rows, int width, hc_storage storage)
+{
+    return hc_size_product((uint64_t)rows, row_bytes((uint64_t)width, storage));
+}
+
+static void convert_chunk(hc_element element, const uint8_t *from, float *to, size_t n)
+{
+    union {
+        double doubles[CHUNK];
+        uint16_t halves[CHUNK];
+        uint32_t words[CHUNK];
+        int8_t bytes[CHUNK];
+    } in;
+    memcpy(&in, from, n * hc_pack_element_bytes(element));
+    switch (element) {
+    case HC_F64:
+        for (size_t i = 0; i < n; i++) to[i] = (float)in.doubles[i];
+        break;
+    case HC_F16: hc_halves_to_floats(in.halves, to, n); break;
+    case HC_BF16: {
+        uint32_t words[CHUNK];
+        for (size_t i = 0; i < n; i++) words[i] = (uint32_t)in.halves[i] << 16;
+        memcpy(to, words, n * sizeof *words);
+        break;
+    }
+    case HC_I8:
+        for (size_t i = 0; i < n; i++) to[i] = in.bytes[i];
+        break;
+    default: memcpy(to, in.words, n * sizeof *in.words);
+    }
+}
+
+/* Magnitudes of floats are ordered as their bits are. */
+uint32_t hc_largest_bits(const float *values, size_t n)
+{
+    uint32_t largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, values + i, sizeof bits);
+        bits &= 0x7FFFFFFF;
+        largest = bits > largest ? bits : largest;
+    }
+    return largest;
+}
+
+uint32_t hc_pack_floats(hc_element element, const void *from, float *to, size_t n)
+{
+    const uint8_t *bytes = from;
+    size_t size = hc_pack_element_bytes(element);
+    if (element == HC_F32) {
+        memcpy(to, bytes, n * size);
+    } else {
+        for (size_t i = 0; i < n; i += CHUNK)
+            convert_chunk(element, bytes + i * size, to + i, n - i < CHUNK ? n - i : CHUNK);
+    }
+    return hc_largest_bits(to, n);
+}
+
+/* ---- quantisation -------------------------------------------------------------------------------------------------
+ */
+
+static float scale_of(const float *values, size_t n)
+{
+    uint32_t bits = hc_largest_bits(values, n);
+    float largest;
+    memcpy(&largest, &bits, sizeof largest);
+    return largest / 127.0f;
+}
+
+/* At most CHUNK values; returns their sum. */
+static int32_t quantise_chunk(const float *values, size_t n, float scale, int8_t *q)
+{
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it leaves no fraction, rounded half to even */
+    int32_t sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        float rounded = values[i] / scale + magic - magic;
+        rounded = rounded > 127.0f ? 127.0f : rounded < -127.0f ? -127.0f : rounded;
+        q[i] = (int8_t)rounded;
+        sum += q[i];
+    }
+    return sum;
+}
+
+/* ---- matrices -----------------------------------------------------------------------------------------------------
+ */
+
+static size_t blocks_a_panel(const hc_matrix *m) { return ((size_t)m->k + HC_DEPTH - 1) / HC_DEPTH; }
+
+/* Index of value [row, 0] in fp32 and fp16 panels; value [row, j] is HC_PANEL * j further. */
+static size_t lane_of(const hc_matrix *m, int row)
+{
+    return (size_t)(row / HC_PANEL) * (size_t)m->k * HC_PANEL + (size_t)(row % HC_PANEL);
+}
+
+/* Index of value [row, 0] in int8 panels. */
+static size_t first_of(const hc_matrix *m, int row)
+{
+    return (size_t)(row / HC_PANEL) * blocks_a_panel(m) * BLOCK + (size_t)(row % HC_PANEL) * HC_DEPTH;
+}
+
+static void pack_row_i8(hc_matrix *m, int row, const float *values)
+{
+    int8_t *to = (int8_t *)m->data + first_of(m, row);
+    size_t k = (size_t)m->k;
+    m->scale[row] = scale_of(values, k);
+    m->sum[row] = 0;
+    for (size_t j = 0; j < k; j += CHUNK) {
+        int8_t q[CHUNK] = {0};
+        size_t n = k - j < CHUNK ? k - j : CHUNK;
+        if (m->scale[row] > 0) m->sum[row] += quantise_chunk(values + j, n, m->scale[row], q);
+        for (size_t i = 0; i < n; i += HC_DEPTH) memcpy(to + (j + i) / HC_DEPTH * BLOCK, q + i, HC_DEPTH);
+    }
+}
+
+void hc_pack_row(hc_matrix *m, int row, const float *values)
+{
+    size_t k = (size_t)m->k, lane = m->storage <= HC_STORE_F16 ? lane_of(m, row) : 0;
+    switch (m->storage) {
+    case HC_STORE_F32: {
+        float *to = (float *)m->data + lane;
+        for (size_t j = 0; j < k; j++) to[j * HC_PANEL] = values[j];
+        break;
+    }
+    case HC_STORE_F16: {
+        uint16_t *to = (uint16_t *)m->data + lane;
+        for (size_t j = 0; j < k; j++) to[j * HC_PANEL] = hc_float_to_half(values[j]);
+        break;
+    }
+    case HC_STORE_I8: pack_row_i8(m, row, values); break;
+    case HC_STORE_I4: hc_pack_row_i4(m, row, values); break;
+    }
+}
+
+void hc_pack_column(hc_matrix *m, int column, const float *values)
+{
+    for (int row = 0; row < m->n; row++) {
+        size_t at = lane_of(m, row) + (size_t)column * HC_PANEL;
+        if (m->storage == HC_STORE_F32) ((float *)m->data)[at] = values[row];
+        else ((uint16_t *)m->data)[at] = hc_float_to_half(values[row]);
+    }
+}
+
+/* Half number i, whose magnitude may be the largest so far. */
+static uint16_t take_half(const void *halves, size_t i, uint32_t *largest)
+{
+    uint16_t half;
+    memcpy(&half, (const uint8_t *)halves + i * sizeof half, sizeof half);
+    uint32_t size = half & 0x7FFFu;
+    if (size > *largest) *largest = size;
+    return half;
+}
+
+uint32_t hc_pack_row_halves(hc_matrix *m, int row, const void *halves)
+{
+    uint16_t *to = (uint16_t *)m->data + lane_of(m, row);
+    uint32_t largest = 0;
+    for (size_t j = 0; j < (size_t)m->k; j++) to[j * HC_PANEL] = take_half(halves, j, &largest);
+    return largest;
+}
+
+uint32_t hc_pack_column_halves(hc_matrix *m, int column, const void *halves)
+{
+    uint16_t *to = (uint16_t *)m->data + (size_t)column * HC_PANEL;
+    uint32_t largest = 0;
+    for (int row = 0; row < m->n; row++) to[lane_of(m, row)] = take_half(halves, (size_t)row, &largest);
+    return largest;
+}
+
+/* Whatever a file has in the padding, it must not count. */
+static void clear_padding(hc_matrix *m)
+{
+    size_t blocks = blocks_a_panel(m), panels = ((size_t)m->n + HC_PANEL - 1) / HC_PANEL;
+    int8_t *data = m->data;
+    for (size_t panel = 0; panel < panels; panel++)
+        for (size_t lane = 0; lane < HC_PANEL; lane++)
+            for (size_t j = panel * HC_PANEL + lane < (size_t)m->n ? (size_t)m->k : 0; j < blocks * HC_DEPTH; j++)
+                data[(panel * blocks + j / HC_DEPTH) * BLOCK + lane * HC_DEPTH + j % HC_DEPTH] = 0;
+}
+
+static void sum_channels(hc_matrix *m)
+{
+    size_t blocks = blocks_a_panel(m), panels = ((size_t)m->n + HC_PANEL - 1) / HC_PANEL;
+    const int8_t *at = m->data;
+    for (size_t panel = 0; panel < panels; panel++) {
+        i32x4 low = i32_splat(0), high = low;
+        for (size_t block = 0; block < blocks; block++, at += BLOCK) {
+            low += i32_sum_quads(i8_load(at));
+            high += i32_sum_quads(i8_load(at + BLOCK / 2));
+        }
+        i32_store(m->sum + panel * HC_PANEL, low);
+        i32_store(m->sum + panel * HC_PANEL + 4, high);
+    }
+}
+
+void hc_pack_finish(hc_matrix *m)
+{
+    if (m->storage == HC_STORE_I4) {
+        hc_pack_finish_i4(m);
+        return;
+    }
+    clear_padding(m);
+    sum_channels(m);
+}
+
+void hc_dequantise_row(const hc_matrix *m, int row, float *out)
+{
+    if (m->storage == HC_STORE_I4) {
+        hc_unpack_row_i4(m, row, out);
+        return;
+    }
+    const int8_t *from = (const int8_t *)m->data + first_of(m, row);
+    for (size_t j = 0; j < (size_t)m->k; j++) out[j] = (float)from[j / HC_DEPTH * BLOCK + j % HC_DEPTH] * m->scale[row];
+}
+
+void hc_unpack_row(const hc_matrix *m, int row, void *out)
+{
+    size_t lane = lane_of(m, row);
+    for (size_t j = 0; j < (size_t)m->k; j++) {
+        if (m->storage == HC_STORE_F32) ((float *)out)[j] = ((const float *)m->data)[lane + j * HC_PANEL];
+        else ((uint16_t *)out)[j] = ((const uint16_t *)m->data)[lane + j * HC_PANEL];
+    }
+}
+
+void hc_unpack_column(const hc_matrix *m, int column, void *out)
+{
+    for (int row = 0; row < m->n; row++) {
+        size_t at = lane_of(m, row) + (size_t)column * HC_PANEL;
+        if (m->storage == HC_STORE_F32) ((float *)out)[row] = ((const float *)m->data)[at];
+        else ((uint16_t *)out)[row] = ((const uint16_t *)m->data)[at];
+    }
+}
+
+/* ---- tables -------------------------------------------------------------------------------------------------------
+ */
+
+void hc_pack_table_row(hc_table *t, int row, const float *values)
+{
+    size_t width = (size_t)t->width, at = (size_t)row * width;
+    switch (t->storage) {
+    case HC_STORE_F32: memcpy((float *)t->data + at, values, width * sizeof(float)); break;
+    case HC_STORE_F16:
+        for (size_t j = 0; j < width; j++) ((uint16_t *)t->data)[at + j] = hc_float_to_half(values[j]);
+        break;
+    case HC_STORE_I8: {
+        float scale = scale_of(values, width);
+        t->scale[row] = scale;
+        for (size_t j = 0; scale > 0 && j < width; j += CHUNK)
+            quantise_chunk(values + j, width - j < CHUNK ? width - j : CHUNK, scale, (int8_t *)t->data + at + j);
+        break;
+    }
+    case HC_STORE_I4: hc_pack_table_row_i4(t, row, values); break;
+    }
+}
+
+void hc_unpack_table_row(const hc_table *t, int row, float *out)
+{
+    size_t width = (size_t)t->width, at = (size_t)row * width;
+    switch (t->storage) {
+    case HC_STORE_F32: memcpy(out, (const float *)t->data + at, width * sizeof *out); break;
+    case HC_STORE_F16: hc_halves_to_floats((const uint16_t *)t->data + at, out, width); break;
+    case HC_STORE_I8:
+        for (size_t j = 0; j < width; j++) out[j] = (float)((const int8_t *)t->data)[at + j] * t->scale[row];
+        break;
+    case HC_STORE_I4: hc_unpack_table_row_i4(t, row, out); break;
+    }
+}
