@@ -1,5 +1,5 @@
-/* epilogue.c: what a GEMM does to its sums before they are stored, all in one pass: scale and zero point, bias,
- * activation, LayerScale, residual. */
+/* epilogue.c: what a GEMM does to its sums before they are stored, all in one pass: scale and zero point, BatchNorm's
+ * scale, bias, activation, LayerScale, residual. */
 #include "kernels/gemm.h"
 #include "kernels/vmath.h"
 
@@ -9,9 +9,10 @@ typedef struct part {
     const float *a_scale; /* of the rows */
     const int32_t *a_zero;
     const float *sums;
-    int rows, width, column, columns;
-    float *out;
-    size_t out_stride;
+    int rows, width, column, columns; /* columns: a multiple of four */
+    float *out;                       /* at the first column, as `residual` is */
+    const float *residual;
+    size_t stride;
 } part;
 
 /* What four sums stand for. int8: with w = scale_w q_w and a = scale_a (q_a - zero), the sum over k is scale_w scale_a
@@ -33,24 +34,21 @@ SIMD_INLINE f32x4 value(hc_storage storage, const part *p, int r, const float *s
 SIMD_INLINE void apply(hc_storage storage, hc_activation activation, const part *p)
 {
     const hc_epilogue *e = p->e;
+    const float *before = e->activate_last ? p->residual : NULL, *after = e->activate_last ? NULL : p->residual;
     for (int c = 0; c < p->columns; c += 4) {
-        int column = p->column + c, valid = p->columns - c < 4 ? p->columns - c : 4;
+        int column = p->column + c;
+        f32x4 factor = e->scale ? f32_load(e->scale + column) : f32_splat(1);
         f32x4 bias = e->bias ? f32_load(e->bias + column) : f32_splat(0);
         f32x4 gamma = e->gamma ? f32_load(e->gamma + column) : f32_splat(1);
         f32x4 scale = storage == HC_STORE_I8 ? f32_load(p->w->scale + column) : f32_splat(0);
         f32x4 total = storage == HC_STORE_I4 ? f32_load(p->w->total + column) : f32_splat(0);
         i32x4 exact_total = storage == HC_STORE_I8 ? i32_load(p->w->sum + column) : i32_splat(0);
         for (int r = 0; r < p->rows; r++) {
-            size_t at = (size_t)r * p->out_stride + (size_t)column;
-            f32x4 y = f32_activate(activation,
-                                   value(storage, p, r, p->sums + r * p->width + c, scale, total, exact_total) + bias) *
-                      gamma;
-            if (valid == 4) {
-                f32_store(p->out + at, e->residual ? f32_load(e->residual + at) + y : y);
-            } else {
-                for (int i = 0; i < valid; i++)
-                    p->out[at + (size_t)i] = e->residual ? e->residual[at + (size_t)i] + y[i] : y[i];
-            }
+            size_t at = (size_t)r * p->stride + (size_t)c;
+            f32x4 y = value(storage, p, r, p->sums + r * p->width + c, scale, total, exact_total) * factor + bias;
+            if (before) y = f32_load(before + at) + y;
+            y = f32_activate(activation, y) * gamma;
+            f32_store(p->out + at, after ? f32_load(after + at) + y : y);
         }
     }
 }
@@ -62,26 +60,54 @@ SIMD_INLINE void apply_any(hc_storage storage, const part *p)
     case HC_GELU: apply(storage, HC_GELU, p); break;
     case HC_GELU_TANH: apply(storage, HC_GELU_TANH, p); break;
     case HC_QUICK_GELU: apply(storage, HC_QUICK_GELU, p); break;
+    case HC_RELU: apply(storage, HC_RELU, p); break;
     }
+}
+
+static void apply_part(const part *p)
+{
+    switch (p->w->storage) {
+    case HC_STORE_I8: apply_any(HC_STORE_I8, p); break;
+    case HC_STORE_I4: apply_any(HC_STORE_I4, p); break;
+    default: apply_any(HC_STORE_F32, p);
+    }
+}
+
+/* The last columns, where they are fewer than four, elsewhere: no vector must reach beyond a row's end. */
+static void apply_last(part p, int columns)
+{
+    float last[HC_BLOCK_ROWS][4] = {{0}}, *out = p.out;
+    size_t stride = p.stride, bytes = (size_t)columns * sizeof *out;
+    for (int r = 0; p.residual && r < p.rows; r++) memcpy(last[r], p.residual + (size_t)r * stride, bytes);
+    p.out = last[0];
+    p.residual = p.residual ? last[0] : NULL;
+    p.stride = 4;
+    apply_part(&p);
+    for (int r = 0; r < p.rows; r++) memcpy(out + (size_t)r * stride, last[r], bytes);
 }
 
 void hc_epilogue_apply(const hc_epilogue *epilogue, const hc_matrix *w, const hc_rows *a, const float *sums,
                        int first_row, int rows, int width, int column, int columns, float *out, size_t out_stride)
 {
-    part p = {epilogue,
-              w,
-              a->q ? a->scale + first_row : NULL,
-              a->q ? a->zero + first_row : NULL,
-              sums,
-              rows,
-              width,
-              column,
-              columns,
-              out,
-              out_stride};
-    switch (w->storage) {
-    case HC_STORE_I8: apply_any(HC_STORE_I8, &p); break;
-    case HC_STORE_I4: apply_any(HC_STORE_I4, &p); break;
-    default: apply_any(HC_STORE_F32, &p);
-    }
+    part p = {.e = epilogue,
+              .w = w,
+              .a_scale = a->q ? a->scale + first_row : NULL,
+              .a_zero = a->q ? a->zero + first_row : NULL,
+              .sums = sums,
+              .rows = rows,
+              .width = width,
+              .column = column,
+              .columns = columns / 4 * 4,
+              .out = out + column,
+              .residual = epilogue->residual ? epilogue->residual + column : NULL,
+              .stride = out_stride};
+    apply_part(&p);
+    int done = p.columns;
+    if (done == columns) return;
+    p.sums += done;
+    p.column += done;
+    p.columns = 4;
+    p.out += done;
+    if (p.residual) p.residual += done;
+    apply_last(p, columns - done);
 }

@@ -4,8 +4,6 @@
 #include "kernels/gemm.h"
 #include "kernels/tile.h"
 
-enum { BLOCK_ROWS = 128 }; /* rows whose sums lie on the stack */
-
 typedef struct job {
     const hc_matrix *w;
     const hc_rows *a;
@@ -22,10 +20,10 @@ static void run_panels(void *context, int first, int last, int thread)
     hc_panel_kernel *kernel = w->storage == HC_STORE_I8   ? hc_panel_i8
                               : w->storage == HC_STORE_I4 ? hc_panel_i4
                                                           : hc_panel_f32;
-    float sums[BLOCK_ROWS * HC_PANEL];
+    float sums[HC_BLOCK_ROWS * HC_PANEL];
     int all_panels = (w->n + HC_PANEL - 1) / HC_PANEL, most = tile_panels(j->a->count),
         tile_count = hc_tile_count(j->a->count, j->a->most),
-        blocks = hc_tile_count(j->a->count, BLOCK_ROWS - TILE_MOST_ROWS);
+        blocks = hc_tile_count(j->a->count, HC_BLOCK_ROWS - TILE_MOST_ROWS);
     for (int block = 0; block < blocks; block++) {
         hc_tiles tiles = {.a = j->a,
                           .count = tile_count,

@@ -4,6 +4,8 @@
 
 #include "kernels/kernels.h"
 
+enum { HC_BLOCK_ROWS = 128 }; /* the most rows whose sums lie on the stack */
+
 /* Tiles [first, last) of a GEMM's left side. */
 typedef struct hc_tiles {
     const hc_rows *a;

@@ -11,30 +11,21 @@
 #define HC_KERNELS_H
 
 #include "kernels/parallel.h"
+#include "kernels/rows.h"
 #include "kernels/tensor.h"
 
-typedef enum hc_activation { HC_IDENTITY, HC_GELU, HC_GELU_TANH, HC_QUICK_GELU } hc_activation;
+typedef enum hc_activation { HC_IDENTITY, HC_GELU, HC_GELU_TANH, HC_QUICK_GELU, HC_RELU } hc_activation;
 
-/* What a GEMM does to a value before storing it: out = residual + gamma * activation(sum + bias). */
+/* What a GEMM or a convolution does to a sum before storing it: out = residual + gamma * activation(scale * sum +
+ * bias), or with `activate_last`, as in a ResNet, out = gamma * activation(residual + scale * sum + bias). */
 typedef struct hc_epilogue {
-    const float *bias; /* [n padded], or NULL                                        */
+    const float *scale; /* BatchNorm's [n padded], or NULL */
+    const float *bias;  /* [n padded], or NULL */
     hc_activation activation;
-    const float *gamma;    /* LayerScale [n padded], or NULL                             */
-    const float *residual; /* rows `out_stride` apart, may be `out` itself, or NULL      */
+    int activate_last;
+    const float *gamma;    /* LayerScale [n padded], or NULL */
+    const float *residual; /* rows `out_stride` apart, may be `out` itself, or NULL */
 } hc_epilogue;
-
-/* Says that `rows` are `count` rows for a GEMM with w, which decides how they lie, and that `values` are theirs:
- * hc_rows_bytes of memory. `exact`, `dot`, `scale` and `zero` are set before; scale and zero have room for `count`, and
- * are of no use in fp32. */
-void hc_rows_lay(hc_rows *rows, const hc_matrix *w, int count, void *values);
-
-/* Puts one row of k floats in its place. At 7 bits: scale = (max - min) / 127 over the row and zero, so that 0 is
- * exact; q = round-half-even(x * (1 / scale)) + zero. A row of zeros (or all below 1e-35) gets scale 0 and zeros; a row
- * with a NaN or an infinity gets scale NaN. */
-void hc_rows_put(const hc_rows *rows, int row, const float *x);
-
-/* In fp32 only: the row's values from `first` on, n of them. */
-void hc_rows_put_part(const hc_rows *rows, int row, int first, const float *x, int n);
 
 /* out [a->count, w->n] = epilogue(a · wᵀ). out_stride is in floats; only w->n columns of out are written. Weights in
  * int8: the integer part is exact, whatever a->dot says; in int4 each group's sum is exact, and groups are scaled and

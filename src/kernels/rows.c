@@ -1,5 +1,5 @@
 /* rows.c: puts rows of floats in the order of hc_rows, at 7 bits where the weights are quantised. */
-#include "kernels/kernels.h"
+#include "kernels/rows.h"
 #include "kernels/simd.h"
 
 #include <math.h>

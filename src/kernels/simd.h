@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernels/tensor.h"
+#include "kernels/rows.h"
 
 #if defined(__wasm_simd128__)
 #include <wasm_simd128.h>

@@ -1,12 +1,13 @@
-/* tensor.h: how weights and activations lie in memory.
+/* tensor.h: how weights lie in memory, matrices and tables.
  *
  * Matrices are stored in the order the kernels read them: panels of HC_PANEL output channels, zero padded.
- *     fp32, fp16   [ceil(n/8)][k][8]            one value a channel for each k
- *     int8         [ceil(n/8)][ceil(k/4)][8][4] four consecutive k a channel, so that one 16-byte load feeds a dot
- * product int4         [ceil(n/8)][ceil(k/32)][8][16] groups of 32 k: eight times the 32 values of an int8 block in 16
- * bytes. Byte i holds values i and i + 16 of the block, from -8 to 7, in its low and its high four bits Vectors are
- * fp32, zero padded to a multiple of HC_PANEL, so that a kernel may load whole panels of them. Everything is aligned to
- * HC_ALIGN bytes.
+ *     fp32, fp16   [ceil(n/8)][k][8]              one value a channel for each k
+ *     int8         [ceil(n/8)][ceil(k/4)][8][4]   four consecutive k a channel: a 16-byte load feeds a dot product
+ *     int4         [ceil(n/8)][ceil(k/32)][8][16] groups of 32 k: eight times the 32 values of an int8 block
+ *                                                 in 16 bytes. Byte i holds values i and i + 16 of the block,
+ *                                                 from -8 to 7, in its low and its high four bits
+ * Vectors are fp32, zero padded to a multiple of HC_PANEL, so that a kernel may load whole panels of them. Everything
+ * is aligned to HC_ALIGN bytes.
  */
 #ifndef HC_TENSOR_H
 #define HC_TENSOR_H
@@ -14,7 +15,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "halfclip.h"
 #include "base/size.h"
 
 enum { HC_PANEL = 8, HC_DEPTH = 4, HC_ALIGN = 16, HC_GROUP = 32 };
@@ -47,53 +47,7 @@ typedef struct hc_table {
     uint16_t *group_scale; /* int4: halves [rows][ceil(width/32)]; else NULL */
 } hc_table;
 
-/* One activation at 7 bits, 0..127: a byte where the machine multiplies bytes, else 16 bits, so that no kernel has to
- * widen it. */
-#if defined(__wasm_relaxed_simd__) || defined(__SSSE3__)
-#define HC_Q7_IS_BYTE 1
-typedef uint8_t hc_q7;
-#else
-typedef int16_t hc_q7;
-#endif
-
-/* What a new encoder uses (see hc_encoder_set_dot). */
-#if defined(__AVXVNNI__) || (defined(__AVX512VNNI__) && defined(__AVX512VL__))
-#define HC_DOT_DEFAULT HC_DOT_QUADS
-#else
-#define HC_DOT_DEFAULT HC_DOT_PAIRS
-#endif
-
 static inline size_t hc_round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }
-
-/* The left side of a GEMM: `count` rows of k values in the order that its tiles read them, so that all of a tile's
- * values for one step of k lie side by side. Rows are cut into as few tiles of at most `most` rows as can be, as even
- * as can be (a tile of one row takes almost as long as one of four). The values of tile t begin at `depth` times the
- * number of its first row: fp32    [depth][rows of the tile] 7 bits  [depth / 4][rows of the tile][4], for weights in
- * int8 and int4: 0..127 with one scale and zero point a row, x ≈ scale[row] * (q - zero[row]); filled up with 0 from k
- * to depth, a multiple of HC_GROUP
- */
-typedef struct hc_rows {
-    int count, k, most;
-    size_t depth;
-    int exact; /* fp32: rounded to 13 bits, so that products with halves, of 11 bits, are exact: then it does not matter
-                  whether the machine rounds them before it adds them */
-    hc_dot dot;    /* 7 bits */
-    float *x;      /* fp32, else NULL   */
-    hc_q7 *q;      /* 7 bits, else NULL */
-    float *scale;  /* [count] */
-    int32_t *zero; /* [count] */
-} hc_rows;
-
-static inline int hc_tile_count(int rows, int most) { return (rows + most - 1) / most; }
-static inline int hc_tile_first(int rows, int tiles, int tile) { return (int)((int64_t)rows * tile / tiles); }
-static inline int hc_tile_of(int rows, int tiles, int row) { return (int)((((int64_t)row + 1) * tiles - 1) / rows); }
-
-/* Bytes of the values of `count` rows. */
-static inline uint64_t hc_rows_bytes(uint64_t count, uint64_t k, int quantised)
-{
-    return hc_size_product(count, quantised ? hc_size_product(hc_size_round_up(k, HC_GROUP), sizeof(hc_q7))
-                                            : hc_size_product(k, sizeof(float)));
-}
 
 /* n output channels of a matrix from `first` on, a multiple of HC_PANEL: another view of the same memory. */
 hc_matrix hc_matrix_part(const hc_matrix *matrix, int first, int n);

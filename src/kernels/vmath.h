@@ -66,6 +66,7 @@ SIMD_INLINE f32x4 f32_activate(hc_activation activation, f32x4 x)
     case HC_GELU_TANH:
         return f32_times_sigmoid(x, f32_constant(1.5957691216057307f) * (x + f32_constant(0.044715f) * (x * x * x)));
     case HC_QUICK_GELU: return f32_times_sigmoid(x, f32_constant(1.702f) * x);
+    case HC_RELU: return f32_max(x, f32_splat(0));
     case HC_IDENTITY: break;
     }
     return x;

@@ -43,6 +43,7 @@ static double reference_activate(hc_activation activation, double x)
     case HC_GELU: return 0.5 * x * (1 + reference_erf(x * 0.70710678118654752440));
     case HC_GELU_TANH: return 0.5 * x * (1 + reference_tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
     case HC_QUICK_GELU: return x / (1 + reference_exp(-1.702 * x));
+    case HC_RELU: return x > 0 ? x : 0;
     case HC_IDENTITY: break;
     }
     return x;
@@ -61,8 +62,9 @@ static double reference_half(uint16_t half)
 
 static double reference_epilogue(const hc_epilogue *e, double sum, int channel, double residual)
 {
-    double y = reference_activate(e->activation, sum + (e->bias ? (double)e->bias[channel] : 0));
-    return residual + (e->gamma ? (double)e->gamma[channel] : 1) * y;
+    double y = (e->scale ? (double)e->scale[channel] : 1) * sum + (e->bias ? (double)e->bias[channel] : 0);
+    y = reference_activate(e->activation, e->activate_last ? residual + y : y);
+    return (e->activate_last ? 0 : residual) + (e->gamma ? (double)e->gamma[channel] : 1) * y;
 }
 
 static void reference_layer_norm(const float *x, int n, const float *weight, const float *bias, double eps, double *out)

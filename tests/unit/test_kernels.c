@@ -164,17 +164,22 @@ static void free_weights(test_matrix *w)
     free(w->plain);
 }
 
-/* One of the epilogues: each part is there or not, by the bits of `which`. */
+/* What an epilogue has, by the bits of `which`; the activation is one of four or ReLU. */
+enum { BIAS = 1, GAMMA = 8, RESIDUAL = 16, IN_PLACE = 32, SCALE = 128, LAST = 256, RELU = 512 };
+
 static hc_epilogue make_epilogue(int n, int which)
 {
-    hc_epilogue e = {.activation = (hc_activation)(which >> 1 & 3)};
-    e.bias = which & 1 ? random_vector(n) : NULL;
-    e.gamma = which & 8 ? random_vector(n) : NULL;
+    hc_epilogue e = {.activation = which & RELU ? HC_RELU : (hc_activation)(which >> 1 & 3)};
+    e.activate_last = which & LAST;
+    e.bias = which & BIAS ? random_vector(n) : NULL;
+    e.gamma = which & GAMMA ? random_vector(n) : NULL;
+    e.scale = which & SCALE ? random_vector(n) : NULL;
     return e;
 }
 
 static void free_epilogue(hc_epilogue *e)
 {
+    free((void *)(uintptr_t)e->scale);
     free((void *)(uintptr_t)e->bias);
     free((void *)(uintptr_t)e->gamma);
 }
@@ -206,7 +211,7 @@ static void put_all(const hc_rows *rows, const float *a, size_t stride)
     for (int r = 0; r < rows->count; r++) hc_rows_put(rows, r, a + (size_t)r * stride);
 }
 
-/* Where value i of a row at 7 bits is, as tensor.h says it. */
+/* Where value i of a row at 7 bits is, as rows.h says it. */
 static hc_q7 *level(const hc_rows *rows, int row, size_t i)
 {
     int tiles = (rows->count + rows->most - 1) / rows->most, first = 0, last = 0;
@@ -238,8 +243,8 @@ static void check_gemm_f32(int m, int n, int k, hc_storage storage, int which)
     for (int exact = 0; exact <= (storage == HC_STORE_F16); exact++) {
         float *out = guarded(m, n);
         hc_rows rows = make_rows(m, &w.packed, exact, HC_DOT_PAIRS);
-        e.residual = which & 16 ? residual : NULL;
-        if (which & 32) { /* in place */
+        e.residual = which & RESIDUAL ? residual : NULL;
+        if (which & IN_PLACE) { /* in place */
             for (int r = 0; r < m; r++)
                 memcpy(out + (size_t)r * out_stride, residual + (size_t)r * out_stride, (size_t)n * sizeof *out);
             e.residual = out;
@@ -247,7 +252,7 @@ static void check_gemm_f32(int m, int n, int k, hc_storage storage, int which)
         put_all(&rows, a, a_stride);
         hc_gemm(NULL, &w.packed, &rows, &e, out, out_stride);
         CHECK(guards_stand(out, m, n), "m %d n %d k %d: written beyond the row", m, n, k);
-        if (exact) hash_rows(HASH_GEMM_F16, out, m, n);
+        if (exact) hash_rows(which < SCALE ? HASH_GEMM_F16 : HASH_EPILOGUE, out, m, n);
         double worst = 0;
         for (int r = 0; r < m; r++)
             for (int c = 0; c < n; c++) {
@@ -293,11 +298,11 @@ static void check_gemm_i8(int m, int n, int k, range what, int which)
             for (size_t i = 0; i < rows.depth; i++)
                 *level(&rows, r, i) = (hc_q7)(i < (size_t)k ? levels[(size_t)(r * k) + i] : 0);
         }
-        e.residual = which & 16 ? residual : NULL;
+        e.residual = which & RESIDUAL ? residual : NULL;
         hc_gemm(NULL, &w.packed, &rows, &plain, out, out_stride);
         hc_gemm(NULL, &w.packed, &rows, &e, full, out_stride);
         CHECK(guards_stand(out, m, n) && guards_stand(full, m, n), "m %d n %d k %d: written beyond the row", m, n, k);
-        if (!dot) hash_rows(HASH_GEMM_I8, full, m, n);
+        if (!dot) hash_rows(which < SCALE ? HASH_GEMM_I8 : HASH_EPILOGUE, full, m, n);
         int wrong = 0;
         double worst = 0;
         for (int r = 0; r < m; r++)
@@ -406,11 +411,11 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
             for (size_t i = 0; i < rows.depth; i++)
                 *level(&rows, r, i) = (hc_q7)(i < (size_t)k ? levels[(size_t)(r * k) + i] : 0);
         }
-        e.residual = which & 16 ? residual : NULL;
+        e.residual = which & RESIDUAL ? residual : NULL;
         hc_gemm(NULL, &w, &rows, &plain, out, out_stride);
         hc_gemm(NULL, &w, &rows, &e, full, out_stride);
         CHECK(guards_stand(out, m, n) && guards_stand(full, m, n), "m %d n %d k %d: written beyond the row", m, n, k);
-        if (!dot) hash_rows(HASH_GEMM_I4, full, m, n);
+        if (!dot) hash_rows(which < SCALE ? HASH_GEMM_I4 : HASH_EPILOGUE, full, m, n);
         int wrong = 0;
         double worst = 0;
         for (int r = 0; r < m; r++)
@@ -493,6 +498,21 @@ static void check_gemms(void)
     check_all_alone(11, 37, 100);
     check_all_alone(7, 8, 1100);
     check_all_alone(300, 9, 33);
+}
+
+/* What a ResNet does to sums; and all of it together, with columns left over. */
+static void check_epilogues(void)
+{
+    for (int n = 1; n <= 9; n++)
+        for (int which = 0; which < 128; which++) {
+            int parts = (which & 63) | SCALE | (which & 64 ? LAST : 0) | (random_bits() & 1 ? RELU : 0),
+                m = 1 + random_below(9), k = 1 + random_below(40);
+            check_gemm_f32(m, n, k, random_bits() & 1 ? HC_STORE_F32 : HC_STORE_F16, parts);
+            check_gemm_i8(m, n, k, RANDOM, parts);
+            check_gemm_i4(m, n, k, RANDOM, parts);
+        }
+    check_gemm_f32(150, 19, 20, HC_STORE_F16, SCALE | BIAS | RELU | LAST | RESIDUAL);
+    check_gemm_i8(150, 19, 20, RANDOM, SCALE | BIAS | RELU | LAST | RESIDUAL);
 }
 
 /* ---- rows: LayerNorm, quantisation, normalisation ---- */
@@ -762,6 +782,9 @@ static void check_functions(void)
         double near = worst_activation(all[i], 4), far = worst_activation(all[i], 1000);
         CHECK(near <= 5.5e-7 && far <= 5.5e-7, "activation %d: %g near 0, %g further away", (int)all[i], near, far);
     }
+    float relu[] = {-1, -0.0f, 0.5f, NAN};
+    hc_activate(HC_RELU, relu, 4);
+    CHECK(relu[0] == 0 && relu[1] == 0 && relu[2] == 0.5f && isnan(relu[3]), "ReLU");
     double worst = 0;
     for (int i = 0; i <= 20000; i++) {
         float x = -87.0f + 175.0f * ((float)i / 20000), y = hc_expf(x);
@@ -841,8 +864,8 @@ static void check_norms(void)
 
 static void check_all(void)
 {
-    static void (*const groups[])(void) = {check_halves,   check_functions, check_gemms,
-                                           check_gemms_i4, check_norms,     check_attentions};
+    static void (*const groups[])(void) = {check_halves,    check_functions, check_gemms,     check_gemms_i4,
+                                           check_epilogues, check_norms,     check_attentions};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         random_state = 1; /* so that a new check changes the hashes of its own group only */
         groups[i]();
