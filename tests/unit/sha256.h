@@ -1,4 +1,4 @@
-/* sha256.h: SHA-256 (FIPS 180-4) of a short text, as hexadecimal digits. */
+/* sha256.h: SHA-256 (FIPS 180-4) of a short text or of bytes, as hexadecimal digits. */
 #ifndef SHA256_H
 #define SHA256_H
 
@@ -20,7 +20,7 @@ static inline uint32_t root_bits(int n, int root)
     return (uint32_t)low;
 }
 
-static inline void sha256(const char *text, char hex[65])
+static inline void sha256_bytes(const void *bytes, size_t length, char hex[65])
 {
     uint32_t k[64], h[8];
     for (int n = 2, count = 0; count < 64; n++) {
@@ -31,9 +31,9 @@ static inline void sha256(const char *text, char hex[65])
         if (count < 8) h[count] = root_bits(n, 2);
         count++;
     }
-    size_t length = strlen(text), padded = (length + 9 + 63) / 64 * 64;
+    size_t padded = (length + 9 + 63) / 64 * 64;
     uint8_t *message = calloc(1, padded);
-    memcpy(message, text, length);
+    memcpy(message, bytes, length);
     message[length] = 0x80;
     for (int i = 0; i < 8; i++) message[padded - 1 - (size_t)i] = (uint8_t)((uint64_t)length * 8 >> (8 * i));
 #define ROTATE(x, n) ((x) >> (n) | (x) << (32 - (n)))
@@ -62,5 +62,7 @@ static inline void sha256(const char *text, char hex[65])
     free(message);
     for (int i = 0; i < 8; i++) snprintf(hex + 8 * i, 9, "%08x", h[i]);
 }
+
+static inline void sha256(const char *text, char hex[65]) { sha256_bytes(text, strlen(text), hex); }
 
 #endif
