@@ -1,5 +1,5 @@
 /* rows.c: puts rows of floats in the order of hc_rows, at 7 bits where the weights are quantised. */
-#include "kernels/rows.h"
+#include "kernels/lane.h"
 #include "kernels/simd.h"
 
 #include <math.h>
@@ -30,22 +30,9 @@ void hc_rows_lay(hc_rows *rows, const hc_matrix *w, int count, void *values)
     rows->q = quantised ? values : NULL;
 }
 
-/* A row's place in its tile. */
-typedef struct lane {
-    size_t begin;     /* of the tile's values */
-    int number, rows; /* in the tile          */
-} lane;
-
-static lane lane_of(const hc_rows *rows, int row)
-{
-    int tiles = hc_tile_count(rows->count, rows->most), tile = hc_tile_of(rows->count, tiles, row),
-        first = hc_tile_first(rows->count, tiles, tile);
-    return (lane){rows->depth * (size_t)first, row - first, hc_tile_first(rows->count, tiles, tile + 1) - first};
-}
-
 void hc_rows_put_part(const hc_rows *rows, int row, int first, const float *x, int n)
 {
-    lane l = lane_of(rows, row);
+    hc_lane l = hc_lane_of(rows, row);
     size_t step = (size_t)l.rows;
     float *to = rows->x + l.begin + (size_t)first * step + (size_t)l.number;
     int i = 0;
@@ -86,8 +73,7 @@ SIMD_INLINE void quantise_16(const float *x, float inverse, int32_t zero, hc_q7 
 #endif
 }
 
-/* The range of a row and 0. Returns whether all of it is finite. */
-static int range_of(const float *x, int k, float *smallest, float *largest)
+int hc_range_of(const float *x, int k, float *smallest, float *largest)
 {
     f32x4 low[2] = {f32_splat(0), f32_splat(0)}, high[2] = {f32_splat(0), f32_splat(0)};
     i32x4 nan = i32_splat(0);
@@ -109,31 +95,40 @@ static int range_of(const float *x, int k, float *smallest, float *largest)
     return !(bad | nan[0] | nan[1] | nan[2] | nan[3]) && *largest < INFINITY && *smallest > -INFINITY;
 }
 
+hc_levels hc_rows_set_range(const hc_rows *rows, int row, float smallest, float largest, int finite)
+{
+    float scale = largest * (1.0f / 127) - smallest * (1.0f / 127), inverse = 0;
+    i32x4 nearest = i32_splat(0);
+    if (scale >= SMALLEST_SCALE) {
+        inverse = 1.0f / scale;
+        nearest = i32_round(f32_min(f32_splat(127), f32_max(f32_splat(0), f32_splat(-smallest * inverse))));
+    } else {
+        scale = 0;
+    }
+    rows->scale[row] = finite ? scale : NAN; /* the row's results must not look sound */
+    rows->zero[row] = nearest[0];
+    return (hc_levels){inverse, nearest[0]};
+}
+
 static void put_quantised(const hc_rows *rows, int row, const float *x)
 {
-    lane l = lane_of(rows, row);
+    hc_lane l = hc_lane_of(rows, row);
     size_t step = (size_t)l.rows * HC_DEPTH, steps = rows->depth / HC_DEPTH, at = 0;
     hc_q7 *q = rows->q + l.begin + (size_t)l.number * HC_DEPTH;
     int k = rows->k, i = 0;
     float smallest, largest;
-    int finite = range_of(x, k, &smallest, &largest);
-    float scale = largest * (1.0f / 127) - smallest * (1.0f / 127);
-    if (scale >= SMALLEST_SCALE) {
-        float inverse = 1.0f / scale, rest[16] = {0};
-        i32x4 nearest = i32_round(f32_min(f32_splat(127), f32_max(f32_splat(0), f32_splat(-smallest * inverse))));
-        rows->scale[row] = finite ? scale : NAN; /* the row's results must not look sound */
-        rows->zero[row] = nearest[0];
-        for (; i + 16 <= k; i += 16, at += 4) quantise_16(x + i, inverse, nearest[0], q + at * step, step);
+    int finite = hc_range_of(x, k, &smallest, &largest);
+    hc_levels to = hc_rows_set_range(rows, row, smallest, largest, finite);
+    if (to.inverse > 0) {
+        float rest[16] = {0};
+        for (; i + 16 <= k; i += 16, at += 4) quantise_16(x + i, to.inverse, to.zero, q + at * step, step);
         if (i < k) {
             hc_q7 levels[16];
             memcpy(rest, x + i, (size_t)(k - i) * sizeof *rest);
-            quantise_16(rest, inverse, nearest[0], levels, HC_DEPTH);
+            quantise_16(rest, to.inverse, to.zero, levels, HC_DEPTH);
             memset(levels + (k - i), 0, (size_t)(16 - (k - i)) * sizeof *levels);
             for (int j = 0; j < 4; j++, at++) memcpy(q + at * step, levels + j * HC_DEPTH, HC_DEPTH * sizeof *q);
         }
-    } else {
-        rows->scale[row] = finite ? 0 : NAN;
-        rows->zero[row] = 0;
     }
     for (; at < steps; at++) memset(q + at * step, 0, HC_DEPTH * sizeof *q);
 }

@@ -185,9 +185,26 @@ SIMD_INLINE float f32_largest(f32x4 x)
     return a > b ? a : b;
 }
 
+/* a0 b0 a1 b1 and a2 b2 a3 b3. */
+SIMD_INLINE void f32_interleave(f32x4 a, f32x4 b, f32x4 *low, f32x4 *high)
+{
+    *low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    *high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+}
+
+/* Rows to columns. */
+SIMD_INLINE void f32_transpose(f32x4 rows[4])
+{
+    f32x4 even[2], odd[2];
+    f32_interleave(rows[0], rows[2], &even[0], &even[1]);
+    f32_interleave(rows[1], rows[3], &odd[0], &odd[1]);
+    f32_interleave(even[0], odd[0], &rows[0], &rows[1]);
+    f32_interleave(even[1], odd[1], &rows[2], &rows[3]);
+}
+
 /* ---- integers ---- */
 
-/* Sixteen values in 0..127 as bytes, eight as 16-bit numbers. */
+/* Eight values as 16-bit numbers, sixteen as bytes; what is out of range becomes the nearest that is not. */
 SIMD_INLINE i16x8 i16_narrow(i32x4 a, i32x4 b)
 {
 #if defined(__wasm_simd128__)
@@ -196,9 +213,9 @@ SIMD_INLINE i16x8 i16_narrow(i32x4 a, i32x4 b)
     return (i16x8)_mm_packs_epi32((__m128i)a, (__m128i)b);
 #else
     i16x8 v;
-    for (int i = 0; i < 4; i++) {
-        v[i] = (int16_t)a[i];
-        v[i + 4] = (int16_t)b[i];
+    for (int i = 0; i < 8; i++) {
+        int32_t x = i < 4 ? a[i] : b[i - 4];
+        v[i] = (int16_t)(x < INT16_MIN ? INT16_MIN : x > INT16_MAX ? INT16_MAX : x);
     }
     return v;
 #endif
@@ -212,11 +229,23 @@ SIMD_INLINE u8x16 u8_narrow(i16x8 a, i16x8 b)
     return (u8x16)_mm_packus_epi16((__m128i)a, (__m128i)b);
 #else
     u8x16 v;
-    for (int i = 0; i < 8; i++) {
-        v[i] = (uint8_t)a[i];
-        v[i + 8] = (uint8_t)b[i];
+    for (int i = 0; i < 16; i++) {
+        int16_t x = i < 8 ? a[i] : b[i - 8];
+        v[i] = (uint8_t)(x < 0 ? 0 : x > UINT8_MAX ? UINT8_MAX : x);
     }
     return v;
+#endif
+}
+
+SIMD_INLINE u8x16 u8_min(u8x16 a, u8x16 b)
+{
+#if defined(__wasm_simd128__)
+    return (u8x16)wasm_u8x16_min((v128_t)a, (v128_t)b);
+#elif defined(__SSE2__)
+    return (u8x16)_mm_min_epu8((__m128i)a, (__m128i)b);
+#else
+    u8x16 mask = (u8x16)(a < b);
+    return (a & mask) | (b & ~mask);
 #endif
 }
 
@@ -230,6 +259,19 @@ SIMD_INLINE i32x4 i32_dot_i16(i16x8 a, i16x8 b)
 #else
     i32x4 a_even = (i32x4)((u32x4)a << 16) >> 16, b_even = (i32x4)((u32x4)b << 16) >> 16;
     return a_even * b_even + ((i32x4)a >> 16) * ((i32x4)b >> 16);
+#endif
+}
+
+/* Sixteen bytes from 0 on as 16-bit numbers. */
+SIMD_INLINE void i16_widen(u8x16 x, i16x8 *low, i16x8 *high)
+{
+#if defined(__wasm_simd128__)
+    *low = (i16x8)wasm_u16x8_extend_low_u8x16((v128_t)x);
+    *high = (i16x8)wasm_u16x8_extend_high_u8x16((v128_t)x);
+#else
+    const u8x16 zeros = {0};
+    *low = (i16x8)__builtin_shufflevector(x, zeros, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    *high = (i16x8)__builtin_shufflevector(x, zeros, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
 #endif
 }
 

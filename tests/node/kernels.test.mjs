@@ -13,9 +13,10 @@ for (const flavour of ['simd128', 'relaxed']) {
       return;
     }
     const { instance } = await WebAssembly.instantiate(bytes);
-    const { run, done, failed_line: failedLine } = instance.exports;
+    const { memory, run, done, failed_line: failedLine, failed_file: failedFile } = instance.exports;
     const failed = run();
-    assert.equal(failed, 0, `${failed} of ${done()} checks, the first in line ${failedLine()} of tests/unit/test_kernels.c`);
+    const file = () => Buffer.from(memory.buffer, failedFile()).toString().split('\0', 1)[0];
+    assert.equal(failed, 0, failed && `${failed} of ${done()} checks, the first in line ${failedLine()} of ${file()}`);
     assert.ok(done() > 5000);
   });
 }

@@ -15,6 +15,7 @@ typedef enum hashed {
     HASH_QUANTISE,
     HASH_NORMALISE,
     HASH_ATTENTION,
+    HASH_DEPTHWISE,
     HASH_EXP,
     HASH_ACTIVATE,
     HASHES
@@ -32,6 +33,7 @@ static const struct {
     [HASH_QUANTISE] = {"hc_rows_put at 7 bits", 0xa24ca314},
     [HASH_NORMALISE] = {"hc_normalise", 0x2d864f37},
     [HASH_ATTENTION] = {"hc_attention_head, exact", 0xe8379bd4},
+    [HASH_DEPTHWISE] = {"hc_depthwise", 0x27ddbf35},
     [HASH_EXP] = {"hc_expf", 0x788daab6},
     [HASH_ACTIVATE] = {"hc_activate", 0x68ca0b17},
 };

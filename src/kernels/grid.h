@@ -1,0 +1,46 @@
+/* grid.h: convolution and pooling over a grid of pixels.
+ *
+ * Grids lie channels last. A convolution of 1 × 1 or k × k is a GEMM over rows that are put straight from the grid; its
+ * weights lie in the order [n][y][x][c] of the window. What runs over a range of rows writes nothing else, so that the
+ * ranges can be shared out among threads.
+ */
+#ifndef HC_GRID_H
+#define HC_GRID_H
+
+#include "kernels/kernels.h"
+
+/* One picture: channel c of pixel (y, x) is at[(y * width + x) * channels + c]. */
+typedef struct hc_grid {
+    const float *at;
+    int height, width, channels;
+    const float *range; /* of each pixel, from hc_grid_range, or NULL */
+} hc_grid;
+
+/* What an output pixel (y, x) sees: `height` × `width` pixels from (y * stride - padding, x * stride - padding) on;
+ * what lies beyond the border is 0. `across`: how many output pixels are in a row. */
+typedef struct hc_window {
+    int height, width, stride, padding;
+    int across;
+} hc_window;
+
+/* range [height * width][2]: the smallest and the largest of a pixel's channels and 0, for pixels [first, last). It
+ * spares hc_rows_put_windows from looking for them in each window that covers the pixel, at 7 bits. */
+void hc_grid_range(const hc_grid *grid, int first, int last, float *range);
+
+/* As hc_rows_put for each row from `first` to before `last`, with what the window covers at output pixel `pixel` + row,
+ * counted row-major. `scratch`: rows->k floats of this thread. */
+void hc_rows_put_windows(const hc_rows *rows, int first, int last, const hc_grid *grid, const hc_window *window,
+                         int pixel, float *scratch);
+
+/* Each channel on its own: output rows [first, last) of out [rows][across][channels], and the epilogue's residual lies
+ * as out does. weights [window's pixels][channels padded]. The same bits on every machine. */
+void hc_depthwise(const hc_grid *grid, const hc_window *window, const float *weights, const hc_epilogue *epilogue,
+                  int first, int last, float *out);
+
+typedef enum hc_pooling { HC_POOL_AVERAGE, HC_POOL_MOST } hc_pooling;
+
+/* The average or the largest of each channel, in output rows [first, last) of out [rows][across][channels]. As torch's
+ * AvgPool2d, the average counts what lies beyond the border; as its MaxPool2d, the largest does not. */
+void hc_pool(hc_pooling pooling, const hc_grid *grid, const hc_window *window, int first, int last, float *out);
+
+#endif

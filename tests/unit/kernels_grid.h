@@ -1,0 +1,239 @@
+/* kernels_grid.h: tests of convolution and pooling against plain loops. Grids end where their memory does. */
+#ifndef KERNELS_GRID_H
+#define KERNELS_GRID_H
+
+#include "kernels_support.h"
+#include "kernels/grid.h"
+
+typedef struct test_grid {
+    hc_grid grid;
+    hc_window window;
+    float *values;
+    int down; /* output rows */
+} test_grid;
+
+static test_grid make_grid(int height, int width, int channels, hc_window window)
+{
+    test_grid t = {.window = window, .values = random_floats((size_t)(height * width * channels), 1)};
+    t.grid = (hc_grid){.at = t.values, .height = height, .width = width, .channels = channels};
+    t.window.across = (width + 2 * window.padding - window.width) / window.stride + 1;
+    t.down = (height + 2 * window.padding - window.height) / window.stride + 1;
+    return t;
+}
+
+/* What a window covers at pixel (y, x) of it, or NULL beyond the border. */
+static const float *covered_pixel(const test_grid *t, int out_y, int out_x, int y, int x)
+{
+    int in_y = out_y * t->window.stride - t->window.padding + y,
+        in_x = out_x * t->window.stride - t->window.padding + x;
+    if (in_y < 0 || in_y >= t->grid.height || in_x < 0 || in_x >= t->grid.width) return NULL;
+    return t->values + (in_y * t->grid.width + in_x) * t->grid.channels;
+}
+
+static void gather_window(const test_grid *t, int pixel, float *row)
+{
+    int channels = t->grid.channels;
+    for (int y = 0; y < t->window.height; y++)
+        for (int x = 0; x < t->window.width; x++)
+            for (int c = 0; c < channels; c++) {
+                const float *in = covered_pixel(t, pixel / t->window.across, pixel % t->window.across, y, x);
+                *row++ = in ? in[c] : 0;
+            }
+}
+
+static int window_values(const test_grid *t) { return t->window.height * t->window.width * t->grid.channels; }
+
+/* The same values in the same places as if each window were gathered first. The rows are `before` further than the
+ * picture's pixels, as those of the second picture of a batch. */
+static void check_windows(const test_grid *t, hc_storage storage, int exact, hc_dot dot, int before)
+{
+    int k = window_values(t), count = before + t->window.across * t->down, quantised = hc_is_quantised(storage);
+    size_t bytes = hc_rows_bytes((uint64_t)count, (uint64_t)k, quantised);
+    hc_matrix w = shape_of(k, storage);
+    hc_rows found = make_rows(count, &w, exact, dot), expected = make_rows(count, &w, exact, dot);
+    float *scratch = allocate((size_t)k * sizeof *scratch);
+    float *range = allocate((size_t)(t->grid.height * t->grid.width) * 2 * sizeof *range);
+    hc_grid grid = t->grid;
+    if (quantised && random_bits() & 1) {
+        int middle = random_below(grid.height * grid.width);
+        hc_grid_range(&grid, middle, grid.height * grid.width, range);
+        hc_grid_range(&grid, 0, middle, range);
+        grid.range = range;
+    }
+    memset(quantised ? (void *)found.q : (void *)found.x, 0, bytes);
+    memset(quantised ? (void *)expected.q : (void *)expected.x, 0, bytes);
+    memset(found.scale, 0, (size_t)count * sizeof(float));
+    memset(found.zero, 0, (size_t)count * sizeof(int32_t));
+    memset(expected.scale, 0, (size_t)count * sizeof(float));
+    memset(expected.zero, 0, (size_t)count * sizeof(int32_t));
+    for (int first = before, last; first < count; first = last) {
+        last = first + 1 + random_below(count - first);
+        hc_rows_put_windows(&found, first, last, &grid, &t->window, -before, scratch);
+    }
+    for (int row = before; row < count; row++) {
+        gather_window(t, row - before, scratch);
+        hc_rows_put(&expected, row, scratch);
+    }
+    int same = quantised ? !memcmp(found.q, expected.q, bytes) &&
+                               !memcmp(found.scale, expected.scale, (size_t)count * sizeof(float)) &&
+                               !memcmp(found.zero, expected.zero, (size_t)count * sizeof(int32_t))
+                         : !memcmp(found.x, expected.x, bytes);
+    CHECK(same,
+          "%dx%dx%d, window %dx%d stride %d padding %d, storage %d exact %d dot %d: other rows than gathered ones",
+          grid.height, grid.width, grid.channels, t->window.height, t->window.width, t->window.stride,
+          t->window.padding, (int)storage, exact, (int)dot);
+    free(range);
+    free(scratch);
+    free_rows(&found);
+    free_rows(&expected);
+}
+
+static void check_convolution(const test_grid *t, int n)
+{
+    int k = window_values(t), count = t->window.across * t->down;
+    test_matrix w = make_weights(n, k, HC_STORE_F32, RANDOM);
+    hc_rows rows = make_rows(count, &w.packed, 0, HC_DOT_PAIRS);
+    float *scratch = allocate((size_t)k * sizeof *scratch), *out = guarded(count, n);
+    hc_epilogue plain = {0};
+    double worst = 0;
+    hc_rows_put_windows(&rows, 0, count, &t->grid, &t->window, 0, scratch);
+    hc_gemm(NULL, &w.packed, &rows, &plain, out, (size_t)(n + GAP));
+    for (int pixel = 0; pixel < count; pixel++)
+        for (int channel = 0; channel < n; channel++) {
+            const double *weight = w.plain + channel * k;
+            double sum = 0;
+            for (int y = 0; y < t->window.height; y++)
+                for (int x = 0; x < t->window.width; x++)
+                    for (int c = 0; c < t->grid.channels; c++, weight++) {
+                        const float *in = covered_pixel(t, pixel / t->window.across, pixel % t->window.across, y, x);
+                        sum += in ? (double)in[c] * *weight : 0;
+                    }
+            double error = fabs((double)out[(size_t)pixel * (size_t)(n + GAP) + (size_t)channel] - sum) / (k + 1);
+            worst = error > worst ? error : worst;
+        }
+    CHECK(worst < 5e-7, "convolution of %dx%dx%d: %g", t->grid.height, t->grid.width, t->grid.channels, worst);
+    free(out);
+    free(scratch);
+    free_rows(&rows);
+    free_weights(&w);
+}
+
+static void check_depthwise(const test_grid *t, int which)
+{
+    int channels = t->grid.channels, pixels = t->window.across * t->down, cut = random_below(t->down + 1);
+    size_t padded = hc_round_up((size_t)channels, HC_PANEL), count = (size_t)(pixels * channels);
+    float *weights = random_floats((size_t)(t->window.height * t->window.width) * padded, 1),
+          *residual = random_floats(count, 1), *out = random_floats(count, 1), *sums = allocate(count * sizeof *sums);
+    hc_epilogue e = make_epilogue(channels, which), plain = {0};
+    hc_depthwise(&t->grid, &t->window, weights, &plain, 0, t->down, sums);
+    if (which & RESIDUAL) {
+        e.residual = which & IN_PLACE ? out : residual;
+        if (which & IN_PLACE) memcpy(out, residual, count * sizeof *out);
+    }
+    hc_depthwise(&t->grid, &t->window, weights, &e, cut, t->down, out);
+    hc_depthwise(&t->grid, &t->window, weights, &e, 0, cut, out);
+    hash(HASH_DEPTHWISE, out, count * sizeof *out);
+    int wrong = 0;
+    double worst = 0;
+    for (int pixel = 0; pixel < pixels; pixel++)
+        for (int c = 0; c < channels; c++) {
+            float sum = 0;
+            for (int y = 0; y < t->window.height; y++)
+                for (int x = 0; x < t->window.width; x++) {
+                    const float *in = covered_pixel(t, pixel / t->window.across, pixel % t->window.across, y, x);
+                    float product = in ? in[c] * weights[(size_t)(y * t->window.width + x) * padded + (size_t)c] : 0;
+                    sum += product;
+                }
+            int at = pixel * channels + c;
+            wrong += sums[at] != sum;
+            double expected = reference_epilogue(&e, (double)sum, c, e.residual ? (double)residual[at] : 0);
+            double error = fabs((double)out[at] - expected) / (fabs((double)sum) + 4);
+            worst = error > worst ? error : worst;
+        }
+    CHECK(!wrong, "depthwise %dx%dx%d: %d wrong sums", t->grid.height, t->grid.width, channels, wrong);
+    CHECK(worst < 5e-7, "depthwise %dx%dx%d, epilogue %d: %g", t->grid.height, t->grid.width, channels, which, worst);
+    free(sums);
+    free(out);
+    free(residual);
+    free(weights);
+    free_epilogue(&e);
+}
+
+static void check_pool(const test_grid *t, hc_pooling pooling)
+{
+    int channels = t->grid.channels, pixels = t->window.across * t->down, cut = random_below(t->down + 1), wrong = 0;
+    float *out = allocate((size_t)(pixels * channels) * sizeof *out);
+    hc_pool(pooling, &t->grid, &t->window, 0, cut, out);
+    hc_pool(pooling, &t->grid, &t->window, cut, t->down, out);
+    for (int pixel = 0; pixel < pixels; pixel++)
+        for (int c = 0; c < channels; c++) {
+            float sum = 0, most = -INFINITY;
+            for (int y = 0; y < t->window.height; y++)
+                for (int x = 0; x < t->window.width; x++) {
+                    const float *in = covered_pixel(t, pixel / t->window.across, pixel % t->window.across, y, x);
+                    sum += in ? in[c] : 0;
+                    most = in && in[c] > most ? in[c] : most;
+                }
+            float average = sum / (float)(t->window.height * t->window.width);
+            wrong += out[pixel * channels + c] != (pooling == HC_POOL_AVERAGE ? average : most);
+        }
+    CHECK(!wrong, "pooling %d of %dx%dx%d: %d wrong", (int)pooling, t->grid.height, t->grid.width, channels, wrong);
+    free(out);
+}
+
+static void check_grid(int height, int width, int channels, hc_window window)
+{
+    test_grid t = make_grid(height, width, channels, window);
+    for (int storage = HC_STORE_F32; storage <= HC_STORE_I4; storage++)
+        check_windows(&t, (hc_storage)storage, random_below(2), (hc_dot)random_below(2), random_below(3) * 5);
+    check_convolution(&t, 1 + random_below(9));
+    check_depthwise(&t, random_below(64) | (random_bits() & 1 ? SCALE | RELU : 0) | (random_bits() & 1 ? LAST : 0));
+    if (window.padding < window.height && window.padding < window.width) check_pool(&t, HC_POOL_MOST);
+    check_pool(&t, HC_POOL_AVERAGE);
+    free(t.values);
+}
+
+static void check_not_finite(void)
+{
+    test_grid t = make_grid(4, 5, 8, (hc_window){3, 3, 1, 1, 0});
+    float range[40], scratch[72];
+    hc_matrix w = shape_of(72, HC_STORE_I8);
+    hc_rows rows = make_rows(20, &w, 1, HC_DOT_PAIRS);
+    t.values[3] = NAN;
+    t.values[19 * 8 + 7] = -INFINITY;
+    hc_grid_range(&t.grid, 0, 20, range);
+    for (int with = 0; with < 2; with++) {
+        int wrong = 0;
+        t.grid.range = with ? range : NULL;
+        hc_rows_put_windows(&rows, 0, 20, &t.grid, &t.window, 0, scratch);
+        for (int r = 0; r < 20; r++) {
+            int near = (r / 5 <= 1 && r % 5 <= 1) || (r / 5 >= 2 && r % 5 >= 3);
+            wrong += near ? !isnan(rows.scale[r]) : isnan(rows.scale[r]);
+            for (size_t i = 0; i < rows.depth; i++) wrong += *level(&rows, r, i) < 0 || *level(&rows, r, i) > 127;
+        }
+        CHECK(!wrong, "windows with a NaN or an infinity: %d wrong", wrong);
+    }
+    free_rows(&rows);
+    free(t.values);
+}
+
+static void check_grids(void)
+{
+    for (int channels = 1; channels <= 20; channels++)
+        for (int size = 1; size <= 3; size++)
+            for (int stride = 1; stride <= 2; stride++)
+                check_grid(size + random_below(9), size + random_below(12), channels,
+                           (hc_window){size, size, stride, size / 2, 0});
+    for (int i = 0; i < 60; i++) {
+        hc_window window = {1 + random_below(7), 1 + random_below(7), 1 + random_below(4), random_below(5), 0};
+        check_grid(window.height + random_below(8), window.width + random_below(20), 1 + random_below(24), window);
+    }
+    check_grid(2, 140, 8, (hc_window){3, 3, 1, 1, 0});  /* a long row */
+    check_grid(9, 9, 16, (hc_window){7, 7, 1, 3, 0});   /* a window almost as large as the grid */
+    check_grid(1, 1, 8, (hc_window){3, 3, 1, 1, 0});    /* and larger */
+    check_grid(6, 10, 12, (hc_window){6, 10, 1, 0, 0}); /* all of the grid */
+    check_grid(14, 14, 64, (hc_window){3, 3, 1, 1, 0});
+    check_not_finite();
+}
+
+#endif

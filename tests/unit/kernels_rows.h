@@ -1,0 +1,184 @@
+/* kernels_rows.h: tests of what is done to a row: LayerNorm, 7 bits, the order of a tile, normalisation. */
+#ifndef KERNELS_ROWS_H
+#define KERNELS_ROWS_H
+
+#include "kernels_support.h"
+
+static void check_layer_norm(int rows, int n, float scale, float shift)
+{
+    size_t stride = (size_t)n + GAP;
+    float *x = random_floats((size_t)rows * stride, scale), *weight = random_vector(n), *bias = random_vector(n),
+          *out = guarded(rows, n);
+    double *expected = allocate((size_t)n * sizeof *expected), worst = 0;
+    int same = 1;
+    for (int r = 0; r < rows; r++) {
+        float *row = x + (size_t)r * stride, *to = out + (size_t)r * stride;
+        for (int i = 0; i < n; i++) row[i] += shift;
+        hc_layer_norm(row, n, weight, bias, 1e-5f, to);
+        reference_layer_norm(row, n, weight, bias, (double)1e-5f, expected);
+        for (int i = 0; i < n; i++) {
+            double error = fabs((double)to[i] - expected[i]) / (1 + fabs((double)(shift / scale)));
+            worst = error > worst ? error : worst;
+        }
+        hc_layer_norm(row, n, weight, bias, 1e-5f, row);
+        same &= !memcmp(row, to, (size_t)n * sizeof *row);
+    }
+    CHECK(guards_stand(out, rows, n), "n %d: written beyond the row", n);
+    CHECK(same, "n %d: in place", n);
+    CHECK(worst < 2e-6, "layer norm of %d, scale %g, shift %g: %g", n, (double)scale, (double)shift, worst);
+    hash_rows(HASH_LAYER_NORM, out, rows, n);
+    free(expected);
+    free(out);
+    free(bias);
+    free(weight);
+    free(x);
+}
+
+static void check_quantise(int rows, int k, float scale, float shift, hc_storage storage)
+{
+    size_t stride = (size_t)k + 1;
+    float *x = random_rows(rows, k, stride, scale);
+    hc_matrix w = shape_of(k, storage);
+    hc_rows q = make_rows(rows, &w, 1, rows % 2 ? HC_DOT_QUADS : HC_DOT_PAIRS);
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < k; i++) x[(size_t)r * stride + (size_t)i] += shift;
+    put_all(&q, x, stride);
+    hash(HASH_QUANTISE, q.scale, (size_t)rows * sizeof(float));
+    hash(HASH_QUANTISE, q.zero, (size_t)rows * sizeof(int32_t));
+    for (int r = 0; r < rows; r++) {
+        double step = (double)q.scale[r], worst = 0;
+        int in_range = q.zero[r] >= 0 && q.zero[r] <= 127, padded = 1;
+        for (size_t i = 0; i < q.depth; i++) {
+            int found = *level(&q, r, i);
+            unsigned char byte = (unsigned char)found;
+            hash(HASH_QUANTISE, &byte, 1);
+            in_range &= found >= 0 && found <= 127;
+            if (i >= (size_t)k) {
+                padded &= found == 0;
+            } else {
+                double error = fabs(step * (found - q.zero[r]) - (double)x[(size_t)r * stride + i]);
+                worst = error > worst ? error : worst;
+            }
+        }
+        CHECK(in_range && padded, "k %d: levels out of range or padding not 0", k);
+        /* half a step, and half a step more at one end, where the zero point was rounded */
+        CHECK(worst <= step * 1.0001, "k %d scale %g shift %g: error of %g steps", k, (double)scale, (double)shift,
+              worst / step);
+    }
+    free_rows(&q);
+    free(x);
+}
+
+static void check_quantise_special(void)
+{
+    float x[5][20] = {{0}};
+    hc_matrix w = shape_of(20, HC_STORE_I8);
+    hc_rows q = make_rows(5, &w, 1, HC_DOT_PAIRS);
+    x[1][19] = NAN;
+    x[2][3] = INFINITY;
+    x[3][17] = -INFINITY;
+    x[4][1] = 3e38f;
+    x[4][2] = -3e38f;
+    put_all(&q, x[0], 20);
+    int zeros = 1, in_range = 1;
+    for (size_t i = 0; i < 20; i++) zeros &= *level(&q, 0, i) == 0;
+    for (size_t i = 0; i < 100; i++)
+        in_range &= *level(&q, (int)i / 20, i % 20) >= 0 && *level(&q, (int)i / 20, i % 20) <= 127;
+    CHECK(zeros && q.scale[0] == 0 && q.zero[0] == 0, "a row of zeros");
+    CHECK(in_range && isnan(q.scale[1]) && isnan(q.scale[2]) && isnan(q.scale[3]), "rows with NaN and infinity");
+    CHECK(q.scale[4] > 4.7e36f && q.scale[4] < 4.8e36f && *level(&q, 4, 1) == 127 && *level(&q, 4, 2) == 0,
+          "the largest range");
+    free_rows(&q);
+
+    w = shape_of(4, HC_STORE_I8);
+    q = make_rows(1, &w, 1, HC_DOT_PAIRS);
+    float ties[4] = {0, 127, 2.5f, 3.5f};
+    put_all(&q, ties, 4);
+    CHECK(q.scale[0] == 1 && q.zero[0] == 0 && *level(&q, 0, 1) == 127 && *level(&q, 0, 2) == 2 &&
+              *level(&q, 0, 3) == 4,
+          "ties go to even");
+    float below[4] = {-127, 0, -1, -1};
+    put_all(&q, below, 4);
+    CHECK(q.zero[0] == 127 && *level(&q, 0, 0) == 0 && *level(&q, 0, 1) == 127 && *level(&q, 0, 2) == 126,
+          "all below zero");
+    float both[4] = {-63.5f, 63.5f, 0, 0}; /* 64 on both sides of 0 would be one level too many */
+    put_all(&q, both, 4);
+    CHECK(q.scale[0] == 1 && q.zero[0] == 64 && *level(&q, 0, 0) == 0 && *level(&q, 0, 1) == 127, "the highest level");
+    free_rows(&q);
+}
+
+/* fp32 rows: the same values in another order, all of a row or in parts. */
+static void check_put(int count, int k, int exact)
+{
+    float *x = random_floats((size_t)(count * k), 1);
+    hc_matrix w = shape_of(k, HC_STORE_F32);
+    hc_rows whole = make_rows(count, &w, exact, HC_DOT_PAIRS), parts = make_rows(count, &w, exact, HC_DOT_PAIRS);
+    if (k > 2) {
+        x[0] = 0x1p-61f;
+        x[1] = -0x1p-59f;
+        x[2] = 1 + 0x1p-13f; /* halfway between two numbers of 13 bits */
+    }
+    put_all(&whole, x, (size_t)k);
+    int wrong = 0, tiles = hc_tile_count(count, whole.most), seen = 0;
+    for (int r = 0; r < count; r++)
+        for (int at = 0, n; at < k; at += n) {
+            n = 1 + random_below(k - at);
+            hc_rows_put_part(&parts, r, at, x + r * k + at, n);
+        }
+    for (int t = 0; t < tiles; t++) {
+        int first = hc_tile_first(count, tiles, t), rows = hc_tile_first(count, tiles, t + 1) - first;
+        CHECK(rows > 0 && rows <= whole.most && first == seen, "tile %d of %d rows", t, count);
+        seen += rows;
+        for (int r = first; r < first + rows; r++) {
+            wrong += hc_tile_of(count, tiles, r) != t;
+            for (int i = 0; i < k; i++) {
+                size_t at = (size_t)(first * k + i * rows + r - first);
+                wrong += (double)whole.x[at] != (exact ? thirteen_bits(x[r * k + i]) : (double)x[r * k + i]) ||
+                         parts.x[at] != whole.x[at];
+            }
+        }
+    }
+    CHECK(!wrong && seen == count, "%d rows of %d, exact %d: %d wrong", count, k, exact, wrong);
+    free_rows(&whole);
+    free_rows(&parts);
+    free(x);
+}
+
+static void check_normalise(int n, float scale)
+{
+    float *x = random_floats((size_t)n, scale);
+    double sum = 0, worst = 0;
+    float *before = allocate((size_t)n * sizeof *before);
+    memcpy(before, x, (size_t)n * sizeof *x);
+    for (int i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+    hc_normalise(x, n);
+    hash(HASH_NORMALISE, x, (size_t)n * sizeof *x);
+    for (int i = 0; i < n; i++) {
+        double norm = sqrt(sum) > 1e-12 ? sqrt(sum) : 1e-12, error = fabs((double)x[i] - (double)before[i] / norm);
+        worst = error > worst ? error : worst;
+    }
+    CHECK(worst < 1e-6, "normalise %d: %g", n, worst);
+    free(before);
+    free(x);
+}
+
+static void check_norms(void)
+{
+    for (int n = 1; n <= 40; n++) {
+        check_layer_norm(2, n, 1, 0);
+        check_quantise(2 + n % 9, n, 3, (float)(n % 5 - 2), n % 2 ? HC_STORE_I8 : HC_STORE_I4);
+        check_put(1 + n % 14, n, n % 2);
+        check_normalise(n, n == 7 ? 0 : n == 8 ? 1e-10f : 5);
+    }
+    check_layer_norm(3, 768, 1, 0);
+    check_layer_norm(3, 768, 1, 100);
+    check_layer_norm(3, 1029, 1e-3f, 0);
+    check_quantise(3, 768, 1e-3f, 0, HC_STORE_I8);
+    check_put(50, 30, 1);
+    check_put(197, 3, 0);
+    check_quantise(3, 1029, 1e20f, 0, HC_STORE_I4);
+    check_quantise_special();
+    check_normalise(512, 1);
+}
+
+#endif
