@@ -125,8 +125,7 @@ static int allows_fours(const int8_t *b, int steps)
             i16x8 size = i16_dot_bytes(ones, i8_abs(first)) + i16_dot_bytes(ones, i8_abs(second));
             excess |= size > 258;
         }
-    i32x4 any = (i32x4)excess;
-    return !(any[0] | any[1] | any[2] | any[3]);
+    return !i32_any((i32x4)excess);
 }
 
 /* The bytes of a stretch as they are, and the best way to multiply them. */

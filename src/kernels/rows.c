@@ -92,7 +92,7 @@ int hc_range_of(const float *x, int k, float *smallest, float *largest)
         *largest = x[i] > *largest ? x[i] : *largest;
         bad |= x[i] != x[i];
     }
-    return !(bad | nan[0] | nan[1] | nan[2] | nan[3]) && *largest < INFINITY && *smallest > -INFINITY;
+    return !bad && !i32_any(nan) && *largest < INFINITY && *smallest > -INFINITY;
 }
 
 hc_levels hc_rows_set_range(const hc_rows *rows, int row, float smallest, float largest, int finite)

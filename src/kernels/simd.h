@@ -175,14 +175,24 @@ SIMD_INLINE float f32_sum(f32x4 x) { return (x[0] + x[2]) + (x[1] + x[3]); }
 
 SIMD_INLINE float f32_smallest(f32x4 x)
 {
-    float a = x[0] < x[2] ? x[0] : x[2], b = x[1] < x[3] ? x[1] : x[3];
-    return a < b ? a : b;
+    x = f32_min(x, __builtin_shufflevector(x, x, 2, 3, 0, 1));
+    return f32_min(x, __builtin_shufflevector(x, x, 1, 0, 3, 2))[0];
 }
 
 SIMD_INLINE float f32_largest(f32x4 x)
 {
-    float a = x[0] > x[2] ? x[0] : x[2], b = x[1] > x[3] ? x[1] : x[3];
-    return a > b ? a : b;
+    x = f32_max(x, __builtin_shufflevector(x, x, 2, 3, 0, 1));
+    return f32_max(x, __builtin_shufflevector(x, x, 1, 0, 3, 2))[0];
+}
+
+/* Whether any bit is set. */
+SIMD_INLINE int i32_any(i32x4 x)
+{
+#if defined(__wasm_simd128__)
+    return wasm_v128_any_true((v128_t)x);
+#else
+    return (x[0] | x[1] | x[2] | x[3]) != 0;
+#endif
 }
 
 /* a0 b0 a1 b1 and a2 b2 a3 b3. */

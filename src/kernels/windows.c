@@ -21,10 +21,12 @@ typedef struct piece {
 
 SIMD_INLINE void put_f32(int n, int exact, const float *const *from, int count, float *to, size_t step)
 {
+    const float *x[AT_ONCE]; /* in registers, as what is written might be `from` for all that the compiler knows */
+    for (int r = 0; r < n; r++) x[r] = from[r];
     int i = 0;
     for (; i + 4 <= count; i += 4, to += 4 * step) {
         f32x4 v[AT_ONCE];
-        for (int r = 0; r < n; r++) v[r] = exact ? f32_round_to(13, f32_load(from[r] + i)) : f32_load(from[r] + i);
+        for (int r = 0; r < n; r++) v[r] = exact ? f32_round_to(13, f32_load(x[r] + i)) : f32_load(x[r] + i);
         if (n == 4) {
             f32_transpose(v);
             for (int j = 0; j < 4; j++) f32_store(to + (size_t)j * step, v[j]);
@@ -37,7 +39,7 @@ SIMD_INLINE void put_f32(int n, int exact, const float *const *from, int count, 
         }
     }
     for (; i < count; i++, to += step)
-        for (int r = 0; r < n; r++) to[r] = exact ? f32_round_to(13, f32_splat(from[r][i]))[0] : from[r][i];
+        for (int r = 0; r < n; r++) to[r] = exact ? f32_round_to(13, f32_splat(x[r][i]))[0] : x[r][i];
 }
 
 /* `count` is a multiple of HC_DEPTH. Rounding is that of i32_round; values whose row has none that is out of range are
@@ -46,16 +48,18 @@ SIMD_INLINE void put_q7(int n, const hc_levels *levels, const float *const *from
 {
     const f32x4 magic = f32_constant(12582912.0f);
     const u8x16 most = (u8x16)i32_constant(0x7f7f7f7f);
+    const float *x[AT_ONCE];
     f32x4 inverse[AT_ONCE];
     i32x4 zero[AT_ONCE];
     for (int r = 0; r < n; r++) {
+        x[r] = from[r];
         inverse[r] = f32_splat(levels[r].inverse);
         zero[r] = levels[r].zero - (i32x4)magic;
     }
     for (int i = 0; i < count; i += HC_DEPTH, to += step) {
         i32x4 v[AT_ONCE];
         for (int r = 0; r < AT_ONCE; r++)
-            v[r] = r < n ? (i32x4)(f32_load(from[r] + i) * inverse[r] + magic) + zero[r] : v[0];
+            v[r] = r < n ? (i32x4)(f32_load(x[r] + i) * inverse[r] + magic) + zero[r] : v[0];
         u8x16 q = u8_min(u8_narrow(i16_narrow(v[0], v[1]), i16_narrow(v[2], v[3])), most);
 #ifdef HC_Q7_IS_BYTE
         memcpy(to, &q, (size_t)n * HC_DEPTH);
@@ -113,22 +117,30 @@ void hc_grid_range(const hc_grid *grid, int first, int last, float *range)
     }
 }
 
+static int clip(int x, int limit) { return x < 0 ? 0 : x < limit ? x : limit; }
+
+/* Lane 0 of the smallest and lane 1 of the largest are what the window spans. */
 static hc_levels window_levels(const piece *p, int r, const hc_grid *grid, const hc_window *window)
 {
-    float smallest = 0, largest = 0;
-    int finite = 1;
-    for (int y = p->y[r]; y < p->y[r] + window->height; y++)
-        for (int x = p->x[r]; x < p->x[r] + window->width; x++) {
-            if (!covers(grid, y, x)) continue;
-            float here[2];
-            const float *range = here;
-            if (grid->range) range = grid->range + 2 * ((size_t)y * (size_t)grid->width + (size_t)x);
-            else finite &= hc_range_of(pixel_at(grid, y, x), grid->channels, &here[0], &here[1]);
-            smallest = range[0] < smallest ? range[0] : smallest;
-            largest = range[1] > largest ? range[1] : largest;
+    f32x4 smallest = f32_splat(0), largest = f32_splat(0);
+    int left = clip(p->x[r], grid->width), right = clip(p->x[r] + window->width, grid->width),
+        bottom = clip(p->y[r] + window->height, grid->height), finite = 1;
+    for (int y = clip(p->y[r], grid->height); y < bottom; y++)
+        for (int x = left; x < right; x++) {
+            f32x4 range;
+            if (grid->range) {
+                const float *of = grid->range + 2 * ((size_t)y * (size_t)grid->width + (size_t)x);
+                range = (f32x4){of[0], of[1], 0, 0};
+            } else {
+                float low, high;
+                finite &= hc_range_of(pixel_at(grid, y, x), grid->channels, &low, &high);
+                range = (f32x4){low, high, 0, 0};
+            }
+            smallest = f32_min(smallest, range);
+            largest = f32_max(largest, range);
         }
-    finite &= smallest > -INFINITY && largest < INFINITY;
-    return hc_rows_set_range(p->rows, p->row + r, smallest, largest, finite);
+    finite &= smallest[0] > -INFINITY && largest[1] < INFINITY;
+    return hc_rows_set_range(p->rows, p->row + r, smallest[0], largest[1], finite);
 }
 
 /* Value `at` of the piece's rows, and from where on its values for the next step of k lie. */
@@ -185,18 +197,22 @@ void hc_rows_put_windows(const hc_rows *rows, int first, int last, const hc_grid
 {
     int gathered = rows->q && grid->channels % HC_DEPTH;
     if (!gathered) memset(scratch, 0, (size_t)grid->channels * sizeof *scratch);
-    for (int row = first, n; row < last; row += n) {
-        piece p = {.rows = rows, .row = row, .lane = hc_lane_of(rows, row)};
-        int left = p.lane.rows - p.lane.number < last - row ? p.lane.rows - p.lane.number : last - row;
-        n = p.n = gathered || left < 2 ? 1 : left < 4 ? 2 : 4;
-        for (int r = 0; r < n; r++) {
-            int at = pixel + row + r;
-            p.y[r] = at / window->across * window->stride - window->padding;
-            p.x[r] = at % window->across * window->stride - window->padding;
+    piece p = {.rows = rows};
+    int out_y = (pixel + first) / window->across, out_x = (pixel + first) % window->across;
+    for (p.row = first; p.row < last; p.row += p.n, p.lane.number += p.n) {
+        if (p.lane.number == p.lane.rows || p.row == first) p.lane = hc_lane_of(rows, p.row);
+        int left = p.lane.rows - p.lane.number < last - p.row ? p.lane.rows - p.lane.number : last - p.row;
+        p.n = gathered || left < 2 ? 1 : left < 4 ? 2 : 4;
+        for (int r = 0; r < p.n; r++) {
+            p.y[r] = out_y * window->stride - window->padding;
+            p.x[r] = out_x * window->stride - window->padding;
+            if (++out_x < window->across) continue;
+            out_x = 0;
+            out_y++;
         }
         if (gathered) {
             gather(&p, grid, window, scratch);
-            hc_rows_put(rows, row, scratch);
+            hc_rows_put(rows, p.row, scratch);
         } else {
             put_piece(&p, grid, window, scratch);
         }
