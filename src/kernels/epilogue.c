@@ -31,8 +31,9 @@ SIMD_INLINE f32x4 value(hc_storage storage, const part *p, int r, const float *s
 }
 
 /* One kind of weights and one activation a call, so that both are inlined without a switch in the loop. */
-SIMD_INLINE void apply(hc_storage storage, hc_activation activation, const part *p)
+SIMD_INLINE void apply(hc_storage storage, hc_activation activation, const part *from)
 {
+    const part own = *from, *p = &own; /* in registers, as no store can change it */
     const hc_epilogue *e = p->e;
     const float *before = e->activate_last ? p->residual : NULL, *after = e->activate_last ? NULL : p->residual;
     for (int c = 0; c < p->columns; c += 4) {

@@ -18,6 +18,30 @@ typedef struct hc_tiles {
 /* The rows of tile t begin at this one. */
 static inline int hc_tiles_row(const hc_tiles *tiles, int t) { return hc_tile_first(tiles->a->count, tiles->count, t); }
 
+/* Goes through them in order; a row is worked out by a division. */
+typedef struct hc_tile {
+    int index; /* among them */
+    int row, rows;
+} hc_tile;
+
+static inline hc_tile hc_tiles_begin(const hc_tiles *tiles)
+{
+    int row = tiles->first_row;
+    return (hc_tile){0, row, hc_tiles_row(tiles, tiles->first + 1) - row};
+}
+
+static inline int hc_tiles_end(const hc_tiles *tiles, const hc_tile *t)
+{
+    return t->index == tiles->last - tiles->first;
+}
+
+static inline void hc_tiles_next(const hc_tiles *tiles, hc_tile *t)
+{
+    t->index++;
+    t->row += t->rows;
+    t->rows = hc_tiles_row(tiles, tiles->first + t->index + 1) - t->row;
+}
+
 /* sums [rows of the tiles][8 panels] for `panels` panels of w from `panel` on: more than one only for a single tile of
  * as few rows as tile_panels says. fp32 and fp16: a · wᵀ. int4: the same of q_a and w, without the activations' scale
  * and zero point. int8: of q_a and q_w, int32_t in place of floats. What they hold before does not matter. */

@@ -49,12 +49,11 @@ void hc_panel_f32(const hc_matrix *w, const hc_tiles *tiles, int panel, int pane
                 hc_halves_to_floats((const uint16_t *)(const void *)from + (size_t)p * panel_size,
                                     widened + (size_t)p * b_panel, b_panel);
         }
-        for (int t = tiles->first; t < tiles->last; t++) {
-            int row = hc_tiles_row(tiles, t), rows = hc_tiles_row(tiles, t + 1) - row;
-            ahead line = look_ahead(next, (size_t)(k * HC_PANEL * panels) * size, t - tiles->first,
-                                    tiles->last - tiles->first, k);
-            tile(rows, panels, a->x + (size_t)row * a->depth + (size_t)(at * rows), k, b, b_panel, !at,
-                 sums + (row - tiles->first_row) * panels * HC_PANEL, &line);
+        ahead_of_all all = look_ahead(next, (size_t)(k * HC_PANEL * panels) * size, tiles->last - tiles->first, k);
+        for (hc_tile t = hc_tiles_begin(tiles); !hc_tiles_end(tiles, &t); hc_tiles_next(tiles, &t)) {
+            ahead line = ahead_of_tile(&all, t.index);
+            tile(t.rows, panels, a->x + (size_t)t.row * a->depth + (size_t)(at * t.rows), k, b, b_panel, !at,
+                 sums + (t.row - tiles->first_row) * panels * HC_PANEL, &line);
         }
     }
 }

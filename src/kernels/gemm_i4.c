@@ -228,13 +228,12 @@ void hc_panel_i4(const hc_matrix *w, const hc_tiles *tiles, int panel, int panel
             widen(s.packed, s.groups, wide);
             s.packed = NULL;
         }
-        for (int t = tiles->first; t < tiles->last; t++) {
-            int row = hc_tiles_row(tiles, t), tile_rows = hc_tiles_row(tiles, t + 1) - row;
-            ahead line =
-                look_ahead(packed + tiles->next_panel * groups * PACKED_GROUP, count * PACKED_GROUP * (size_t)panels,
-                           t - tiles->first, tiles->last - tiles->first, s.groups);
-            tile(a->dot, tile_rows, panels, a->q + (size_t)row * a->depth + at * HC_GROUP * (size_t)tile_rows, &s,
-                 sums + (row - tiles->first_row) * width, &line);
+        ahead_of_all all = look_ahead(packed + tiles->next_panel * groups * PACKED_GROUP,
+                                      count * PACKED_GROUP * (size_t)panels, tiles->last - tiles->first, s.groups);
+        for (hc_tile t = hc_tiles_begin(tiles); !hc_tiles_end(tiles, &t); hc_tiles_next(tiles, &t)) {
+            ahead line = ahead_of_tile(&all, t.index);
+            tile(a->dot, t.rows, panels, a->q + (size_t)t.row * a->depth + at * HC_GROUP * (size_t)t.rows, &s,
+                 sums + (t.row - tiles->first_row) * width, &line);
         }
     }
 }

@@ -185,13 +185,13 @@ void hc_panel_i8(const hc_matrix *w, const hc_tiles *tiles, int panel, int panel
         multiply how;
         const int8_t *from = (const int8_t *)w->data + (size_t)panel * b_panel + (size_t)at * STEP;
         const void *b = prepare(a, rows, from, count, wide, &how);
-        for (int t = tiles->first; t < tiles->last; t++) {
-            int row = hc_tiles_row(tiles, t), tile_rows = hc_tiles_row(tiles, t + 1) - row;
-            ahead line = look_ahead(from + tiles->next_panel * b_panel, (size_t)(count * STEP * panels),
-                                    t - tiles->first, tiles->last - tiles->first, count);
-            if (how == FOURS) line.pace += line.pace % 2;
-            tile(how, tile_rows, panels, a->q + (size_t)row * a->depth + (size_t)(at * HC_DEPTH * tile_rows), count, b,
-                 b_panel, !at, exact + (row - tiles->first_row) * width, &line);
+        ahead_of_all all = look_ahead(from + tiles->next_panel * b_panel, (size_t)(count * STEP * panels),
+                                      tiles->last - tiles->first, count);
+        if (how == FOURS) all.pace += all.pace % 2;
+        for (hc_tile t = hc_tiles_begin(tiles); !hc_tiles_end(tiles, &t); hc_tiles_next(tiles, &t)) {
+            ahead line = ahead_of_tile(&all, t.index);
+            tile(how, t.rows, panels, a->q + (size_t)t.row * a->depth + (size_t)(at * HC_DEPTH * t.rows), count, b,
+                 b_panel, !at, exact + (t.row - tiles->first_row) * width, &line);
         }
     }
 }

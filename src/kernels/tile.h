@@ -52,12 +52,23 @@ typedef struct ahead {
  * few rows wait for memory anyway. */
 enum { LINES = 4, LEAST_PACE = 8 };
 
-/* What tile `index` of `tiles`, with so many steps, asks for of `bytes` bytes from `next` on. */
-SIMD_INLINE ahead look_ahead(const void *next, size_t bytes, int index, int tiles, int steps)
+/* How `bytes` bytes from `next` on are shared out among `tiles` tiles with so many steps. */
+typedef struct ahead_of_all {
+    const char *next;
+    size_t lines_a_tile; /* times 2^16: a division less a tile */
+    int pace;
+} ahead_of_all;
+
+SIMD_INLINE ahead_of_all look_ahead(const void *next, size_t bytes, int tiles, int steps)
 {
-    size_t lines = (bytes + 63) / 64, first = lines * (size_t)index / (size_t)tiles;
+    size_t lines = (bytes + 63) / 64;
     int pace = (int)((size_t)(steps * tiles * LINES) / lines);
-    return (ahead){(const char *)next + first * 64, pace > LEAST_PACE ? pace : LEAST_PACE};
+    return (ahead_of_all){next, (lines << 16) / (size_t)tiles, pace > LEAST_PACE ? pace : LEAST_PACE};
+}
+
+SIMD_INLINE ahead ahead_of_tile(const ahead_of_all *all, int index)
+{
+    return (ahead){all->next + (all->lines_a_tile * (size_t)index >> 16) * 64, all->pace};
 }
 
 SIMD_INLINE const char *look(const char *line)
