@@ -195,7 +195,7 @@ test: test-format test-unit test-fuzz test-node test-runners test-browser test-a
 
 .PHONY: demo start bench clean
 demo: dist node_modules/.package-lock.json
-	$(NODE) web/demo-cli.js
+	$(NODE) tests/demo.mjs
 
 start: dist
 	$(NODE) dist/cli.js serve

@@ -1,10 +1,10 @@
 // The tables of models: by family with sizes in README.md, and in weights-tools/README.md for each of OpenCLIP's architectures whether the loader takes each tower, and what
 // tokenizer its texts need. `node tests/models.mjs` prints them, with --write puts them there.
 
-import { models } from '../web/models.js';
+import { architectures } from '../web/models/architectures.js';
 import '../web/node/index.js';
-import { Wasm } from '../web/wasm.js';
-import { parameters } from '../web/parameters.js';
+import { Wasm } from '../web/wasm/instance.js';
+import { parameters } from '../web/models/parameters.js';
 import { readmePart } from './readme.mjs';
 
 export const MODELS = readmePart('weights-tools/README.md', 'models', 'tests/models.mjs', async () => table(await supported()));
@@ -21,7 +21,7 @@ export async function supported() {
     exports.hc_loader_free(loader);
     return reason;
   };
-  return Object.entries(models).map(([name, config]) => ({ name, config, image: why(config, 'image'), text: why(config, 'text') }));
+  return Object.entries(architectures).map(([name, config]) => ({ name, config, image: why(config, 'image'), text: why(config, 'text') }));
 }
 
 function imageCell({ image, config }) {

@@ -7,7 +7,7 @@
 #   cli.js            the command line
 
 BUNDLES = dist/node.js dist/node.cjs dist/node-worker.js dist/cli.js
-COPIES = $(patsubst web/%,dist/%,$(shell find web/demo web/models -type f) web/clip-merges.bin web/index.d.ts) dist/index.d.cts
+COPIES = $(patsubst web/%,dist/%,$(shell find web/demo -type f) $(wildcard web/models/*.safetensors) web/index.d.ts) dist/index.d.cts dist/clip-merges.bin
 SCRIPTS = $(shell find web -name '*.js' -not -path 'web/demo/*')
 
 ESBUILD = node_modules/.bin/esbuild --bundle --log-level=warning --target=es2022
@@ -21,7 +21,7 @@ dist: dist/index.js $(BUNDLES) $(COPIES) $(WASM_MODULES)
 dist/node.js: BUNDLE = $(ESBUILD_NODE) --format=esm web/node/index.js
 dist/node.cjs: BUNDLE = $(ESBUILD_CJS) web/node/index.js
 dist/node-worker.js: BUNDLE = $(ESBUILD_NODE) --format=esm web/node/worker.js
-dist/cli.js: BUNDLE = $(ESBUILD_NODE) --format=esm web/cli.js
+dist/cli.js: BUNDLE = $(ESBUILD_NODE) --format=esm web/cli/main.js
 
 dist/index.js dist/worker.js &: $(SCRIPTS) web/bundle.mjs node_modules/.package-lock.json
 	@echo dist/index.js dist/worker.js
@@ -31,10 +31,9 @@ $(BUNDLES): $(SCRIPTS) web/build.mk node_modules/.package-lock.json
 	@echo $@
 	@$(BUNDLE) --outfile=$@
 
-$(filter-out %.cts,$(COPIES)): dist/%: web/%
-	@mkdir -p $(@D)
-	@cp $< $@
-
+$(filter-out %.cts %.bin,$(COPIES)): dist/%: web/%
 dist/index.d.cts: web/index.d.ts
+dist/clip-merges.bin: web/text/clip-merges.bin
+$(COPIES):
 	@mkdir -p $(@D)
 	@cp $< $@

@@ -16,20 +16,17 @@ const folder = path.resolve(process.argv[2]);
 const nameOf = (place) => path.relative(WEB, place);
 
 /** The name under which worker.js exports `name` of a module. */
-const exportName = (module, name) => `${module.replace(/\.js$/, '').replace(/\W/g, '_')}_${name}`;
+const exportName = (module, name) => `${path.basename(module, '.js').replace(/\W/g, '_')}_${name}`;
 
 async function exportsOf(module) {
-  /** What index.js imports, once that is known. */
-let wanted = null;
-
-const { metafile } = await build({ ...OPTIONS, bundle: false, entryPoints: [module], write: false, outdir: folder });
+  const { metafile } = await build({ ...OPTIONS, bundle: false, entryPoints: [module], write: false, outdir: folder });
   return Object.values(metafile.outputs)[0].exports;
 }
 
 /** What index.js imports, once that is known. */
 let wanted = null;
 
-const { metafile } = await build({ ...OPTIONS, entryPoints: ['worker.js'], write: false, outdir: folder });
+const { metafile } = await build({ ...OPTIONS, entryPoints: ['page/worker.js'], write: false, outdir: folder });
 const shared = new Set(Object.keys(metafile.inputs));
 
 /** Takes what worker.js holds from there. */
@@ -54,7 +51,7 @@ const imports = [...text.matchAll(/\bimport \{([^}]*)\} from "\.\/worker\.js"/g)
 const isUsed = (local) => text.match(new RegExp(`(?<![\\w$])${local.replaceAll('$', '\\$')}(?![\\w$])`, 'g')).length > 1; // once, where it is imported
 wanted = new Set(imports.filter(([name, local = name]) => isUsed(local)).map(([name]) => name));
 
-const lines = ["import './worker.js';"];
+const lines = ["import './page/worker.js';"];
 for (const module of shared) {
   const names = (await exportsOf(module)).filter((name) => wanted.has(exportName(module, name)));
   if (names.length) lines.push(`export { ${names.map((name) => `${name} as ${exportName(module, name)}`).join(', ')} } from './${module}';`);

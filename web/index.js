@@ -3,20 +3,20 @@
  * @module
  */
 
-import { underSignal } from './abort.js';
-import { explaining } from './architecture.js';
-import { assetsFolder, findAssets } from './assets.js';
-import { askToPersist, completeCache } from './cache.js';
-import { Encoder } from './encoder.js';
-import { HalfclipError, describe } from './errors.js';
-import { completeLimits } from './limits.js';
-import { resolveModel } from './model.js';
-import { LOAD_OPTIONS, readOptions } from './options.js';
-import { getHost, isNode, isPage, locate } from './platform.js';
-import { hasTag } from './realm.js';
-import { completeRetry } from './retry.js';
-import { ImageTower, TextTower } from './tower.js';
-import { WorkerEncoder } from './worker-client.js';
+import { underSignal } from './base/abort.js';
+import { explaining } from './models/closest.js';
+import { assetsFolder, findAssets } from './network/assets.js';
+import { askToPersist, completeCache } from './cache/tower-cache.js';
+import { Encoder } from './encoder/encoder.js';
+import { HalfclipError, describe } from './base/errors.js';
+import { completeLimits } from './network/limits.js';
+import { resolveModel } from './models/resolve.js';
+import { LOAD_OPTIONS, readOptions } from './base/options.js';
+import { getHost, isNode, isPage, locate } from './base/platform.js';
+import { hasTag } from './base/realm.js';
+import { completeRetry } from './network/retry.js';
+import { ImageTower, TextTower } from './towers/towers.js';
+import { WorkerEncoder } from './worker/worker-encoder.js';
 
 export { HalfclipError };
 

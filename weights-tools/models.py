@@ -3,12 +3,13 @@
 
     python3 weights-tools/models.py                            writes the files below
 
-    web/models.js          `models`, every architecture by name, its config exactly as in OpenCLIP's own JSON
-    web/parameters.js      `parameters`, how many numbers the image and the text tower of each have, or null where golden_towers.py
-                           cannot make the tower (tests/golden/parameters.json)
-    web/clip-merges.bin    the merges of CLIP's byte-pair encoding in order of rank, two little-endian uint16 each: the ids of the
-                           two tokens that merge. Ids 0..255 are bytes in the order of OpenCLIP's bytes_to_unicode, 256..511 the
-                           same at the end of a word, merge i makes token 512 + i, then come start and end of text.
+    web/models/architectures.js   `architectures`, each by its name, its config exactly as in OpenCLIP's own JSON
+    web/models/parameters.js      `parameters`, how many numbers the image and the text tower of each have, or null where
+                                  golden_towers.py cannot make the tower (tests/golden/parameters.json)
+    web/text/clip-merges.bin      the merges of CLIP's byte-pair encoding in order of rank, two little-endian uint16 each: the
+                                  ids of the two tokens that merge. Ids 0..255 are bytes in the order of OpenCLIP's
+                                  bytes_to_unicode, 256..511 the same at the end of a word, merge i makes token 512 + i, then
+                                  come start and end of text.
 """
 import gzip
 import json
@@ -21,11 +22,11 @@ from open_clip.tokenizer import SimpleTokenizer, bytes_to_unicode
 WEB = Path(__file__).resolve().parent.parent / 'web'
 
 
-def models_module():
+def architectures_module():
     lines = [f'// Made by weights-tools/models.py from OpenCLIP {open_clip.__version__} '
              f'({len(open_clip.list_models())} architectures).',
              '/** OpenCLIP model configs by architecture name. */',
-             'export const models = {']
+             'export const architectures = {']
     for name in sorted(open_clip.list_models()):
         config = json.dumps(open_clip.get_model_config(name), separators=(',', ':'))
         lines.append(f'  {json.dumps(name)}: {config},')
@@ -61,12 +62,11 @@ def encoder_of(merges):
 
 
 def main():
-    WEB.mkdir(exist_ok=True)
     tokenizer = SimpleTokenizer()
     merges = merges_of(tokenizer)
     if encoder_of(merges) != (tokenizer.encoder, tokenizer.bpe_ranks):
         raise SystemExit("the merges do not rebuild OpenCLIP's encoder")
-    for name, data in (('models.js', models_module().encode()), ('parameters.js', parameters_module().encode()), ('clip-merges.bin', merges)):
+    for name, data in (('models/architectures.js', architectures_module().encode()), ('models/parameters.js', parameters_module().encode()), ('text/clip-merges.bin', merges)):
         (WEB / name).write_bytes(data)
         print(f'{name}: {len(data)} bytes, gzip {len(gzip.compress(data, 9))}')
 

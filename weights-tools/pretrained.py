@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """OpenCLIP's table of pretrained tags, for the JavaScript package.
 
-    python3 weights-tools/pretrained.py                        writes web/pretrained.js
+    python3 weights-tools/pretrained.py                        writes web/models/pretrained.js
 
 `pretrained` there is { architecture: { tag: [where, preprocessing, quick_gelu] } }: where, 'org/repo/' or 'org/repo/file' on a hub;
 preprocessing, an index into `preprocessings`; quick_gelu, 1 if the weights were trained with it.
@@ -13,7 +13,7 @@ from pathlib import Path
 import open_clip
 from open_clip.pretrained import _PRETRAINED
 
-OUT = Path(__file__).resolve().parent.parent / 'web' / 'pretrained.js'
+OUT = Path(__file__).resolve().parent.parent / 'web' / 'models' / 'pretrained.js'
 FIELDS = 'mean', 'std', 'interpolation', 'resize_mode'
 
 

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { models } from '../../web/models.js';
+import { architectures } from '../../web/models/architectures.js';
 import { parseSafetensors, randomCheckpoint } from '../node/support.mjs';
 import { clipOnnx } from './clip-onnx.mjs';
 
@@ -37,7 +37,7 @@ function spreadRanges(tensors) {
  * @returns {Record<string, { safetensors: string, onnx: string }>} names of files by dtype
  */
 export function makeModels(model, tower, folder, dtypes) {
-  const { vision_cfg, text_cfg, embed_dim } = models[model];
+  const { vision_cfg, text_cfg, embed_dim } = architectures[model];
   const { file } = randomCheckpoint(tower === 'image' ? { vision_cfg, embed_dim } : { text_cfg, embed_dim });
   const { tensors } = parseSafetensors(file);
   spreadRanges(tensors);
@@ -50,7 +50,7 @@ export function makeModels(model, tower, folder, dtypes) {
     const shard = path.join(folder, made[dtype].safetensors);
     const options = ['--tower', tower, '--model', model, '--weights', checkpoint, '--dtype', dtype, '--out', shard];
     execFileSync(process.execPath, [CLI, 'shard', ...options], { stdio: ['ignore', 'ignore', 'inherit'] });
-    writeChunks(path.join(folder, made[dtype].onnx), clipOnnx(tower, models[model], tensors, dtype));
+    writeChunks(path.join(folder, made[dtype].onnx), clipOnnx(tower, architectures[model], tensors, dtype));
   }
   rmSync(checkpoint);
   return made;

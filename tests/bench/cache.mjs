@@ -7,8 +7,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import * as halfclip from '../../dist/index.js';
-import { models } from '../../web/models.js';
-import { serve } from '../../web/server.js';
+import { architectures } from '../../web/models/architectures.js';
+import { serve } from '../../web/cli/server.js';
 import { launchProfile } from '../browser/chromium.mjs';
 import { randomCheckpoint } from '../node/support.mjs';
 
@@ -45,7 +45,7 @@ function print(where, { first, second, copy }) {
 }
 
 const folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
-const { embed_dim, vision_cfg, text_cfg } = models[model];
+const { embed_dim, vision_cfg, text_cfg } = architectures[model];
 mkdirSync(path.join(folder, 'site'));
 writeFileSync(path.join(folder, 'site', 'weights.safetensors'), randomCheckpoint({ embed_dim, text_cfg }).file);
 writeFileSync(path.join(folder, 'site', 'index.html'), '<!DOCTYPE html><link rel="icon" href="data:,"><title>halfclip</title>');

@@ -13,8 +13,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { models } from '../../web/models.js';
-import { serve } from '../../web/server.js';
+import { architectures } from '../../web/models/architectures.js';
+import { serve } from '../../web/cli/server.js';
 import { cosine } from '../node/support.mjs';
 import { DTYPES, makeModels } from './bench-models.mjs';
 import { inChromium, inNode } from './places.mjs';
@@ -169,7 +169,7 @@ function note(about, what, text) {
 async function measure(about, tower, folder, files, exact, versions) {
   const { model, place, dtype, threads } = about;
   const server = await serve({ root: { '/models/': folder, '/dist/': DIST, '/onnxruntime-web/': ORT_WEB, '/bench/': path.join(ROOT, 'tests/bench') } });
-  const work = cases(tower, models[model], threads);
+  const work = cases(tower, architectures[model], threads);
   let all = [];
   try {
     all = await load(contenders(place, server.url), server.url, files, tower, work[0].input, { threads, rounds: threads === 1 ? LOADS : 1 });
@@ -232,7 +232,7 @@ function save() {
   writeFileSync(path.join(BUILD, 'bench.svg'), plotRows(rows, ONNXRUNTIME));
 }
 
-for (const name of names) if (!models[name]?.vision_cfg || models[name].vision_cfg.timm_model_name) throw new Error(`${name} is not a ViT of OpenCLIP's own`);
+for (const name of names) if (!architectures[name]?.vision_cfg || architectures[name].vision_cfg.timm_model_name) throw new Error(`${name} is not a ViT of OpenCLIP's own`);
 installPeers();
 const versions = { node: process.version, onnxruntime: ONNXRUNTIME, cpu: cpus()[0].model, cores: cpus().length, simd: {} };
 const clock = CLOCK === 'cpu' ? ' (in Node.js: processor time)' : '';

@@ -2,7 +2,7 @@
 // several lengths. Best and median of runs, one thread. `node tests/bench/towers.mjs [MODEL …]`.
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
-import { models } from '../../web/models.js';
+import { architectures } from '../../web/models/architectures.js';
 import { randomCheckpoint } from '../node/support.mjs';
 
 const RUNS = Number(process.env.RUNS ?? 7);
@@ -28,7 +28,7 @@ function row(model, what, { best, median }, info) {
 console.log(`${process.release.name} ${process.version}, one thread, ${RUNS} runs\n`);
 console.log(['model'.padEnd(10), 'dtype', 'ms for each of'.padEnd(22), 'best'.padStart(8), 'median'.padStart(8), 'memory'.padStart(8)].join('  '));
 for (const model of names) {
-  const { vision_cfg, text_cfg, embed_dim } = models[model];
+  const { vision_cfg, text_cfg, embed_dim } = architectures[model];
   for (const dtype of ['int8', 'int4', 'fp32']) {
     const image = await loadImageEncoder({ model, weights: randomCheckpoint({ vision_cfg, embed_dim }).file, dtype });
     const { imageSize } = image.info;

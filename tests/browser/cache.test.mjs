@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { serve } from '../../web/server.js';
+import { serve } from '../../web/cli/server.js';
 import { buildSafetensors, golden, parseSafetensors, rows } from '../node/support.mjs';
 import { launch, launchProfile } from './chromium.mjs';
 

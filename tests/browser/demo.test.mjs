@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 
-import { serve } from '../../web/server.js';
+import { serve } from '../../web/cli/server.js';
 import { launch } from './chromium.mjs';
 
 const DIST = new URL('../../dist/', import.meta.url);

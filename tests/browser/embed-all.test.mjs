@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import sharp from 'sharp';
 
-import { serve } from '../../web/server.js';
+import { serve } from '../../web/cli/server.js';
 import { launch } from './chromium.mjs';
 
 const DIST = new URL('../../dist/', import.meta.url);

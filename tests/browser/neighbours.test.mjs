@@ -8,7 +8,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { contentSecurityPolicy, serve } from '../../web/server.js';
+import { contentSecurityPolicy, serve } from '../../web/cli/server.js';
 import { launch } from './chromium.mjs';
 
 const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));

@@ -11,7 +11,7 @@ import sharp from 'sharp';
 
 import { loadImageEncoder } from '../../dist/index.js';
 import { pack, unpack } from '../install.mjs';
-import { contentSecurityPolicy, serve } from '../../web/server.js';
+import { contentSecurityPolicy, serve } from '../../web/cli/server.js';
 import { cosine, golden, parseSafetensors, randomCheckpoint, rows } from '../node/support.mjs';
 import { launch } from './chromium.mjs';
 

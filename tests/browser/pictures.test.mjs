@@ -9,7 +9,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 
-import { serve } from '../../web/server.js';
+import { serve } from '../../web/cli/server.js';
 import { PICTURES, SIDE, expectedPictures, plainEncoder, toBytes } from '../node/pictures.mjs';
 import { cosine } from '../node/support.mjs';
 import { launch } from './chromium.mjs';

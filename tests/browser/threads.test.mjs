@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { loadTextEncoder } from '../../dist/index.js';
-import { serve } from '../../web/server.js';
+import { serve } from '../../web/cli/server.js';
 import { randomCheckpoint } from '../node/support.mjs';
 import { launch } from './chromium.mjs';
 

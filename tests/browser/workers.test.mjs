@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
-import { serve } from '../../web/server.js';
+import { serve } from '../../web/cli/server.js';
 import { launch } from './chromium.mjs';
 
 const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));

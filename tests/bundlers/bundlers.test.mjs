@@ -5,7 +5,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { serve } from '../../web/server.js';
+import { serve } from '../../web/cli/server.js';
 import { launch } from '../browser/chromium.mjs';
 import { ROOT, install, pack } from '../install.mjs';
 import { HEADERS, checkApp, installed, makeApp } from './apps.mjs';

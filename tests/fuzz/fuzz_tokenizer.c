@@ -50,9 +50,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static hc_tokenizer *tokenizers[3];
     if (!tokenizers[0]) {
-        FILE *file = fopen("web/clip-merges.bin", "rb");
+        FILE *file = fopen("web/text/clip-merges.bin", "rb");
         static uint8_t merges[48894 * 4];
-        require(file && fread(merges, 1, sizeof merges, file) == sizeof merges, "cannot read web/clip-merges.bin");
+        require(file && fread(merges, 1, sizeof merges, file) == sizeof merges, "cannot read web/text/clip-merges.bin");
         fclose(file);
         for (int mode = 0; mode < 3; mode++)
             require((tokenizers[mode] = hc_tokenizer_new(merges, sizeof merges, (hc_clean)mode)) != NULL,

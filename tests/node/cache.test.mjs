@@ -7,7 +7,7 @@ import path from 'node:path';
 import { before, test } from 'node:test';
 
 import { loadTextEncoder } from '../../dist/index.js';
-import { serve } from '../../web/server.js';
+import { serve } from '../../web/cli/server.js';
 import { clip, dir, file, load, server } from './cache-fixture.mjs';
 import { fails } from './fails.mjs';
 import { FaultServer, inMemory } from './fault-server.mjs';
@@ -59,7 +59,7 @@ test('shards are kept too, at the dtype that they hold', async () => {
 /** The bytes of a shard, and a text that only its own vocabulary tokenizes. */
 async function shardOf(tower) {
   await import('../../web/node/index.js');
-  const { Encoder } = await import('../../web/encoder.js');
+  const { Encoder } = await import('../../web/encoder/encoder.js');
   const encoder = await Encoder.load({ tower, model: null, config: JSON.stringify(clip.config), weights: { bytes: file }, dtype: 'fp16' }, {});
   const parts = [];
   await encoder.writeShard((piece) => parts.push(Buffer.from(piece)));

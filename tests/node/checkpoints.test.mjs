@@ -7,7 +7,7 @@ import path from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
-import { inspect } from '../../web/inspect.js';
+import { inspect } from '../../web/cli/report.js';
 import '../../web/node/index.js';
 import { fails } from './fails.mjs';
 import { FaultServer, inMemory } from './fault-server.mjs';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
-import { detectSimd } from '../../web/simd.js';
+import { detectSimd } from '../../web/wasm/simd.js';
 import { ADVICE, cases, digest, embedGolden, readDigests } from '../digests.mjs';
 import { cosine, distance, golden, medianDistance, rows } from './support.mjs';
 

@@ -9,9 +9,9 @@ import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
-import { resolveModel } from '../../web/model.js';
+import { resolveModel } from '../../web/models/resolve.js';
 import '../../web/node/index.js';
-import { pretrained } from '../../web/pretrained.js';
+import { pretrained } from '../../web/models/pretrained.js';
 import { fails } from './fails.mjs';
 import { FaultServer, inMemory } from './fault-server.mjs';
 import { cosine, golden, rows } from './support.mjs';

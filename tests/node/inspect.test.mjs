@@ -9,7 +9,7 @@ import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { loadTextEncoder } from '../../dist/node.js';
-import { inspect } from '../../web/inspect.js';
+import { inspect } from '../../web/cli/report.js';
 import '../../web/node/index.js';
 import { FaultServer, inMemory } from './fault-server.mjs';
 import { buildSafetensors, golden, parseSafetensors } from './support.mjs';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { loadTextEncoder } from '../../dist/index.js';
-import { models } from '../../web/models.js';
+import { architectures } from '../../web/models/architectures.js';
 import { FaultServer } from './fault-server.mjs';
 
 const GAP = 65536; // up to which reading on is cheaper than another request
@@ -58,7 +58,7 @@ function virtualCheckpoint(shapes, before, behind) {
   return { size: head.length + at, read, tower: header['visual.behind'].data_offsets[0] - header['visual.before'].data_offsets[1] };
 }
 
-const shapes = textShapes(models['ViT-B-32']);
+const shapes = textShapes(architectures['ViT-B-32']);
 const checkpoint = virtualCheckpoint(shapes, 500e6, 400e6);
 let server;
 

@@ -1,4 +1,4 @@
-// web/server.js answers as HTTP says (RFC 9110) and serves nothing beyond its folders.
+// web/cli/server.js answers as HTTP says (RFC 9110) and serves nothing beyond its folders.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { contentSecurityPolicy, isServable, serve } from '../../web/server.js';
+import { contentSecurityPolicy, isServable, serve } from '../../web/cli/server.js';
 
 let folder;
 let server;

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { loadTextEncoder } from '../../dist/index.js';
-import { detectDot, detectSimd } from '../../web/simd.js';
+import { detectDot, detectSimd } from '../../web/wasm/simd.js';
 import { randomCheckpoint } from './support.mjs';
 
 const run = promisify(execFile);
@@ -24,7 +24,7 @@ test('an engine without relaxed SIMD gets the baseline', () => {
 });
 
 test('the probe says the same before and after the engine optimises it', { skip }, () => {
-  const [, probe] = /const PROBE = '([^']+)'/.exec(readFileSync(new URL('../../web/simd.js', import.meta.url), 'utf8'));
+  const [, probe] = /const PROBE = '([^']+)'/.exec(readFileSync(new URL('../../web/wasm/simd.js', import.meta.url), 'utf8'));
   const { dot } = new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(probe, 'base64'))).exports;
   const first = dot(127, 255);
   assert.equal(SUMS[first], detectDot(), `${first}`);
@@ -39,7 +39,7 @@ test('without VNNI it is pairs', { skip }, async (t) => {
     t.skip('this engine knows no VNNI');
     return;
   }
-  const module = new URL('../../web/simd.js', import.meta.url);
+  const module = new URL('../../web/wasm/simd.js', import.meta.url);
   const program = `import { detectDot, detectSimd } from ${JSON.stringify(module.href)}; console.log(detectSimd(), detectDot());`;
   const { stdout } = await run(process.execPath, [...flags, '--input-type=module', '--eval', program]);
   assert.equal(stdout, 'relaxed pairs\n');

@@ -5,7 +5,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { detectSimd } from '../../web/simd.js';
+import { detectSimd } from '../../web/wasm/simd.js';
 
 const FLAVOURS = detectSimd() === 'relaxed' ? ['relaxed', 'simd128'] : ['simd128'];
 const modules = Object.fromEntries(FLAVOURS.map((flavour) =>

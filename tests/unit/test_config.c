@@ -68,7 +68,7 @@ static void compare(const char *name, hc_tower tower, const char *json, size_t l
 /* Lines `  "name": {…},` of the module that holds OpenCLIP's configs. */
 static void test_known_models(void)
 {
-    bytes module = read_bytes("web/models.js"), golden = read_bytes("tests/golden/parameters.json");
+    bytes module = read_bytes("web/models/architectures.js"), golden = read_bytes("tests/golden/parameters.json");
     hc_json root, key;
     hc_json_error error;
     int models = 0;

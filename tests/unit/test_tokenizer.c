@@ -217,7 +217,7 @@ static void check_large(hc_tokenizer *tokenizer, const char *unit, size_t total)
 
 int main(void)
 {
-    const bytes merges = read_file("web/clip-merges.bin");
+    const bytes merges = read_file("web/text/clip-merges.bin");
     CHECK(merges.n == 48894 * 4, "CLIP's list of merges");
     check_golden("tests/golden/tokens/full.bin", merges, 48894);
     check_golden("tests/golden/tokens/prefix.bin", merges, 3000);

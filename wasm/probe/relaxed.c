@@ -1,4 +1,4 @@
-/* relaxed.c: two questions about the relaxed-SIMD instructions that the kernels use: whether they are right, and what the engine makes of one of them. web/simd.js holds this module in base64, built with
+/* relaxed.c: two questions about the relaxed-SIMD instructions that the kernels use: whether they are right, and what the engine makes of one of them. web/wasm/simd.js holds this module in base64, built with
  *
  *     clang-19 --target=wasm32 -Os -fno-unroll-loops -msimd128 -mrelaxed-simd -ffreestanding -c relaxed.c
  *     wasm-ld-19 --no-entry --strip-all --no-growable-memory -z stack-size=0 relaxed.o -o relaxed.wasm

@@ -1,6 +1,6 @@
 // halfclip cache: the towers that are kept.
 
-import { cacheTable, emptyCache, listCache } from '../cache-command.js';
+import { cacheTable, emptyCache, listCache } from './cache-entries.js';
 import { HalfclipError } from '../node/index.js';
 import { UsageError, atOption } from './options.js';
 import { columns } from './table.js';

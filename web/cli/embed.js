@@ -1,7 +1,7 @@
 // halfclip embed: vectors of texts or pictures.
 
 import { loadImageEncoder, loadTextEncoder } from '../node/index.js';
-import { inspect } from '../inspect.js';
+import { inspect } from './report.js';
 import { countInputs, from, readInputs } from './inputs.js';
 import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, loadOptions, oneOf } from './options.js';
 import { prepareOutput } from './output.js';

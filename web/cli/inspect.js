@@ -1,6 +1,6 @@
 // halfclip inspect: what a checkpoint, or a name, stands for.
 
-import { inspect } from '../inspect.js';
+import { inspect } from './report.js';
 import { UsageError } from './options.js';
 import { columns } from './table.js';
 import { print } from './terminal.js';

@@ -1,6 +1,6 @@
 // halfclip rank: pictures by words, or words by a picture. One tower is in memory at a time.
 
-import { printable } from '../errors.js';
+import { printable } from '../base/errors.js';
 import { cosineSimilarity, loadImageEncoder, loadTextEncoder } from '../node/index.js';
 import { fieldsOf } from './fields.js';
 import { countInputs, from, readInputs } from './inputs.js';

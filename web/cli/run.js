@@ -1,6 +1,6 @@
 // One pass over the inputs of a command: each result as soon as it is there, each failure reported, how far it is on a terminal.
 
-import { printable } from '../errors.js';
+import { printable } from '../base/errors.js';
 import { HalfclipError } from '../node/index.js';
 import { Unfit } from './fields.js';
 import { clearStatus, complain } from './terminal.js';

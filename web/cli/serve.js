@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { printable } from '../errors.js';
-import { serve } from '../server.js';
+import { printable } from '../base/errors.js';
+import { serve } from './server.js';
 import { OptionError, UsageError } from './options.js';
 import { isFolder, picturesBelow } from './pictures.js';
 import { complain, print } from './terminal.js';

@@ -2,9 +2,9 @@
 
 import { readFile } from 'node:fs/promises';
 
-import { Encoder } from '../encoder.js';
-import { resolveModel } from '../model.js';
-import { Wasm } from '../wasm.js';
+import { Encoder } from '../encoder/encoder.js';
+import { resolveModel } from '../models/resolve.js';
+import { Wasm } from '../wasm/instance.js';
 import { OptionError, SOURCE_HELP, SOURCE_OPTIONS, UsageError, atOption, loadOptions, oneOf } from './options.js';
 import { SafeFile } from './safe-file.js';
 import { print } from './terminal.js';

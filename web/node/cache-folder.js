@@ -4,7 +4,7 @@ import * as fs from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 
-import { entryFile, isAbandoned, isFormerEntry, isMarked, nameOfEntry, temporaryFile } from '../cache-names.js';
+import { entryFile, isAbandoned, isFormerEntry, isMarked, nameOfEntry, temporaryFile } from '../cache/names.js';
 
 /**
  * @param {string} [dir] default: halfclip in XDG_CACHE_HOME or ~/.cache
@@ -23,7 +23,7 @@ class FolderStorage {
     return path.join(this.dir, entryFile(name));
   }
 
-  /** A reader of an entry, see cache.js; rejects if there is none. */
+  /** A reader of an entry, see cache/tower-cache.js; rejects if there is none. */
   open(name) {
     return this.#openPlace(this.#place(name));
   }

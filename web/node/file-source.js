@@ -4,8 +4,8 @@ import { constants, open } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { HalfclipError } from '../errors.js';
-import { CHUNK, Source } from '../source.js';
+import { HalfclipError } from '../base/errors.js';
+import { CHUNK, Source } from '../sources/source.js';
 
 class FileSource extends Source {
   #file;

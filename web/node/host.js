@@ -8,8 +8,8 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker as Thread } from 'node:worker_threads';
 
-import { ASSETS } from '../assets.js';
-import { HalfclipError } from '../errors.js';
+import { ASSETS } from '../network/assets.js';
+import { HalfclipError } from '../base/errors.js';
 import { decoderWith } from './pictures.js';
 
 export { openFile } from './file-source.js';

@@ -1,6 +1,6 @@
 // The module `halfclip` for Node.js, Deno and Bun.
 
-import { useHost } from '../platform.js';
+import { useHost } from '../base/platform.js';
 import * as host from './host.js';
 
 useHost(host);

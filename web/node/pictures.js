@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises';
 
-import { HalfclipError, messageOf } from '../errors.js';
+import { HalfclipError, messageOf } from '../base/errors.js';
 
 /** The bytes of a picture's file. */
 export async function readPicture(path) {

@@ -1,9 +1,9 @@
-// A thread of Node.js: worker.js with the host of Node.js.
+// A thread of Node.js: page/worker.js with the host of Node.js.
 
 import { parentPort } from 'node:worker_threads';
 
-import { useHost } from '../platform.js';
-import { serve } from '../serve-worker.js';
+import { useHost } from '../base/platform.js';
+import { serve } from '../worker/serve-encoder.js';
 import * as host from './host.js';
 
 useHost(host);

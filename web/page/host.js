@@ -2,7 +2,7 @@
 //
 // `new URL('./name', import.meta.url)` stands here word for word for each file, for this is what bundlers look for, to move the file along and to put its new address in place.
 
-import { ASSETS } from '../assets.js';
+import { ASSETS } from '../network/assets.js';
 
 const BESIDE = {
   'halfclip-relaxed.wasm': () => new URL('./halfclip-relaxed.wasm', import.meta.url),

@@ -1,9 +1,9 @@
 // The module `halfclip` for pages. Where Node.js imports this very file, as test runners do that imitate a page, it is the module for Node.js.
 
-import { HalfclipError } from '../errors.js';
+import { HalfclipError } from '../base/errors.js';
 import * as own from '../index.js';
-import { isNode, useHost } from '../platform.js';
-import { attempt } from '../realm.js';
+import { isNode, useHost } from '../base/platform.js';
+import { attempt } from '../base/realm.js';
 import * as host from './host.js';
 
 useHost(isNode ? withoutHost : host);

@@ -1,7 +1,7 @@
 // What the platform decodes, read tile by tile: canvases have limits, and beyond them are black without a word.
 
-import { newCanvas } from '../canvas.js';
-import { HalfclipError, messageOf } from '../errors.js';
+import { newCanvas } from './canvas.js';
+import { HalfclipError, messageOf } from '../base/errors.js';
 import { preprocessRows } from './rows.js';
 import { checkSize } from './size.js';
 
@@ -32,7 +32,7 @@ function isOpaque(data) {
 
 /**
  * What a bitmap becomes for the tower.
- * @param {import('../wasm.js').Wasm} wasm
+ * @param {import('../wasm/instance.js').Wasm} wasm
  * @param {ImageBitmap} bitmap
  * @param {object} options as those of preprocessRows
  * @param {string} options.name how messages call it

@@ -1,11 +1,11 @@
 // From whatever capturePicture captured to what the tower gets: the pixels that OpenCLIP's own transform makes over Pillow. PNG, GIF and BMP files are read in C, the
 // same everywhere; other files by the browser, or by sharp in Node.js, as they are stored: no colour conversion, no premultiplied alpha, and turned by no one but C.
 
-import { HalfclipError, messageOf } from '../errors.js';
-import { getHost, isNode } from '../platform.js';
-import { nameOfUrl } from '../public-url.js';
-import { hasTag } from '../realm.js';
-import { getBytes } from '../remote-bytes.js';
+import { HalfclipError, messageOf } from '../base/errors.js';
+import { getHost, isNode } from '../base/platform.js';
+import { nameOfUrl } from '../network/public-url.js';
+import { hasTag } from '../base/realm.js';
+import { getBytes } from '../network/small-file.js';
 import { preprocessBitmap, preprocessDecoded, toBitmap } from './bitmap.js';
 import { inspectPicture, preprocessFile, preprocessRows } from './rows.js';
 import { MAX_PIXELS, checkSize } from './size.js';
@@ -20,8 +20,8 @@ const LARGE = 1 << 20;
  * @param {unknown} source from capturePicture
  * @param {string} name how messages call it, if it has no name of its own
  * @param {object} options
- * @param {import('../wasm.js').Wasm} options.wasm the encoder's
- * @param {() => import('../wasm.js').Wasm} options.apart gives one for what is large: memory never shrinks, and the encoder's should stay small
+ * @param {import('../wasm/instance.js').Wasm} options.wasm the encoder's
+ * @param {() => import('../wasm/instance.js').Wasm} options.apart gives one for what is large: memory never shrinks, and the encoder's should stay small
  * @param {string} options.config its config as JSON
  * @param {'exif' | 'none'} [options.orientation]
  * @param {number} [options.maxPixels]

@@ -1,7 +1,7 @@
 // From the rows of a picture to what the tower gets, in WebAssembly: few of them are there at a time.
 
-import { HalfclipError } from '../errors.js';
-import { breathe } from '../platform.js';
+import { HalfclipError } from '../base/errors.js';
+import { breathe } from '../base/platform.js';
 
 /** About how many pixels are done between two looks at the signal: some milliseconds. */
 const PIXELS_AT_ONCE = 1 << 20;
@@ -50,7 +50,7 @@ function preprocess(wasm, config, make, feed) {
 
 /**
  * A picture whose rows come from JavaScript.
- * @param {import('../wasm.js').Wasm} wasm
+ * @param {import('../wasm/instance.js').Wasm} wasm
  * @param {{ width: number, height: number, channels: 3 | 4 }} picture
  * @param {object} options
  * @param {string} options.config as JSON
@@ -86,7 +86,7 @@ export function inspectPicture(wasm, { pointer, length }) {
 
 /**
  * A PNG, GIF or BMP file, which C reads itself.
- * @param {import('../wasm.js').Wasm} wasm
+ * @param {import('../wasm/instance.js').Wasm} wasm
  * @param {{ pointer: number, length: number }} file in wasm's memory
  * @param {object} options
  * @param {string} options.config as JSON

@@ -1,6 +1,6 @@
 // How large a picture may be.
 
-import { HalfclipError } from '../errors.js';
+import { HalfclipError } from '../base/errors.js';
 
 const MAX_SIDE = 20000;
 

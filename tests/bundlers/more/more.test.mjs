@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import { build } from 'esbuild';
 
 import { loadTextEncoder } from '../../../dist/index.js';
-import { serve } from '../../../web/server.js';
+import { serve } from '../../../web/cli/server.js';
 import { launch } from '../../browser/chromium.mjs';
 import { ROOT, install, pack } from '../../install.mjs';
 import { checkApp, installed, makeApp } from '../apps.mjs';

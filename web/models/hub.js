@@ -1,0 +1,123 @@
+// Models by name: `hf-hub:org/repo` on a hub and `local-dir:folder`, as OpenCLIP names them, and OpenCLIP's pretrained tags.
+
+import { HalfclipError, describe } from '../base/errors.js';
+import { translateConfig } from './hugging-face.js';
+import { completeLimits } from '../network/limits.js';
+import { isNode, locate } from '../base/platform.js';
+import { preprocessings, pretrained } from './pretrained.js';
+import { readText } from '../sources/source.js';
+import { openWeights } from '../sources/open.js';
+
+const DEFAULT_HUB = 'https://huggingface.co';
+
+// In OpenCLIP's order of preference.
+const OPEN_CLIP_FILES = [
+  'open_clip_model.safetensors', 'open_clip_pytorch_model.safetensors', 'open_clip_pytorch_model.bin', 'open_clip_pytorch_model.pth',
+  'model.safetensors', 'pytorch_model.bin', 'pytorch_model.pth', 'model.pth',
+];
+const [PROCESSOR, PREPROCESSOR] = ['processor_config.json', 'preprocessor_config.json']; // as transformers 5 and 4 write them
+const HUGGING_FACE_FILES = ['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin', 'pytorch_model.bin.index.json'];
+
+/**
+ * The config and the weights of `hf-hub:org/repo`, `hf-hub:org/repo@revision` or `local-dir:folder`.
+ * @param {string} model
+ * @param {'image' | 'text'} tower
+ * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, retry?: object, limits?: object, signal?: AbortSignal }} options
+ * @returns {Promise<{ config: object, weights: object }>} config: as an open_clip_config.json; weights: for openWeights
+ */
+export async function resolveNamed(model, tower, options) {
+  const folder = model.startsWith('hf-hub:') ? repository(model, options.hub) : localFolder(model);
+  const config = await readJson(folder, 'open_clip_config.json', options);
+  if (config) {
+    if (!config.model_cfg) throw new HalfclipError('model/unknown', `${folder.name}: its open_clip_config.json has no model_cfg`);
+    return { config: withoutSize(config), weights: folder.weights(OPEN_CLIP_FILES) };
+  }
+  const translated = await readJson(folder, 'config.json', options);
+  if (!translated) throw new HalfclipError('model/unknown', `${folder.name} has neither an open_clip_config.json nor a config.json`);
+  const processor = tower === 'image' ? await readProcessor(folder, options) : null;
+  return { config: translateConfig(translated, processor, tower, folder.name), weights: folder.weights(HUGGING_FACE_FILES) };
+}
+
+/** How pictures become pixels, and the file that says it. As in transformers, what a processor_config.json holds counts first. */
+async function readProcessor(folder, options) {
+  const { image_processor: nested } = (await readJson(folder, PROCESSOR, options)) ?? {};
+  if (nested && typeof nested === 'object') return { settings: nested, file: `${folder.name}: image_processor of its ${PROCESSOR}` };
+  const settings = await readJson(folder, PREPROCESSOR, options);
+  if (settings) return { settings, file: `${folder.name}: its ${PREPROCESSOR}` };
+  throw new HalfclipError('model/unknown', `${folder.name} has neither a ${PROCESSOR} with image_processor nor a ${PREPROCESSOR}, one of which says how pictures become ` +
+    'pixels: add one, or give the option model a parsed config with model_cfg and preprocess_cfg');
+}
+
+/** Pictures are resized to what the tower takes, whatever else a preprocess_cfg says: so does OpenCLIP. */
+function withoutSize({ model_cfg, preprocess_cfg }) {
+  if (!preprocess_cfg || typeof preprocess_cfg !== 'object') return { model_cfg, preprocess_cfg };
+  const { size, ...others } = preprocess_cfg;
+  return { model_cfg, preprocess_cfg: others };
+}
+
+/**
+ * What an architecture's pretrained tag stands for, or null if it has no such tag.
+ * @param {string} name of the architecture
+ * @param {string} tag as OpenCLIP takes it: case does not count, and - is _
+ * @param {string | URL} [hub]
+ */
+export async function resolveTag(name, tag, hub) {
+  const tags = pretrained[name] ?? {};
+  const clean = tag.toLowerCase().replaceAll('-', '_');
+  if (!Object.hasOwn(tags, clean)) return null;
+  const [place, preprocessing, quickGelu] = tags[clean];
+  const [, repo, file] = /^(.*)\/([^/]*)$/.exec(place);
+  const safer = file.replace(/\.(bin|pth)$/, '.safetensors');
+  const weights = repository(`hf-hub:${repo}`, hub).weights(file ? [safer, file] : OPEN_CLIP_FILES);
+  return { weights, preprocess_cfg: preprocessings[preprocessing], quickGelu: Boolean(quickGelu) };
+}
+
+/** The tags that an architecture has. */
+export async function knownTags(name) {
+  return Object.keys(pretrained[name] ?? {});
+}
+
+function repository(model, hub = DEFAULT_HUB) {
+  const { url } = locate(hub, 'option hub');
+  if (!url) throw new HalfclipError('input/type', `option hub is ${describe(hub)}, expected the URL of a hub, such as ${DEFAULT_HUB}`);
+  // No part may be empty or lead elsewhere: "." and ".." do, in a path, however they are encoded.
+  const match = /^hf-hub:((?:[\w.-]{1,200}\/)?[\w.-]{1,200})(?:@([\w./-]{1,200}))?$/.exec(model);
+  const parts = match?.slice(1).flatMap((name) => name?.split('/') ?? []);
+  if (!parts || parts.some((part) => /^\.{0,2}$/.test(part))) {
+    throw new HalfclipError('model/unknown', `model is ${describe(model)}, which names no repository, expected hf-hub:org/repo or hf-hub:org/repo@revision`);
+  }
+  const [, repo, revision = 'main'] = match;
+  const base = `${url.replace(/\/+$/, '')}/${repo}/resolve/${encodeURIComponent(revision)}`;
+  const file = (name) => ({ url: `${base}/${name}` });
+  return { name: model, file, weights: (files) => ({ any: files.map(file) }) };
+}
+
+function localFolder(model) {
+  const folder = model.slice('local-dir:'.length);
+  if (!isNode) throw new HalfclipError('model/not-a-path', `model ${JSON.stringify(model)} is a folder, which only Node.js can read: give a URL as weights`);
+  if (!folder) throw new HalfclipError('model/unknown', 'model "local-dir:" names no folder');
+  const file = (name) => ({ path: `${folder.replace(/\/+$/, '')}/${name}` });
+  return { name: model, file, weights: (files) => ({ any: files.map(file) }) };
+}
+
+/** A small JSON file, or null if there is none. */
+async function readJson(folder, name, options) {
+  let source;
+  try {
+    source = await openWeights(folder.file(name), options);
+  } catch (error) {
+    if (error.code === 'weights/not-found' || error.status === 404) return null;
+    throw error;
+  }
+  try {
+    const value = JSON.parse(await readText(source, 'model/unknown', completeLimits(options.limits)));
+    if (value === null || typeof value !== 'object') throw new SyntaxError(`it is ${describe(value)}`);
+    JSON.stringify(value); // fails for what is nested too deep
+    return value;
+  } catch (error) {
+    if (!(error instanceof SyntaxError || error instanceof RangeError)) throw error;
+    throw new HalfclipError('model/unknown', `${source.name}: is not a JSON object: ${error.message}`, { cause: error });
+  } finally {
+    await source.close();
+  }
+}

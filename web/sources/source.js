@@ -1,0 +1,90 @@
+// What weights are read from, by ranges.
+//
+// A source has
+//   name, size      for messages; in bytes, or undefined
+//   peek(n)         its first bytes
+//   read(begin, end)
+//                   an async iterator over the chunks of bytes [begin, end), which ends early where the file does and may reuse a chunk's memory for the next one
+//   fetched         bytes read so far
+//   parallel        how many ranges may be read at once
+//   forward         whether it is a stream, whose ranges must go forward and whose gaps are read too
+//   reopen()        of a stream: the same file by ranges, or null
+//   sibling(name)   a file beside it
+//   verify()        throws if the file was changed meanwhile; recheck() asks a server once more for that
+//   versions        what tells this version of it and of its siblings from others: { url, etag, modified, size } of each, none where nothing does
+//   close()
+
+import { HalfclipError } from '../base/errors.js';
+import { tooLarge } from '../network/limits.js';
+import { decodeText } from '../base/bytes.js';
+
+/** Bytes that are read at once. */
+export const CHUNK = 1 << 19;
+
+/** One array of all the parts' bytes. */
+export function concatenate(parts) {
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** The bytes of a source's range, in one piece. */
+export async function readBytes(source, begin, end) {
+  const parts = [];
+  for await (const chunk of source.read(begin, end)) parts.push(chunk.slice());
+  return concatenate(parts);
+}
+
+/**
+ * The text of a source that is to be small.
+ * @param {object} source
+ * @param {string} code of the error where it is not
+ * @param {{ json: number }} limits
+ */
+export async function readText(source, code, { json }) {
+  const bytes = await readBytes(source, 0, json + 1);
+  if (bytes.length > json) throw tooLarge(code, source.name, 'json', json);
+  return decodeText(bytes);
+}
+
+export class Source {
+  parallel = 1;
+  forward = false;
+  received = 0;
+
+  constructor(name, size) {
+    this.name = name;
+    this.size = size;
+  }
+
+  get fetched() {
+    return this.received;
+  }
+
+  async peek(n) {
+    const before = this.received;
+    const head = await readBytes(this, 0, n);
+    this.received = before; // they are read again
+    return head;
+  }
+
+  async sibling(name) {
+    throw new HalfclipError('weights/not-found', `${this.name} names the file ${name} beside it, which cannot be found from ${this.name}: give a URL or a path`);
+  }
+
+  async verify() {}
+
+  recheck() {
+    return this.verify();
+  }
+
+  get versions() {
+    return [];
+  }
+
+  async close() {}
+}

@@ -1,0 +1,88 @@
+// The other threads of an encoder: workers that run its module on its memory (worker/serve-encoder.js). They spin briefly and then sleep while there is nothing to do.
+
+import { getHost, isNode } from '../base/platform.js';
+import { listenTo, startWorker } from './start-worker.js';
+
+const AUTO = 8; // at most: more gain little for one input at a time
+const WORTH = 1e7; // parameters from which `auto` starts threads: smaller towers take milliseconds
+
+/** Whether memory can be shared between threads here: in pages only with the headers that isolate them from other origins. */
+const canShare = () => typeof SharedArrayBuffer === 'function' && (isNode || globalThis.crossOriginIsolated === true);
+
+/**
+ * How many threads the option `threads` stands for here, this one included.
+ * @param {'auto' | number} [wanted]
+ */
+export async function countThreads(wanted = 'auto') {
+  if (wanted === 1 || !canShare()) return 1;
+  if (wanted !== 'auto') return wanted;
+  const cores = globalThis.navigator?.hardwareConcurrency ?? (isNode ? getHost().countCores() : 1);
+  return Math.max(1, Math.min(cores, AUTO));
+}
+
+/** Whether this thread may sleep until others are done: a page's must not. */
+function maySleep() {
+  try {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export class Threads {
+  /** How many compute, the caller's included. */
+  count = 1;
+  /** Called when there are fewer. */
+  onLost = () => {};
+  #wasm;
+  #pool;
+  #workers = [];
+  #stopped = false;
+
+  /**
+   * Starts the threads of a tower that is being loaded; none if it is too small for that, and only `auto` was asked for.
+   * @param {import('../wasm/instance.js').Wasm} wasm with shared memory
+   * @param {number} loader whose header has been read
+   * @param {{ count: number, auto: boolean, assets?: string }} wanted
+   */
+  constructor(wasm, loader, { count, auto, assets }) {
+    const { exports, module, memory } = wasm;
+    this.#wasm = wasm;
+    this.#pool = exports.hc_wasm_threads(loader) >>> 0;
+    if (!this.#pool || (auto && exports.hc_wasm_parameters(loader) < WORTH)) return;
+    if (!maySleep()) exports.hc_threads_may_sleep(this.#pool, 0);
+    this.count = count;
+    for (let number = 1; number < count; number++) {
+      const stack = wasm.allocStack();
+      this.#start({ module, memory, stack, threads: this.#pool, number }, assets);
+    }
+  }
+
+  /** A worker that cannot be had is not missed: the others take its share. */
+  async #start(thread, assets) {
+    const lose = () => {
+      if (this.#stopped) return;
+      this.count--;
+      this.onLost();
+    };
+    try {
+      const worker = await startWorker(assets);
+      if (this.#stopped) return void worker.terminate();
+      this.#workers.push(worker);
+      listenTo(worker, () => {}, lose);
+      worker.unref?.();
+      worker.postMessage({ thread });
+    } catch {
+      lose();
+    }
+  }
+
+  stop() {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    if (this.#pool) this.#wasm.exports.hc_threads_stop(this.#pool);
+    for (const worker of this.#workers) worker.terminate();
+    this.#workers = [];
+  }
+}

@@ -1,0 +1,179 @@
+// One instance of the WebAssembly module: its memory, seen from JavaScript. An encoder has an instance of its own, so that dropping the encoder gives all
+// its memory back.
+
+import { fetchAsset, findAssets, firstPlace, readBody, readPlace } from '../network/assets.js';
+import { HalfclipError, messageOf } from '../base/errors.js';
+import { Memory, exhausted } from './memory.js';
+import { isNode } from '../base/platform.js';
+import { hasTag } from '../base/realm.js';
+import { detectSimd } from './simd.js';
+import { Threads, countThreads } from '../threads/helper-threads.js';
+
+const SHARED = { initial: 16, maximum: 65536, shared: true }; // pages of 64 KiB, as the modules for threads were linked (wasm/build.mk)
+const STACK = 1 << 17; // bytes for each further thread; kernels keep up to 45 kB there
+
+const EMPTY_MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
+
+const compiled = new Map();
+
+async function compileBytes(bytes, place) {
+  try {
+    return await WebAssembly.compile(bytes);
+  } catch (error) {
+    throw await explain(error, bytes, place);
+  }
+}
+
+/** Why `bytes` did not compile. */
+async function explain(cause, bytes, place) {
+  const unsupported = (message) => new HalfclipError('model/unsupported', message, { cause });
+  try {
+    await WebAssembly.compile(EMPTY_MODULE);
+  } catch {
+    return unsupported(`WebAssembly cannot be compiled here (${messageOf(cause)}): a page's Content-Security-Policy needs 'wasm-unsafe-eval' in its script-src; ` +
+      'where nothing may be compiled at run time, as in Cloudflare Workers, the option wasm takes a WebAssembly.Module');
+  }
+  if (EMPTY_MODULE.every((byte, i) => bytes[i] === byte)) return unsupported(`${place} does not compile (${messageOf(cause)}): it is damaged, or this engine lacks SIMD`);
+  const kind = /^\s*</.test(String.fromCharCode(...bytes.subarray(0, 20))) ? 'an HTML page' : 'another file';
+  return new HalfclipError('http/status', `${place}: ${kind} came, expected a WebAssembly module`, { status: 200, cause });
+}
+
+async function compileAt(place) {
+  if (isNode && place.startsWith('file:')) return compileBytes(await readPlace(place), place);
+  const response = await fetchAsset(place);
+  // Only what a server sends with the right media type can be compiled while it streams.
+  if (response.headers.get('content-type') !== 'application/wasm' || !WebAssembly.compileStreaming) return compileBytes(await readBody(response, place), place);
+  const module = await WebAssembly.compileStreaming(response).catch(() => null);
+  return module ?? compileBytes(await readPlace(place), place); // the bytes tell what is wrong
+}
+
+/** The module at one of `places`, compiled once. */
+function compileOnce(name, places) {
+  const key = places.join(' ');
+  let module = compiled.get(key);
+  if (!module) {
+    module = firstPlace(name, places, compileAt);
+    compiled.set(key, module);
+    module.catch(() => compiled.delete(key));
+  }
+  return module;
+}
+
+const needsThreads = (module) => WebAssembly.Module.imports(module).some(({ kind }) => kind === 'memory');
+
+/** The module that the option `wasm` stands for. */
+async function compileGiven(wasm) {
+  if (hasTag(wasm, 'WebAssembly.Module')) return wasm;
+  return typeof wasm === 'string' ? compileOnce('option wasm', [wasm]) : compileBytes(wasm, 'option wasm');
+}
+
+/** What `make` makes, of which there may not be enough memory for another one. */
+function reserve(make) {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof RangeError) throw exhausted('another WebAssembly instance');
+    throw new HalfclipError('input/type', `the WebAssembly module is not one of this version of halfclip: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+const instantiate = (module, imports) => reserve(() => {
+  const { exports } = new WebAssembly.Instance(module, imports);
+  if (!exports.hc_status_code) throw new TypeError('it exports nothing of what is needed');
+  return exports;
+});
+
+/**
+ * A module of its own, for what few loads need.
+ * @param {'halfclip-files.wasm'} name
+ * @param {Record<string, string[]>} [places] from findAssets
+ */
+export async function createReader(name, places = findAssets()) {
+  return new Memory(instantiate(await compileOnce(name, places[name]), {}));
+}
+
+export class Wasm extends Memory {
+  /**
+   * @param {{ simd?: 'relaxed' | 'simd128', threads?: 'auto' | number, places?: Record<string, string[]>, assets?: string, wasm?: WebAssembly.Module | BufferSource |
+   *   string }} [options] as in LoadOptions; places: from findAssets; assets: from assetsFolder; wasm: a URL as a string
+   */
+  static async create({ simd, threads = 1, places, assets, wasm } = {}) {
+    const count = await countThreads(threads);
+    const wanted = count > 1 ? { count, auto: threads === 'auto', assets } : null;
+    if (wasm !== undefined) {
+      const module = await compileGiven(wasm);
+      const threaded = needsThreads(module);
+      if (threaded && !wanted) throw new HalfclipError('input/type', 'option wasm is a module for several threads, expected that for one: there is one thread here, or as the option threads says');
+      return new Wasm(module, threaded ? wanted : null);
+    }
+    const flavour = simd ?? detectSimd();
+    const found = places ?? findAssets(assets);
+    const compile = (name) => compileOnce(name, found[name]);
+    if (wanted) {
+      try {
+        return new Wasm(await compile(`halfclip-${flavour}-threads.wasm`), wanted);
+      } catch (error) {
+        if (error.code !== 'memory/exhausted') throw error; // shared memory reserves all that it may ever grow to, which not every system allows
+      }
+    }
+    return new Wasm(await compile(`halfclip-${flavour}.wasm`));
+  }
+
+  #wanted;
+  #room = 0; // pointer to four bytes
+
+  constructor(module, wanted = null) {
+    const memory = wanted ? reserve(() => new WebAssembly.Memory(SHARED)) : undefined;
+    const write = (pointer, n) => {
+      this.write(this.bytes(pointer, n));
+      return 0;
+    };
+    super(instantiate(module, { env: { write, memory } }), memory);
+    this.module = module;
+    this.#wanted = wanted;
+    /** The threads of the tower in this memory, once there are any. */
+    this.threads = null;
+    /** Receives the pieces of a shard: (bytes: Uint8Array) => void. */
+    this.write = null;
+    this.flavour = this.exports.hc_wasm_relaxed() ? 'relaxed' : 'simd128';
+  }
+
+  /** A second, empty instance of the same module. */
+  spawn() {
+    return new Wasm(this.module, this.#wanted);
+  }
+
+  /** A loader of C, told of the threads; the caller frees it. */
+  newLoader(tower, config, configLength, dtype) {
+    const loader = this.exports.hc_loader_new(tower, config, configLength, dtype);
+    if (!loader) throw exhausted('a loader');
+    if (this.#wanted) this.exports.hc_loader_set_threads(loader, this.#wanted.count);
+    return loader;
+  }
+
+  /**
+   * Where the bytes of a weight file from `offset` on end up as they are, see hc_loader_place.
+   * @returns {{ pointer: number, length: number }} length: of `n` bytes, as many as have their place there; pointer 0: they have to be pushed from elsewhere
+   */
+  place(loader, offset, n) {
+    this.#room ||= this.alloc(4, 'a size');
+    this.ints(this.#room, 1)[0] = n;
+    const pointer = this.exports.hc_wasm_place(loader, offset, this.#room) >>> 0;
+    return { pointer, length: this.ints(this.#room, 1)[0] };
+  }
+
+  /** Starts the threads of the tower that is being loaded, as soon as its header is known, so that they are there when it is. */
+  startThreads(loader) {
+    if (this.#wanted) this.threads ??= new Threads(this, loader, this.#wanted);
+  }
+
+  /** Ends the threads: to be called for every instance that may have started some. */
+  release() {
+    this.threads?.stop();
+  }
+
+  /** Memory for a thread's stack, which grows down from the end that this gives. */
+  allocStack() {
+    return this.alloc(STACK, 'a stack') + STACK;
+  }
+}

@@ -1,0 +1,131 @@
+// The thread's side of a worker: an object with the methods of Encoder (encoder/encoder.js), each a message and its answer.
+
+import { untilAborted } from '../base/abort.js';
+import { disposed } from '../encoder/encoder.js';
+import { HalfclipError, unpackError } from '../base/errors.js';
+import { inThisRealm, isPlain } from '../base/realm.js';
+import { serveFetch } from './remote-fetch.js';
+import { listenTo, startWorker } from '../threads/start-worker.js';
+
+const PATIENCE = 1000; // milliseconds for a worker to end by itself
+
+export class WorkerEncoder {
+  #worker;
+  #pending = new Map();
+  #lastId = 0;
+  #stopFetch = () => {};
+  #onIdle = () => this.#worker?.unref?.(); // an idle worker does not keep Node.js running, a busy one does
+
+  /**
+   * A worker that runs, with nothing loaded; rejects where workers cannot be had.
+   * @param {string} [assets] from assetsFolder
+   * @param {AbortSignal} [signal]
+   */
+  static async start(assets, signal) {
+    const client = new WorkerEncoder();
+    client.#worker = await startWorker(assets, signal);
+    listenTo(client.#worker, (data) => client.#receive(data), ({ message }) => {
+      client.#fail(new HalfclipError('memory/exhausted', `the worker stopped: ${message || 'no reason given'}`));
+      client.dispose();
+    });
+    return client;
+  }
+
+  /** As Encoder.load. Disposes of the worker if it fails. */
+  async load(options, { fetch, signal, onProgress }) {
+    const message = { load: options };
+    const transfer = [];
+    if (options.weights.bytes && isPlain(options.weights.bytes.buffer)) message.load = { ...options, weights: { blob: new Blob([options.weights.bytes]), name: 'the bytes of weights' } };
+    if (fetch) {
+      const { port1, port2 } = new MessageChannel();
+      this.#stopFetch = serveFetch(port1, fetch);
+      message.fetchPort = port2;
+      transfer.push(port2);
+    }
+    try {
+      this.info = await this.#send(message, transfer, signal, onProgress);
+      return this;
+    } catch (error) {
+      if (signal?.aborted) this.#retire();
+      else this.dispose();
+      throw error;
+    }
+  }
+
+  /** Lets the worker stop what was aborted, so that it leaves no half-written files behind, and then disposes of it. */
+  #retire() {
+    const timer = setTimeout(() => this.dispose(), PATIENCE);
+    this.#onIdle = () => {
+      clearTimeout(timer);
+      this.dispose();
+    };
+    if (!this.#pending.size) this.#onIdle();
+  }
+
+  embed(sources, options) { return this.#call('embed', sources, options); }
+  tokenize(texts, options) { return this.#call('tokenize', texts, options); }
+  embedTokens(ids, options) { return this.#call('embedTokens', ids, options); }
+  embedPixels(pixels, options) { return this.#call('embedPixels', pixels, options); }
+  embedPicture(source, options) { return this.#read('embedPicture', source, options); }
+  preprocessPicture(source, options) { return this.#read('preprocessPicture', source, options); }
+
+  dispose() {
+    this.#worker?.terminate();
+    this.#worker = null;
+    this.#stopFetch();
+    this.#fail(disposed());
+  }
+
+  #call(method, inputs, { signal, ...options } = {}, transfer = []) {
+    return this.#send({ call: method, args: [inputs, options] }, transfer, signal);
+  }
+
+  /** A call with a picture: an own one moves to the worker, of another the worker gets a copy, which it closes in either case. */
+  async #read(method, source, { own, ...options }) {
+    const transfer = own && source.close ? [source] : [];
+    try {
+      return await this.#call(method, source, { ...options, own: true }, transfer);
+    } finally {
+      transfer[0]?.close(); // if it was not sent
+    }
+  }
+
+  async #send(message, transfer, signal, onProgress) {
+    signal?.throwIfAborted();
+    if (!this.#worker) throw disposed();
+    const id = ++this.#lastId;
+    try {
+      this.#worker.postMessage({ ...message, id }, transfer);
+    } catch (error) {
+      throw new HalfclipError('input/type', `an input cannot be sent to the worker: ${error.message}`, { cause: error });
+    }
+    this.#worker.ref?.();
+    const answer = new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject, onProgress }));
+    const abort = () => this.#worker?.postMessage({ id, abort: true });
+    signal?.addEventListener('abort', abort);
+    try {
+      return await untilAborted(answer, signal);
+    } finally {
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  #receive({ id, result, error, progress, ...changed }) {
+    const waiting = this.#pending.get(id);
+    if (!waiting) return;
+    if (progress) {
+      waiting.onProgress?.(progress);
+      return;
+    }
+    this.#pending.delete(id);
+    if (!this.#pending.size) this.#onIdle();
+    if (this.info) Object.assign(this.info, changed);
+    if (error) waiting.reject(unpackError(error));
+    else waiting.resolve(inThisRealm(result));
+  }
+
+  #fail(error) {
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+  }
+}
