@@ -181,13 +181,15 @@ test-bundlers: test-apps
 test-runners: dist build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec tests/runners/runners.test.mjs
 
-# The layout of the code, as .clang-format says.
+# The layout of the code, as .clang-format and .prettierrc say.
 C_FILES := src/halfclip.h $(wildcard src/*/*.[ch] tests/unit/*.[ch] tests/fuzz/*.c tests/bench/*.c wasm/*.c)
 .PHONY: test-format format
-test-format: build/setup
+test-format: build/setup node_modules/.package-lock.json
 	@$(CLANG_FORMAT) --dry-run -Werror $(C_FILES)
-format: build/setup
+	@node_modules/.bin/prettier --check --log-level=warn .
+format: build/setup node_modules/.package-lock.json
 	@$(CLANG_FORMAT) -i $(C_FILES)
+	@node_modules/.bin/prettier --write --log-level=warn .
 
 test: test-format test-unit test-fuzz test-node test-runners test-browser test-apps
 

@@ -154,7 +154,8 @@ int hc_embed_step(hc_encoder *encoder, uint64_t multiplications);
 typedef enum hc_dot { HC_DOT_PAIRS = 0, HC_DOT_QUADS = 1 } hc_dot;
 
 /* An encoder starts with what the build's target machine has. A WebAssembly build can't know it: there it starts with
- * HC_DOT_PAIRS, and the caller, who can (web/wasm/simd.js), says otherwise. Without effect in builds that have one way only.
+ * HC_DOT_PAIRS, and the caller, who can (web/wasm/simd.js), says otherwise. Without effect in builds that have one way
+ * only.
  */
 void hc_encoder_set_dot(hc_encoder *encoder, hc_dot dot);
 

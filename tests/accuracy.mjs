@@ -1,5 +1,6 @@
-// How much each dtype keeps of the bundled model's vectors, which OpenCLIP computed in fp32: cosines, and recall of emoji by name and of names by picture.
-// `node tests/accuracy.mjs` prints the table of src/README.md, with --write puts it there.
+// How much each dtype keeps of the bundled model's vectors, which OpenCLIP computed in fp32: cosines, and recall of
+// emoji by name and of names by picture. `node tests/accuracy.mjs` prints the table of src/README.md, with --write puts
+// it there.
 
 import { readFileSync } from 'node:fs';
 
@@ -13,7 +14,8 @@ export const README = readmePart('src/README.md', 'accuracy', 'tests/accuracy.mj
 const FOLDER = new URL('emoji/', GOLDEN);
 const { metadata, tensors } = parseSafetensors(readFileSync(new URL('expected.safetensors', FOLDER)));
 const names = JSON.parse(metadata.names);
-const right = Array.from(new Int32Array(Uint8Array.from(tensors.pixel_emoji.bytes).buffer)); // of each picture, its name's index
+// Of each picture, its name's index.
+const right = Array.from(new Int32Array(Uint8Array.from(tensors.pixel_emoji.bytes).buffer));
 export const pictures = Array.from({ length: tensors.pixels.shape[0] }, (_, i) => {
   const size = 64 * 64 * 3;
   return { data: Uint8Array.from(tensors.pixels.bytes.subarray(i * size, (i + 1) * size)), width: 64, height: 64 };
@@ -23,13 +25,18 @@ export const checkpoint = {
   weights: new URL('open_clip_model.safetensors', FOLDER),
 };
 
-const unit = (vectors) => vectors.map((vector) => {
-  const length = Math.hypot(...vector);
-  return vector.map((x) => x / length);
-});
+const unit = (vectors) =>
+  vectors.map((vector) => {
+    const length = Math.hypot(...vector);
+    return vector.map((x) => x / length);
+  });
 
 /** OpenCLIP's vectors, of length 1. */
-export const expected = { image: unit(rows(tensors.image_features)), text: unit(rows(tensors.text_features)), gallery: unit(rows(tensors.all_image_features)) };
+export const expected = {
+  image: unit(rows(tensors.image_features)),
+  text: unit(rows(tensors.text_features)),
+  gallery: unit(rows(tensors.all_image_features)),
+};
 
 /** What onnxruntime's dynamic quantisation to int8 keeps: weights-tools/onnxruntime_emoji.py. */
 export const onnxruntime = JSON.parse(readFileSync(new URL('onnxruntime.json', FOLDER)));
@@ -51,12 +58,18 @@ function recall(queries, gallery, own) {
 
 /** Cosines and recall of the vectors of both towers. */
 function judge({ image, text }) {
-  const cosines = { image: image.map((vector, i) => dot(vector, expected.image[i])), text: text.map((vector, i) => dot(vector, expected.text[i])) };
+  const cosines = {
+    image: image.map((vector, i) => dot(vector, expected.image[i])),
+    text: text.map((vector, i) => dot(vector, expected.text[i])),
+  };
   const mean = (all) => all.reduce((a, b) => a + b) / all.length;
   return {
     cosine: { image: mean(cosines.image), text: mean(cosines.text) },
     lowest: { image: Math.min(...cosines.image), text: Math.min(...cosines.text) },
-    recall: { 'emoji by name': recall(text, expected.gallery, (i) => i), 'names by picture': recall(image, text, (i) => right[i]) },
+    recall: {
+      'emoji by name': recall(text, expected.gallery, (i) => i),
+      'names by picture': recall(image, text, (i) => right[i]),
+    },
   };
 }
 

@@ -1,15 +1,16 @@
-// What `make demo` runs: pictures found by words, with one half of CLIP in memory at a time, over HTTP from this machine.
+// What `make demo` runs: pictures found by words, with one half of CLIP in memory at a time, over HTTP from this
+// machine.
 //
-// It is a program that a person reads and a test as well: it exits with 1 and a sentence if a query does not find what it
-// should, or if the other half's weights are fetched before their turn.
+// It is a program that a person reads and a test as well: it exits with 1 and a sentence if a query does not find what
+// it should, or if the other half's weights are fetched before their turn.
 
 import { readdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { formatBytes, formatTime } from '../web/demo/format.js';
 import { serve } from '../web/cli/server.js';
+import { formatBytes, formatTime } from '../web/demo/format.js';
 
 const DIST = new URL('../dist/', import.meta.url);
 const PICTURES = new URL('pictures/', import.meta.url);
@@ -97,27 +98,41 @@ function printRanking(rankings) {
 
 function printCosts(image, text) {
   const whole = 4 * (image.info.parameters + text.info.parameters);
-  const simd = ({ info }) => (info.simd === 'relaxed' ? 'relaxed SIMD' : 'SIMD (simd128)') + (info.threads > 1 ? ` × ${info.threads}` : '');
+  const simd = ({ info }) =>
+    (info.simd === 'relaxed' ? 'relaxed SIMD' : 'SIMD (simd128)') + (info.threads > 1 ? ` × ${info.threads}` : '');
   const rows = [
     ['fetched', formatBytes(image.info.fetchedBytes), formatBytes(text.info.fetchedBytes), formatBytes(whole)],
     ['held in memory', formatBytes(image.info.memoryBytes), formatBytes(text.info.memoryBytes), formatBytes(whole)],
     ['loaded in', formatTime(image.loadTime), formatTime(text.loadTime), ''],
     ['one embedding', `${formatTime(image.time)} a picture`, `${formatTime(text.time)} a query`, ''],
-    ['numbers', `${image.info.dtype}, ${image.info.dim} a vector`, `${text.info.dtype}, ${text.info.dim} a vector`, 'fp32'],
+    [
+      'numbers',
+      `${image.info.dtype}, ${image.info.dim} a vector`,
+      `${text.info.dtype}, ${text.info.dim} a vector`,
+      'fp32',
+    ],
     ['kernels', simd(image), simd(text), ''],
   ];
-  const line = (cells, paint = (cell) => cell) => cells.map((cell, i) => paint(fit(cell, i === 0 ? 17 : 23), i)).join(' ').trimEnd();
+  const line = (cells, paint = (cell) => cell) =>
+    cells
+      .map((cell, i) => paint(fit(cell, i === 0 ? 17 : 23), i))
+      .join(' ')
+      .trimEnd();
   console.log(faint(`  ${line(['', 'image half', 'text half', 'the whole model, fp32'])}`));
   console.log(faint(`  ${'─'.repeat(88)}`));
   for (const row of rows) console.log(`  ${line(row, (cell, i) => (i === 0 || i === 3 ? faint(cell) : cell))}`);
   const share = (info) => `${Math.round((100 * info.memoryBytes) / whole)} %`;
-  console.log(`\n  At no time was more than one half in memory: ${share(image.info)} of the whole model, then ${share(text.info)}.`);
+  console.log(
+    `\n  At no time was more than one half in memory: ${share(image.info)} of the whole model, then ${share(text.info)}.`,
+  );
 }
 
 async function main() {
-  const { cosineSimilarity, loadImageEncoder, loadTextEncoder } = await import(new URL('index.js', DIST)).catch((error) => {
-    throw new Error(`${fileURLToPath(DIST)} holds no package yet (${error.message}); run \`make\``);
-  });
+  const { cosineSimilarity, loadImageEncoder, loadTextEncoder } = await import(new URL('index.js', DIST)).catch(
+    (error) => {
+      throw new Error(`${fileURLToPath(DIST)} holds no package yet (${error.message}); run \`make\``);
+    },
+  );
   const files = (await readdir(PICTURES)).filter((file) => /\.(jpg|png)$/.test(file)).sort();
   const names = files.map((file) => path.parse(file).name.replace(/[-_]+/g, ' '));
   const server = await serve({ root: { '/': DIST, '/pictures/': PICTURES } });
@@ -125,17 +140,33 @@ async function main() {
   const sent = (tower) => server.served.get(shard(tower).pathname) ?? 0;
 
   try {
-    console.log(`\n  ${bold('halfclip')}  ${files.length} pictures, found by words with one half of CLIP at a time. ${faint(`Node.js ${process.versions.node}, ${availableParallelism()} cores`)}\n`);
+    console.log(
+      `\n  ${bold('halfclip')}  ${files.length} pictures, found by words with one half of CLIP at a time. ${faint(`Node.js ${process.versions.node}, ${availableParallelism()} cores`)}\n`,
+    );
     console.log(`  The bundled model knows emoji, in English, and nothing else: the pictures are emoji.\n`);
 
     const image = await withTower(loadImageEncoder, { model: MODEL, weights: shard('image') }, (encoder) =>
-      embedEach(encoder, files.map((file) => new URL(encodeURIComponent(file), `${server.url}/pictures/`))));
-    expect(sent('image') === image.info.fetchedBytes, `the server sent ${sent('image')} bytes of the image shard, but the encoder counted ${image.info.fetchedBytes}`);
+      embedEach(
+        encoder,
+        files.map((file) => new URL(encodeURIComponent(file), `${server.url}/pictures/`)),
+      ),
+    );
+    expect(
+      sent('image') === image.info.fetchedBytes,
+      `the server sent ${sent('image')} bytes of the image shard, but the encoder counted ${image.info.fetchedBytes}`,
+    );
     expect(sent('text') === 0, `${sent('text')} bytes of the text shard were fetched for the image half`);
 
     const text = await withTower(loadTextEncoder, { model: MODEL, weights: shard('text') }, (encoder) =>
-      embedEach(encoder, QUERIES.map(([query]) => query)));
-    expect(sent('text') === text.info.fetchedBytes, `the server sent ${sent('text')} bytes of the text shard, but the encoder counted ${text.info.fetchedBytes}`);
+      embedEach(
+        encoder,
+        QUERIES.map(([query]) => query),
+      ),
+    );
+    expect(
+      sent('text') === text.info.fetchedBytes,
+      `the server sent ${sent('text')} bytes of the text shard, but the encoder counted ${text.info.fetchedBytes}`,
+    );
 
     const rankings = QUERIES.map(([query, wanted], q) => {
       const ranked = names.map((name, i) => ({ name, score: cosineSimilarity(text.vectors[q], image.vectors[i]) }));
@@ -147,7 +178,10 @@ async function main() {
     console.log();
     for (const { query, wanted, ranked } of rankings) {
       const found = ranked.slice(0, SHOWN).map(({ name }) => name);
-      expect(!wanted || found.some((name) => wanted.test(name)), `'${query}' found ${found.join(', ')}, and none of them is what was asked for (${wanted?.source})`);
+      expect(
+        !wanted || found.some((name) => wanted.test(name)),
+        `'${query}' found ${found.join(', ')}, and none of them is what was asked for (${wanted?.source})`,
+      );
     }
   } finally {
     await server.close();
@@ -155,6 +189,8 @@ async function main() {
 }
 
 main().catch((error) => {
-  process.stderr.write(`halfclip demo: ${error instanceof ExpectationError || error.code ? error.message : (error.stack ?? error)}\n`);
+  process.stderr.write(
+    `halfclip demo: ${error instanceof ExpectationError || error.code ? error.message : (error.stack ?? error)}\n`,
+  );
   process.exitCode = 1;
 });

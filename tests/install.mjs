@@ -22,14 +22,19 @@ export function install(manifests, place) {
   } catch {
     // Nothing was installed yet.
   }
-  for (const name of ['package.json', 'package-lock.json']) copyFileSync(path.join(manifests, name), path.join(place, name));
+  for (const name of ['package.json', 'package-lock.json'])
+    copyFileSync(path.join(manifests, name), path.join(place, name));
   execFileSync('npm', ['ci', ...QUIET], { cwd: place, stdio: ['ignore', 'ignore', 'inherit'] });
   writeFileSync(stamp, lock);
 }
 
 /** Packs dist/ into `folder`, and gives the tarball's path. */
 export function pack(folder) {
-  const printed = execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--loglevel=error', '--pack-destination', folder], { cwd: ROOT, encoding: 'utf8' });
+  const printed = execFileSync(
+    'npm',
+    ['pack', '--json', '--ignore-scripts', '--loglevel=error', '--pack-destination', folder],
+    { cwd: ROOT, encoding: 'utf8' },
+  );
   const [{ filename }] = JSON.parse(printed.slice(printed.indexOf('[')));
   return path.join(folder, filename);
 }

@@ -1,14 +1,19 @@
-// The tables of models: by family with sizes in README.md, and in weights-tools/README.md for each of OpenCLIP's architectures whether the loader takes each tower, and what
-// tokenizer its texts need. `node tests/models.mjs` prints them, with --write puts them there.
+// The tables of models: by family with sizes in README.md, and in weights-tools/README.md for each of OpenCLIP's
+// architectures whether the loader takes each tower, and what tokenizer its texts need. `node tests/models.mjs` prints
+// them, with --write puts them there.
 
 import { architectures } from '../web/models/architectures.js';
+import { parameters } from '../web/models/parameters.js';
 import '../web/node/index.js';
 import { Wasm } from '../web/wasm/instance.js';
-import { parameters } from '../web/models/parameters.js';
 import { readmePart } from './readme.mjs';
 
-export const MODELS = readmePart('weights-tools/README.md', 'models', 'tests/models.mjs', async () => table(await supported()));
-export const FAMILIES = readmePart('README.md', 'families', 'tests/models.mjs', async () => familyTable(await supported()));
+export const MODELS = readmePart('weights-tools/README.md', 'models', 'tests/models.mjs', async () =>
+  table(await supported()),
+);
+export const FAMILIES = readmePart('README.md', 'families', 'tests/models.mjs', async () =>
+  familyTable(await supported()),
+);
 const TOWERS = ['image', 'text'];
 
 /** For each architecture and tower, null, or why the loader refuses it. */
@@ -16,12 +21,19 @@ export async function supported() {
   const wasm = await Wasm.create();
   const { exports } = wasm;
   const why = (config, tower) => {
-    const loader = wasm.with(JSON.stringify(config), 'a config', (pointer, length) => exports.hc_loader_new(TOWERS.indexOf(tower), pointer, length, 3));
+    const loader = wasm.with(JSON.stringify(config), 'a config', (pointer, length) =>
+      exports.hc_loader_new(TOWERS.indexOf(tower), pointer, length, 3),
+    );
     const reason = exports.hc_loader_status(loader) ? wasm.string(exports.hc_loader_message(loader)) : null;
     exports.hc_loader_free(loader);
     return reason;
   };
-  return Object.entries(architectures).map(([name, config]) => ({ name, config, image: why(config, 'image'), text: why(config, 'text') }));
+  return Object.entries(architectures).map(([name, config]) => ({
+    name,
+    config,
+    image: why(config, 'image'),
+    text: why(config, 'text'),
+  }));
 }
 
 function imageCell({ image, config }) {
@@ -36,27 +48,54 @@ function textCell({ text, config }) {
 
 /** Names by what they begin with, the first that fits. */
 const FAMILY_NAMES = [
-  ['ViT-B-32', /^ViT-B-32(?!-SigLIP|-plus)/], ['ViT-B-16', /^ViT-B-16(?!-SigLIP|-plus)/], ['ViT-L-14, ViT-L-16', /^ViT-L-1[46](?!-SigLIP|-CLIPA|-worldwide)/],
-  ['ViT-H-14, ViT-H-16', /^ViT-H-1[46](?!-CLIPA|-worldwide)/], ['ViT-g-14, ViT-e-14, ViT-bigG-14', /^ViT-(g|e|bigG)-14(?!-CLIPA|-worldwide)/], ['ViT-S, ViT-M, ViT-B-plus', /^ViT-(S|M)-|^ViT-B-\d+-plus/],
-  ['CoCa', /^coca_(?!roberta)/], ['CLIPA, worldwide', /CLIPA|worldwide/], ['SigLIP, SigLIP 2', /SigLIP/], ['MobileCLIP, PE-Core, EVA, ViTamin, ConvNeXt, Swin and other timm', /./],
+  ['ViT-B-32', /^ViT-B-32(?!-SigLIP|-plus)/],
+  ['ViT-B-16', /^ViT-B-16(?!-SigLIP|-plus)/],
+  ['ViT-L-14, ViT-L-16', /^ViT-L-1[46](?!-SigLIP|-CLIPA|-worldwide)/],
+  ['ViT-H-14, ViT-H-16', /^ViT-H-1[46](?!-CLIPA|-worldwide)/],
+  ['ViT-g-14, ViT-e-14, ViT-bigG-14', /^ViT-(g|e|bigG)-14(?!-CLIPA|-worldwide)/],
+  ['ViT-S, ViT-M, ViT-B-plus', /^ViT-(S|M)-|^ViT-B-\d+-plus/],
+  ['CoCa', /^coca_(?!roberta)/],
+  ['CLIPA, worldwide', /CLIPA|worldwide/],
+  ['SigLIP, SigLIP 2', /SigLIP/],
+  ['MobileCLIP, PE-Core, EVA, ViTamin, ConvNeXt, Swin and other timm', /./],
 ];
-const OTHERS = [['ResNet', /^RN/], ['Hugging Face text towers', /roberta|mt5|nllb/]];
+const OTHERS = [
+  ['ResNet', /^RN/],
+  ['Hugging Face text towers', /roberta|mt5|nllb/],
+];
 
 /** The smallest and the largest of some numbers of parameters, in millions. */
 function millions(numbers) {
   if (!numbers.length) return '–';
-  const [least, most] = [Math.min(...numbers), Math.max(...numbers)].map((n) => Math.round(n / 1e6).toLocaleString('en'));
+  const [least, most] = [Math.min(...numbers), Math.max(...numbers)].map((n) =>
+    Math.round(n / 1e6).toLocaleString('en'),
+  );
   return least === most ? least : `${least} to ${most}`;
 }
 
 /** Markdown, one row a family. */
 export function familyTable(rows) {
-  const families = new Map([...FAMILY_NAMES.slice(0, -1), ...OTHERS, FAMILY_NAMES.at(-1)].map(([family]) => [family, []]));
-  for (const row of rows) families.get([...OTHERS, ...FAMILY_NAMES].find(([, pattern]) => pattern.test(row.name))[0]).push(row);
-  const column = (members, tower) => millions(members.filter((row) => !row[tower]).map(({ name }) => parameters[name][tower === 'image' ? 0 : 1]).filter(Boolean));
+  const families = new Map(
+    [...FAMILY_NAMES.slice(0, -1), ...OTHERS, FAMILY_NAMES.at(-1)].map(([family]) => [family, []]),
+  );
+  for (const row of rows)
+    families.get([...OTHERS, ...FAMILY_NAMES].find(([, pattern]) => pattern.test(row.name))[0]).push(row);
+  const column = (members, tower) =>
+    millions(
+      members
+        .filter((row) => !row[tower])
+        .map(({ name }) => parameters[name][tower === 'image' ? 0 : 1])
+        .filter(Boolean),
+    );
   const word = (cells) => [...new Set(cells)].join(' or ');
-  return ['| family | image tower | text tower | parameters, millions |', '|---|---|---|---|', ...[...families].map(([family, members]) =>
-    `| ${family} (${members.length}) | ${word(members.map(imageCell))} | ${word(members.map(textCell))} | ${column(members, 'image')} / ${column(members, 'text')} |`)].join('\n');
+  return [
+    '| family | image tower | text tower | parameters, millions |',
+    '|---|---|---|---|',
+    ...[...families].map(
+      ([family, members]) =>
+        `| ${family} (${members.length}) | ${word(members.map(imageCell))} | ${word(members.map(textCell))} | ${column(members, 'image')} / ${column(members, 'text')} |`,
+    ),
+  ].join('\n');
 }
 
 /** Markdown, one row for architectures that stand alike. */
@@ -74,7 +113,8 @@ export function table(rows) {
     '| image tower | text tower | architectures |',
     '|---|---|---|',
   ];
-  for (const [key, names] of [...groups].sort(([, a], [, b]) => b.length - a.length)) lines.push(`| ${key} | ${names.join(', ')} |`);
+  for (const [key, names] of [...groups].sort(([, a], [, b]) => b.length - a.length))
+    lines.push(`| ${key} | ${names.join(', ')} |`);
   return lines.join('\n');
 }
 

@@ -1,4 +1,5 @@
-// The newest Node.js, from the registry, in build/: it runs relaxed SIMD, which Node.js 20 does not. `node tests/newest-node.mjs` prints where it is.
+// The newest Node.js, from the registry, in build/: it runs relaxed SIMD, which Node.js 20 does not. `node
+// tests/newest-node.mjs` prints where it is.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -15,7 +16,10 @@ export function newestNode() {
   if (!existsSync(node)) {
     mkdirSync(place, { recursive: true });
     writeFileSync(path.join(place, 'package.json'), '{ "private": true }');
-    execFileSync('npm', ['install', `${name}@${NEWEST}`, '--no-audit', '--no-fund', '--loglevel=error'], { cwd: place, stdio: ['ignore', 'ignore', 'inherit'] });
+    execFileSync('npm', ['install', `${name}@${NEWEST}`, '--no-audit', '--no-fund', '--loglevel=error'], {
+      cwd: place,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
   }
   return node;
 }

@@ -1,4 +1,5 @@
-// Parts of README files that programs make: between the comments `<!-- NAME: made by PROGRAM -->` and `<!-- end of NAME -->`.
+// Parts of README files that programs make: between the comments `<!-- NAME: made by PROGRAM -->` and `<!-- end of NAME
+// -->`.
 
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
@@ -10,8 +11,8 @@ const ROOT = new URL('..', import.meta.url);
  * @param {string} name
  * @param {string} program its path in the repository
  * @param {() => Promise<string>} make
- * @returns {{ read(): Promise<string>, write(): Promise<void>, command(): Promise<void> }} command: what the program does when it is run: prints the part,
- *   or with --write puts it into the file; nothing when it was imported
+ * @returns {{ read(): Promise<string>, write(): Promise<void>, command(): Promise<void> }} command: what the program
+ *   does when it is run: prints the part, or with --write puts it into the file; nothing when it was imported
  */
 export function readmePart(file, name, program, make) {
   const place = new URL(file, ROOT);

@@ -11,7 +11,7 @@ COPIES = $(patsubst web/%,dist/%,$(shell find web/demo -type f) $(wildcard web/m
 SCRIPTS = $(shell find web -name '*.js' -not -path 'web/demo/*')
 
 ESBUILD = node_modules/.bin/esbuild --bundle --log-level=warning --target=es2022
-ESBUILD_NODE = $(ESBUILD) --platform=node --inject:web/node/globals.js
+ESBUILD_NODE = $(ESBUILD) --platform=node --minify-syntax --inject:web/node/globals.js
 # What import.meta.url is in a module that is required.
 ESBUILD_CJS = $(ESBUILD_NODE) --format=cjs --define:import.meta.url=ownUrl --banner:js='const ownUrl = require("node:url").pathToFileURL(__filename).href;'
 

@@ -8,7 +8,11 @@ declare global {
 }
 
 /** A class of the platform, where the project's libraries declare it: a project for Node.js has none of a page's. */
-type Platform<Name extends string, Otherwise = never> = typeof globalThis extends { [name in Name]: { prototype: infer Instance } } ? Instance : Otherwise;
+type Platform<Name extends string, Otherwise = never> = typeof globalThis extends {
+  [name in Name]: { prototype: infer Instance };
+}
+  ? Instance
+  : Otherwise;
 
 /** A Blob or a File, whoever made it. */
 export interface BlobLike {
@@ -23,25 +27,37 @@ type UrlObject = Platform<'URL', { readonly href: string; readonly protocol: str
 /** A WebAssembly.Module, in projects that know that class. */
 type WasmModule = typeof globalThis extends { WebAssembly: { Module: { prototype: infer Module } } } ? Module : object;
 
-type Signal = Platform<'AbortSignal', { readonly aborted: boolean; addEventListener(type: 'abort', listener: () => void): void }>;
+type Signal = Platform<
+  'AbortSignal',
+  { readonly aborted: boolean; addEventListener(type: 'abort', listener: () => void): void }
+>;
 
 type Fetch = typeof globalThis extends { fetch: infer Function }
   ? Function
-  : (url: string, init?: { method?: string; headers?: Record<string, string>; cache?: string; signal?: Signal }) => Promise<unknown>;
+  : (
+      url: string,
+      init?: { method?: string; headers?: Record<string, string>; cache?: string; signal?: Signal },
+    ) => Promise<unknown>;
 
-/** A parsed open_clip_config.json (`{ model_cfg, preprocess_cfg }`), or the model config alone (`{ embed_dim, vision_cfg, text_cfg }`). */
+/**
+ * A parsed open_clip_config.json (`{ model_cfg, preprocess_cfg }`), or the model config alone (`{ embed_dim,
+ * vision_cfg, text_cfg }`).
+ */
 export interface OpenClipConfig {
   [key: string]: unknown;
 }
 
 /**
- * URL or URL string, file path (Node.js), Blob/File, ArrayBuffer, Uint8Array: a whole checkpoint (.safetensors; .pt, .pth or .bin of PyTorch; a
- * .safetensors.index.json with its files beside it), or a shard that holds one tower.
+ * URL or URL string, file path (Node.js), Blob/File, ArrayBuffer, Uint8Array: a whole checkpoint (.safetensors; .pt,
+ * .pth or .bin of PyTorch; a .safetensors.index.json with its files beside it), or a shard that holds one tower.
  */
 export type Weights = string | UrlObject | BlobLike | ArrayBuffer | Uint8Array;
 
 export interface Progress {
-  /** What is being done: `fetch` reads the weights, `cache` a tower that was kept; where that turns out to be damaged or old, `fetch` follows. */
+  /**
+   * What is being done: `fetch` reads the weights, `cache` a tower that was kept; where that turns out to be damaged or
+   * old, `fetch` follows.
+   */
   phase: 'fetch' | 'cache';
   /** Bytes done so far. */
   loaded: number;
@@ -51,81 +67,116 @@ export interface Progress {
 
 /** How patient to be with the network. */
 export interface Retry {
-  /** How often a request is made in a row without 64 KiB arriving, counting the first; of a picture, in all. Default: 5. */
+  /**
+   * How often a request is made in a row without 64 KiB arriving, counting the first; of a picture, in all. Default: 5.
+   */
   attempts?: number | undefined;
-  /** Milliseconds before the second attempt; each further pause is twice as long, up to 10 s, and none is shorter than a server's Retry-After. Default: 300. */
+  /**
+   * Milliseconds before the second attempt; each further pause is twice as long, up to 10 s, and none is shorter than a
+   * server's Retry-After. Default: 300.
+   */
   pause?: number | undefined;
-  /** Milliseconds without an answer, or with less than 4 KiB of it, after which a transfer counts as broken. Default: 30,000. */
+  /**
+   * Milliseconds without an answer, or with less than 4 KiB of it, after which a transfer counts as broken. Default:
+   * 30,000.
+   */
   stall?: number | undefined;
   /** Milliseconds that reading the weights, or one picture, may take in all. Default: no limit. */
   timeout?: number | undefined;
 }
 
-/** How much is taken from a server at most, in bytes as they are after decompression. What is larger is an error that names the limit. */
+/**
+ * How much is taken from a server at most, in bytes as they are after decompression. What is larger is an error that
+ * names the limit.
+ */
 export interface Limits {
   /** A config, or the index of a checkpoint in several files. Default: 1e7. */
   json?: number | undefined;
   /** A picture that is given by URL. Default: 1e8. */
   picture?: number | undefined;
-  /** PyTorch files that have to be kept in memory whole, because their server sends no ranges: all those of a checkpoint together. Default: 1e9. */
+  /**
+   * PyTorch files that have to be kept in memory whole, because their server sends no ranges: all those of a checkpoint
+   * together. Default: 1e9.
+   */
   whole?: number | undefined;
   /** What is read of one weight file in all. Default: 1e11. */
   weights?: number | undefined;
 }
 
 /**
- * What is kept of weights that are given by URL: the packed tower, so that a later load of the same tower at the same dtype reads little and computes nothing. In
- * Node.js it is a file in a folder, in a page one of the origin private file system; paths, Blobs, bytes and the bundled model are never kept.
+ * What is kept of weights that are given by URL: the packed tower, so that a later load of the same tower at the same
+ * dtype reads little and computes nothing. In Node.js it is a file in a folder, in a page one of the origin private
+ * file system; paths, Blobs, bytes and the bundled model are never kept.
  *
- * Before a kept tower is used, each file that it was made of is asked for in one conditional request. If its ETag, or else its Last-Modified, is another one, the
- * tower is fetched again. It is used as it is when the server cannot be reached, or answers 429 or 5xx. Weights that come with neither header are not kept, because
- * nobody could tell when they change, unless `integrity` names their bytes: then what was kept under the same `integrity` is used without any request.
+ * Before a kept tower is used, each file that it was made of is asked for in one conditional request. If its ETag, or
+ * else its Last-Modified, is another one, the tower is fetched again. It is used as it is when the server cannot be
+ * reached, or answers 429 or 5xx. Weights that come with neither header are not kept, because nobody could tell when
+ * they change, unless `integrity` names their bytes: then what was kept under the same `integrity` is used without any
+ * request.
  *
  * What a name such as `hf-hub:org/repo` stands for is remembered in the same place, for when its hub is out of reach.
  *
- * A tower is kept under its URL without what signs it (X-Amz-Signature, sig, token and the like), so that a new signature finds it again; written down is the URL
- * without its query.
+ * A tower is kept under its URL without what signs it (X-Amz-Signature, sig, token and the like), so that a new
+ * signature finds it again; written down is the URL without its query.
  *
- * A kept tower that is damaged is thrown away and fetched again; one that cannot be written, for example because the disk is full, is dropped. Neither makes a
- * load fail.
+ * A kept tower that is damaged is thrown away and fetched again; one that cannot be written, for example because the
+ * disk is full, is dropped. Neither makes a load fail.
  */
 export interface CacheOptions {
   /** `'reload'` fetches what is kept again, `'no-store'` neither reads nor writes. Default: `'default'`. */
   mode?: 'default' | 'no-store' | 'reload' | undefined;
-  /** The folder, in Node.js; of what lies there, only files called `halfclip-…` are touched. Default: `halfclip` in `XDG_CACHE_HOME` or `~/.cache`. */
+  /**
+   * The folder, in Node.js; of what lies there, only files called `halfclip-…` are touched. Default: `halfclip` in
+   * `XDG_CACHE_HOME` or `~/.cache`.
+   */
   dir?: string | undefined;
-  /** How many bytes may be kept in all; what was not used for longest goes first. Default: 8e9 in Node.js, 2e9 in a page. */
+  /**
+   * How many bytes may be kept in all; what was not used for longest goes first. Default: 8e9 in Node.js, 2e9 in a
+   * page.
+   */
   maxBytes?: number | undefined;
-  /** Whether to ask the browser, by `navigator.storage.persist()`, not to drop what the page's origin has stored. Default: false. */
+  /**
+   * Whether to ask the browser, by `navigator.storage.persist()`, not to drop what the page's origin has stored.
+   * Default: false.
+   */
   persist?: boolean | undefined;
 }
 
 export interface LoadOptions {
   /**
-   * An OpenCLIP architecture name; a parsed open_clip_config.json; `'hf-hub:org/repo'` (or `'hf-hub:org/repo@revision'`), a repository of OpenCLIP or of a Hugging
-   * Face `CLIPModel`; `'local-dir:folder'`, the same in a folder (Node.js); or `'halfclip-emoji'`, the bundled model, whose weights lie beside the module.
+   * An OpenCLIP architecture name; a parsed open_clip_config.json; `'hf-hub:org/repo'` (or
+   * `'hf-hub:org/repo@revision'`), a repository of OpenCLIP or of a Hugging Face `CLIPModel`; `'local-dir:folder'`, the
+   * same in a folder (Node.js); or `'halfclip-emoji'`, the bundled model, whose weights lie beside the module.
    * Otherwise never a path. May be left out when `weights` is a shard, which knows its own.
    */
   model?: string | OpenClipConfig | undefined;
   /**
-   * May be left out where the model's name says where its weights are. Of an OpenCLIP architecture also a pretrained tag, such as `'laion2b_s34b_b79k'`. Other
-   * strings are relative to the document in a page, and may be paths in Node.js.
+   * May be left out where the model's name says where its weights are. Of an OpenCLIP architecture also a pretrained
+   * tag, such as `'laion2b_s34b_b79k'`. Other strings are relative to the document in a page, and may be paths in
+   * Node.js.
    */
   weights?: Weights | undefined;
   /** How the weights are held in memory. Default: as the shard holds them, else `'int8'`. */
   dtype?: 'fp32' | 'fp16' | 'int8' | 'int4' | undefined;
   /**
-   * How many threads compute, the one that the encoder runs on included. They sleep between calls, and dispose() ends them. Vectors do not depend on the number.
-   * `'auto'`, the default: as many as there are cores, at most 8; one for towers of less than ten million parameters, which take a few milliseconds. Threads share
-   * memory, which a page may only where it is cross-origin isolated (headers `Cross-Origin-Opener-Policy: same-origin` and `Cross-Origin-Embedder-Policy:
-   * require-corp`): elsewhere it is one thread, whatever is asked for.
+   * How many threads compute, the one that the encoder runs on included. They sleep between calls, and dispose() ends
+   * them. Vectors do not depend on the number. `'auto'`, the default: as many as there are cores, at most 8; one for
+   * towers of less than ten million parameters, which take a few milliseconds. Threads share memory, which a page may
+   * only where it is cross-origin isolated (headers `Cross-Origin-Opener-Policy: same-origin` and
+   * `Cross-Origin-Embedder-Policy: require-corp`): elsewhere it is one thread, whatever is asked for.
    */
   threads?: 'auto' | number | undefined;
   /** Whether to load and compute in a worker. Default: true in a page, false elsewhere. */
   worker?: boolean | undefined;
-  /** Whether and where the packed tower is kept; a string is the `mode`, which also counts for the requests, as in fetch(). */
+  /**
+   * Whether and where the packed tower is kept; a string is the `mode`, which also counts for the requests, as in
+   * fetch().
+   */
   cache?: 'default' | 'no-store' | 'reload' | CacheOptions | undefined;
-  /** When requests that failed are made again: after broken transfers, which resume where they broke, and answers of 408, 425, 429 and 500 to 504. */
+  /**
+   * When requests that failed are made again: after broken transfers, which resume where they broke, and answers of
+   * 408, 425, 429 and 500 to 504.
+   */
   retry?: Retry | undefined;
   /** How much is taken from servers at most, of weights and later of pictures. */
   limits?: Limits | undefined;
@@ -135,23 +186,30 @@ export interface LoadOptions {
   signal?: Signal | undefined;
   /** What it throws ends the load, which then rejects with that. */
   onProgress?: ((progress: Progress) => void) | undefined;
-  /** Where `hf-hub:` names and pretrained tags are looked up: any server with the same paths. Default: `https://huggingface.co`. */
+  /**
+   * Where `hf-hub:` names and pretrained tags are looked up: any server with the same paths. Default:
+   * `https://huggingface.co`.
+   */
   hub?: string | UrlObject | undefined;
   /** In place of the global fetch(): headers, tokens, tests. */
   fetch?: Fetch | undefined;
   /**
-   * The folder with the package's worker, WebAssembly modules and bundled shards (`dist/` of the package), as a URL, where a bundler or host keeps it; in Node.js also a
-   * path. Default: beside the module, or where bundlers leave it.
+   * The folder with the package's worker, WebAssembly modules and bundled shards (`dist/` of the package), as a URL,
+   * where a bundler or host keeps it; in Node.js also a path. Default: beside the module, or where bundlers leave it.
    */
   assets?: string | UrlObject | undefined;
   /**
-   * The WebAssembly module, its bytes or its URL, in place of the one that would be fetched: `halfclip-simd128.wasm` or `halfclip-relaxed.wasm` of this version, for
-   * hosts that compile nothing at run time. With one thread, unless it is a module for several (`-threads`) and there are several.
+   * The WebAssembly module, its bytes or its URL, in place of the one that would be fetched: `halfclip-simd128.wasm` or
+   * `halfclip-relaxed.wasm` of this version, for hosts that compile nothing at run time. With one thread, unless it is
+   * a module for several (`-threads`) and there are several.
    */
   wasm?: WasmModule | ArrayBuffer | Uint8Array | string | UrlObject | undefined;
   /** For measurements: the WebAssembly module in place of the one that fits this engine. */
   simd?: 'relaxed' | 'simd128' | undefined;
-  /** For measurements: the kind of int8 products in place of the faster one on this machine. Vectors do not depend on it. */
+  /**
+   * For measurements: the kind of int8 products in place of the faster one on this machine. Vectors do not depend on
+   * it.
+   */
   dot?: 'pairs' | 'quads' | undefined;
 }
 
@@ -165,22 +223,23 @@ export interface EmbedOptions {
 /** How pictures are read. */
 export interface PictureOptions {
   /**
-   * `'exif'`, the default: a picture's file is turned as its orientation says (EXIF, or else XMP, in JPEG, PNG, WebP and TIFF). `'none'`: it is not, as OpenCLIP does not
-   * turn pictures; but TIFF, which Pillow turns itself, and AVIF and HEIF, which are turned while they are decoded, come turned. Of files only: an image element, an
-   * ImageBitmap or a VideoFrame has been turned, or not, by whoever made it, and is taken as it is.
+   * `'exif'`, the default: a picture's file is turned as its orientation says (EXIF, or else XMP, in JPEG, PNG, WebP
+   * and TIFF). `'none'`: it is not, as OpenCLIP does not turn pictures; but TIFF, which Pillow turns itself, and AVIF
+   * and HEIF, which are turned while they are decoded, come turned. Of files only: an image element, an ImageBitmap or
+   * a VideoFrame has been turned, or not, by whoever made it, and is taken as it is.
    */
   orientation?: 'exif' | 'none';
   /**
-   * How many pixels a picture may have; more are an error, `input/size`, before anything is decoded. Not of `{ data, width, height }`, which is there already.
-   * Default: 2 ** 28, about 268 million. No side may have more than 20,000.
+   * How many pixels a picture may have; more are an error, `input/size`, before anything is decoded. Not of `{ data,
+   * width, height }`, which is there already. Default: 2 ** 28, about 268 million. No side may have more than 20,000.
    */
   maxPixels?: number;
 }
 
 export interface EmbedAllOptions extends EmbedOptions {
   /**
-   * How many inputs may be under way or done besides the one that is waited for: read, decoded and prepared while others are computed. It bounds the memory, whatever
-   * the number of inputs. Default: 2 for pictures, 127 for texts.
+   * How many inputs may be under way or done besides the one that is waited for: read, decoded and prepared while
+   * others are computed. It bounds the memory, whatever the number of inputs. Default: 2 for pictures, 127 for texts.
    */
   ahead?: number | undefined;
   /** Called before each outcome is given. */
@@ -214,7 +273,10 @@ export interface TowerInfo {
   readonly dim: number;
   /** Embeddings of one input: 1, or the length of the sequence for models with pool_type `none`. */
   readonly tokensOut: number;
-  /** Whether the activation is QuickGELU: as the model says it, else a shard's own config or a file of OpenAI's or CLIP4Clip's, else GELU. */
+  /**
+   * Whether the activation is QuickGELU: as the model says it, else a shard's own config or a file of OpenAI's or
+   * CLIP4Clip's, else GELU.
+   */
   readonly quickGelu: boolean;
   /** Numbers in the tower's tensors. */
   readonly parameters: number;
@@ -246,8 +308,8 @@ export interface ImageInfo extends TowerInfo {
 }
 
 /**
- * RGBA or RGB bytes, row by row without padding. An ImageData is one. `data` may be read without a copy: it must not change until the promise of the call
- * settles.
+ * RGBA or RGB bytes, row by row without padding. An ImageData is one. `data` may be read without a copy: it must not
+ * change until the promise of the call settles.
  */
 export interface RawPicture {
   data: Uint8Array | Uint8ClampedArray;
@@ -256,9 +318,10 @@ export interface RawPicture {
 }
 
 /**
- * Where a picture may come from. Strings are URLs, and paths in Node.js; ArrayBuffer and Uint8Array hold an encoded file: PNG, GIF, BMP, JPEG, WebP or AVIF; in Node.js
- * also TIFF of 8 bits in RGB or grey, and the HEIF that sharp reads. Node.js needs the package sharp for all but the first three. Of an animation it is the first
- * picture. SVG files have no pixels; an image element that shows one has.
+ * Where a picture may come from. Strings are URLs, and paths in Node.js; ArrayBuffer and Uint8Array hold an encoded
+ * file: PNG, GIF, BMP, JPEG, WebP or AVIF; in Node.js also TIFF of 8 bits in RGB or grey, and the HEIF that sharp
+ * reads. Node.js needs the package sharp for all but the first three. Of an animation it is the first picture. SVG
+ * files have no pixels; an image element that shows one has.
  */
 export type ImageSource =
   | RawPicture
@@ -279,18 +342,25 @@ interface Tower {
   dispose(): void;
 }
 
-/** A text tower. Each method takes one input or an array, and gives one output or an array in the same order. Calls are done one after another. */
+/**
+ * A text tower. Each method takes one input or an array, and gives one output or an array in the same order. Calls are
+ * done one after another.
+ */
 export interface TextTower extends Tower {
   readonly info: TextInfo;
   /** Float32Array(dim) of a text; with `tokensOut` above 1, as many vectors one after another. */
   embed(text: string, options?: EmbedOptions): Promise<Float32Array>;
   embed(texts: readonly string[], options?: EmbedOptions): Promise<Float32Array[]>;
   /**
-   * Texts as they come: one outcome for each, in order. An input that fails has an error in place of its vector, and the next ones go on. Sources may be of any length.
-   * Ends early by `break` or `return()`, or by rejecting: with the signal's reason, with what the sources themselves throw, or with an error that every input would
-   * meet, such as `state/disposed`. Then what is under way is dropped and the sources are closed.
+   * Texts as they come: one outcome for each, in order. An input that fails has an error in place of its vector, and
+   * the next ones go on. Sources may be of any length. Ends early by `break` or `return()`, or by rejecting: with the
+   * signal's reason, with what the sources themselves throw, or with an error that every input would meet, such as
+   * `state/disposed`. Then what is under way is dropped and the sources are closed.
    */
-  embedAll(texts: Iterable<string> | AsyncIterable<string>, options?: EmbedAllOptions): AsyncGenerator<Outcome<string>, void, undefined>;
+  embedAll(
+    texts: Iterable<string> | AsyncIterable<string>,
+    options?: EmbedAllOptions,
+  ): AsyncGenerator<Outcome<string>, void, undefined>;
   /** Int32Array(contextLength): start and end tokens in, padded as OpenCLIP pads. */
   tokenize(text: string, options?: CallOptions): Promise<Int32Array>;
   tokenize(texts: readonly string[], options?: CallOptions): Promise<Int32Array[]>;
@@ -300,21 +370,29 @@ export interface TextTower extends Tower {
   [Symbol.dispose](): void;
 }
 
-/** An image tower. Each method takes one input or an array, and gives one output or an array in the same order. Calls are done one after another. */
+/**
+ * An image tower. Each method takes one input or an array, and gives one output or an array in the same order. Calls
+ * are done one after another.
+ */
 export interface ImageTower extends Tower {
   readonly info: ImageInfo;
   /**
-   * Float32Array(dim) of a picture; with `tokensOut` above 1, as many vectors one after another. A few pictures at a time are decoded, whatever the number of calls and
-   * the length of arrays; an image element, and whatever is in an array, is read when its turn comes.
+   * Float32Array(dim) of a picture; with `tokensOut` above 1, as many vectors one after another. A few pictures at a
+   * time are decoded, whatever the number of calls and the length of arrays; an image element, and whatever is in an
+   * array, is read when its turn comes.
    */
   embed(source: ImageSource, options?: EmbedOptions & PictureOptions): Promise<Float32Array>;
   embed(sources: readonly ImageSource[], options?: EmbedOptions & PictureOptions): Promise<Float32Array[]>;
   /**
-   * Pictures as they come: one outcome for each, in order. An input that fails has an error in place of its vector, and the next ones go on. Sources may be of any length.
-   * Ends early by `break` or `return()`, or by rejecting: with the signal's reason, with what the sources themselves throw, or with an error that every input would
-   * meet, such as `state/disposed`. Then what is under way is dropped and the sources are closed.
+   * Pictures as they come: one outcome for each, in order. An input that fails has an error in place of its vector, and
+   * the next ones go on. Sources may be of any length. Ends early by `break` or `return()`, or by rejecting: with the
+   * signal's reason, with what the sources themselves throw, or with an error that every input would meet, such as
+   * `state/disposed`. Then what is under way is dropped and the sources are closed.
    */
-  embedAll<Source extends ImageSource>(sources: Iterable<Source> | AsyncIterable<Source>, options?: EmbedAllOptions & PictureOptions): AsyncGenerator<Outcome<Source>, void, undefined>;
+  embedAll<Source extends ImageSource>(
+    sources: Iterable<Source> | AsyncIterable<Source>,
+    options?: EmbedAllOptions & PictureOptions,
+  ): AsyncGenerator<Outcome<Source>, void, undefined>;
   /** Float32Array [3, H, W]: the picture resized, cropped and normalised, as the tower gets it. */
   preprocess(source: ImageSource, options?: CallOptions & PictureOptions): Promise<Float32Array>;
   preprocess(sources: readonly ImageSource[], options?: CallOptions & PictureOptions): Promise<Float32Array[]>;
@@ -349,7 +427,10 @@ export type ErrorCode =
   | 'memory/exhausted'
   | 'state/disposed';
 
-/** Every failure of halfclip's own. The message names the file, the tensor or the option, what was found and what was expected. */
+/**
+ * Every failure of halfclip's own. The message names the file, the tensor or the option, what was found and what was
+ * expected.
+ */
 export class HalfclipError extends Error {
   readonly code: ErrorCode;
   /** The HTTP status, with code `http/status`. */

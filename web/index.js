@@ -4,16 +4,16 @@
  */
 
 import { underSignal } from './base/abort.js';
-import { explaining } from './models/closest.js';
-import { assetsFolder, findAssets } from './network/assets.js';
-import { askToPersist, completeCache } from './cache/tower-cache.js';
-import { Encoder } from './encoder/encoder.js';
 import { HalfclipError, describe } from './base/errors.js';
-import { completeLimits } from './network/limits.js';
-import { resolveModel } from './models/resolve.js';
 import { LOAD_OPTIONS, readOptions } from './base/options.js';
 import { getHost, isNode, isPage, locate } from './base/platform.js';
 import { hasTag } from './base/realm.js';
+import { askToPersist, completeCache } from './cache/tower-cache.js';
+import { Encoder } from './encoder/encoder.js';
+import { explaining } from './models/closest.js';
+import { resolveModel } from './models/resolve.js';
+import { assetsFolder, findAssets } from './network/assets.js';
+import { completeLimits } from './network/limits.js';
 import { completeRetry } from './network/retry.js';
 import { ImageTower, TextTower } from './towers/towers.js';
 import { WorkerEncoder } from './worker/worker-encoder.js';
@@ -51,7 +51,11 @@ export function cosineSimilarity(a, b) {
   } catch (error) {
     cause = error; // BigInts, for example
   }
-  throw new HalfclipError('input/type', `cosineSimilarity() got ${describe(a)} and ${describe(b)}, expected two vectors of numbers of the same length`, { cause });
+  throw new HalfclipError(
+    'input/type',
+    `cosineSimilarity() got ${describe(a)} and ${describe(b)}, expected two vectors of numbers of the same length`,
+    { cause },
+  );
 }
 
 function cosine(a, b) {
@@ -77,9 +81,30 @@ async function load(tower, options) {
   const keep = completeCache(given.cache);
   const cache = keep.mode;
   return underSignal(signal, async (signal, stop) => {
-    const { name, config, weights: place } = await resolveModel(model, weights, tower, { hub, fetch, cache, keep, retry, limits, signal, places });
+    const {
+      name,
+      config,
+      weights: place,
+    } = await resolveModel(model, weights, tower, { hub, fetch, cache, keep, retry, limits, signal, places });
     if (isNode && place.blob) place.blob = await getHost().ownBlob(place.blob);
-    const core = { tower, model: name, config, weights: place, dtype, threads, cache, keep, retry, limits, integrity, places, assets, wasm, simd, dot };
+    const core = {
+      tower,
+      model: name,
+      config,
+      weights: place,
+      dtype,
+      threads,
+      cache,
+      keep,
+      retry,
+      limits,
+      integrity,
+      places,
+      assets,
+      wasm,
+      simd,
+      dot,
+    };
     const hooks = { fetch, signal, onProgress: onProgress && stopping(onProgress, stop) };
     askToPersist(keep);
     const thread = (worker ?? isPage) && (await startWorker(assets, signal, worker === true));
@@ -103,7 +128,10 @@ function describeModule(wasm) {
   return url ?? getHost().fileUrl(path);
 }
 
-/** A worker, or null where a page may not have one (the module is of another origin, or a policy forbids it) and nobody asked for it. */
+/**
+ * A worker, or null where a page may not have one (the module is of another origin, or a policy forbids it) and nobody
+ * asked for it.
+ */
 async function startWorker(assets, signal, required) {
   try {
     return await WorkerEncoder.start(assets, signal);

@@ -1,4 +1,5 @@
-// Makes what the benchmark loads: one tower with random weights, as shards of halfclip and as ONNX models, from the same checkpoint.
+// Makes what the benchmark loads: one tower with random weights, as shards of halfclip and as ONNX models, from the
+// same checkpoint.
 
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
@@ -13,19 +14,20 @@ export const DTYPES = ['fp32', 'int8', 'int4'];
 
 function writeChunks(file, chunks) {
   const descriptor = openSync(file, 'w');
-  for (const chunk of chunks) for (let at = 0; at < chunk.length; ) at += writeSync(descriptor, chunk, at);
+  for (const chunk of chunks) for (let at = 0; at < chunk.length;) at += writeSync(descriptor, chunk, at);
   closeSync(descriptor);
 }
 
 /**
- * The matrices of a random checkpoint all have the same range, unlike trained ones. At int8 onnxruntime would find the scales of q, k and v equal,
- * compute their product with the activations' scale once, and then miss the fusion that it does for trained weights.
+ * The matrices of a random checkpoint all have the same range, unlike trained ones. At int8 onnxruntime would find the
+ * scales of q, k and v equal, compute their product with the activations' scale once, and then miss the fusion that it
+ * does for trained weights.
  */
 function spreadRanges(tensors) {
   for (const [name, { bytes, shape }] of Object.entries(tensors)) {
     if (!name.endsWith('in_proj_weight')) continue;
     const part = (shape[0] / 3) * shape[1];
-    for (let i = 0; i < 3; i++) bytes.writeUInt16LE(0x3000 + 16 * i, 2 * part * i);   // 0.125 and a little more
+    for (let i = 0; i < 3; i++) bytes.writeUInt16LE(0x3000 + 16 * i, 2 * part * i); // 0.125 and a little more
   }
 }
 

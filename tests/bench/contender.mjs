@@ -1,7 +1,7 @@
-// One contender of the benchmark, in a process or a page of its own: halfclip or onnxruntime, with one tower. Runs in Node.js, started by fork(),
-// and in a page.
+// One contender of the benchmark, in a process or a page of its own: halfclip or onnxruntime, with one tower. Runs in
+// Node.js, started by fork(), and in a page.
 
-const sizes = [];   // functions that give the bytes of each WebAssembly memory in use
+const sizes = []; // functions that give the bytes of each WebAssembly memory in use
 
 // onnxruntime tells nobody how large its heap is, so that memories are noted where they are made.
 WebAssembly.Memory = new Proxy(WebAssembly.Memory, {
@@ -34,12 +34,20 @@ const onnxruntime = {
     if (provider === 'wasm') ort.env.wasm.numThreads = threads;
     const response = await fetch(weights, { cache: 'no-store' });
     const session = await ort.InferenceSession.create(new Uint8Array(await response.arrayBuffer()), {
-      executionProviders: [provider], graphOptimizationLevel: 'all', intraOpNumThreads: threads, interOpNumThreads: 1,
+      executionProviders: [provider],
+      graphOptimizationLevel: 'all',
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
     });
     return {
       prepare: (inputs) => this.feeds(ort, inputs, tower),
       run: (feeds) => session.run(feeds),
-      vectors({ vectors: { data, dims: [count, dim] } }) {
+      vectors({
+        vectors: {
+          data,
+          dims: [count, dim],
+        },
+      }) {
         return Array.from({ length: count }, (_, i) => Array.from(data.subarray(i * dim, (i + 1) * dim)));
       },
     };
@@ -48,7 +56,12 @@ const onnxruntime = {
 
 const halfclip = {
   async load({ loadImageEncoder, loadTextEncoder }, { tower, weights, threads }) {
-    const encoder = await (tower === 'image' ? loadImageEncoder : loadTextEncoder)({ weights, threads, worker: false, cache: 'no-store' });
+    const encoder = await (tower === 'image' ? loadImageEncoder : loadTextEncoder)({
+      weights,
+      threads,
+      worker: false,
+      cache: 'no-store',
+    });
     const contextLength = encoder.info.contextLength;
     const pad = (ids) => Int32Array.from({ length: contextLength }, (_, i) => ids[i] ?? 0);
     return {
@@ -62,9 +75,13 @@ const halfclip = {
 
 /** `count` inputs of one tower, each its own: pixels, or `length` token ids with the end token last. */
 function makeInputs({ tower, count, size, length, end }) {
-  return Array.from({ length: count }, (_, n) => (tower === 'image'
-    ? Float32Array.from({ length: 3 * size * size }, (__, i) => Math.sin(0.37 * i + n))
-    : Int32Array.from({ length }, (__, i) => (i === 0 ? end - 1 : i === length - 1 ? end : 320 + ((i * 131 + n * 977) % 40000)))));
+  return Array.from({ length: count }, (_, n) =>
+    tower === 'image'
+      ? Float32Array.from({ length: 3 * size * size }, (__, i) => Math.sin(0.37 * i + n))
+      : Int32Array.from({ length }, (__, i) =>
+          i === 0 ? end - 1 : i === length - 1 ? end : 320 + ((i * 131 + n * 977) % 40000),
+        ),
+  );
 }
 
 function processTime() {
@@ -84,7 +101,9 @@ const commands = {
     library = module.default?.InferenceSession ? module.default : module;
   },
 
-  /** From the call to the first vector, in ms, with the bytes of the WebAssembly heap and what halfclip says of itself. */
+  /**
+   * From the call to the first vector, in ms, with the bytes of the WebAssembly heap and what halfclip says of itself.
+   */
   async load({ contender, input, ...options }) {
     const inputs = makeInputs(input);
     const begin = performance.now();

@@ -1,5 +1,5 @@
-// Writes ONNX models: the few messages of onnx.proto that a graph of tensors needs, in the protocol buffers' wire format
-// (protobuf.dev/programming-guides/encoding). Field numbers are those of github.com/onnx/onnx, onnx/onnx.proto.
+// Writes ONNX models: the few messages of onnx.proto that a graph of tensors needs, in the protocol buffers' wire
+// format (protobuf.dev/programming-guides/encoding). Field numbers are those of github.com/onnx/onnx, onnx/onnx.proto.
 
 const OPSET = 18;
 const IR_VERSION = 8;
@@ -30,13 +30,20 @@ function float(field, value) {
 function attribute(name, value) {
   const typed = Array.isArray(value)
     ? [...value.flatMap((item) => integer(8, item)), ...integer(20, 7)]
-    : typeof value === 'bigint' ? [...integer(3, value), ...integer(20, 2)] : [...float(2, value), ...integer(20, 1)];
+    : typeof value === 'bigint'
+      ? [...integer(3, value), ...integer(20, 2)]
+      : [...float(2, value), ...integer(20, 1)];
   return [...string(1, name), ...typed];
 }
 
 function tensor(name, shape, data) {
   const raw = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  return [...shape.flatMap((n) => integer(1, n)), ...integer(2, TYPES[data.constructor.name]), ...string(8, name), ...bytes(9, [raw])];
+  return [
+    ...shape.flatMap((n) => integer(1, n)),
+    ...integer(2, TYPES[data.constructor.name]),
+    ...string(8, name),
+    ...bytes(9, [raw]),
+  ];
 }
 
 function value(name, type, shape) {
@@ -52,7 +59,8 @@ export class Graph {
   /**
    * @param {string} op an operator of the default domain
    * @param {string[]} inputs
-   * @param {Record<string, number | bigint | number[]>} [attributes] number: a float; bigint: an integer; array: integers
+   * @param {Record<string, number | bigint | number[]>} [attributes] number: a float; bigint: an integer; array:
+   *   integers
    * @param {number} [outputs] how many
    * @param {string} [domain] of the operator
    * @returns {string} the output's name, or an array of them
@@ -60,14 +68,16 @@ export class Graph {
   add(op, inputs, attributes = {}, outputs = 1, domain = '') {
     const id = `${op}_${this.#count++}`;
     const names = Array.from({ length: outputs }, (_, i) => `${id}:${i}`);
-    this.#chunks.push(...bytes(1, [
-      ...inputs.flatMap((name) => string(1, name)),
-      ...names.flatMap((name) => string(2, name)),
-      ...string(3, id),
-      ...string(4, op),
-      ...(domain ? string(7, domain) : []),
-      ...Object.entries(attributes).flatMap(([name, setting]) => bytes(5, attribute(name, setting))),
-    ]));
+    this.#chunks.push(
+      ...bytes(1, [
+        ...inputs.flatMap((name) => string(1, name)),
+        ...names.flatMap((name) => string(2, name)),
+        ...string(3, id),
+        ...string(4, op),
+        ...(domain ? string(7, domain) : []),
+        ...Object.entries(attributes).flatMap(([name, setting]) => bytes(5, attribute(name, setting))),
+      ]),
+    );
     return outputs === 1 ? names[0] : names;
   }
 
@@ -100,6 +110,12 @@ export class Graph {
 
   /** The model's file, as chunks. */
   chunks() {
-    return [...integer(1, IR_VERSION), ...string(2, 'halfclip'), ...bytes(8, integer(2, OPSET)), ...bytes(8, [...string(1, 'com.microsoft'), ...integer(2, 1)]), ...bytes(7, [...string(2, 'clip'), ...this.#chunks])];
+    return [
+      ...integer(1, IR_VERSION),
+      ...string(2, 'halfclip'),
+      ...bytes(8, integer(2, OPSET)),
+      ...bytes(8, [...string(1, 'com.microsoft'), ...integer(2, 1)]),
+      ...bytes(7, [...string(2, 'clip'), ...this.#chunks]),
+    ];
   }
 }

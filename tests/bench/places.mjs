@@ -1,4 +1,5 @@
-// Where contenders run: a process of Node.js, or a page in a Chromium of its own, so that each one's memory is its process's.
+// Where contenders run: a process of Node.js, or a page in a Chromium of its own, so that each one's memory is its
+// process's.
 
 import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -11,7 +12,9 @@ const BUILD = fileURLToPath(new URL('../../build/', import.meta.url));
 function residentMemory(pid) {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    const [now, peak] = ['VmRSS', 'VmHWM'].map((name) => Number(new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(status)[1]) * 1024);
+    const [now, peak] = ['VmRSS', 'VmHWM'].map(
+      (name) => Number(new RegExp(`^${name}:\\s*(\\d+) kB`, 'm').exec(status)[1]) * 1024,
+    );
     return { now, peak };
   } catch {
     return undefined;
@@ -21,26 +24,34 @@ function residentMemory(pid) {
 /** A contender in a new process: `call(command, options)`, `memory()`, `close()`. */
 export async function inNode() {
   // onnxruntime leaves a file where it runs.
-  const child = fork(fileURLToPath(new URL('contender.mjs', import.meta.url)), { cwd: BUILD, stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+  const child = fork(fileURLToPath(new URL('contender.mjs', import.meta.url)), {
+    cwd: BUILD,
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  });
   let errors = '';
-  child.stderr.setEncoding('utf8').on('data', (text) => { errors += text; });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    errors += text;
+  });
   return {
-    call: (command, options = {}) => new Promise((resolve, reject) => {
-      const ended = (code, signal) => reject(new Error(`the process ended (${signal ?? code}): ${errors.slice(-2000)}`));
-      child.once('exit', ended);
-      child.once('message', ({ error, result }) => {
-        child.removeListener('exit', ended);
-        if (error) reject(new Error(error));
-        else resolve(result);
-      });
-      child.send({ command, options });
-    }),
+    call: (command, options = {}) =>
+      new Promise((resolve, reject) => {
+        const ended = (code, signal) =>
+          reject(new Error(`the process ended (${signal ?? code}): ${errors.slice(-2000)}`));
+        child.once('exit', ended);
+        child.once('message', ({ error, result }) => {
+          child.removeListener('exit', ended);
+          if (error) reject(new Error(error));
+          else resolve(result);
+        });
+        child.send({ command, options });
+      }),
     memory: async () => residentMemory(child.pid),
-    close: () => new Promise((resolve) => {
-      if (child.exitCode !== null || child.signalCode !== null) return resolve();
-      child.once('exit', resolve);
-      child.kill();
-    }),
+    close: () =>
+      new Promise((resolve) => {
+        if (child.exitCode !== null || child.signalCode !== null) return resolve();
+        child.once('exit', resolve);
+        child.kill();
+      }),
   };
 }
 
@@ -53,11 +64,17 @@ export async function inChromium(site) {
   return {
     version: browser.version(),
     call(command, options = {}) {
-      return page.evaluate(async ([name, settings]) => (await import('/bench/contender.mjs')).call(name, settings), [command, options]);
+      return page.evaluate(
+        async ([name, settings]) => (await import('/bench/contender.mjs')).call(name, settings),
+        [command, options],
+      );
     },
     async memory() {
       const { processInfo } = await session.send('SystemInfo.getProcessInfo');
-      const renderers = processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => residentMemory(id)).filter(Boolean);
+      const renderers = processInfo
+        .filter(({ type }) => type === 'renderer')
+        .map(({ id }) => residentMemory(id))
+        .filter(Boolean);
       return renderers.sort((a, b) => b.peak - a.peak)[0];
     },
     close: () => browser.close(),

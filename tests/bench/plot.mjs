@@ -38,19 +38,28 @@ ${drawn.join('\n')}
 const PLOTTED = /^(image|text, (8|77) tokens|(image|text): load.*)$/;
 
 /**
- * The rows of bench.json that say most: on one thread, in Chromium or else where there are any; loads of the first model.
+ * The rows of bench.json that say most: on one thread, in Chromium or else where there are any; loads of the first
+ * model.
  * @param {object[]} rows
  * @param {string} version of onnxruntime
  */
 export function plotRows(rows, version) {
-  const usable = rows.filter((row) => row.unit === 'ms' && row.threads === Math.min(...rows.map(({ threads }) => threads)) && row['onnxruntime-web'] && PLOTTED.test(row.what));
+  const usable = rows.filter(
+    (row) =>
+      row.unit === 'ms' &&
+      row.threads === Math.min(...rows.map(({ threads }) => threads)) &&
+      row['onnxruntime-web'] &&
+      PLOTTED.test(row.what),
+  );
   const place = usable.some((row) => row.place === 'chromium') ? 'chromium' : usable[0]?.place;
   const models = [...new Set(rows.map(({ model }) => model))];
-  const drawn = usable.filter((row) => row.place === place && (row.model === models[0] || !/load/.test(row.what))).map((row) => ({
-    label: `${models.length > 1 ? `${row.model}, ` : ''}${row.dtype} ${row.what}`,
-    ours: row.halfclip.best,
-    peer: row['onnxruntime-web'].best,
-  }));
+  const drawn = usable
+    .filter((row) => row.place === place && (row.model === models[0] || !/load/.test(row.what)))
+    .map((row) => ({
+      label: `${models.length > 1 ? `${row.model}, ` : ''}${row.dtype} ${row.what}`,
+      ours: row.halfclip.best,
+      peer: row['onnxruntime-web'].best,
+    }));
   const where = { node: 'Node.js', chromium: 'Chromium' }[place];
   return plot(`${models.join(', ')} in ${where}: halfclip (blue) and onnxruntime-web ${version}, one thread`, drawn);
 }

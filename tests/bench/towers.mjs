@@ -1,5 +1,6 @@
-// Times whole towers of OpenCLIP's sizes with random weights (speed does not depend on their values): load from memory, one picture, pictures in a batch, texts of
-// several lengths. Best and median of runs, one thread. `node tests/bench/towers.mjs [MODEL …]`.
+// Times whole towers of OpenCLIP's sizes with random weights (speed does not depend on their values): load from memory,
+// one picture, pictures in a batch, texts of several lengths. Best and median of runs, one thread. `node
+// tests/bench/towers.mjs [MODEL …]`.
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
 import { architectures } from '../../web/models/architectures.js';
@@ -22,11 +23,30 @@ async function time(work, count = 1) {
 
 function row(model, what, { best, median }, info) {
   const memory = `${(info.memoryBytes / 1e6).toFixed(0)} MB`;
-  console.log([model.padEnd(10), info.dtype, what.padEnd(22), best.toFixed(1).padStart(8), median.toFixed(1).padStart(8), memory.padStart(8), info.simd].join('  '));
+  console.log(
+    [
+      model.padEnd(10),
+      info.dtype,
+      what.padEnd(22),
+      best.toFixed(1).padStart(8),
+      median.toFixed(1).padStart(8),
+      memory.padStart(8),
+      info.simd,
+    ].join('  '),
+  );
 }
 
 console.log(`${process.release.name} ${process.version}, one thread, ${RUNS} runs\n`);
-console.log(['model'.padEnd(10), 'dtype', 'ms for each of'.padEnd(22), 'best'.padStart(8), 'median'.padStart(8), 'memory'.padStart(8)].join('  '));
+console.log(
+  [
+    'model'.padEnd(10),
+    'dtype',
+    'ms for each of'.padEnd(22),
+    'best'.padStart(8),
+    'median'.padStart(8),
+    'memory'.padStart(8),
+  ].join('  '),
+);
 for (const model of names) {
   const { vision_cfg, text_cfg, embed_dim } = architectures[model];
   for (const dtype of ['int8', 'int4', 'fp32']) {
@@ -42,7 +62,8 @@ for (const model of names) {
       const ids = new Int32Array(contextLength).fill(320, 0, length);
       ids[length - 1] = vocabSize - 1;
       row(model, `one text of ${length} tokens`, await time(() => text.embedTokens(ids)), text.info);
-      if (length === 8) row(model, 'a text of 32, 8 tokens', await time(() => text.embedTokens(Array(32).fill(ids)), 32), text.info);
+      if (length === 8)
+        row(model, 'a text of 32, 8 tokens', await time(() => text.embedTokens(Array(32).fill(ids)), 32), text.info);
     }
     text.dispose();
   }

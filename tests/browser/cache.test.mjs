@@ -25,8 +25,13 @@ before(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
   const site = path.join(folder, 'site');
   mkdirSync(site);
-  writeFileSync(path.join(site, 'index.html'), '<!DOCTYPE html><link rel="icon" href="data:,"><title>halfclip</title><script type="module" src="main.js"></script>');
-  writeFileSync(path.join(site, 'main.js'), `
+  writeFileSync(
+    path.join(site, 'index.html'),
+    '<!DOCTYPE html><link rel="icon" href="data:,"><title>halfclip</title><script type="module" src="main.js"></script>',
+  );
+  writeFileSync(
+    path.join(site, 'main.js'),
+    `
     import { loadTextEncoder } from '/halfclip/index.js';
     window.load = async ({ ids, ...options }) => {
       const encoder = await loadTextEncoder({ dtype: 'int8', ...options });
@@ -49,13 +54,17 @@ before(async () => {
       await writable.write(bytes);
       await writable.close();
     };
-  `);
+  `,
+  );
   const weights = path.join(folder, 'weights');
   mkdirSync(weights);
   copyFileSync(fileURLToPath(clip.path), path.join(weights, 'clip.safetensors'));
   root = { '/': site, '/halfclip/': fileURLToPath(new URL('../../dist/', import.meta.url)), '/weights/': weights };
   server = await serve({ root, hosts: ['halfclip.test'] });
-  elsewhere = await serve({ root: weights, headers: { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' } });
+  elsewhere = await serve({
+    root: weights,
+    headers: { 'Access-Control-Allow-Origin': '*', 'Cross-Origin-Resource-Policy': 'cross-origin' },
+  });
   browser = await launch(RESOLVER);
 });
 
@@ -83,7 +92,8 @@ async function inPage(visit, { expected = /^$/ } = {}) {
   const context = await browser.newContext();
   const complaints = [];
   context.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type()) && !expected.test(message.text())) complaints.push(message.text());
+    if (['error', 'warning'].includes(message.type()) && !expected.test(message.text()))
+      complaints.push(message.text());
   });
   context.on('weberror', (error) => complaints.push(String(error.error())));
   try {
@@ -97,111 +107,145 @@ async function inPage(visit, { expected = /^$/ } = {}) {
 const sent = () => server.served.get('/weights/clip.safetensors') ?? 0;
 
 for (const worker of [true, false]) {
-  const where = worker ? 'in a worker' : 'on the page\'s thread';
+  const where = worker ? 'in a worker' : "on the page's thread";
 
-  test(`a tower is found again, ${where}`, () => inPage(async (page) => {
-    const first = await load(page, { worker });
-    const before = sent();
-    const second = await load(page, { worker });
-    assert.deepEqual([first.cached, second.cached], [false, true]);
-    assert.deepEqual(second, { ...first, cached: true, fetchedBytes: 0 });
-    assert.equal(sent(), before);
-    assert.deepEqual((await load(page, { worker: !worker })), second, 'whoever wrote it');
-    assert.equal((await load(page, { worker, cache: 'no-store' })).cached, false);
-    assert.equal((await load(page, { worker, cache: 'reload' })).cached, false);
-    assert.ok(sent() > before);
-    assert.equal((await towers(page)).length, 1);
-    assert.ok((await files(page)).every((name) => /^halfclip-[0-9a-f]{32}\.(tower|used)$/.test(name)));
-  }));
+  test(`a tower is found again, ${where}`, () =>
+    inPage(async (page) => {
+      const first = await load(page, { worker });
+      const before = sent();
+      const second = await load(page, { worker });
+      assert.deepEqual([first.cached, second.cached], [false, true]);
+      assert.deepEqual(second, { ...first, cached: true, fetchedBytes: 0 });
+      assert.equal(sent(), before);
+      assert.deepEqual(await load(page, { worker: !worker }), second, 'whoever wrote it');
+      assert.equal((await load(page, { worker, cache: 'no-store' })).cached, false);
+      assert.equal((await load(page, { worker, cache: 'reload' })).cached, false);
+      assert.ok(sent() > before);
+      assert.equal((await towers(page)).length, 1);
+      assert.ok((await files(page)).every((name) => /^halfclip-[0-9a-f]{32}\.(tower|used)$/.test(name)));
+    }));
 
-  test(`damaged entries, ${where}`, () => inPage(async (page) => {
-    const { vector } = await load(page, { worker });
-    const [name] = await towers(page);
-    const ways = ['empty', 'cut', 'bit in the shard', 'bit in the metadata', 'page', 'longer'];
-    for (const way of ways) {
-      await page.evaluate(([name, way]) => change(name, (bytes) => {
-        if (way === 'empty') return bytes.subarray(0, 0);
-        if (way === 'cut') return bytes.subarray(0, bytes.length >> 1);
-        if (way === 'longer') return new Uint8Array([...bytes, 0]);
-        if (way === 'page') return new TextEncoder().encode('<!DOCTYPE html>'.repeat(100));
-        bytes[way === 'bit in the shard' ? 30000 : bytes.length - 40] ^= 4;
-        return bytes;
-      }), [name, way]);
-      const repaired = await load(page, { worker });
-      assert.deepEqual([repaired.cached, repaired.vector], [false, vector], way);
-      assert.equal((await load(page, { worker })).cached, true, way);
-    }
-  }));
-
-  test(`a full disk, ${where}`, () => inPage(async (page, context) => {
-    const cdp = await context.newCDPSession(page);
-    await cdp.send('Storage.overrideQuotaForOrigin', { origin: server.url, quotaSize: 1000 });
-    for (let i = 0; i < 2; i++) assert.equal((await load(page, { worker })).cached, false);
-    assert.deepEqual(await towers(page), []);
-    assert.ok((await files(page)).every((name) => !name.endsWith('.tmp')), String(await files(page)));
-    await cdp.send('Storage.overrideQuotaForOrigin', { origin: server.url });
-    await load(page, { worker });
-    assert.equal((await load(page, { worker })).cached, true);
-  }));
-
-  test(`aborts at many moments, ${where}`, () => inPage(async (page) => {
-    const outcomes = await page.evaluate(async (options) => {
-      const outcomes = [];
-      for (let i = 0; i < 16; i++) {
-        const stop = new AbortController();
-        setTimeout(() => stop.abort(new Error('enough')), 12 * i);
-        const weights = `${options.weights}?${i}`;
-        outcomes.push(await load({ ...options, weights, signal: stop.signal }).then(({ cached }) => cached, ({ message }) => message));
+  test(`damaged entries, ${where}`, () =>
+    inPage(async (page) => {
+      const { vector } = await load(page, { worker });
+      const [name] = await towers(page);
+      const ways = ['empty', 'cut', 'bit in the shard', 'bit in the metadata', 'page', 'longer'];
+      for (const way of ways) {
+        await page.evaluate(
+          ([name, way]) =>
+            change(name, (bytes) => {
+              if (way === 'empty') return bytes.subarray(0, 0);
+              if (way === 'cut') return bytes.subarray(0, bytes.length >> 1);
+              if (way === 'longer') return new Uint8Array([...bytes, 0]);
+              if (way === 'page') return new TextEncoder().encode('<!DOCTYPE html>'.repeat(100));
+              bytes[way === 'bit in the shard' ? 30000 : bytes.length - 40] ^= 4;
+              return bytes;
+            }),
+          [name, way],
+        );
+        const repaired = await load(page, { worker });
+        assert.deepEqual([repaired.cached, repaired.vector], [false, vector], way);
+        assert.equal((await load(page, { worker })).cached, true, way);
       }
-      return outcomes;
-    }, given({ worker }));
-    assert.ok(outcomes.every((outcome) => outcome === 'enough' || outcome === false), String(outcomes));
-    await page.waitForFunction(async () => (await files()).every((name) => !name.endsWith('.tmp')));
-    assert.equal((await load(page, { worker })).cached, false);
-    assert.equal((await load(page, { worker })).cached, true);
-  }));
+    }));
 
-  test(`what was not used for longest goes first, ${where}`, () => inPage(async (page) => {
-    const weights = (i) => `/weights/clip.safetensors?${i}`;
-    for (let i = 0; i < 3; i++) await load(page, { worker, weights: weights(i) });
-    const size = await page.evaluate(async () => {
-      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('halfclip');
-      return (await (await folder.getFileHandle((await files()).find((name) => name.endsWith('.tower')))).getFile()).size;
-    });
-    await page.waitForTimeout(20);
-    assert.equal((await load(page, { worker, weights: weights(0) })).cached, true);
-    await page.waitForTimeout(20);
-    await load(page, { worker, weights: weights(3), cache: { maxBytes: 2.5 * size } });
-    assert.equal((await towers(page)).length, 2);
-    const cached = [];
-    for (const i of [0, 3, 1]) cached.push((await load(page, { worker, weights: weights(i) })).cached);
-    assert.deepEqual(cached, [true, true, false]);
-  }));
+  test(`a full disk, ${where}`, () =>
+    inPage(async (page, context) => {
+      const cdp = await context.newCDPSession(page);
+      await cdp.send('Storage.overrideQuotaForOrigin', { origin: server.url, quotaSize: 1000 });
+      for (let i = 0; i < 2; i++) assert.equal((await load(page, { worker })).cached, false);
+      assert.deepEqual(await towers(page), []);
+      assert.ok(
+        (await files(page)).every((name) => !name.endsWith('.tmp')),
+        String(await files(page)),
+      );
+      await cdp.send('Storage.overrideQuotaForOrigin', { origin: server.url });
+      await load(page, { worker });
+      assert.equal((await load(page, { worker })).cached, true);
+    }));
+
+  test(`aborts at many moments, ${where}`, () =>
+    inPage(async (page) => {
+      const outcomes = await page.evaluate(async (options) => {
+        const outcomes = [];
+        for (let i = 0; i < 16; i++) {
+          const stop = new AbortController();
+          setTimeout(() => stop.abort(new Error('enough')), 12 * i);
+          const weights = `${options.weights}?${i}`;
+          outcomes.push(
+            await load({ ...options, weights, signal: stop.signal }).then(
+              ({ cached }) => cached,
+              ({ message }) => message,
+            ),
+          );
+        }
+        return outcomes;
+      }, given({ worker }));
+      assert.ok(
+        outcomes.every((outcome) => outcome === 'enough' || outcome === false),
+        String(outcomes),
+      );
+      await page.waitForFunction(async () => (await files()).every((name) => !name.endsWith('.tmp')));
+      assert.equal((await load(page, { worker })).cached, false);
+      assert.equal((await load(page, { worker })).cached, true);
+    }));
+
+  test(`what was not used for longest goes first, ${where}`, () =>
+    inPage(async (page) => {
+      const weights = (i) => `/weights/clip.safetensors?${i}`;
+      for (let i = 0; i < 3; i++) await load(page, { worker, weights: weights(i) });
+      const size = await page.evaluate(async () => {
+        const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('halfclip');
+        return (await (await folder.getFileHandle((await files()).find((name) => name.endsWith('.tower')))).getFile())
+          .size;
+      });
+      await page.waitForTimeout(20);
+      assert.equal((await load(page, { worker, weights: weights(0) })).cached, true);
+      await page.waitForTimeout(20);
+      await load(page, { worker, weights: weights(3), cache: { maxBytes: 2.5 * size } });
+      assert.equal((await towers(page)).length, 2);
+      const cached = [];
+      for (const i of [0, 3, 1]) cached.push((await load(page, { worker, weights: weights(i) })).cached);
+      assert.deepEqual(cached, [true, true, false]);
+    }));
 }
 
-test('two tabs and many workers at once', () => inPage(async (page, context) => {
-  const { vector } = await load(page, { cache: 'no-store' });
-  const pages = [page, await openPage(context), await openPage(context)];
-  for (const [round, cache] of [[0, 'default'], [1, 'default'], [2, 'reload'], [3, 'default']]) {
-    const found = await Promise.all(pages.flatMap((page) => [true, false].map((worker) => load(page, { worker, cache }))));
-    for (const one of found) assert.deepEqual(one.vector, vector);
-    if (round === 1) assert.ok(found.every(({ cached }) => cached), 'several may read at once');
-  }
-  assert.equal((await load(page)).cached, true);
-  assert.equal((await towers(page)).length, 1);
-  assert.ok((await files(page)).every((name) => !name.endsWith('.tmp')));
-}));
+test('two tabs and many workers at once', () =>
+  inPage(async (page, context) => {
+    const { vector } = await load(page, { cache: 'no-store' });
+    const pages = [page, await openPage(context), await openPage(context)];
+    for (const [round, cache] of [
+      [0, 'default'],
+      [1, 'default'],
+      [2, 'reload'],
+      [3, 'default'],
+    ]) {
+      const found = await Promise.all(
+        pages.flatMap((page) => [true, false].map((worker) => load(page, { worker, cache }))),
+      );
+      for (const one of found) assert.deepEqual(one.vector, vector);
+      if (round === 1)
+        assert.ok(
+          found.every(({ cached }) => cached),
+          'several may read at once',
+        );
+    }
+    assert.equal((await load(page)).cached, true);
+    assert.equal((await towers(page)).length, 1);
+    assert.ok((await files(page)).every((name) => !name.endsWith('.tmp')));
+  }));
 
-test('another file at the same URL', () => inPage(async (page) => {
-  await load(page);
-  const place = path.join(folder, 'weights', 'clip.safetensors');
-  const later = Date.now() / 1000 + 60;
-  utimesSync(place, later, later);
-  assert.equal((await load(page)).cached, false);
-  assert.equal((await load(page)).cached, true);
-}));
+test('another file at the same URL', () =>
+  inPage(async (page) => {
+    await load(page);
+    const place = path.join(folder, 'weights', 'clip.safetensors');
+    const later = Date.now() / 1000 + 60;
+    utimesSync(place, later, later);
+    assert.equal((await load(page)).cached, false);
+    assert.equal((await load(page)).cached, true);
+  }));
 
-test('another file, of which the browser\'s own cache would still give the old one', async () => {
+test("another file, of which the browser's own cache would still give the old one", async () => {
   const lasting = await serve({ root, headers: { 'Cache-Control': 'max-age=3600' } });
   const place = path.join(folder, 'weights', 'lasting.safetensors');
   const whole = readFileSync(clip.path);
@@ -213,7 +257,15 @@ test('another file, of which the browser\'s own cache would still give the old o
     const { vector } = await load(page, { weights });
     const { tensors } = parseSafetensors(whole);
     const { bytes, ...shape } = tensors.text_projection;
-    writeFileSync(place, buildSafetensors({ tensors: { ...tensors, text_projection: { ...shape, bytes: Buffer.concat([bytes.subarray(96), bytes.subarray(0, 96)]) } } }));
+    writeFileSync(
+      place,
+      buildSafetensors({
+        tensors: {
+          ...tensors,
+          text_projection: { ...shape, bytes: Buffer.concat([bytes.subarray(96), bytes.subarray(0, 96)]) },
+        },
+      }),
+    );
     const second = await load(page, { weights });
     assert.equal(second.cached, false);
     assert.notDeepEqual(second.vector, vector);
@@ -263,58 +315,68 @@ test('after the browser was closed, and offline', async () => {
   }
 });
 
-test('the files of others in the same folder stay', () => inPage(async (page) => {
-  const others = ['notes.tmp', 'bell.tower', 'halfclip.used', `halfclip-${'0'.repeat(32)}.tmp`];
-  const left = `halfclip-${'0'.repeat(32)}.${'0'.repeat(36)}.tmp`;
-  await page.evaluate(async (names) => {
-    const root = await navigator.storage.getDirectory();
-    const folder = await root.getDirectoryHandle('halfclip', { create: true });
-    await folder.getDirectoryHandle('a folder', { create: true });
-    for (const name of names) await folder.getFileHandle(name, { create: true });
-    const { now } = Date;
-    Date.now = () => now() + 7_200_000; // two hours later
-  }, [...others, left]);
-  for (const cached of [false, true]) assert.equal((await load(page, { worker: false })).cached, cached);
-  const found = await files(page);
-  for (const name of [...others, 'a folder']) assert.ok(found.includes(name), name);
-  assert.ok(!found.includes(left), 'but what a writer of our own left behind goes');
-  await load(page, { worker: false, cache: { maxBytes: 0 }, weights: '/weights/clip.safetensors?2' });
-  assert.ok((await files(page)).includes('bell.tower'));
-}));
+test('the files of others in the same folder stay', () =>
+  inPage(async (page) => {
+    const others = ['notes.tmp', 'bell.tower', 'halfclip.used', `halfclip-${'0'.repeat(32)}.tmp`];
+    const left = `halfclip-${'0'.repeat(32)}.${'0'.repeat(36)}.tmp`;
+    await page.evaluate(
+      async (names) => {
+        const root = await navigator.storage.getDirectory();
+        const folder = await root.getDirectoryHandle('halfclip', { create: true });
+        await folder.getDirectoryHandle('a folder', { create: true });
+        for (const name of names) await folder.getFileHandle(name, { create: true });
+        const { now } = Date;
+        Date.now = () => now() + 7_200_000; // two hours later
+      },
+      [...others, left],
+    );
+    for (const cached of [false, true]) assert.equal((await load(page, { worker: false })).cached, cached);
+    const found = await files(page);
+    for (const name of [...others, 'a folder']) assert.ok(found.includes(name), name);
+    assert.ok(!found.includes(left), 'but what a writer of our own left behind goes');
+    await load(page, { worker: false, cache: { maxBytes: 0 }, weights: '/weights/clip.safetensors?2' });
+    assert.ok((await files(page)).includes('bell.tower'));
+  }));
 
-test('persistence is asked for only when the caller wants it', () => inPage(async (page) => {
-  const asked = await page.evaluate(async (options) => {
-    let count = 0;
-    navigator.storage.persist = async () => {
-      count++;
-      return false;
-    };
-    const counts = [];
-    for (const cache of ['default', {}, { persist: false }, { persist: true }]) {
-      await load({ ...options, cache });
-      counts.push(count);
-    }
-    return counts;
-  }, given());
-  assert.deepEqual(asked, [0, 0, 0, 1]);
-}));
+test('persistence is asked for only when the caller wants it', () =>
+  inPage(async (page) => {
+    const asked = await page.evaluate(async (options) => {
+      let count = 0;
+      navigator.storage.persist = async () => {
+        count++;
+        return false;
+      };
+      const counts = [];
+      for (const cache of ['default', {}, { persist: false }, { persist: true }]) {
+        await load({ ...options, cache });
+        counts.push(count);
+      }
+      return counts;
+    }, given());
+    assert.deepEqual(asked, [0, 0, 0, 1]);
+  }));
 
-test('no folders in a page', () => inPage(async (page) => {
-  const failure = await load(page, { cache: { dir: '/tmp' } }).catch(({ message }) => message);
-  assert.match(failure, /cache\.dir/);
-}));
+test('no folders in a page', () =>
+  inPage(async (page) => {
+    const failure = await load(page, { cache: { dir: '/tmp' } }).catch(({ message }) => message);
+    assert.match(failure, /cache\.dir/);
+  }));
 
-test('a page that has no such file system', () => inPage(async (page) => {
-  await page.evaluate(() => (navigator.storage.getDirectory = () => Promise.reject(new DOMException('no', 'SecurityError'))));
-  for (let i = 0; i < 2; i++) assert.equal((await load(page, { worker: false })).cached, false);
-}));
+test('a page that has no such file system', () =>
+  inPage(async (page) => {
+    await page.evaluate(
+      () => (navigator.storage.getDirectory = () => Promise.reject(new DOMException('no', 'SecurityError'))),
+    );
+    for (let i = 0; i < 2; i++) assert.equal((await load(page, { worker: false })).cached, false);
+  }));
 
 test('a page that is not secure', async () => {
   const context = await browser.newContext();
   try {
     const page = await openPage(context, server.url.replace('127.0.0.1', 'halfclip.test'));
     assert.equal(await page.evaluate(() => isSecureContext), false);
-    for (const worker of [true, false]) for (let i = 0; i < 2; i++) assert.equal((await load(page, { worker })).cached, false);
+    for (const worker of [true, false])
+      for (let i = 0; i < 2; i++) assert.equal((await load(page, { worker })).cached, false);
   } finally {
     await context.close();
   }

@@ -35,19 +35,24 @@ async function withPage(visit, { query = '', expectedFailures = /^$/, ...options
   const complaints = [];
   const requests = [];
   page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type()) && !expectedFailures.test(message.text())) complaints.push(message.text());
+    if (['error', 'warning'].includes(message.type()) && !expectedFailures.test(message.text()))
+      complaints.push(message.text());
   });
   page.on('pageerror', (error) => complaints.push(error.stack));
   context.on('request', (request) => requests.push(request.url()));
   await page.addInitScript(() => {
-    addEventListener('securitypolicyviolation', (event) => console.error(`violates ${event.violatedDirective}: ${event.blockedURI}`));
+    addEventListener('securitypolicyviolation', (event) =>
+      console.error(`violates ${event.violatedDirective}: ${event.blockedURI}`),
+    );
   });
   page.setDefaultTimeout(30_000);
   try {
     await page.goto(`${server.url}/some/where/demo/${query}`);
     await visit(page, requests);
     assert.deepEqual(complaints, []);
-    const elsewhere = requests.filter((url) => !url.startsWith(`${server.url}/`) && !url.startsWith('blob:') && !url.startsWith('data:'));
+    const elsewhere = requests.filter(
+      (url) => !url.startsWith(`${server.url}/`) && !url.startsWith('blob:') && !url.startsWith('data:'),
+    );
     assert.deepEqual(elsewhere, []);
   } finally {
     await context.close();
@@ -56,7 +61,11 @@ async function withPage(visit, { query = '', expectedFailures = /^$/, ...options
 
 const fetched = (requests, tower) => requests.filter((url) => url.includes(`-${tower}.safetensors`)).length;
 const firstName = (page) => page.locator('.tile .name').first().textContent();
-const picture = async (name) => ({ name, mimeType: name.endsWith('.png') ? 'image/png' : 'image/jpeg', buffer: await readFile(new URL(`demo/pictures/${name}`, DIST)) });
+const picture = async (name) => ({
+  name,
+  mimeType: name.endsWith('.png') ? 'image/png' : 'image/jpeg',
+  buffer: await readFile(new URL(`demo/pictures/${name}`, DIST)),
+});
 const sample = (pattern) => samples.find((name) => pattern.test(name));
 
 async function addSamples(page) {
@@ -85,10 +94,17 @@ test('sample pictures are embedded by the image half and ordered by words, one h
     assert.match(await page.locator('#tower-text').textContent(), /MB in memory.*fetched.*a text/);
     const best = await page.locator('.tile.best .name').allTextContents();
     assert.equal(best.length, 3);
-    assert.ok(best.some((name) => /cat/.test(name)), `'a cat' found ${best}`);
+    assert.ok(
+      best.some((name) => /cat/.test(name)),
+      `'a cat' found ${best}`,
+    );
 
     const scores = (await page.locator('.tile .score').allTextContents()).map(Number);
-    assert.deepEqual(scores, scores.toSorted((a, b) => b - a), 'the best comes first');
+    assert.deepEqual(
+      scores,
+      scores.toSorted((a, b) => b - a),
+      'the best comes first',
+    );
 
     await search(page, 'an airplane');
     assert.match(await firstName(page), /airplane/);
@@ -111,7 +127,8 @@ test('the newest of many quick keys wins', () =>
 test('all of it by keyboard: into the grid, along its rows, and to similar pictures', () =>
   withPage(async (page) => {
     await addSamples(page);
-    const focusedPlace = () => page.evaluate(() => [...document.querySelectorAll('.open')].indexOf(document.activeElement));
+    const focusedPlace = () =>
+      page.evaluate(() => [...document.querySelectorAll('.open')].indexOf(document.activeElement));
     await page.getByRole('searchbox').press('ArrowDown');
     assert.equal(await focusedPlace(), 0);
     await page.keyboard.press('ArrowRight');
@@ -150,7 +167,10 @@ test('the second tab compares sentences with the text half alone', () =>
     await page.locator('#matrix tr:nth-child(4)').waitFor();
     await page.locator('#matrix tr:nth-child(5)').waitFor({ state: 'detached' });
     assert.equal(await page.locator('#matrix td:not(:empty)').count(), 6, 'three different sentences, each pair twice');
-    assert.deepEqual(await page.locator('#pairs li').first().locator('.words > span').allTextContents(), ['a cat face', 'a smiling cat']);
+    assert.deepEqual(await page.locator('#pairs li').first().locator('.words > span').allTextContents(), [
+      'a cat face',
+      'a smiling cat',
+    ]);
 
     await textarea.fill('');
     await page.locator('#pairs li').first().waitFor({ state: 'detached' });
@@ -164,11 +184,13 @@ test('the second tab compares sentences with the text half alone', () =>
 test('an unreadable picture is named in an alert, and the others go on', () =>
   withPage(async (page) => {
     const cat = sample(/cat/);
-    await page.locator('#files').setInputFiles([
-      { name: 'notes.png', mimeType: 'image/png', buffer: Buffer.from('these are notes') },
-      await picture(cat),
-      { name: 'empty.jpg', mimeType: 'image/jpeg', buffer: Buffer.alloc(0) },
-    ]);
+    await page
+      .locator('#files')
+      .setInputFiles([
+        { name: 'notes.png', mimeType: 'image/png', buffer: Buffer.from('these are notes') },
+        await picture(cat),
+        { name: 'empty.jpg', mimeType: 'image/jpeg', buffer: Buffer.alloc(0) },
+      ]);
     await page.getByRole('alert').filter({ hasText: '2 pictures could not be read' }).waitFor();
     const message = await page.getByRole('alert').textContent();
     assert.match(message, /notes\.png/);
@@ -185,32 +207,46 @@ test('an unreadable picture is named in an alert, and the others go on', () =>
   }));
 
 test('weights that are not there are an alert, and trying again recovers', () =>
-  withPage(async (page) => {
-    let missing = true;
-    await page.route('**/*-image.safetensors', (route) => (missing ? route.fulfill({ status: 404, body: 'no' }) : route.continue()));
-    await page.locator('#files').setInputFiles([await picture(sample(/cat/))]);
-    const alert = page.getByRole('alert').filter({ hasText: 'The image half could not be loaded' });
-    await alert.waitFor();
-    assert.match(await alert.textContent(), /404/);
-    await page.getByRole('searchbox').fill('a cat');
-    await page.locator('#tower-text', { hasText: 'in memory' }).waitFor();
+  withPage(
+    async (page) => {
+      let missing = true;
+      await page.route('**/*-image.safetensors', (route) =>
+        missing ? route.fulfill({ status: 404, body: 'no' }) : route.continue(),
+      );
+      await page.locator('#files').setInputFiles([await picture(sample(/cat/))]);
+      const alert = page.getByRole('alert').filter({ hasText: 'The image half could not be loaded' });
+      await alert.waitFor();
+      assert.match(await alert.textContent(), /404/);
+      await page.getByRole('searchbox').fill('a cat');
+      await page.locator('#tower-text', { hasText: 'in memory' }).waitFor();
 
-    missing = false;
-    await page.getByRole('button', { name: 'Try again' }).click();
-    await page.locator('#announcements', { hasText: '“a cat”: 1 picture in order' }).waitFor({ state: 'attached' });
-    assert.equal(await page.getByRole('alert').textContent(), '');
-  }, { expectedFailures: /404/ }));
+      missing = false;
+      await page.getByRole('button', { name: 'Try again' }).click();
+      await page.locator('#announcements', { hasText: '“a cat”: 1 picture in order' }).waitFor({ state: 'attached' });
+      assert.equal(await page.getByRole('alert').textContent(), '');
+    },
+    { expectedFailures: /404/ },
+  ));
 
 test('pictures that are dropped and pictures that are pasted', () =>
   withPage(async (page) => {
     const names = [sample(/cat/), sample(/airplane/)];
-    const send = (type, name) => page.evaluate(async ([event, url]) => {
-      const data = new DataTransfer();
-      data.items.add(new File([await (await fetch(url)).blob()], url.split('/').pop(), { type: url.endsWith('.png') ? 'image/png' : 'image/jpeg' }));
-      const init = { bubbles: true, cancelable: true };
-      if (event === 'paste') document.body.dispatchEvent(new ClipboardEvent('paste', { ...init, clipboardData: data }));
-      else document.body.dispatchEvent(new DragEvent(event, { ...init, dataTransfer: data }));
-    }, [type, `pictures/${name}`]);
+    const send = (type, name) =>
+      page.evaluate(
+        async ([event, url]) => {
+          const data = new DataTransfer();
+          data.items.add(
+            new File([await (await fetch(url)).blob()], url.split('/').pop(), {
+              type: url.endsWith('.png') ? 'image/png' : 'image/jpeg',
+            }),
+          );
+          const init = { bubbles: true, cancelable: true };
+          if (event === 'paste')
+            document.body.dispatchEvent(new ClipboardEvent('paste', { ...init, clipboardData: data }));
+          else document.body.dispatchEvent(new DragEvent(event, { ...init, dataTransfer: data }));
+        },
+        [type, `pictures/${name}`],
+      );
     await page.getByRole('tab', { name: 'Compare sentences' }).click();
     await send('dragover', names[0]);
     await page.locator('#drop-hint:visible').waitFor();
@@ -223,13 +259,16 @@ test('pictures that are dropped and pictures that are pasted', () =>
   }));
 
 test('a narrow, dark screen without motion holds the page without scrolling sideways', () =>
-  withPage(async (page) => {
-    await addSamples(page);
-    await search(page, 'an airplane');
-    const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    assert.ok((await overflow()) <= 0);
-    assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
-    await page.getByRole('tab', { name: 'Compare sentences' }).click();
-    await page.locator('#pairs li').first().waitFor();
-    assert.ok((await overflow()) <= 0);
-  }, { viewport: { width: 375, height: 700 }, colorScheme: 'dark', reducedMotion: 'reduce' }));
+  withPage(
+    async (page) => {
+      await addSamples(page);
+      await search(page, 'an airplane');
+      const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok((await overflow()) <= 0);
+      assert.equal(await page.evaluate(() => document.getAnimations().length), 0);
+      await page.getByRole('tab', { name: 'Compare sentences' }).click();
+      await page.locator('#pairs li').first().waitFor();
+      assert.ok((await overflow()) <= 0);
+    },
+    { viewport: { width: 375, height: 700 }, colorScheme: 'dark', reducedMotion: 'reduce' },
+  ));

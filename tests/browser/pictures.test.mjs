@@ -1,5 +1,5 @@
-// Picture files of every kind in Chromium: the pixels of OpenCLIP's transform over Pillow (tests/golden/pictures), the same as in Node.js; pictures beyond what a
-// canvas holds; sizes that are refused before anything is decoded.
+// Picture files of every kind in Chromium: the pixels of OpenCLIP's transform over Pillow (tests/golden/pictures), the
+// same as in Node.js; pictures beyond what a canvas holds; sizes that are refused before anything is decoded.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,8 @@ import { PICTURES, SIDE, expectedPictures, plainEncoder, toBytes } from '../node
 import { cosine } from '../node/support.mjs';
 import { launch } from './chromium.mjs';
 
-const PAGE = '<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><title>halfclip</title><script type="module" src="main.js"></script>';
+const PAGE =
+  '<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><title>halfclip</title><script type="module" src="main.js"></script>';
 
 let folder;
 let browser;
@@ -28,12 +29,28 @@ before(async () => {
   write('main.js', 'import * as halfclip from "/halfclip/index.js"; window.halfclip = halfclip;');
   write('config.json', JSON.stringify(model));
   write('model.safetensors', weights);
-  for (const [name, width, height] of [['wide.jpg', 20_000, 14_000], ['square.jpg', 16_500, 16_500]]) {
+  for (const [name, width, height] of [
+    ['wide.jpg', 20_000, 14_000],
+    ['square.jpg', 16_500, 16_500],
+  ]) {
     const ramp = Buffer.from(Array.from({ length: height }, (_, y) => Math.round((y * 255) / (height - 1))));
     const column = sharp(ramp, { raw: { width: 1, height, channels: 1 } });
-    write(name, await column.resize(width, height, { fit: 'fill', kernel: 'nearest' }).toColourspace('srgb').jpeg({ quality: 95 }).toBuffer());
+    write(
+      name,
+      await column
+        .resize(width, height, { fit: 'fill', kernel: 'nearest' })
+        .toColourspace('srgb')
+        .jpeg({ quality: 95 })
+        .toBuffer(),
+    );
   }
-  server = await serve({ root: { '/': folder, '/halfclip/': fileURLToPath(new URL('../../dist/', import.meta.url)), '/pictures/': fileURLToPath(PICTURES) } });
+  server = await serve({
+    root: {
+      '/': folder,
+      '/halfclip/': fileURLToPath(new URL('../../dist/', import.meta.url)),
+      '/pictures/': fileURLToPath(PICTURES),
+    },
+  });
   browser = await launch();
 });
 
@@ -57,7 +74,9 @@ async function inPage(worker, visit, given) {
         try {
           return [...(await image.preprocess(source, options))];
         } catch (error) {
-          return error instanceof halfclip.HalfclipError ? `${error.code}: ${error.message}` : `raw ${error.stack ?? error}`;
+          return error instanceof halfclip.HalfclipError
+            ? `${error.code}: ${error.message}`
+            : `raw ${error.stack ?? error}`;
         }
       };
     }, worker);
@@ -68,17 +87,25 @@ async function inPage(worker, visit, given) {
 }
 
 for (const worker of [true, false]) {
-  test(`files of every kind, ${worker ? 'in a worker' : 'on the page\'s thread'}`, async () => {
+  test(`files of every kind, ${worker ? 'in a worker' : "on the page's thread"}`, async () => {
     const cases = expectedPictures();
-    const found = await inPage(worker, async (names) => {
-      const all = [];
-      for (const name of names) {
-        const url = `pictures/${name}`;
-        const blob = await (await fetch(url)).blob();
-        all.push([await outcome(url), await outcome(blob), await outcome(new Uint8Array(await blob.arrayBuffer()), { orientation: 'none' })]);
-      }
-      return all;
-    }, cases.map(({ name }) => name));
+    const found = await inPage(
+      worker,
+      async (names) => {
+        const all = [];
+        for (const name of names) {
+          const url = `pictures/${name}`;
+          const blob = await (await fetch(url)).blob();
+          all.push([
+            await outcome(url),
+            await outcome(blob),
+            await outcome(new Uint8Array(await blob.arrayBuffer()), { orientation: 'none' }),
+          ]);
+        }
+        return all;
+      },
+      cases.map(({ name }) => name),
+    );
     cases.forEach(({ name, near, pixels, unturned }, i) => {
       const expected = [pixels, pixels, unturned ?? pixels];
       found[i].forEach((outcome, j) => {
@@ -104,7 +131,11 @@ test('what the page shows has its pixels: an image element is turned as the page
       return element;
     };
     const element = await shown('pictures/jpeg-exif-6.jpg');
-    return { element: await outcome(element), bitmap: await outcome(await createImageBitmap(element)), svg: await outcome(await shown('pictures/svg.svg')) };
+    return {
+      element: await outcome(element),
+      bitmap: await outcome(await createImageBitmap(element)),
+      svg: await outcome(await shown('pictures/svg.svg')),
+    };
   });
   const { pixels } = expectedPictures().find(({ name }) => name === 'jpeg-exif-6.jpg');
   assert.ok(cosine(toBytes(found.element), pixels) >= 0.9999);
@@ -115,16 +146,24 @@ test('what the page shows has its pixels: an image element is turned as the page
 test('pictures larger than any canvas: never black', async () => {
   const found = await inPage(true, async () => {
     const results = [];
-    for (const url of ['wide.jpg', 'square.jpg']) results.push([await outcome(url), await outcome(url, { maxPixels: 3e8 })]);
+    for (const url of ['wide.jpg', 'square.jpg'])
+      results.push([await outcome(url), await outcome(url, { maxPixels: 3e8 })]);
     return results;
   });
   for (const [refused, pixels] of found) {
-    assert.match(refused, /^input\/size: .*\d+ x \d+ pixels are \d+, expected at most 268435456: option maxPixels can raise that limit$/);
+    assert.match(
+      refused,
+      /^input\/size: .*\d+ x \d+ pixels are \d+, expected at most 268435456: option maxPixels can raise that limit$/,
+    );
     assert.equal(typeof pixels, 'object', String(pixels));
     const bytes = toBytes(pixels);
     for (let y = 0; y < SIDE; y++) {
       const expected = ((y + 0.5) / SIDE) * 255;
-      for (let x = 0; x < SIDE; x++) assert.ok(Math.abs(bytes[3 * (SIDE * y + x)] - expected) < 3, `${bytes[3 * (SIDE * y + x)]} at ${x}, ${y}, expected ${expected}`);
+      for (let x = 0; x < SIDE; x++)
+        assert.ok(
+          Math.abs(bytes[3 * (SIDE * y + x)] - expected) < 3,
+          `${bytes[3 * (SIDE * y + x)]} at ${x}, ${y}, expected ${expected}`,
+        );
     }
   }
 });

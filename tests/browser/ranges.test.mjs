@@ -1,4 +1,5 @@
-// Ranges from another host, as a page sees them: few headers, no requests that would need that host's consent first, and Chromium's own cache in between.
+// Ranges from another host, as a page sees them: few headers, no requests that would need that host's consent first,
+// and Chromium's own cache in between.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
@@ -26,10 +27,15 @@ let page;
 
 before(async () => {
   pages = createServer((request, response) => {
-    if (request.url === '/') return response.setHeader('content-type', 'text/html').end('<!DOCTYPE html><link rel="icon" href="data:,"><title>halfclip</title>');
+    if (request.url === '/')
+      return response
+        .setHeader('content-type', 'text/html')
+        .end('<!DOCTYPE html><link rel="icon" href="data:,"><title>halfclip</title>');
     const place = new URL(`../../dist${request.url}`, import.meta.url);
     if (!existsSync(place)) return response.writeHead(404).end();
-    return response.setHeader('content-type', TYPES[request.url.split('.').at(-1)] ?? 'application/octet-stream').end(readFileSync(place));
+    return response
+      .setHeader('content-type', TYPES[request.url.split('.').at(-1)] ?? 'application/octet-stream')
+      .end(readFileSync(place));
   });
   await new Promise((resolve) => pages.listen(0, '127.0.0.1', resolve));
   const files = { '/clip': inMemory(file), '/whole.pt': inMemory(readFileSync(new URL('torch/whole.pt', GOLDEN))) };
@@ -49,28 +55,41 @@ after(async () => {
 
 /** Loads in the page: { vector, info } or { code, message }. */
 const load = (model, path, options = {}) =>
-  page.evaluate(async ({ config, weights, ids, options }) => {
-    const { loadTextEncoder } = await import('/index.js');
-    try {
-      const encoder = await loadTextEncoder({ model: config, weights, dtype: 'fp32', cache: 'no-store', retry: { attempts: 3, pause: 1 }, ...options });
-      const vector = await encoder.embedTokens(Int32Array.from(ids), { normalize: false });
-      encoder.dispose();
-      return { vector: [...vector], info: encoder.info };
-    } catch ({ code, message }) {
-      return { code, message };
-    }
-  }, { config: model.config, weights: `${server.base}${path}`, ids: [...rows(model.expected.tokens)[0]], options });
+  page.evaluate(
+    async ({ config, weights, ids, options }) => {
+      const { loadTextEncoder } = await import('/index.js');
+      try {
+        const encoder = await loadTextEncoder({
+          model: config,
+          weights,
+          dtype: 'fp32',
+          cache: 'no-store',
+          retry: { attempts: 3, pause: 1 },
+          ...options,
+        });
+        const vector = await encoder.embedTokens(Int32Array.from(ids), { normalize: false });
+        encoder.dispose();
+        return { vector: [...vector], info: encoder.info };
+      } catch ({ code, message }) {
+        return { code, message };
+      }
+    },
+    { config: model.config, weights: `${server.base}${path}`, ids: [...rows(model.expected.tokens)[0]], options },
+  );
 
 async function works(options, model = clip, path = '/clip') {
   const { vector, info, message } = await load(model, path, options);
   assert.ok(vector, message);
   assert.ok(cosine(vector, rows(model.expected.text_features)[0]) > 0.99999);
-  assert.ok(![...server.requests, ...other.requests].some(({ method }) => method === 'OPTIONS'), 'no consent is asked for');
+  assert.ok(
+    ![...server.requests, ...other.requests].some(({ method }) => method === 'OPTIONS'),
+    'no consent is asked for',
+  );
   return info;
 }
 
 for (const worker of [true, false]) {
-  test(`a host that shows a page no headers, and one that does, ${worker ? 'in a worker' : 'on the page\'s thread'}`, async () => {
+  test(`a host that shows a page no headers, and one that does, ${worker ? 'in a worker' : "on the page's thread"}`, async () => {
     server.fault = () => ({ headers: ANYONE });
     const blind = await works({ worker });
     assert.equal(blind.fileBytes, null);
@@ -83,7 +102,14 @@ for (const worker of [true, false]) {
 }
 
 test('faults', async () => {
-  for (const fault of [{ cut: 1000 }, { ranges: false }, { ranges: false, gzip: true }, { status: 503 }, { cut: 0 }, { length: false }]) {
+  for (const fault of [
+    { cut: 1000 },
+    { ranges: false },
+    { ranges: false, gzip: true },
+    { status: 503 },
+    { cut: 0 },
+    { length: false },
+  ]) {
     server.reset();
     server.fault = ({ number }) => ({ headers: SEEN, ...(number < 1 ? fault : {}) });
     await works();

@@ -1,4 +1,5 @@
-// Chromium: objects of a frame's realm, pictures that may be shown but not read, memory that is shared or gone, and encoders inside workers of every kind.
+// Chromium: objects of a frame's realm, pictures that may be shown but not read, memory that is shared or gone, and
+// encoders inside workers of every kind.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -29,8 +30,16 @@ before(async () => {
   write('frame.html', `${PAGE}<img id="image" src="picture.png"><canvas id="canvas" width="32" height="32"></canvas>`);
   write('main.js', 'import * as halfclip from "/halfclip/index.js"; window.halfclip = halfclip;');
   const pixels = Uint8Array.from({ length: 32 * 32 * 3 }, (_, i) => i * 5);
-  write('picture.png', await sharp(pixels, { raw: { width: 32, height: 32, channels: 3 } }).png().toBuffer());
-  const { config, file } = randomCheckpoint({ vision_cfg: { image_size: 32, patch_size: 8, width: 64, layers: 1 }, text_cfg: { context_length: 8, vocab_size: 64, width: 64, heads: 1, layers: 1 } });
+  write(
+    'picture.png',
+    await sharp(pixels, { raw: { width: 32, height: 32, channels: 3 } })
+      .png()
+      .toBuffer(),
+  );
+  const { config, file } = randomCheckpoint({
+    vision_cfg: { image_size: 32, patch_size: 8, width: 64, layers: 1 },
+    text_cfg: { context_length: 8, vocab_size: 64, width: 64, heads: 1, layers: 1 },
+  });
   write('model.safetensors', file);
   write('config.json', JSON.stringify({ model_cfg: config, preprocess_cfg: { mean: [0, 0, 0], std: [1, 1, 1] } }));
   server = await serve({ root: { '/': folder, '/halfclip/': DIST } });
@@ -57,7 +66,12 @@ async function inPage(visit, given) {
         const model = await (await fetch('config.json')).json();
         return halfclip[kind]({ model, weights: 'model.safetensors', ...options });
       };
-      window.failure = (promise) => promise.then(() => 'it worked', (error) => (error instanceof halfclip.HalfclipError ? `${error.code}: ${error.message}` : `raw ${error.stack ?? error}`));
+      window.failure = (promise) =>
+        promise.then(
+          () => 'it worked',
+          (error) =>
+            error instanceof halfclip.HalfclipError ? `${error.code}: ${error.message}` : `raw ${error.stack ?? error}`,
+        );
       window.frame = async () => {
         const frame = Object.assign(document.createElement('iframe'), { src: 'frame.html' });
         await new Promise((resolve) => {
@@ -66,10 +80,11 @@ async function inPage(visit, given) {
         });
         return frame.contentWindow;
       };
-      window.image = (src, attributes) => new Promise((resolve, reject) => {
-        const image = Object.assign(new Image(), { ...attributes, onload: () => resolve(image), onerror: reject });
-        image.src = src;
-      });
+      window.image = (src, attributes) =>
+        new Promise((resolve, reject) => {
+          const image = Object.assign(new Image(), { ...attributes, onload: () => resolve(image), onerror: reject });
+          image.src = src;
+        });
     });
     return await page.evaluate(visit, given);
   } finally {
@@ -78,7 +93,7 @@ async function inPage(visit, given) {
 }
 
 for (const worker of [true, false]) {
-  const where = worker ? 'in a worker' : 'on the page\'s thread';
+  const where = worker ? 'in a worker' : "on the page's thread";
 
   test(`everything from a frame, ${where}`, async () => {
     const { pictures, others } = await inPage(async (worker) => {
@@ -98,20 +113,42 @@ for (const worker of [true, false]) {
       const options = { worker, signal };
       const encoder = await load('loadImageEncoder', options);
       const sources = {
-        url: new there.URL('picture.png', page.baseURI), blob, file: new there.File([blob], 'a.png'), buffer, bytes: new there.Uint8Array(buffer), element, canvas, offscreen,
-        imageData: context.getImageData(0, 0, 32, 32), bitmap: await there.createImageBitmap(element), frame: new there.VideoFrame(canvas, { timestamp: 0 }),
-        raw: { ...new there.Object(), data: new there.Uint8ClampedArray(context.getImageData(0, 0, 32, 32).data), width: 32, height: 32 },
+        url: new there.URL('picture.png', page.baseURI),
+        blob,
+        file: new there.File([blob], 'a.png'),
+        buffer,
+        bytes: new there.Uint8Array(buffer),
+        element,
+        canvas,
+        offscreen,
+        imageData: context.getImageData(0, 0, 32, 32),
+        bitmap: await there.createImageBitmap(element),
+        frame: new there.VideoFrame(canvas, { timestamp: 0 }),
+        raw: {
+          ...new there.Object(),
+          data: new there.Uint8ClampedArray(context.getImageData(0, 0, 32, 32).data),
+          width: 32,
+          height: 32,
+        },
       };
       const expected = [...(await encoder.preprocess('picture.png'))];
-      const same = async (source) => JSON.stringify([...(await encoder.preprocess(source, there.Object.assign(new there.Object(), { signal })))]) === JSON.stringify(expected);
+      const same = async (source) =>
+        JSON.stringify([...(await encoder.preprocess(source, there.Object.assign(new there.Object(), { signal })))]) ===
+        JSON.stringify(expected);
       const pictures = {};
       for (const [name, source] of Object.entries(sources)) pictures[name] = await same(source).catch(String);
       pictures.all = (await encoder.embed(there.Array.from(Object.values(sources)))).length;
       const vector = await encoder.embedPixels(new there.Float32Array(expected));
       const others = {};
-      for (const [name, given] of Object.entries({ weights, view: new there.Uint8Array(weights), blob: new there.Blob([weights]), url: new there.URL('model.safetensors', page.baseURI) })) {
+      for (const [name, given] of Object.entries({
+        weights,
+        view: new there.Uint8Array(weights),
+        blob: new there.Blob([weights]),
+        url: new there.URL('model.safetensors', page.baseURI),
+      })) {
         const other = await load('loadImageEncoder', { ...options, weights: given });
-        others[name] = halfclip.cosineSimilarity(await other.embedPixels(new Float32Array(expected)), vector) > 0.999999;
+        others[name] =
+          halfclip.cosineSimilarity(await other.embedPixels(new Float32Array(expected)), vector) > 0.999999;
         other.dispose();
       }
       const text = await load('loadTextEncoder', options);
@@ -130,22 +167,34 @@ for (const worker of [true, false]) {
   });
 
   test(`pictures of another host, ${where}`, async () => {
-    const { refused, taken } = await inPage(async ({ worker, stranger, friend }) => {
-      const encoder = await load('loadImageEncoder', { worker });
-      const tainted = await image(`${stranger}/picture.png`);
-      const canvas = Object.assign(document.createElement('canvas'), { width: 32, height: 32 });
-      canvas.getContext('2d').drawImage(tainted, 0, 0);
-      const offscreen = new OffscreenCanvas(32, 32);
-      offscreen.getContext('2d').drawImage(tainted, 0, 0);
-      const refused = {};
-      for (const [name, source] of Object.entries({ image: tainted, canvas, offscreen, bitmap: await createImageBitmap(tainted), 'bitmap of a canvas': await createImageBitmap(canvas) })) {
-        refused[name] = await failure(encoder.embed([source]));
-      }
-      const open = await image(`${friend}/picture.png`, { crossOrigin: 'anonymous' });
-      const taken = (await encoder.embed([open, await createImageBitmap(open), 'picture.png'])).map((vector) => [...vector].join());
-      return { refused, taken: new Set(taken).size };
-    }, { worker, stranger: stranger.url, friend: friend.url });
-    for (const [name, message] of Object.entries(refused)) assert.match(message, /^input\/decode: input 0: .*crossorigin="anonymous".*Access-Control-Allow-Origin/, name);
+    const { refused, taken } = await inPage(
+      async ({ worker, stranger, friend }) => {
+        const encoder = await load('loadImageEncoder', { worker });
+        const tainted = await image(`${stranger}/picture.png`);
+        const canvas = Object.assign(document.createElement('canvas'), { width: 32, height: 32 });
+        canvas.getContext('2d').drawImage(tainted, 0, 0);
+        const offscreen = new OffscreenCanvas(32, 32);
+        offscreen.getContext('2d').drawImage(tainted, 0, 0);
+        const refused = {};
+        for (const [name, source] of Object.entries({
+          image: tainted,
+          canvas,
+          offscreen,
+          bitmap: await createImageBitmap(tainted),
+          'bitmap of a canvas': await createImageBitmap(canvas),
+        })) {
+          refused[name] = await failure(encoder.embed([source]));
+        }
+        const open = await image(`${friend}/picture.png`, { crossOrigin: 'anonymous' });
+        const taken = (await encoder.embed([open, await createImageBitmap(open), 'picture.png'])).map((vector) =>
+          [...vector].join(),
+        );
+        return { refused, taken: new Set(taken).size };
+      },
+      { worker, stranger: stranger.url, friend: friend.url },
+    );
+    for (const [name, message] of Object.entries(refused))
+      assert.match(message, /^input\/decode: input 0: .*crossorigin="anonymous".*Access-Control-Allow-Origin/, name);
     assert.equal(taken, 1);
   });
 
@@ -167,15 +216,33 @@ for (const worker of [true, false]) {
       broken.src = 'config.json';
       const result = {};
       const fakes = { [Symbol.toStringTag]: 'ImageBitmap' };
-      const sources = { bitmap, frame, moved, gone, empty, broken, unset: new Image(), fakes, 'a fake Blob': { [Symbol.toStringTag]: 'Blob' }, 'a fake image': { [Symbol.toStringTag]: 'HTMLImageElement' } };
+      const sources = {
+        bitmap,
+        frame,
+        moved,
+        gone,
+        empty,
+        broken,
+        unset: new Image(),
+        fakes,
+        'a fake Blob': { [Symbol.toStringTag]: 'Blob' },
+        'a fake image': { [Symbol.toStringTag]: 'HTMLImageElement' },
+      };
       for (const [name, source] of Object.entries(sources)) result[name] = await failure(encoder.embed(source));
-      const elements = { svg: document.createElementNS('http://www.w3.org/2000/svg', 'image'), window, document, response: new Response('a'), list: document.images };
+      const elements = {
+        svg: document.createElementNS('http://www.w3.org/2000/svg', 'image'),
+        window,
+        document,
+        response: new Response('a'),
+        list: document.images,
+      };
       for (const [name, source] of Object.entries(elements)) result[name] = await failure(encoder.embed(source));
       result.works = (await encoder.embed(new ImageData(4, 4))).length;
       return result;
     }, worker);
     const { works, ...failures } = found;
-    for (const [name, message] of Object.entries(failures)) assert.match(message, /^input\/(type|decode|size): the input\b/, name);
+    for (const [name, message] of Object.entries(failures))
+      assert.match(message, /^input\/(type|decode|size): the input\b/, name);
     assert.match(failures.gone, /detached/);
     assert.equal(works, 16);
   });

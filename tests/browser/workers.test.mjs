@@ -1,4 +1,5 @@
-// Chromium: the package inside workers of the caller's own, of every kind. A service worker has no import() and no workers.
+// Chromium: the package inside workers of the caller's own, of every kind. A service worker has no import() and no
+// workers.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -40,7 +41,10 @@ before(async () => {
   writeFileSync(path.join(folder, 'program.js'), PROGRAM);
   // In one piece, as a classic script, where nothing is left of import.meta.
   await build({
-    stdin: { contents: PROGRAM.replace('/halfclip/index.js', './index.js'), resolveDir: DIST }, bundle: true, format: 'iife', outfile: path.join(folder, 'classic.js'),
+    stdin: { contents: PROGRAM.replace('/halfclip/index.js', './index.js'), resolveDir: DIST },
+    bundle: true,
+    format: 'iife',
+    outfile: path.join(folder, 'classic.js'),
     logOverride: { 'empty-import-meta': 'silent' },
   });
   server = await serve({ root: { '/': folder, '/halfclip/': DIST } });
@@ -54,10 +58,20 @@ after(async () => {
 });
 
 const START = {
-  'a dedicated worker': { expected: [[192, 192], [192, 192]] },
+  'a dedicated worker': {
+    expected: [
+      [192, 192],
+      [192, 192],
+    ],
+  },
   'a shared worker': { expected: [[192, 192], 'HalfclipError input/type'] },
   'a service worker': { expected: [[192, 192], 'HalfclipError input/type'] },
-  'a classic dedicated worker': { expected: [[192, 192], [192, 192]] },
+  'a classic dedicated worker': {
+    expected: [
+      [192, 192],
+      [192, 192],
+    ],
+  },
   'a classic service worker': { expected: [[192, 192], 'HalfclipError input/type'] },
 };
 
@@ -68,7 +82,10 @@ for (const [kind, { expected }] of Object.entries(START)) {
     await page.goto(server.url);
     const found = await page.evaluate(async (kind) => {
       const { port1, port2 } = new MessageChannel();
-      const come = (port) => new Promise((resolve) => { port.onmessage = ({ data }) => resolve(data); });
+      const come = (port) =>
+        new Promise((resolve) => {
+          port.onmessage = ({ data }) => resolve(data);
+        });
       const [script, type] = kind.includes('classic') ? ['classic.js', 'classic'] : ['program.js', 'module'];
       if (kind === 'a shared worker') return come(new SharedWorker(script, { type }).port);
       let worker;

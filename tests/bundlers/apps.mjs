@@ -20,7 +20,9 @@ const PIXELS = Float32Array.from({ length: 3 * 32 * 32 }, (_, i) => Math.sin(i))
 /** A module that a test installed under build/, by its package's name there. */
 export async function installed(folder, name, file) {
   const { resolve } = createRequire(path.join(ROOT, 'build', folder, 'index.js'));
-  return import(pathToFileURL(file ? path.join(path.dirname(resolve(`${name}/package.json`)), file) : resolve(name)).href);
+  return import(
+    pathToFileURL(file ? path.join(path.dirname(resolve(`${name}/package.json`)), file) : resolve(name)).href
+  );
 }
 
 /** What the app's page does when it is asked to. */
@@ -61,7 +63,8 @@ export function makeApp(folder, tarball, files = {}) {
   };
   const all = {
     'package.json': '{ "name": "app", "private": true, "version": "0.0.0", "type": "module" }',
-    'index.html': '<!doctype html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,"><title>app</title></head><body><script type="module" src="/src/main.js"></script></body></html>',
+    'index.html':
+      '<!doctype html><html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,"><title>app</title></head><body><script type="module" src="/src/main.js"></script></body></html>',
     'src/main.js': MAIN,
     [`public/${name}.safetensors`]: readFileSync(golden(name).path),
     'public/owl.jpg': readFileSync(PICTURE),
@@ -101,7 +104,8 @@ export async function checkApp(browser, url, { options = {}, expectedMessages = 
   const page = await context.newPage();
   const complaints = [];
   page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type()) && !expectedMessages.test(message.text())) complaints.push(message.text());
+    if (['error', 'warning'].includes(message.type()) && !expectedMessages.test(message.text()))
+      complaints.push(message.text());
   });
   page.on('pageerror', (error) => complaints.push(String(error)));
   page.on('response', (response) => {

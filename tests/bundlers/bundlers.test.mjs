@@ -1,4 +1,5 @@
-// Fresh apps of Vite 5 to 8 and of webpack 5, without any setting: in development and as built, in a worker and without, on one thread and on two.
+// Fresh apps of Vite 5 to 8 and of webpack 5, without any setting: in development and as built, in a worker and
+// without, on one thread and on two.
 
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
@@ -39,7 +40,12 @@ for (const version of [5, 6, 7, 8]) {
     const { createServer } = await installed('bundlers', `vite${version}`, 'dist/node/index.js');
     const root = path.join(APPS, `vite${version}-dev`);
     makeApp(root, packed);
-    const server = await createServer({ root, configFile: false, logLevel: 'error', server: { port: 0, headers: HEADERS } });
+    const server = await createServer({
+      root,
+      configFile: false,
+      logLevel: 'error',
+      server: { port: 0, headers: HEADERS },
+    });
     try {
       await server.listen();
       await checkApp(browser, server.resolvedUrls.local[0]);
@@ -61,14 +67,22 @@ for (const mode of ['development', 'production']) {
   test(`webpack 5, mode ${mode}`, async () => {
     const { default: webpack } = await installed('bundlers', 'webpack');
     const root = path.join(APPS, `webpack5-${mode}`);
-    makeApp(root, packed, { 'public/index.html': '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>app</title><script src="main.js"></script>' });
+    makeApp(root, packed, {
+      'public/index.html':
+        '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>app</title><script src="main.js"></script>',
+    });
     const output = path.join(root, 'public');
     await new Promise((resolve, reject) => {
-      webpack({ mode, context: root, entry: './src/main.js', output: { path: output }, performance: { hints: false } }, (error, stats) => {
-        if (error || stats.hasErrors() || stats.hasWarnings()) reject(error ?? new Error(stats.toString('errors-warnings')));
-        else resolve();
-      });
+      webpack(
+        { mode, context: root, entry: './src/main.js', output: { path: output }, performance: { hints: false } },
+        (error, stats) => {
+          if (error || stats.hasErrors() || stats.hasWarnings())
+            reject(error ?? new Error(stats.toString('errors-warnings')));
+          else resolve();
+        },
+      );
     });
-    await checkBuilt(output, mode === 'development' ? { 'Content-Security-Policy': undefined } : {}); // in development it puts modules into eval()
+    // In development it puts modules into eval().
+    await checkBuilt(output, mode === 'development' ? { 'Content-Security-Policy': undefined } : {});
   });
 }

@@ -1,4 +1,5 @@
-// An abort ends whatever is under way soon, also on this thread, and the encoder or its worker is free for the next call.
+// An abort ends whatever is under way soon, also on this thread, and the encoder or its worker is free for the next
+// call.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
 import { randomCheckpoint } from './support.mjs';
 
-// No timer may be later than this: what runs between two looks at the signal takes some 20 ms, but on a machine that has other work too much longer. Without the looks
-// it would be many seconds.
+// No timer may be later than this: what runs between two looks at the signal takes some 20 ms, but on a machine that
+// has other work too much longer. Without the looks it would be many seconds.
 const SOON = 1500;
 
 /** The longest time for which this thread did nothing else while `work` was under way. */
@@ -46,7 +47,9 @@ const madeUp = (sizes) => {
   const { config: model, file: weights } = randomCheckpoint(sizes);
   return { model, weights };
 };
-const slow = madeUp({ text_cfg: { context_length: 4000, vocab_size: 10, width: 16, heads: 4, layers: 48, no_causal_mask: true } });
+const slow = madeUp({
+  text_cfg: { context_length: 4000, vocab_size: 10, width: 16, heads: 4, layers: 48, no_causal_mask: true },
+});
 const large = madeUp({ text_cfg: { context_length: 77, vocab_size: 30000, width: 768, heads: 12, layers: 4 } });
 const ids = Int32Array.from({ length: 4000 }, (_, i) => i % 10);
 
@@ -67,7 +70,9 @@ for (const worker of [false, true]) {
 
   test(`a load from bytes, ${worker ? 'in a worker' : 'on this thread'}`, async () => {
     for (const dtype of ['int8', 'int4']) {
-      const stall = await longestStall(() => abortSoon((signal) => loadTextEncoder({ ...large, dtype, worker, threads: 1, signal })));
+      const stall = await longestStall(() =>
+        abortSoon((signal) => loadTextEncoder({ ...large, dtype, worker, threads: 1, signal })),
+      );
       assert.ok(stall < SOON, `${dtype}: ${stall} ms`);
     }
   });

@@ -11,7 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { FaultServer, inMemory } from './fault-server.mjs';
 
 const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-const shard = (tower) => inMemory(readFileSync(new URL(`../../dist/models/halfclip-emoji-${tower}.safetensors`, import.meta.url)));
+const shard = (tower) =>
+  inMemory(readFileSync(new URL(`../../dist/models/halfclip-emoji-${tower}.safetensors`, import.meta.url)));
 
 let server;
 let folder;
@@ -29,19 +30,30 @@ after(async () => {
 });
 
 async function run(...args) {
-  const child = spawn(process.execPath, [cli, ...args], { env: { ...process.env, XDG_CACHE_HOME: folder }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, [cli, ...args], {
+    env: { ...process.env, XDG_CACHE_HOME: folder },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const all = async (stream) => {
     let text = '';
     for await (const chunk of stream) text += chunk;
     return text;
   };
-  const [stdout, stderr, status] = await Promise.all([all(child.stdout), all(child.stderr), new Promise((resolve) => child.once('close', resolve))]);
+  const [stdout, stderr, status] = await Promise.all([
+    all(child.stdout),
+    all(child.stderr),
+    new Promise((resolve) => child.once('close', resolve)),
+  ]);
   return { stdout, stderr, status };
 }
 
 const url = (tower) => `${server.base}/${tower}.safetensors`;
 const embed = (tower, ...args) => run('embed', '--tower', tower, '--weights', url(tower), ...args);
-const list = async () => (await run('cache', 'ls', '--json')).stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+const list = async () =>
+  (await run('cache', 'ls', '--json')).stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
 
 test('nothing is kept at first', async () => {
   assert.deepEqual(await run('cache', 'ls', '--json'), { stdout: '', stderr: '', status: 0 });
@@ -55,7 +67,9 @@ test('what embed loads is kept, and listed', async () => {
   assert.equal(status, 0);
   assert.equal((await embed('text', 'a dog')).stdout, stdout);
   assert.equal((await embed('image', fileURLToPath(new URL('../pictures/airplane.jpg', import.meta.url)))).status, 0);
-  const [{ name, used, stored, bytes, fetchedBytes, ...entry }] = (await list()).filter(({ tower }) => tower === 'text');
+  const [{ name, used, stored, bytes, fetchedBytes, ...entry }] = (await list()).filter(
+    ({ tower }) => tower === 'text',
+  );
   assert.match(name, /^[0-9a-f]{32}$/);
   assert.ok(Date.parse(used) >= Date.parse(stored));
   assert.equal(bytes, readFileSync(path.join(towers, `halfclip-${name}.tower`)).length);

@@ -1,9 +1,18 @@
-// What can go wrong with what is kept of towers: damaged entries, disks that are full or may not be written, writers at the same time, killed or aborted. The
-// load succeeds all the same, and nothing half-written stays.
+// What can go wrong with what is kept of towers: damaged entries, disks that are full or may not be written, writers at
+// the same time, killed or aborted. The load succeeds all the same, and nothing half-written stays.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
@@ -34,8 +43,24 @@ test('one bit, anywhere', async () => {
   const whole = readFileSync(place);
   const header = Number(whole.readBigUInt64LE(0));
   const metadata = whole.length - 24 - Number(whole.readBigUInt64LE(whole.length - 16));
-  const positions = [0, 3, 7, 8, 9, 100, header, header + 8, header + 9, 5000, whole.length >> 1, metadata - 1, metadata, metadata + 1, metadata + 20,
-    ...Array.from({ length: 25 }, (_, i) => whole.length - 25 + i)];
+  const positions = [
+    0,
+    3,
+    7,
+    8,
+    9,
+    100,
+    header,
+    header + 8,
+    header + 9,
+    5000,
+    whole.length >> 1,
+    metadata - 1,
+    metadata,
+    metadata + 1,
+    metadata + 20,
+    ...Array.from({ length: 25 }, (_, i) => whole.length - 25 + i),
+  ];
   for (const position of positions) {
     for (const bit of [1, 128]) {
       const damaged = Buffer.from(whole);
@@ -52,9 +77,14 @@ test('cut off, too long, empty, or something else', async () => {
   const whole = readFileSync(place);
   const footer = whole.subarray(-24);
   const wrongs = {
-    ...Object.fromEntries([0, 1, 23, 24, 100, 4096, whole.length >> 1, whole.length - 25, whole.length - 1].map((length) => [`${length} bytes`, whole.subarray(0, length)])),
+    ...Object.fromEntries(
+      [0, 1, 23, 24, 100, 4096, whole.length >> 1, whole.length - 25, whole.length - 1].map((length) => [
+        `${length} bytes`,
+        whole.subarray(0, length),
+      ]),
+    ),
     'a byte too many': Buffer.concat([whole, Buffer.alloc(1)]),
-    'zeros': Buffer.alloc(whole.length),
+    zeros: Buffer.alloc(whole.length),
     'only a footer': footer,
     'a footer after too little': Buffer.concat([whole.subarray(0, 1000), footer]),
     'a page': Buffer.from('<!DOCTYPE html>'.padEnd(4000)),
@@ -66,7 +96,7 @@ test('cut off, too long, empty, or something else', async () => {
   }
 });
 
-test('another tower\'s entry under this one\'s name', async () => {
+test("another tower's entry under this one's name", async () => {
   const { vector } = await load();
   const [name] = entries();
   await load({ tower: 'image' });
@@ -87,7 +117,13 @@ test('a folder where the entry should be', async () => {
 
 test('places that cannot be written', async () => {
   writeFileSync(path.join(dir, 'file'), '');
-  for (const where of ['/dev/null/towers', '/proc/towers', path.join(dir, 'file'), path.join(dir, 'file', 'towers'), `${dir}/\0`]) {
+  for (const where of [
+    '/dev/null/towers',
+    '/proc/towers',
+    path.join(dir, 'file'),
+    path.join(dir, 'file', 'towers'),
+    `${dir}/\0`,
+  ]) {
     for (let i = 0; i < 2; i++) assert.equal((await load({ cache: { dir: where } })).cached, false, where);
   }
   assert.deepEqual(entries(), ['file']);
@@ -101,7 +137,11 @@ async function changeWrites(change) {
   const { write } = handles;
   unchanged = write;
   handles.write = function (...args) {
-    return change(() => write.apply(this, args), (...others) => write.apply(this, others), args);
+    return change(
+      () => write.apply(this, args),
+      (...others) => write.apply(this, others),
+      args,
+    );
   };
 }
 
@@ -184,7 +224,10 @@ test('aborted while it is read', async () => {
   const before = openFiles();
   for (let i = 0; i < 3; i++) {
     const stop = new AbortController();
-    await assert.rejects(load({ signal: stop.signal, onProgress: ({ phase }) => phase === 'cache' && stop.abort(reason) }), reason);
+    await assert.rejects(
+      load({ signal: stop.signal, onProgress: ({ phase }) => phase === 'cache' && stop.abort(reason) }),
+      reason,
+    );
   }
   const asked = new AbortController();
   server.fault = () => {
@@ -203,22 +246,36 @@ test('aborted in a worker, at many moments', async () => {
   for (let i = 0; i < 12; i++) {
     const stop = new AbortController();
     setTimeout(() => stop.abort(reason), 40 + 15 * i);
-    const outcome = await load({ worker: true, signal: stop.signal, weights: `${server.base}/clip.safetensors?${i}` }).catch((error) => error);
+    const outcome = await load({
+      worker: true,
+      signal: stop.signal,
+      weights: `${server.base}/clip.safetensors?${i}`,
+    }).catch((error) => error);
     assert.ok(outcome === reason || outcome.cached === false, String(outcome));
   }
-  for (let i = 0; i < 40 && entries().some((name) => name.endsWith('.tmp')); i++) await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.ok(entries().every((name) => name.endsWith('.tower')), String(entries()));
+  for (let i = 0; i < 40 && entries().some((name) => name.endsWith('.tmp')); i++)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.ok(
+    entries().every((name) => name.endsWith('.tower')),
+    String(entries()),
+  );
 });
 
 test('what a killed writer left behind goes after an hour', async () => {
   const now = Date.now() / 1000;
   const [old, young] = [0, 1].map((i) => `halfclip-${String(i).repeat(32)}.${crypto.randomUUID()}.tmp`);
-  for (const [name, age] of [[old, 3700], [young, 3500]]) {
+  for (const [name, age] of [
+    [old, 3700],
+    [young, 3500],
+  ]) {
     writeFileSync(path.join(dir, name), 'half');
     utimesSync(path.join(dir, name), now - age, now - age);
   }
   await load();
-  assert.deepEqual(entries().filter((name) => name.endsWith('.tmp')), [young]);
+  assert.deepEqual(
+    entries().filter((name) => name.endsWith('.tmp')),
+    [young],
+  );
 });
 
 test('loads at the same time, on this thread and in workers', async () => {
@@ -243,12 +300,23 @@ const PROGRAM = `
   }`;
 
 function start(modes) {
-  const given = JSON.stringify({ weights: `${server.base}/clip.safetensors`, model: clip.config, dir, ids: [...ids], modes });
-  const child = spawn(process.execPath, ['--input-type=module', '-e', PROGRAM, given], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const given = JSON.stringify({
+    weights: `${server.base}/clip.safetensors`,
+    model: clip.config,
+    dir,
+    ids: [...ids],
+    modes,
+  });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', PROGRAM, given], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const output = (async () => {
     let text = '';
     for await (const chunk of child.stdout) text += chunk;
-    return text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+    return text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line));
   })();
   return { child, output, end: new Promise((resolve) => child.once('exit', resolve)) };
 }
@@ -256,14 +324,19 @@ function start(modes) {
 test('three processes that read and write the same entry', async () => {
   const { vector } = await load({ cache: 'no-store' });
   const modes = ['default', 'reload', 'default', 'reload', 'default', 'reload', 'default'];
-  const all = await Promise.all([start(modes), start(modes), start(modes)].map(async ({ output, end }) => {
-    assert.equal(await end, 0);
-    return output;
-  }));
+  const all = await Promise.all(
+    [start(modes), start(modes), start(modes)].map(async ({ output, end }) => {
+      assert.equal(await end, 0);
+      return output;
+    }),
+  );
   for (const found of all) {
     assert.equal(found.length, modes.length);
     for (const one of found) assert.deepEqual(one.vector, [...vector]);
-    assert.ok(found.slice(1).every(({ cached }, i) => cached === (modes[i + 1] === 'default')), 'an entry is always there, and whole');
+    assert.ok(
+      found.slice(1).every(({ cached }, i) => cached === (modes[i + 1] === 'default')),
+      'an entry is always there, and whole',
+    );
   }
   assert.equal(entries().length, 1);
   assert.equal((await load()).cached, true);

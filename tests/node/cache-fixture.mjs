@@ -1,4 +1,5 @@
-// What the tests of the cache share: a server with one golden checkpoint, a fresh folder of towers for each test, and a load that keeps its tower there.
+// What the tests of the cache share: a server with one golden checkpoint, a fresh folder of towers for each test, and a
+// load that keeps its tower there.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -35,11 +36,19 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Loads a tower through the cache and disposes of it; gives its info, one vector, and the requests that were made for it. */
+/**
+ * Loads a tower through the cache and disposes of it; gives its info, one vector, and the requests that were made for
+ * it.
+ */
 export async function load({ tower = 'text', ...options } = {}) {
   const before = server.requests.length;
   const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)({
-    model: clip.config, weights: `${server.base}/clip.safetensors`, dtype: 'int8', cache: { dir }, retry: { attempts: 1 }, ...options,
+    model: clip.config,
+    weights: `${server.base}/clip.safetensors`,
+    dtype: 'int8',
+    cache: { dir },
+    retry: { attempts: 1 },
+    ...options,
   });
   const vector = await (tower === 'text' ? encoder.embedTokens(ids) : encoder.embedPixels(pixels));
   encoder.dispose();

@@ -1,8 +1,18 @@
-// The cache in a folder that is not its own: other programs' files stay, things that are no files do no harm, and what is written down tells no secrets.
+// The cache in a folder that is not its own: other programs' files stay, things that are no files do no harm, and what
+// is written down tells no secrets.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
@@ -20,17 +30,38 @@ const place = (name) => path.join(dir, name);
 const own = () => entries().find((name) => /^halfclip-[0-9a-f]{32}\.tower$/.test(name));
 
 function cache(...args) {
-  const { stdout, stderr, status, signal } = spawnSync(process.execPath, [cli, 'cache', ...args, '--cache-dir', dir], { encoding: 'utf8', timeout: 20_000 });
+  const { stdout, stderr, status, signal } = spawnSync(process.execPath, [cli, 'cache', ...args, '--cache-dir', dir], {
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
   assert.equal(signal, null, 'it hangs');
   return { stdout, stderr, status };
 }
 
-const listed = () => cache('ls', '--json').stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+const listed = () =>
+  cache('ls', '--json')
+    .stdout.split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
 
-test('other programs\' files stay, whatever they are called and however old', async () => {
+test("other programs' files stay, whatever they are called and however old", async () => {
   const others = [
-    'report.tmp', `${HASH}.tmp`, `halfclip-${HASH}.tmp`, `halfclip.${crypto.randomUUID()}.tmp`, `x${HASH}.${crypto.randomUUID()}.tmp`, 'bell.tower', `${HASH}.tower`,
-    `halfclip-${HASH}.tower`, 'halfclip-.tower', `halfclip-${HASH.toUpperCase()}.tower`, `halfclip-${HASH}.tower.bak`, `${HASH}.used`, 'halfclip.tower', '.tower', '.tmp', 'notes.txt',
+    'report.tmp',
+    `${HASH}.tmp`,
+    `halfclip-${HASH}.tmp`,
+    `halfclip.${crypto.randomUUID()}.tmp`,
+    `x${HASH}.${crypto.randomUUID()}.tmp`,
+    'bell.tower',
+    `${HASH}.tower`,
+    `halfclip-${HASH}.tower`,
+    'halfclip-.tower',
+    `halfclip-${HASH.toUpperCase()}.tower`,
+    `halfclip-${HASH}.tower.bak`,
+    `${HASH}.used`,
+    'halfclip.tower',
+    '.tower',
+    '.tmp',
+    'notes.txt',
   ];
   const old = Math.floor(Date.now() / 1000) - 1e6;
   for (const name of others) {
@@ -74,7 +105,10 @@ test('entries of before, whose names had no prefix, go when a tower is kept', as
   assert.deepEqual(entries(), [own()]);
 });
 
-/** Things that may lie where an entry should be. Each is made at a path, and says afterwards whether it is still as it was. */
+/**
+ * Things that may lie where an entry should be. Each is made at a path, and says afterwards whether it is still as it
+ * was.
+ */
 const THINGS = {
   'a FIFO': (where) => {
     execFileSync('mkfifo', [where]);
@@ -154,9 +188,27 @@ test('an entry whose metadata is anything', async () => {
     fetched.push(String(url));
     return fetch(url, init);
   };
-  const elsewhere = ['http://127.0.0.1:9/x', 'file:///etc/passwd', 'data:,x', `${server.base}/../secret`, 'not a URL', 5, null, {}];
-  const metadatas = [null, 5, [], {}, { versions: 5 }, { name, versions: [null] }, { name, versions: [{}] }, { name, url: {}, model: [], tower: 5, versions: [] },
-    ...elsewhere.map((url) => ({ name, versions: [{ url, etag: '"1"' }] }))];
+  const elsewhere = [
+    'http://127.0.0.1:9/x',
+    'file:///etc/passwd',
+    'data:,x',
+    `${server.base}/../secret`,
+    'not a URL',
+    5,
+    null,
+    {},
+  ];
+  const metadatas = [
+    null,
+    5,
+    [],
+    {},
+    { versions: 5 },
+    { name, versions: [null] },
+    { name, versions: [{}] },
+    { name, url: {}, model: [], tower: 5, versions: [] },
+    ...elsewhere.map((url) => ({ name, versions: [{ url, etag: '"1"' }] })),
+  ];
   for (const metadata of metadatas) {
     const text = Buffer.from(JSON.stringify(metadata));
     const footer = Buffer.concat([whole.subarray(-24, -16), Buffer.alloc(8), Buffer.from('halfclip')]);
@@ -165,15 +217,36 @@ test('an entry whose metadata is anything', async () => {
     assert.match(cache('ls').stdout, / 1 in all/);
     assert.equal((await load({ fetch: watched })).cached, false, JSON.stringify(metadata));
   }
-  assert.ok(fetched.every((url) => url === `${server.base}/clip.safetensors`), String(fetched));
+  assert.ok(
+    fetched.every((url) => url === `${server.base}/clip.safetensors`),
+    String(fetched),
+  );
 });
 
 test('a signed address is not written down, and a new signature finds the same tower', async () => {
-  const signed = (n, rest = '') => `${server.base}/clip.safetensors?X-Amz-Algorithm=AWS4&X-Amz-Credential=me-${n}-SECRET&X-Amz-Date=${n}&X-Amz-Signature=${n}-SECRET${rest}`;
-  for (const [n, cached] of [[1, false], [1, true], [2, true]]) assert.equal((await load({ weights: signed(n) })).cached, cached);
-  assert.ok(server.requests.every(({ path }) => path.includes('SECRET')), 'every request is signed');
+  const signed = (n, rest = '') =>
+    `${server.base}/clip.safetensors?X-Amz-Algorithm=AWS4&X-Amz-Credential=me-${n}-SECRET&X-Amz-Date=${n}&X-Amz-Signature=${n}-SECRET${rest}`;
+  for (const [n, cached] of [
+    [1, false],
+    [1, true],
+    [2, true],
+  ])
+    assert.equal((await load({ weights: signed(n) })).cached, cached);
+  assert.ok(
+    server.requests.every(({ path }) => path.includes('SECRET')),
+    'every request is signed',
+  );
   assert.ok(server.requests.at(-1).path.includes('2-SECRET'), 'by what was given last');
-  for (const query of ['token=SECRET', 'sig=SECRET&se=2030&sv=1', 'Expires=5&Signature=SECRET&Key-Pair-Id=SECRET', 'access_token=SECRET', 'apikey=SECRET', 'anything=SECRET', 'SECRET', '#SECRET']) {
+  for (const query of [
+    'token=SECRET',
+    'sig=SECRET&se=2030&sv=1',
+    'Expires=5&Signature=SECRET&Key-Pair-Id=SECRET',
+    'access_token=SECRET',
+    'apikey=SECRET',
+    'anything=SECRET',
+    'SECRET',
+    '#SECRET',
+  ]) {
     await load({ weights: `${server.base}/clip.safetensors?${query}` });
   }
   for (const name of entries()) assert.ok(!readFileSync(place(name)).includes('SECRET'), name);
@@ -194,11 +267,19 @@ test('the files of an index that has a token are asked for with it', async () =>
     parts[i % 2][name] = tensor;
     weight_map[name] = `part-${i % 2}.safetensors`;
   });
-  parts.forEach((tensors, i) => (server.files[`/folder/part-${i}.safetensors`] = inMemory(buildSafetensors({ tensors }))));
+  parts.forEach(
+    (tensors, i) => (server.files[`/folder/part-${i}.safetensors`] = inMemory(buildSafetensors({ tensors }))),
+  );
   server.files['/folder/index.json'] = inMemory(Buffer.from(JSON.stringify({ weight_map })));
   server.fault = ({ path }) => (/\?sv=1&sig=\d-SECRET$/.test(path) ? undefined : { status: 403 });
-  for (const [n, cached] of [[1, false], [2, true]]) {
-    assert.equal((await load({ weights: `${server.base}/folder/index.json?sv=1&sig=${n}-SECRET#part` })).cached, cached);
+  for (const [n, cached] of [
+    [1, false],
+    [2, true],
+  ]) {
+    assert.equal(
+      (await load({ weights: `${server.base}/folder/index.json?sv=1&sig=${n}-SECRET#part` })).cached,
+      cached,
+    );
   }
   assert.ok(!readFileSync(place(own())).includes('SECRET'));
 });

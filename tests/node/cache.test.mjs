@@ -1,4 +1,5 @@
-// The cache of packed towers in Node.js: what is kept and found again, when it is asked for and fetched anew, and how much of it there may be.
+// The cache of packed towers in Node.js: what is kept and found again, when it is asked for and fetched anew, and how
+// much of it there may be.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -28,7 +29,10 @@ for (const worker of [false, true]) {
         assert.deepEqual(second, { ...first, cached: true, fetchedBytes: 1 });
         assert.deepEqual(again, vector);
         assert.ok(memoryAgain <= memoryBytes + 65536 * 10, `${memoryAgain} bytes of memory, ${memoryBytes} at first`);
-        assert.deepEqual(requests.map(({ range, headers, sent }) => [range, headers['if-none-match'], sent]), [['bytes=0-0', '"1"', 1]]);
+        assert.deepEqual(
+          requests.map(({ range, headers, sent }) => [range, headers['if-none-match'], sent]),
+          [['bytes=0-0', '"1"', 1]],
+        );
       }
       assert.equal(entries().length, 3);
     });
@@ -60,14 +64,17 @@ test('shards are kept too, at the dtype that they hold', async () => {
 async function shardOf(tower) {
   await import('../../web/node/index.js');
   const { Encoder } = await import('../../web/encoder/encoder.js');
-  const encoder = await Encoder.load({ tower, model: null, config: JSON.stringify(clip.config), weights: { bytes: file }, dtype: 'fp16' }, {});
+  const encoder = await Encoder.load(
+    { tower, model: null, config: JSON.stringify(clip.config), weights: { bytes: file }, dtype: 'fp16' },
+    {},
+  );
   const parts = [];
   await encoder.writeShard((piece) => parts.push(Buffer.from(piece)));
   encoder.dispose();
   return { data: Buffer.concat(parts) };
 }
 
-test('a shard\'s vocabulary is kept with it', async () => {
+test("a shard's vocabulary is kept with it", async () => {
   const models = new URL('../../dist/models/', import.meta.url);
   const shard = readFileSync(new URL('halfclip-emoji-text.safetensors', models));
   server.files['/emoji.safetensors'] = inMemory(shard);
@@ -85,7 +92,13 @@ test('a shard\'s vocabulary is kept with it', async () => {
 test('towers, dtypes, configs and URLs have entries of their own', async () => {
   const other = structuredClone(clip.config);
   other.preprocess_cfg = { ...other.preprocess_cfg, mean: [0, 0, 0] };
-  const options = [{}, { tower: 'image' }, { dtype: 'fp16' }, { tower: 'image', model: other }, { weights: `${server.base}/clip.safetensors?2` }];
+  const options = [
+    {},
+    { tower: 'image' },
+    { dtype: 'fp16' },
+    { tower: 'image', model: other },
+    { weights: `${server.base}/clip.safetensors?2` },
+  ];
   for (const option of options) assert.equal((await load(option)).cached, false);
   for (const option of options) assert.equal((await load(option)).cached, true);
   assert.equal(entries().length, options.length);
@@ -95,7 +108,12 @@ test('a changed ETag: the tower is fetched again, and kept', async () => {
   const { vector } = await load();
   const { tensors } = parseSafetensors(file);
   const { bytes, ...shape } = tensors.text_projection;
-  const changed = buildSafetensors({ tensors: { ...tensors, text_projection: { ...shape, bytes: Buffer.concat([bytes.subarray(96), bytes.subarray(0, 96)]) } } });
+  const changed = buildSafetensors({
+    tensors: {
+      ...tensors,
+      text_projection: { ...shape, bytes: Buffer.concat([bytes.subarray(96), bytes.subarray(0, 96)]) },
+    },
+  });
   server.files['/clip.safetensors'] = inMemory(changed);
   server.etag = '"2"';
   const second = await load({ dtype: 'int8' });
@@ -220,7 +238,14 @@ test('reload fetches again and keeps that', async () => {
 });
 
 test('paths, Blobs, bytes, data: URLs and the bundled model are not kept', async () => {
-  const sources = [clip.path, clip.path.pathname, new Blob([file]), file, Uint8Array.from(file).buffer, `data:application/octet-stream;base64,${file.toString('base64')}`];
+  const sources = [
+    clip.path,
+    clip.path.pathname,
+    new Blob([file]),
+    file,
+    Uint8Array.from(file).buffer,
+    `data:application/octet-stream;base64,${file.toString('base64')}`,
+  ];
   for (const weights of sources) for (let i = 0; i < 2; i++) assert.equal((await load({ weights })).cached, false);
   for (let i = 0; i < 2; i++) {
     const encoder = await loadTextEncoder({ model: 'halfclip-emoji', cache: { dir } });
@@ -238,14 +263,19 @@ test('a checkpoint in several files: each one is asked for', async () => {
     weight_map[name] = i % 2 ? 'a.safetensors' : 'b.safetensors';
     parts[weight_map[name]][name] = tensor;
   });
-  for (const [name, tensors] of Object.entries(parts)) server.files[`/${name}`] = inMemory(buildSafetensors({ tensors }));
+  for (const [name, tensors] of Object.entries(parts))
+    server.files[`/${name}`] = inMemory(buildSafetensors({ tensors }));
   server.files['/model.safetensors.index.json'] = inMemory(Buffer.from(JSON.stringify({ metadata: {}, weight_map })));
   const options = { weights: `${server.base}/model.safetensors.index.json` };
   const first = await load(options);
   const second = await load(options);
   assert.deepEqual([first.cached, second.cached, second.fetchedBytes], [false, true, 3]);
   assert.deepEqual(second.vector, first.vector);
-  assert.deepEqual(second.requests.map(({ path }) => path).sort(), ['/a.safetensors', '/b.safetensors', '/model.safetensors.index.json']);
+  assert.deepEqual(second.requests.map(({ path }) => path).sort(), [
+    '/a.safetensors',
+    '/b.safetensors',
+    '/model.safetensors.index.json',
+  ]);
   server.fault = ({ path }) => (path === '/b.safetensors' ? { headers: { etag: '"other"' } } : undefined);
   assert.equal((await load(options)).cached, false);
   assert.equal((await load(options)).cached, true);
@@ -267,7 +297,10 @@ test('a PyTorch file, with ranges and without', async () => {
 
 test('a hub that is out of reach: its names stand for what they stood for last', async () => {
   const repo = '/org/clip/resolve/main';
-  server.files = { [`${repo}/open_clip_config.json`]: inMemory(Buffer.from(JSON.stringify(clip.config))), [`${repo}/open_clip_model.safetensors`]: inMemory(file) };
+  server.files = {
+    [`${repo}/open_clip_config.json`]: inMemory(Buffer.from(JSON.stringify(clip.config))),
+    [`${repo}/open_clip_model.safetensors`]: inMemory(file),
+  };
   const options = { model: 'hf-hub:org/clip', weights: undefined, hub: server.base };
   const first = await load(options);
   const offline = async () => {
@@ -284,7 +317,10 @@ test('a hub that is out of reach: its names stand for what they stood for last',
 
 test('a name that stands for something else than before', async () => {
   const repo = '/org/clip/resolve/main';
-  const files = (config) => ({ [`${repo}/open_clip_config.json`]: inMemory(Buffer.from(JSON.stringify(config))), [`${repo}/open_clip_model.safetensors`]: inMemory(file) });
+  const files = (config) => ({
+    [`${repo}/open_clip_config.json`]: inMemory(Buffer.from(JSON.stringify(config))),
+    [`${repo}/open_clip_model.safetensors`]: inMemory(file),
+  });
   const options = { model: 'hf-hub:org/clip', weights: undefined, hub: server.base };
   server.files = files(clip.config);
   await load(options);
@@ -296,7 +332,9 @@ test('progress of a tower that was kept', async () => {
   await load();
   const steps = [];
   await load({ onProgress: (step) => steps.push(step) });
-  assert.ok(steps.length && steps.every(({ phase, loaded, total }) => phase === 'cache' && loaded > 0 && loaded <= total));
+  assert.ok(
+    steps.length && steps.every(({ phase, loaded, total }) => phase === 'cache' && loaded > 0 && loaded <= total),
+  );
   assert.equal(steps.at(-1).loaded, steps.at(-1).total);
 });
 
@@ -347,7 +385,19 @@ test('the folder: XDG_CACHE_HOME if it is an absolute path, else ~/.cache', asyn
 });
 
 test('options of the wrong type', async () => {
-  for (const cache of ['force-cache', 7, null, true, { mode: 'no' }, { dir: '' }, { dir: 7 }, { maxBytes: -1 }, { maxBytes: 'all' }, { persist: 1 }, { folder: dir }]) {
+  for (const cache of [
+    'force-cache',
+    7,
+    null,
+    true,
+    { mode: 'no' },
+    { dir: '' },
+    { dir: 7 },
+    { maxBytes: -1 },
+    { maxBytes: 'all' },
+    { persist: 1 },
+    { folder: dir },
+  ]) {
     await fails(load({ cache }), 'input/type');
   }
   assert.equal((await load({ cache: { dir, persist: true } })).cached, false, 'persist is for pages');

@@ -26,9 +26,17 @@ const parts = {
   'model-b.safetensors': { ...pick((name, i) => i % 2 === 0), ...padding },
   'model-c.safetensors': pick((name, i) => isImage(name) && i % 2),
 };
-const weightMap = Object.fromEntries(Object.entries(parts).flatMap(([file, held]) => Object.keys(held).filter((name) => name !== 'padding').map((name) => [name, file])));
+const weightMap = Object.fromEntries(
+  Object.entries(parts).flatMap(([file, held]) =>
+    Object.keys(held)
+      .filter((name) => name !== 'padding')
+      .map((name) => [name, file]),
+  ),
+);
 const index = Buffer.from(JSON.stringify({ metadata: { total_size: 1 }, weight_map: weightMap }, null, 2));
-const files = Object.fromEntries(Object.entries(parts).map(([name, held]) => [name, buildSafetensors({ tensors: held })]));
+const files = Object.fromEntries(
+  Object.entries(parts).map(([name, held]) => [name, buildSafetensors({ tensors: held })]),
+);
 
 let server;
 let folder;
@@ -40,7 +48,10 @@ before(async () => {
   for (const [name, bytes] of Object.entries(files)) writeFileSync(path.join(folder, name), bytes);
   writeFileSync(path.join(folder, 'model.safetensors.index.json'), index);
   expected = {};
-  for (const [tower, load] of [['text', loadTextEncoder], ['image', loadImageEncoder]]) {
+  for (const [tower, load] of [
+    ['text', loadTextEncoder],
+    ['image', loadImageEncoder],
+  ]) {
     const encoder = await load({ model: clip.config, weights: clip.path, dtype: 'fp32' });
     expected[tower] = await vectorOf(encoder, tower);
   }
@@ -58,13 +69,23 @@ after(async () => {
 });
 
 async function vectorOf(encoder, tower) {
-  const vector = tower === 'text' ? await encoder.embedTokens(rows(clip.expected.tokens)[0]) : await encoder.embedPixels(rows(clip.expected.pixels)[0]);
+  const vector =
+    tower === 'text'
+      ? await encoder.embedTokens(rows(clip.expected.tokens)[0])
+      : await encoder.embedPixels(rows(clip.expected.pixels)[0]);
   encoder.dispose();
   return vector;
 }
 
 async function works(tower, weights, options) {
-  const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)({ model: clip.config, dtype: 'fp32', cache: 'no-store', weights, retry: { pause: 1 }, ...options });
+  const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)({
+    model: clip.config,
+    dtype: 'fp32',
+    cache: 'no-store',
+    weights,
+    retry: { pause: 1 },
+    ...options,
+  });
   assert.deepEqual(await vectorOf(encoder, tower), expected[tower]);
   return encoder.info;
 }
@@ -74,7 +95,10 @@ test('a checkpoint in several files, by URL: only the files that hold the tower'
   const { fetchedBytes, fileBytes } = await works('text', url());
   assert.ok(!server.requests.some(({ path }) => path === '/model-c.safetensors'));
   assert.equal(fileBytes, files['model-a.safetensors'].length + files['model-b.safetensors'].length);
-  assert.equal(fetchedBytes, server.requests.reduce((sum, { sent }) => sum + sent, 0));
+  assert.equal(
+    fetchedBytes,
+    server.requests.reduce((sum, { sent }) => sum + sent, 0),
+  );
   server.reset();
   await works('image', url());
   assert.ok(!server.requests.some(({ path }) => path === '/model-a.safetensors'));
@@ -95,7 +119,9 @@ test('a checkpoint in several files, by path, and as a Blob that has no files be
 
 test('an index that is wrong', async () => {
   const withIndex = (content) => {
-    server.files['/model.safetensors.index.json'] = inMemory(Buffer.from(typeof content === 'string' ? content : JSON.stringify(content)));
+    server.files['/model.safetensors.index.json'] = inMemory(
+      Buffer.from(typeof content === 'string' ? content : JSON.stringify(content)),
+    );
     return works('text', `${server.base}/model.safetensors.index.json`);
   };
   await fails(withIndex('{"weight_map": {"a": '), 'weights/format', /JSON/);
@@ -115,28 +141,58 @@ test('an index that is wrong', async () => {
 test('another architecture than the config says, with the one that fits', async () => {
   const { config } = golden('clip');
   // Tensors of ViT-B-32 by shape alone: the loader looks at no byte of them before it refuses.
-  const shapes = { 'token_embedding.weight': [49408, 512], positional_embedding: [77, 512], text_projection: [512, 512], 'visual.conv1.weight': [768, 3, 32, 32],
-    'visual.positional_embedding': [50, 768], 'visual.proj': [768, 512] };
+  const shapes = {
+    'token_embedding.weight': [49408, 512],
+    positional_embedding: [77, 512],
+    text_projection: [512, 512],
+    'visual.conv1.weight': [768, 3, 32, 32],
+    'visual.positional_embedding': [50, 768],
+    'visual.proj': [768, 512],
+  };
   for (let i = 0; i < 12; i++) {
     shapes[`transformer.resblocks.${i}.ln_1.weight`] = [512];
     shapes[`visual.transformer.resblocks.${i}.ln_1.weight`] = [768];
   }
   let at = 0;
-  const header = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => {
-    const begin = at;
-    at += 2 * shape.reduce((a, b) => a * b);
-    return [name, { dtype: 'F16', shape, data_offsets: [begin, at] }];
-  }));
+  const header = Object.fromEntries(
+    Object.entries(shapes).map(([name, shape]) => {
+      const begin = at;
+      at += 2 * shape.reduce((a, b) => a * b);
+      return [name, { dtype: 'F16', shape, data_offsets: [begin, at] }];
+    }),
+  );
   const body = Buffer.from(JSON.stringify(header));
   const head = Buffer.concat([Buffer.alloc(8), body]);
   head.writeBigUInt64LE(BigInt(body.length));
-  server.files['/b32'] = { size: head.length + at, read: (begin, end) => Buffer.concat([head.subarray(begin, end), Buffer.alloc(end - Math.max(begin, head.length) > 0 ? end - Math.max(begin, head.length) : 0)]) };
+  server.files['/b32'] = {
+    size: head.length + at,
+    read: (begin, end) =>
+      Buffer.concat([
+        head.subarray(begin, end),
+        Buffer.alloc(end - Math.max(begin, head.length) > 0 ? end - Math.max(begin, head.length) : 0),
+      ]),
+  };
   const weights = `${server.base}/b32`;
   const { architecture, fetchedBytes, bytes, towers } = await inspect(weights);
-  assert.deepEqual([architecture, bytes, towers.image.count + towers.text.count], [{ name: 'ViT-B-32', exact: true }, head.length + at, 30]);
+  assert.deepEqual(
+    [architecture, bytes, towers.image.count + towers.text.count],
+    [{ name: 'ViT-B-32', exact: true }, head.length + at, 30],
+  );
   assert.equal(fetchedBytes, 262144);
-  await fails(loadImageEncoder({ model: 'ViT-B-16', weights }), 'weights/mismatch', /ViT-B-16 has width 768, 12 layers, patches of 16/, /patches of 32/, /the size of ViT-B-32$/);
-  await fails(loadTextEncoder({ model: 'ViT-L-14', weights }), 'weights/mismatch', /ViT-L-14 has width 768/, /width 512/, /ViT-B-32$/);
+  await fails(
+    loadImageEncoder({ model: 'ViT-B-16', weights }),
+    'weights/mismatch',
+    /ViT-B-16 has width 768, 12 layers, patches of 16/,
+    /patches of 32/,
+    /the size of ViT-B-32$/,
+  );
+  await fails(
+    loadTextEncoder({ model: 'ViT-L-14', weights }),
+    'weights/mismatch',
+    /ViT-L-14 has width 768/,
+    /width 512/,
+    /ViT-B-32$/,
+  );
   await fails(loadTextEncoder({ model: config, weights }), 'weights/mismatch', /the config has width 48/, /ViT-B-32$/);
   await fails(loadTextEncoder({ model: 'ViT-B-32', weights: clip.path }), 'weights/mismatch', /width 48/, /closest/);
 });
@@ -147,12 +203,18 @@ test('inspect, whatever the checkpoint is, by its headers alone', async () => {
   server.files['/whole.pt'] = inMemory(readFileSync(new URL('torch/whole.pt', GOLDEN)));
   const one = await inspect(clip.path);
   assert.deepEqual([one.format, ...towersOf(one)], ['safetensors', ...all]);
-  assert.equal(one.towers.image.bytes, names.filter(isImage).reduce((sum, name) => sum + tensors[name].bytes.length, 0));
+  assert.equal(
+    one.towers.image.bytes,
+    names.filter(isImage).reduce((sum, name) => sum + tensors[name].bytes.length, 0),
+  );
   assert.ok(one.fetchedBytes < one.bytes / 2);
   const many = await inspect(`${server.base}/model.safetensors.index.json`);
   assert.deepEqual([many.format, ...towersOf(many)], ['index', ...all]);
   assert.deepEqual(many.files, Object.keys(parts));
-  assert.equal(many.bytes, Object.values(files).reduce((sum, { length }) => sum + length, 0));
+  assert.equal(
+    many.bytes,
+    Object.values(files).reduce((sum, { length }) => sum + length, 0),
+  );
   for (const fault of [{}, { ranges: false }]) {
     server.fault = () => fault;
     const pytorch = await inspect(`${server.base}/whole.pt`);

@@ -6,12 +6,16 @@ import { fileURLToPath } from 'node:url';
 
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
-export const jsonLines = (text) => text.trim().split('\n').map((line) => JSON.parse(line));
+export const jsonLines = (text) =>
+  text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
 
 /**
  * @param {string} folder
- * @returns {{ run: Function, works: Function, fails: Function }} run: what came of it; works: standard output of what must work; fails: expects a failure that is told in
- *   sentences and nothing on standard output
+ * @returns {{ run: Function, works: Function, fails: Function }} run: what came of it; works: standard output of what
+ *   must work; fails: expects a failure that is told in sentences and nothing on standard output
  */
 export function programIn(folder) {
   function run(args, input = '') {

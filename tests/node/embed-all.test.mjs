@@ -62,25 +62,47 @@ for (const worker of [false, true]) {
   });
 
   test(`pictures: what fails is told in its place, the others get the vectors of embed(), ${where}`, async () => {
-    const bad = [`${PICTURES}none.jpg`, fileURLToPath(import.meta.url), 7, null, new Uint8Array([1, 2, 3]), { data: new Uint8Array(5), width: 1, height: 1 }];
+    const bad = [
+      `${PICTURES}none.jpg`,
+      fileURLToPath(import.meta.url),
+      7,
+      null,
+      new Uint8Array([1, 2, 3]),
+      { data: new Uint8Array(5), width: 1, height: 1 },
+    ];
     const codes = ['input/decode', 'input/decode', 'input/type', 'input/type', 'input/decode', 'input/type'];
     const sources = [NAMES[0], ...bad.flatMap((source, i) => [source, NAMES[i + 1]])];
     const outcomes = await collect(image.embedAll(sources));
-    assert.deepEqual(outcomes.map(({ index }) => index), sources.map((_, i) => i));
+    assert.deepEqual(
+      outcomes.map(({ index }) => index),
+      sources.map((_, i) => i),
+    );
     outcomes.forEach(({ source }, i) => assert.equal(source, sources[i]));
     const failed = outcomes.filter(({ error }) => error);
-    assert.deepEqual(failed.map(({ error }) => error.code), codes);
+    assert.deepEqual(
+      failed.map(({ error }) => error.code),
+      codes,
+    );
     for (const { error, vector } of failed) assert.ok(error instanceof HalfclipError && vector === undefined);
     assert.match(failed[0].error.message, /none\.jpg/);
     assert.match(failed[2].error.message, /^input 5 is the number 7/);
-    assert.deepEqual(outcomes.filter(({ vector }) => vector).map(({ vector }) => vector), await image.embed(NAMES));
+    assert.deepEqual(
+      outcomes.filter(({ vector }) => vector).map(({ vector }) => vector),
+      await image.embed(NAMES),
+    );
   });
 
   test(`texts: the same, ${where}`, async () => {
     const outcomes = await collect(text.embedAll(['a cat', 7, '', 'a dog', undefined]));
-    assert.deepEqual(outcomes.map(({ error }) => error?.code), [undefined, 'input/type', undefined, undefined, 'input/type']);
+    assert.deepEqual(
+      outcomes.map(({ error }) => error?.code),
+      [undefined, 'input/type', undefined, undefined, 'input/type'],
+    );
     assert.match(outcomes[4].error.message, /^input 4 is undefined/);
-    assert.deepEqual([0, 2, 3].map((i) => outcomes[i].vector), await text.embed(['a cat', '', 'a dog']));
+    assert.deepEqual(
+      [0, 2, 3].map((i) => outcomes[i].vector),
+      await text.embed(['a cat', '', 'a dog']),
+    );
   });
 
   test(`texts that are sent together fail each by its own name, ${where}`, async () => {
@@ -97,11 +119,23 @@ for (const worker of [false, true]) {
   test(`any iterable: sets, generators, promises, async generators, streams, none at all, ${where}`, async () => {
     const [a, b] = await text.embed(['a cat', 'a dog']);
     const texts = ['a cat', 'a dog'];
-    const iterables = [new Set(texts), (function* () { yield* texts; })(), texts.map(async (text) => text), counted(texts).items, counted(texts, { delay: 5 }).items,
-      new Blob([]).stream().constructor.from?.(texts) ?? texts, { [Symbol.iterator]: () => texts.values() }];
+    const iterables = [
+      new Set(texts),
+      (function* () {
+        yield* texts;
+      })(),
+      texts.map(async (text) => text),
+      counted(texts).items,
+      counted(texts, { delay: 5 }).items,
+      new Blob([]).stream().constructor.from?.(texts) ?? texts,
+      { [Symbol.iterator]: () => texts.values() },
+    ];
     for (const iterable of iterables) {
       const outcomes = await collect(text.embedAll(iterable));
-      assert.deepEqual(outcomes, [{ index: 0, source: 'a cat', vector: a }, { index: 1, source: 'a dog', vector: b }]);
+      assert.deepEqual(outcomes, [
+        { index: 0, source: 'a cat', vector: a },
+        { index: 1, source: 'a dog', vector: b },
+      ]);
     }
     assert.deepEqual(await collect(text.embedAll([])), []);
     assert.deepEqual(await collect(image.embedAll(new Map().values())), []);
@@ -109,9 +143,20 @@ for (const worker of [false, true]) {
 
   test(`what is no iterable, and options that do not do, ${where}`, async () => {
     for (const sources of ['a cat', 7, null, undefined, {}, new Uint8Array(3), () => {}]) {
-      await assert.rejects(collect(text.embedAll(sources)), { code: 'input/type', message: /^the sources are .*expected an array, an iterable/ });
+      await assert.rejects(collect(text.embedAll(sources)), {
+        code: 'input/type',
+        message: /^the sources are .*expected an array, an iterable/,
+      });
     }
-    for (const options of [{ ahead: -1 }, { ahead: 1.5 }, { ahead: Infinity }, { onProgress: 1 }, { signal: 1 }, { normalize: 1 }, { ahed: 1 }]) {
+    for (const options of [
+      { ahead: -1 },
+      { ahead: 1.5 },
+      { ahead: Infinity },
+      { onProgress: 1 },
+      { signal: 1 },
+      { normalize: 1 },
+      { ahed: 1 },
+    ]) {
       await assert.rejects(collect(image.embedAll([], options)), { code: 'input/type', message: /^option / });
     }
   });
@@ -121,16 +166,31 @@ for (const worker of [false, true]) {
     assert.deepEqual(vector, await text.embed('a cat', { normalize: false }));
     const steps = [];
     await collect(image.embedAll([raw(1), 7, raw(2)], { onProgress: (step) => steps.push(step) }));
-    assert.deepEqual(steps, [1, 2, 3].map((loaded) => ({ phase: 'embed', loaded, total: 3 })));
+    assert.deepEqual(
+      steps,
+      [1, 2, 3].map((loaded) => ({ phase: 'embed', loaded, total: 3 })),
+    );
     await collect(image.embedAll(counted([raw(1)]).items, { onProgress: (step) => steps.push(step) }));
     assert.deepEqual(steps.at(-1), { phase: 'embed', loaded: 1, total: undefined });
     const oops = new Error('of the callback');
-    await assert.rejects(collect(image.embedAll([raw(1)], { onProgress() { throw oops; } })), (error) => error === oops);
+    await assert.rejects(
+      collect(
+        image.embedAll([raw(1)], {
+          onProgress() {
+            throw oops;
+          },
+        }),
+      ),
+      (error) => error === oops,
+    );
   });
 
   for (const ahead of [0, 1, 5]) {
     test(`reads at most ${ahead} ahead of what the caller holds, ${where}`, async () => {
-      for (const [encoder, make] of [[image, raw], [text, (i) => `text ${i}`]]) {
+      for (const [encoder, make] of [
+        [image, raw],
+        [text, (i) => `text ${i}`],
+      ]) {
         const { state, items } = counted(endless(make));
         let given = 0;
         for await (const { index } of encoder.embedAll(items, { ahead })) {
@@ -170,24 +230,38 @@ for (const worker of [false, true]) {
       response.writeHead(404).end();
     }).listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
-    const outcomes = await collect(image.embedAll(Array.from({ length: 7 }, (_, i) => `http://127.0.0.1:${server.address().port}/${i}.png`), { ahead: 2 }));
+    const outcomes = await collect(
+      image.embedAll(
+        Array.from({ length: 7 }, (_, i) => `http://127.0.0.1:${server.address().port}/${i}.png`),
+        { ahead: 2 },
+      ),
+    );
     assert.equal(most, 3);
-    assert.deepEqual(outcomes.map(({ error }) => error.status), Array(7).fill(404));
+    assert.deepEqual(
+      outcomes.map(({ error }) => error.status),
+      Array(7).fill(404),
+    );
     server.close();
   });
 
   test(`an abort rejects with the signal's reason, closes the source and leaves the encoder free, ${where}`, async () => {
-    for (const [encoder, make] of [[image, raw], [text, (i) => `text ${i}`]]) {
+    for (const [encoder, make] of [
+      [image, raw],
+      [text, (i) => `text ${i}`],
+    ]) {
       const controller = new AbortController();
       const { state, items } = counted(endless(make));
       const reason = { never: 'mind' };
       let given = 0;
-      await assert.rejects((async () => {
-        for await (const outcome of encoder.embedAll(items, { signal: controller.signal })) {
-          assert.ok(outcome.vector);
-          if (++given === 5) controller.abort(reason);
-        }
-      })(), (error) => error === reason);
+      await assert.rejects(
+        (async () => {
+          for await (const outcome of encoder.embedAll(items, { signal: controller.signal })) {
+            assert.ok(outcome.vector);
+            if (++given === 5) controller.abort(reason);
+          }
+        })(),
+        (error) => error === reason,
+      );
       assert.equal(given, 5);
       await eventually(() => state.closed, 1);
       const { read } = state;
@@ -195,13 +269,18 @@ for (const worker of [false, true]) {
       assert.equal(state.read, read, 'nothing is read any more');
     }
     const early = counted(endless(raw));
-    await assert.rejects(collect(image.embedAll(early.items, { signal: AbortSignal.abort(null) })), (error) => error === null);
+    await assert.rejects(
+      collect(image.embedAll(early.items, { signal: AbortSignal.abort(null) })),
+      (error) => error === null,
+    );
     assert.equal(early.state.read, 0);
   });
 
   test(`an abort does not wait for a source that never answers, ${where}`, async () => {
     const controller = new AbortController();
-    const stuck = { [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}), return: () => new Promise(() => {}) }) };
+    const stuck = {
+      [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}), return: () => new Promise(() => {}) }),
+    };
     const run = collect(image.embedAll(stuck, { signal: controller.signal }));
     setTimeout(() => controller.abort('enough'), 20);
     await assert.rejects(run, (error) => error === 'enough');
@@ -218,9 +297,17 @@ for (const worker of [false, true]) {
     }
     assert.equal(closed, true);
     const oops = new Error('while closing');
-    await assert.rejects(async () => {
-      for await (const { vector } of image.embedAll(source(() => { throw oops; }))) if (vector) break;
-    }, (error) => error === oops);
+    await assert.rejects(
+      async () => {
+        for await (const { vector } of image.embedAll(
+          source(() => {
+            throw oops;
+          }),
+        ))
+          if (vector) break;
+      },
+      (error) => error === oops,
+    );
     const run = image.embedAll(counted(endless(raw)).items);
     await run.next();
     assert.deepEqual(await run.return(), { done: true, value: undefined });
@@ -231,15 +318,30 @@ for (const worker of [false, true]) {
   test(`a source that throws: the outcomes before it, then its error, ${where}`, async () => {
     const oops = new Error('of the source');
     const given = [];
-    await assert.rejects((async () => {
-      for await (const { index } of image.embedAll((function* () {
-        yield raw(1);
-        yield raw(2);
-        throw oops;
-      })())) given.push(index);
-    })(), (error) => error === oops);
+    await assert.rejects(
+      (async () => {
+        for await (const { index } of image.embedAll(
+          (function* () {
+            yield raw(1);
+            yield raw(2);
+            throw oops;
+          })(),
+        ))
+          given.push(index);
+      })(),
+      (error) => error === oops,
+    );
     assert.deepEqual(given, [0, 1]);
-    await assert.rejects(collect(text.embedAll({ [Symbol.iterator]() { throw oops; } })), (error) => error === oops);
+    await assert.rejects(
+      collect(
+        text.embedAll({
+          [Symbol.iterator]() {
+            throw oops;
+          },
+        }),
+      ),
+      (error) => error === oops,
+    );
     await assert.rejects(collect(text.embedAll([Promise.reject(oops)])), (error) => error === oops);
   });
 
@@ -248,12 +350,15 @@ for (const worker of [false, true]) {
     for (const sources of [endless(raw), stuck]) {
       const encoder = await loadImageEncoder({ model: 'halfclip-emoji', worker });
       setTimeout(() => encoder.dispose(), 50);
-      await assert.rejects((async () => {
-        for await (const { error } of encoder.embedAll(sources)) {
-          assert.equal(error, undefined);
-          await turn();
-        }
-      })(), { code: 'state/disposed' });
+      await assert.rejects(
+        (async () => {
+          for await (const { error } of encoder.embedAll(sources)) {
+            assert.equal(error, undefined);
+            await turn();
+          }
+        })(),
+        { code: 'state/disposed' },
+      );
       await assert.rejects(collect(encoder.embedAll([raw(1)])), { code: 'state/disposed' });
     }
   });
@@ -267,16 +372,28 @@ for (const worker of [false, true]) {
       image.embed([...NAMES].reverse()),
       Promise.all(NAMES.map((name) => image.embed(name))),
     ]);
-    assert.deepEqual(all.map(({ vector }) => vector), expected);
-    assert.deepEqual(unscaled.map(({ vector }) => vector), plain);
+    assert.deepEqual(
+      all.map(({ vector }) => vector),
+      expected,
+    );
+    assert.deepEqual(
+      unscaled.map(({ vector }) => vector),
+      plain,
+    );
     assert.deepEqual(arrays.reverse(), expected);
     assert.deepEqual(singles, expected);
   });
 
   test(`embed() of an array is all or nothing, and says which was wrong first, ${where}`, async () => {
-    await assert.rejects(image.embed([raw(1), 7, `${PICTURES}none.jpg`, raw(2)]), { code: 'input/type', message: /^input 1 / });
+    await assert.rejects(image.embed([raw(1), 7, `${PICTURES}none.jpg`, raw(2)]), {
+      code: 'input/type',
+      message: /^input 1 /,
+    });
     const pixels = await image.preprocess([NAMES[0], NAMES[1]]);
     assert.deepEqual(pixels, [await image.preprocess(NAMES[0]), await image.preprocess(NAMES[1])]);
-    assert.deepEqual(await image.embed(Array.from({ length: 20 }, (_, i) => raw(i))), await Promise.all(Array.from({ length: 20 }, (_, i) => image.embed(raw(i)))));
+    assert.deepEqual(
+      await image.embed(Array.from({ length: 20 }, (_, i) => raw(i))),
+      await Promise.all(Array.from({ length: 20 }, (_, i) => image.embed(raw(i)))),
+    );
   });
 }

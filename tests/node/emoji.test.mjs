@@ -1,4 +1,5 @@
-// The bundled model, on trained weights: fp32 is OpenCLIP's, the narrower types keep what tests/accuracy.mjs measures, and src/README.md says so.
+// The bundled model, on trained weights: fp32 is OpenCLIP's, the narrower types keep what tests/accuracy.mjs measures,
+// and src/README.md says so.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -29,7 +30,7 @@ for (const dtype of DTYPES) {
   });
 }
 
-test('fp32 out of the whole checkpoint is at OpenCLIP\'s place', async (t) => {
+test("fp32 out of the whole checkpoint is at OpenCLIP's place", async (t) => {
   const vectors = await embed('fp32');
   for (const tower of ['image', 'text']) {
     const unit = medianDistance(expected[tower].slice(0, 256));
@@ -39,9 +40,13 @@ test('fp32 out of the whole checkpoint is at OpenCLIP\'s place', async (t) => {
   }
 });
 
-test('int8 keeps no less than onnxruntime\'s dynamic int8', () => {
+test("int8 keeps no less than onnxruntime's dynamic int8", () => {
   const { cosine, recall } = found.int8;
-  for (const tower of ['image', 'text']) assert.ok(cosine[tower] >= onnxruntime.cosine[tower], `${tower}: ${cosine[tower]}, onnxruntime ${onnxruntime.cosine[tower]}`);
+  for (const tower of ['image', 'text'])
+    assert.ok(
+      cosine[tower] >= onnxruntime.cosine[tower],
+      `${tower}: ${cosine[tower]}, onnxruntime ${onnxruntime.cosine[tower]}`,
+    );
   // Vectors that are as close order neighbours differently: two of 1,844 names, or one of 128 pictures.
   for (const k of [1, 10]) {
     assert.ok(recall['emoji by name'][k] >= onnxruntime.recall['emoji by name'][k] - 0.002);
@@ -56,7 +61,10 @@ test('the bundled shards hold what int8 makes of the checkpoint', async () => {
   assert.deepEqual(await image.embed(pictures), vectors.image);
   image.dispose();
   const text = await loadTextEncoder({ model: 'halfclip-emoji' });
-  assert.deepEqual(await text.embed(['grinning face', 'cat']), await text.embedTokens(await text.tokenize(['grinning face', 'cat'])));
+  assert.deepEqual(
+    await text.embed(['grinning face', 'cat']),
+    await text.embedTokens(await text.tokenize(['grinning face', 'cat'])),
+  );
   text.dispose();
 });
 
@@ -65,7 +73,9 @@ test('the table in src/README.md is the one that was measured (node tests/accura
 });
 
 test('both shards together are at most 8 MB', () => {
-  const bytes = ['image', 'text'].map((tower) => readFileSync(new URL(`../../dist/models/halfclip-emoji-${tower}.safetensors`, import.meta.url)).length);
+  const bytes = ['image', 'text'].map(
+    (tower) => readFileSync(new URL(`../../dist/models/halfclip-emoji-${tower}.safetensors`, import.meta.url)).length,
+  );
   assert.ok(bytes[0] + bytes[1] <= 8e6, `${bytes} bytes`);
 });
 
@@ -87,7 +97,11 @@ test('the page says what the model knows, and its examples are ones that it gets
     assert.match(files[scores.indexOf(Math.max(...scores))], pattern, query);
   }
 
-  const pairs = [['a smiling cat', 'a cat face'], ['a taxi', 'a car'], ['rain', 'an umbrella']];
+  const pairs = [
+    ['a smiling cat', 'a cat face'],
+    ['a taxi', 'a car'],
+    ['rain', 'an umbrella'],
+  ];
   const [, area] = /<textarea id="sentences"[^>]*>([^<]*)</.exec(page);
   const sentences = area.trim().split('\n');
   assert.deepEqual(sentences, pairs.flat());

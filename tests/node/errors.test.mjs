@@ -43,7 +43,8 @@ before(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
   server = createServer((request, response) => {
     if (request.url === '/clip.safetensors') response.end(file);
-    else if (request.url === '/page.safetensors') response.setHeader('content-type', 'text/html').end('<!DOCTYPE html><title>Sign in</title>');
+    else if (request.url === '/page.safetensors')
+      response.setHeader('content-type', 'text/html').end('<!DOCTYPE html><title>Sign in</title>');
     else if (request.url === '/cut.safetensors') {
       response.writeHead(200, { 'content-length': file.length });
       response.write(file.subarray(0, 20000), () => response.destroy());
@@ -59,14 +60,25 @@ after(() => {
 });
 
 test('a path or URL as model', async () => {
-  for (const model of ['./model.safetensors', 'models/clip.json', 'https://example.org/open_clip_config.json', 'clip.safetensors', 'C:\\clip']) {
+  for (const model of [
+    './model.safetensors',
+    'models/clip.json',
+    'https://example.org/open_clip_config.json',
+    'clip.safetensors',
+    'C:\\clip',
+  ]) {
     await fails(loadTextEncoder({ model, weights: file }), 'model/not-a-path', /weights/);
   }
   await fails(loadTextEncoder({ model: new URL('https://example.org/clip'), weights: file }), 'model/not-a-path');
 });
 
 test('an unknown model, with the nearest known names', async () => {
-  await fails(loadTextEncoder({ model: 'ViT-B32', weights: file }), 'model/unknown', /"ViT-B32"/, /nearest names are ViT-B-32,/);
+  await fails(
+    loadTextEncoder({ model: 'ViT-B32', weights: file }),
+    'model/unknown',
+    /"ViT-B32"/,
+    /nearest names are ViT-B-32,/,
+  );
   await fails(loadTextEncoder({ model: 'halfclip-emojis', weights: file }), 'model/unknown', /halfclip-emoji\b/);
   await fails(loadTextEncoder({ model: { nothing: 1 }, weights: file }), 'model/unknown', /^option model: .*embed_dim/);
 });
@@ -81,9 +93,18 @@ test('models that no tower here computes', async () => {
 });
 
 test('a tower of the other kind', async () => {
-  const texts = buildSafetensors({ tensors: Object.fromEntries(Object.entries(parseSafetensors(file).tensors).filter(([name]) => !name.startsWith('visual.'))) });
+  const texts = buildSafetensors({
+    tensors: Object.fromEntries(
+      Object.entries(parseSafetensors(file).tensors).filter(([name]) => !name.startsWith('visual.')),
+    ),
+  });
   await load(texts).then((encoder) => encoder.dispose());
-  await fails(loadImageEncoder({ model: clip.config, weights: texts }), 'weights/mismatch', /text tower/, /image tower/);
+  await fails(
+    loadImageEncoder({ model: clip.config, weights: texts }),
+    'weights/mismatch',
+    /text tower/,
+    /image tower/,
+  );
 });
 
 test('a missing tensor', async () => {
@@ -92,7 +113,9 @@ test('a missing tensor', async () => {
 });
 
 test('a tensor of another shape', async () => {
-  const weights = changed((tensors) => (tensors['ln_final.weight'] = { ...tensors['ln_final.weight'], shape: [2, 24] }));
+  const weights = changed(
+    (tensors) => (tensors['ln_final.weight'] = { ...tensors['ln_final.weight'], shape: [2, 24] }),
+  );
   await fails(load(weights), 'weights/mismatch', /ln_final\.weight/, /\b24\b/, /\b48\b/);
 });
 
@@ -101,15 +124,19 @@ test('a file that ends too early', async () => {
   for (const length of [0, 5, 8, 100, 3000, file.length >> 1, file.length - 1]) {
     const cut = file.subarray(0, length);
     writeFileSync(where, cut);
-    for (const weights of [where, new Blob([cut]), new Uint8Array(cut)]) await fails(load(weights), 'weights/truncated');
+    for (const weights of [where, new Blob([cut]), new Uint8Array(cut)])
+      await fails(load(weights), 'weights/truncated');
   }
   await fails(load(where), 'weights/truncated', /cut\.safetensors/);
-  const unknownLength = async () => new Response(new ReadableStream({
-    start(controller) {
-      controller.enqueue(new Uint8Array(file.subarray(0, 20000)));
-      controller.close();
-    },
-  }));
+  const unknownLength = async () =>
+    new Response(
+      new ReadableStream({
+        start(controller) {
+          controller.enqueue(new Uint8Array(file.subarray(0, 20000)));
+          controller.close();
+        },
+      }),
+    );
   await fails(load('http://example.org/short', { fetch: unknownLength }), 'weights/truncated', /short/, /20000/);
 });
 
@@ -147,14 +174,18 @@ test('a missing file, and no weights at all', async () => {
 
 test('a file of zeros', async () => {
   await fails(load(Buffer.alloc(4000)), 'weights/format');
-  const zeros = changed((tensors) => Object.keys(tensors).forEach((name) => (tensors[name] = { ...tensors[name], bytes: Buffer.alloc(tensors[name].bytes.length) })));
+  const zeros = changed((tensors) =>
+    Object.keys(tensors).forEach(
+      (name) => (tensors[name] = { ...tensors[name], bytes: Buffer.alloc(tensors[name].bytes.length) }),
+    ),
+  );
   await fails(load(zeros), 'weights/corrupt');
 });
 
 test('values that no trained tower has', async () => {
   const weights = changed((tensors) => {
     const bytes = Buffer.from(tensors['ln_final.weight'].bytes);
-    (tensors['ln_final.weight'].dtype === 'F32' ? bytes.writeFloatLE(NaN, 0) : bytes.writeUInt16LE(0x7e00, 0));
+    tensors['ln_final.weight'].dtype === 'F32' ? bytes.writeFloatLE(NaN, 0) : bytes.writeUInt16LE(0x7e00, 0);
     tensors['ln_final.weight'] = { ...tensors['ln_final.weight'], bytes };
   });
   await fails(load(weights), 'weights/corrupt', /ln_final\.weight/);
@@ -165,14 +196,20 @@ test('a header that lies', async () => {
     'offsets beyond the end': (header) => (header['ln_final.weight'].data_offsets = [1e9, 1e9 + 96]),
     'offsets that go backwards': (header) => header['ln_final.weight'].data_offsets.reverse(),
     'offsets that overlap': (header) => (header['ln_final.weight'].data_offsets = header['ln_final.bias'].data_offsets),
-    'a size that is not the shape\'s': (header) => (header['ln_final.weight'].shape = [47]),
+    "a size that is not the shape's": (header) => (header['ln_final.weight'].shape = [47]),
     'an unknown dtype': (header) => (header['ln_final.weight'].dtype = 'F31'),
     'no offsets': (header) => delete header['ln_final.weight'].data_offsets,
     'a negative shape': (header) => (header['ln_final.weight'].shape = [-48]),
   };
   for (const [name, lie] of Object.entries(lies)) {
-    const error = await load(withHeader(lie)).then(() => null, (error) => error);
-    assert.ok(error instanceof HalfclipError && ['weights/format', 'weights/truncated'].includes(error.code), `${name}: ${error?.stack}`);
+    const error = await load(withHeader(lie)).then(
+      () => null,
+      (error) => error,
+    );
+    assert.ok(
+      error instanceof HalfclipError && ['weights/format', 'weights/truncated'].includes(error.code),
+      `${name}: ${error?.stack}`,
+    );
   }
   const prefix = Buffer.from(file);
   prefix.writeBigUInt64LE(0xffff_ffff_ffff_fff0n);
@@ -191,7 +228,16 @@ test('options of the wrong type', async () => {
     await fails(load(weights), 'input/type', /option weights is .*expected .*https:/);
   }
   await fails(loadTextEncoder({ model: 42, weights: file }), 'input/type', /model/);
-  for (const option of [{ dtype: 'fp8' }, { threads: 0 }, { worker: 'yes' }, { cache: 'forever' }, { integrity: 1 }, { signal: {} }, { onProgress: 1 }, { fetch: 1 }]) {
+  for (const option of [
+    { dtype: 'fp8' },
+    { threads: 0 },
+    { worker: 'yes' },
+    { cache: 'forever' },
+    { integrity: 1 },
+    { signal: {} },
+    { onProgress: 1 },
+    { fetch: 1 },
+  ]) {
     await fails(load(file, option), 'input/type', new RegExp(`option ${Object.keys(option)[0]}`));
   }
 });
@@ -212,7 +258,11 @@ test('inputs of the wrong type or size', async () => {
   many[35][2] = 4096;
   await fails(text.embedTokens(many), 'input/type', /^input 35: token id 4096 at position 2, expected 0 to 95$/);
   await fails(text.embedTokens(many[35]), 'input/type', /^the input: token id 4096/);
-  await fails(text.embed(['a']), 'input/type', /^input 0: token id \d+ at position 0, expected 0 to 95: the vocabulary does not fit the model$/);
+  await fails(
+    text.embed(['a']),
+    'input/type',
+    /^input 0: token id \d+ at position 0, expected 0 to 95: the vocabulary does not fit the model$/,
+  );
   assert.equal((await text.embedTokens(rows(clip.expected.tokens)[0])).length, 24, 'the next call works');
   text.dispose();
 
@@ -226,13 +276,29 @@ test('inputs of the wrong type or size', async () => {
   await fails(image.embedPixels(new Float32Array(3072).fill(NaN)), 'input/type', /finite/);
   const pixels = Array.from({ length: 6 }, () => new Float32Array(3072));
   pixels[5][7] = Infinity;
-  await fails(image.embedPixels(pixels), 'input/type', /^input 5: pixel value Infinity at position 7, expected a finite number$/);
+  await fails(
+    image.embedPixels(pixels),
+    'input/type',
+    /^input 5: pixel value Infinity at position 7, expected a finite number$/,
+  );
   await fails(image.embed(''), 'input/type', /the input is the string "", expected a path or URL/);
   await fails(image.embed(['ftp://example.org/a.png']), 'input/type', /^input 0 is .*ftp:.*https:/);
-  assert.equal((await image.embed({ data: new Uint8Array(12), width: 2, height: 2 })).length, 24, 'the next call works');
+  assert.equal(
+    (await image.embed({ data: new Uint8Array(12), width: 2, height: 2 })).length,
+    24,
+    'the next call works',
+  );
   image.dispose();
-  for (const [a, b] of [[[1], [1, 2]], ['a', 'b'], [null, null], [[1], '1']]) {
-    assert.throws(() => cosineSimilarity(a, b), (error) => error.code === 'input/type');
+  for (const [a, b] of [
+    [[1], [1, 2]],
+    ['a', 'b'],
+    [null, null],
+    [[1], '1'],
+  ]) {
+    assert.throws(
+      () => cosineSimilarity(a, b),
+      (error) => error.code === 'input/type',
+    );
   }
   assert.ok(Math.abs(cosineSimilarity([1e-100, 0], [1e-100, 1e-100]) - Math.SQRT1_2) < 1e-12, 'neither underflows');
   assert.equal(cosineSimilarity([1e100, 0], [1e100, 0]), 1, 'nor overflows');
@@ -245,12 +311,16 @@ test('a picture that cannot be read', async () => {
   await fails(image.embed([new Uint8Array([1, 2, 3])]), 'input/decode', /^input 0:/);
   await fails(image.embed(new Blob(['no picture'])), 'input/decode');
   await fails(image.embed(path.join(folder, 'none.png')), 'input/decode', /none\.png/);
-  await fails(image.embed([{ data: new Uint8Array(12), width: 2, height: 2 }, fileURLToPath(import.meta.url)]), 'input/decode', /errors\.test\.mjs/);
+  await fails(
+    image.embed([{ data: new Uint8Array(12), width: 2, height: 2 }, fileURLToPath(import.meta.url)]),
+    'input/decode',
+    /errors\.test\.mjs/,
+  );
   assert.equal((await image.embed({ data: new Uint8Array(12), width: 2, height: 2 })).length, 24);
   image.dispose();
 });
 
-test('a tokenizer that is not CLIP\'s', async () => {
+test("a tokenizer that is not CLIP's", async () => {
   const config = structuredClone(clip.config);
   config.model_cfg.text_cfg.hf_tokenizer_name = 'timm/ViT-B-16-SigLIP';
   const text = await loadTextEncoder({ model: config, weights: file });
@@ -278,17 +348,26 @@ for (const worker of [false, true]) {
 
     const controller = new AbortController();
     let cancelled = false;
-    const slow = async () => new Response(new ReadableStream({
-      pull(stream) {
-        stream.enqueue(new Uint8Array(file.subarray(0, 4096)));
-        setTimeout(() => controller.abort(reason), 20);
-        return new Promise(() => {}); // nothing more ever comes
-      },
-      cancel() {
-        cancelled = true;
-      },
-    }, { highWaterMark: 0 }));
-    assert.equal(await load('http://example.org/slow', { worker, fetch: slow, signal: controller.signal }).catch((error) => error), reason);
+    const slow = async () =>
+      new Response(
+        new ReadableStream(
+          {
+            pull(stream) {
+              stream.enqueue(new Uint8Array(file.subarray(0, 4096)));
+              setTimeout(() => controller.abort(reason), 20);
+              return new Promise(() => {}); // nothing more ever comes
+            },
+            cancel() {
+              cancelled = true;
+            },
+          },
+          { highWaterMark: 0 },
+        ),
+      );
+    assert.equal(
+      await load('http://example.org/slow', { worker, fetch: slow, signal: controller.signal }).catch((error) => error),
+      reason,
+    );
     await new Promise((resolve) => setTimeout(resolve, 50));
     assert.ok(cancelled, 'the body is cancelled');
 
@@ -320,6 +399,10 @@ for (const worker of [false, true]) {
 }
 
 test('a folder of assets without the module: what is missing and what helps, each said once', async () => {
-  const { message } = await fails(load(clip.path, { assets: new URL('.', import.meta.url), worker: false }), 'http/network', /halfclip-\w+(-threads)?\.wasm: there is no such file/);
+  const { message } = await fails(
+    load(clip.path, { assets: new URL('.', import.meta.url), worker: false }),
+    'http/network',
+    /halfclip-\w+(-threads)?\.wasm: there is no such file/,
+  );
   assert.equal(message.split('the option assets').length, 2, message);
 });

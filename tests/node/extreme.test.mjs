@@ -1,5 +1,6 @@
-// Configs with numbers that no model has, in WebAssembly, where sizes have 32 bits: each ends as the native build for 64 bits says (build/unit/extreme.jsonl, made by
-// tests/unit/test_extreme.c), and the next ordinary load works. Checkpoints are made up while they are read, as in tests/unit/made_up.h.
+// Configs with numbers that no model has, in WebAssembly, where sizes have 32 bits: each ends as the native build for
+// 64 bits says (build/unit/extreme.jsonl, made by tests/unit/test_extreme.c), and the next ordinary load works.
+// Checkpoints are made up while they are read, as in tests/unit/made_up.h.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,7 +9,9 @@ import { test } from 'node:test';
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
 import './support.mjs';
 
-const LINES = readFileSync(new URL('../../build/unit/extreme.jsonl', import.meta.url), 'utf8').trim().split('\n');
+const LINES = readFileSync(new URL('../../build/unit/extreme.jsonl', import.meta.url), 'utf8')
+  .trim()
+  .split('\n');
 const CASES = LINES.map((line) => ({ ...JSON.parse(line), header: /"header":(.*),"bytes":/.exec(line)[1] }));
 const PERIOD = 4099;
 const load = { image: loadImageEncoder, text: loadTextEncoder };
@@ -38,12 +41,21 @@ function serve({ header, bytes }) {
       pull(controller) {
         if (at >= end) return controller.close();
         const n = Math.min(1 << 16, end - at);
-        const piece = Uint8Array.from({ length: n }, (_, i) => (at + i < head.length ? head[at + i] : period[(at + i - head.length) % period.length]));
+        const piece = Uint8Array.from({ length: n }, (_, i) =>
+          at + i < head.length ? head[at + i] : period[(at + i - head.length) % period.length],
+        );
         at += n;
         controller.enqueue(piece);
       },
     });
-    return new Response(body, { status: 206, headers: { 'content-range': `bytes ${first}-${end - 1}/${size}`, 'content-length': String(end - Number(first)), etag: '"made-up"' } });
+    return new Response(body, {
+      status: 206,
+      headers: {
+        'content-range': `bytes ${first}-${end - 1}/${size}`,
+        'content-length': String(end - Number(first)),
+        etag: '"made-up"',
+      },
+    });
   };
 }
 
@@ -65,12 +77,22 @@ function inputOf({ tower, info }) {
     return Float32Array.from({ length: 3 * height * width }, (_, i) => ((i % 2003) - 1001) / 1001);
   }
   const { contextLength, vocabSize } = info;
-  return Int32Array.from({ length: contextLength }, (_, i) => (i + 1 === contextLength ? vocabSize - 1 : (i % 1009) % vocabSize));
+  return Int32Array.from({ length: contextLength }, (_, i) =>
+    i + 1 === contextLength ? vocabSize - 1 : (i % 1009) % vocabSize,
+  );
 }
 
 async function walk(entry, fetch = serve(entry)) {
   const { tower, config, dtype } = entry;
-  const encoder = await load[tower]({ model: config, weights: 'https://made-up.test/model.safetensors', dtype, worker: false, threads: 1, cache: 'no-store', fetch });
+  const encoder = await load[tower]({
+    model: config,
+    weights: 'https://made-up.test/model.safetensors',
+    dtype,
+    worker: false,
+    threads: 1,
+    cache: 'no-store',
+    fetch,
+  });
   try {
     const { info } = encoder;
     const embed = tower === 'image' ? 'embedPixels' : 'embedTokens';
@@ -95,10 +117,17 @@ for (const entry of CASES) {
       // Where its header can be loaded the server fails: the numbers would take long.
       const served = serve(entry);
       let answers = 0;
-      const fetch = async (url, options) => (++answers > 1 ? new Response(null, { status: 410 }) : served(url, options));
-      await assert.rejects(walk(entry, fetch), ({ code: found, message }) => found === 'http/status' || (found === 'memory/exhausted' && / GB/.test(message)));
+      const fetch = async (url, options) =>
+        ++answers > 1 ? new Response(null, { status: 410 }) : served(url, options);
+      await assert.rejects(
+        walk(entry, fetch),
+        ({ code: found, message }) => found === 'http/status' || (found === 'memory/exhausted' && / GB/.test(message)),
+      );
     } else if (code) {
-      await assert.rejects(walk(entry), ({ code: found, message }) => found === code && / [MG]B |tokens|image_size/.test(message));
+      await assert.rejects(
+        walk(entry),
+        ({ code: found, message }) => found === code && / [MG]B |tokens|image_size/.test(message),
+      );
     } else {
       const { info, hash: found } = await walk(entry);
       if (!left) assert.equal(found, entry.hash, name);

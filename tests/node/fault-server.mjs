@@ -1,4 +1,5 @@
-// A web server for tests that does what servers and networks do to files: answers ranges, or not, in all the ways there are, fails, and breaks off.
+// A web server for tests that does what servers and networks do to files: answers ranges, or not, in all the ways there
+// are, fails, and breaks off.
 
 import { createServer } from 'node:http';
 import { gzipSync } from 'node:zlib';
@@ -34,7 +35,10 @@ export const inMemory = (bytes) => ({ size: bytes.length, read: (begin, end) => 
 export class FaultServer {
   /** What lies where: { '/path': Content }. Anything else is 404. */
   files;
-  /** Decides about each answer. @type {(request: { path: string, range: string | undefined, number: number, headers: object, method: string }) => Fault | undefined} */
+  /**
+   * Decides about each answer. @type {(request: { path: string, range: string | undefined, number: number, headers:
+   * object, method: string }) => Fault | undefined}
+   */
   fault = () => undefined;
   /** { path, range, headers, method, sent } of each request so far. */
   requests = [];
@@ -70,7 +74,9 @@ export class FaultServer {
 
   /** Connections that are open now. */
   connections() {
-    return new Promise((resolve, reject) => this.#server.getConnections((error, count) => (error ? reject(error) : resolve(count))));
+    return new Promise((resolve, reject) =>
+      this.#server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+    );
   }
 
   closeConnections() {
@@ -93,7 +99,10 @@ export class FaultServer {
     const fault = this.fault({ ...record, number: this.requests.length - 1 }) ?? {};
     const content = this.files[pathname];
     if (fault.redirect) return response.writeHead(302, { location: fault.redirect, ...fault.headers }).end();
-    if (fault.status || !content) return response.writeHead(fault.status ?? 404, { 'content-type': 'text/plain', ...fault.headers }).end('this is not the file');
+    if (fault.status || !content)
+      return response
+        .writeHead(fault.status ?? 404, { 'content-type': 'text/plain', ...fault.headers })
+        .end('this is not the file');
 
     const { size } = content;
     const fresh = !headers['if-range'] || headers['if-range'] === this.etag;
@@ -103,15 +112,20 @@ export class FaultServer {
     let end = size;
     let status = 200;
     if (from !== undefined) {
-      if (Number(from) >= size) return response.writeHead(416, { 'content-range': `bytes */${size}`, ...fault.headers }).end();
+      if (Number(from) >= size)
+        return response.writeHead(416, { 'content-range': `bytes */${size}`, ...fault.headers }).end();
       begin = Math.max(0, Math.min(Number(from) + (fault.shift ?? 0) - (fault.early ?? 0), size - 1));
-      end = Math.max(begin + 1, Math.min(to === '' ? size : Number(to) + 1 + (fault.shift ?? 0), begin + (fault.most ?? size), size));
+      end = Math.max(
+        begin + 1,
+        Math.min(to === '' ? size : Number(to) + 1 + (fault.shift ?? 0), begin + (fault.most ?? size), size),
+      );
       status = 206;
       if (fault.rangeHeader !== false) out['content-range'] = `bytes ${begin}-${end - 1}/${size}`;
     }
     const length = fault.body?.length ?? end - begin;
     if (fault.gzip) out['content-encoding'] = 'gzip';
-    if (fault.length !== false && !fault.gzip && fault.end === undefined && !fault.extra) out['content-length'] = length;
+    if (fault.length !== false && !fault.gzip && fault.end === undefined && !fault.extra)
+      out['content-length'] = length;
     response.writeHead(status, { ...out, ...fault.headers });
     if (method === 'HEAD') return response.end();
     if (fault.gzip) return response.end(gzipSync(content.read(begin, end), { level: 1 }));
@@ -119,9 +133,15 @@ export class FaultServer {
     return this.#send(response, record, read, length, fault);
   }
 
-  async #send(response, record, read, length, { cut = Infinity, stall = Infinity, end = Infinity, extra = 0, chunk = 1 << 16, pause = 0 }) {
+  async #send(
+    response,
+    record,
+    read,
+    length,
+    { cut = Infinity, stall = Infinity, end = Infinity, extra = 0, chunk = 1 << 16, pause = 0 },
+  ) {
     const last = Math.min(length, cut, stall, end);
-    for (let at = 0; at < last && !response.destroyed; ) {
+    for (let at = 0; at < last && !response.destroyed;) {
       const piece = read(at, Math.min(last, at + chunk));
       at += piece.length;
       record.sent += piece.length;

@@ -22,7 +22,11 @@ let other;
 let expected;
 
 before(async () => {
-  const files = { '/clip': inMemory(file), '/empty': inMemory(Buffer.alloc(0)), '/short': inMemory(file.subarray(0, 400_000)) };
+  const files = {
+    '/clip': inMemory(file),
+    '/empty': inMemory(Buffer.alloc(0)),
+    '/short': inMemory(file.subarray(0, 400_000)),
+  };
   server = await FaultServer.start(files);
   other = await FaultServer.start(files);
   const encoder = await loadTextEncoder({ model: clip.config, weights: file, dtype: 'fp32' });
@@ -33,7 +37,15 @@ before(async () => {
 beforeEach(() => [server, other].forEach((one) => one.reset()));
 after(() => Promise.all([server.close(), other.close()]));
 
-const load = (options) => loadTextEncoder({ model: clip.config, weights: `${server.base}/clip`, dtype: 'fp32', cache: 'no-store', retry: RETRY, ...options });
+const load = (options) =>
+  loadTextEncoder({
+    model: clip.config,
+    weights: `${server.base}/clip`,
+    dtype: 'fp32',
+    cache: 'no-store',
+    retry: RETRY,
+    ...options,
+  });
 
 /** Loads, and checks the vector. */
 async function works(options) {
@@ -44,7 +56,10 @@ async function works(options) {
 }
 
 async function fails(options, code, ...patterns) {
-  const error = await load(options).then(() => assert.fail(`expected ${code}, but it worked`), (error) => error);
+  const error = await load(options).then(
+    () => assert.fail(`expected ${code}, but it worked`),
+    (error) => error,
+  );
   assert.ok(error instanceof HalfclipError, error.stack);
   assert.equal(error.code, code, error.message);
   for (const pattern of patterns) assert.match(error.message, pattern);
@@ -65,8 +80,14 @@ test('without faults, one request for the header and one for each range, of noth
   const [head, ...ranges] = server.requests.map(({ range }) => /^bytes=(\d+)-(\d+)$/.exec(range).slice(1).map(Number));
   assert.deepEqual(head, [0, 262143]);
   assert.ok(ranges.length >= 3, `${ranges.length} ranges`);
-  assert.equal(fetchedBytes, [head, ...ranges].reduce((sum, [begin, end]) => sum + end + 1 - begin, 0));
-  assert.equal(fetchedBytes, server.requests.reduce((sum, { sent }) => sum + sent, 0));
+  assert.equal(
+    fetchedBytes,
+    [head, ...ranges].reduce((sum, [begin, end]) => sum + end + 1 - begin, 0),
+  );
+  assert.equal(
+    fetchedBytes,
+    server.requests.reduce((sum, { sent }) => sum + sent, 0),
+  );
   assert.ok(fetchedBytes < 262144 + 130_000, `${fetchedBytes} bytes`);
   assert.ok(server.requests.every(({ headers }) => headers['accept-encoding'] === 'identity'));
 });
@@ -77,7 +98,13 @@ test('ranges are asked for side by side, at most four at once', async () => {
   const counting = async (...args) => {
     most = Math.max(most, ++open);
     const response = await fetch(...args);
-    const body = response.body.pipeThrough(new TransformStream({ flush: () => { open--; } }));
+    const body = response.body.pipeThrough(
+      new TransformStream({
+        flush: () => {
+          open--;
+        },
+      }),
+    );
     return new Response(body, response);
   };
   await works({ fetch: counting });
@@ -85,7 +112,9 @@ test('ranges are asked for side by side, at most four at once', async () => {
 });
 
 test('a small file comes in one request', async () => {
-  const { config, file } = randomCheckpoint({ text_cfg: { context_length: 12, vocab_size: 96, width: 64, heads: 1, layers: 1 } });
+  const { config, file } = randomCheckpoint({
+    text_cfg: { context_length: 12, vocab_size: 96, width: 64, heads: 1, layers: 1 },
+  });
   server.files['/small'] = inMemory(file);
   const encoder = await loadTextEncoder({ model: config, weights: `${server.base}/small` });
   assert.equal(server.requests.length, 1);
@@ -329,7 +358,7 @@ test('signed addresses that expire', async () => {
   await works();
   // A redirection that comes from a cache is followed by another attempt.
   let refused = false;
-  other.fault = ({ number }) => (number > 0 && !refused ? (refused = true, { status: 403 }) : {});
+  other.fault = ({ number }) => (number > 0 && !refused ? ((refused = true), { status: 403 }) : {});
   other.requests = [];
   await works();
   assert.ok(refused);
@@ -343,7 +372,11 @@ test('a redirect loop', async () => {
 test('garbage, an HTML page, and nothing at all', async () => {
   once(always, { body: Buffer.alloc(5000, 'garbage'), ranges: false });
   await fails({}, 'weights/format');
-  once(always, { body: Buffer.from('<!DOCTYPE html><title>Sign in</title>'), ranges: false, headers: { 'content-type': 'text/html' } });
+  once(always, {
+    body: Buffer.from('<!DOCTYPE html><title>Sign in</title>'),
+    ranges: false,
+    headers: { 'content-type': 'text/html' },
+  });
   await fails({}, 'weights/format', /HTML/);
   server.reset();
   await fails({ weights: `${server.base}/empty` }, 'weights/truncated');
@@ -364,16 +397,29 @@ test('what servers say is shown without commands to a terminal, and URLs without
   const throwing = async () => {
     throw new TypeError('\x1b]0;title\x07\u202e');
   };
-  for (const worker of [false, true]) assert.match(await shown({ fetch: throwing, worker }), /\\u001b\]0;title\\u0007\\u202e/);
+  for (const worker of [false, true])
+    assert.match(await shown({ fetch: throwing, worker }), /\\u001b\]0;title\\u0007\\u202e/);
   server.fault = () => ({ status: 403 });
-  assert.match(await shown({ weights: `${server.base}/clip?file=a&X-Amz-Signature=SECRET&sig=SECRET&token=SECRET` }), /\/clip\?file=a: HTTP status 403/);
-  assert.match(await shown({ weights: `data:application/octet-stream,${'x'.repeat(1e6)}` }), /^data:application\/octet-stream,x{200,300}….{0,200}$/);
+  assert.match(
+    await shown({ weights: `${server.base}/clip?file=a&X-Amz-Signature=SECRET&sig=SECRET&token=SECRET` }),
+    /\/clip\?file=a: HTTP status 403/,
+  );
+  assert.match(
+    await shown({ weights: `data:application/octet-stream,${'x'.repeat(1e6)}` }),
+    /^data:application\/octet-stream,x{200,300}….{0,200}$/,
+  );
 });
 
 test('an index that is no file has no files beside it', async () => {
   const index = JSON.stringify({ weight_map: { text_projection: 'x.safetensors' } });
   const blob = new Blob([index]);
-  for (const weights of [`data:application/json,${encodeURIComponent(index)}`, `data:;base64,${btoa(index)}`, URL.createObjectURL(blob), blob, Buffer.from(index)]) {
+  for (const weights of [
+    `data:application/json,${encodeURIComponent(index)}`,
+    `data:;base64,${btoa(index)}`,
+    URL.createObjectURL(blob),
+    blob,
+    Buffer.from(index),
+  ]) {
     await fails({ weights }, 'weights/not-found', /x\.safetensors/);
   }
 });
@@ -385,7 +431,8 @@ test('a blob: URL', async () => {
 test('a FIFO and a device are no weight files', { timeout: 20_000 }, async () => {
   const place = path.join(mkdtempSync(path.join(tmpdir(), 'halfclip-')), 'fifo');
   execFileSync('mkfifo', [place]);
-  for (const weights of [place, '/dev/zero', '/dev/null', path.dirname(place)]) await fails({ weights }, 'weights/not-found', /is not a file/);
+  for (const weights of [place, '/dev/zero', '/dev/null', path.dirname(place)])
+    await fails({ weights }, 'weights/not-found', /is not a file/);
   rmSync(path.dirname(place), { recursive: true });
 });
 
@@ -399,7 +446,13 @@ test('integrity is that of the whole file, however it comes', async () => {
   const integrity = `sha256-${createHash('sha256').update(file).digest('base64')}`;
   const { fetchedBytes } = await works({ integrity });
   assert.equal(fetchedBytes, file.length);
-  for (const fault of [{ ranges: false }, { gzip: true, ranges: false }, { cut: 500_000 }, { ranges: false, cut: 500_000 }, { status: 503 }]) {
+  for (const fault of [
+    { ranges: false },
+    { gzip: true, ranges: false },
+    { cut: 500_000 },
+    { ranges: false, cut: 500_000 },
+    { status: 503 },
+  ]) {
     server.reset();
     once(first, fault);
     await works({ integrity });
@@ -412,16 +465,27 @@ test('integrity is that of the whole file, however it comes', async () => {
 });
 
 test('an abort at any moment, in every phase', async () => {
-  for (const [fault, delay] of [[{ stall: 0 }, 20], [{ stall: 100 }, 20], [{ stall: 262144 }, 20], [{ status: 503 }, 20], [{ chunk: 2000 }, 3], [{}, 0]]) {
+  for (const [fault, delay] of [
+    [{ stall: 0 }, 20],
+    [{ stall: 100 }, 20],
+    [{ stall: 262144 }, 20],
+    [{ status: 503 }, 20],
+    [{ chunk: 2000 }, 3],
+    [{}, 0],
+  ]) {
     server.reset();
     server.fault = () => fault;
     const reason = new Error('never mind');
     const abort = new AbortController();
     setTimeout(() => abort.abort(reason), delay);
-    const outcome = await load({ signal: abort.signal, retry: { pause: 10_000 } }).then((encoder) => encoder.dispose(), (error) => error);
+    const outcome = await load({ signal: abort.signal, retry: { pause: 10_000 } }).then(
+      (encoder) => encoder.dispose(),
+      (error) => error,
+    );
     if (outcome) assert.equal(outcome, reason);
   }
-  for (let i = 0; i < 100 && (await server.connections()) > 4; i++) await new Promise((resolve) => setTimeout(resolve, 20));
+  for (let i = 0; i < 100 && (await server.connections()) > 4; i++)
+    await new Promise((resolve) => setTimeout(resolve, 20));
   server.reset();
   await works();
 });

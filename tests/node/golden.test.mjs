@@ -1,4 +1,5 @@
-// Every golden tower through the package, both WebAssembly flavours where the engine has them, against OpenCLIP's numbers.
+// Every golden tower through the package, both WebAssembly flavours where the engine has them, against OpenCLIP's
+// numbers.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -15,8 +16,9 @@ test('there are golden towers of both kinds', () => {
   assert.ok(cases.filter(({ tower }) => tower === 'text').length >= 20);
 });
 
-// What is allowed: the smallest cosine, the largest distance as a share of the median distance between OpenCLIP's vectors. The towers here are tiny
-// and random, so that rounding shows far more than in a trained one; the bounds for int8 only tell right from wrong.
+// What is allowed: the smallest cosine, the largest distance as a share of the median distance between OpenCLIP's
+// vectors. The towers here are tiny and random, so that rounding shows far more than in a trained one; the bounds for
+// int8 only tell right from wrong.
 const BOUNDS = { fp32: [0.99999, 0.005], fp16: [0.9999, 0.01], int8: [0.93, 0.5] };
 
 for (const simd of FLAVOURS) {
@@ -30,7 +32,10 @@ for (const simd of FLAVOURS) {
         expected.forEach((vector, i) => {
           const near = cosine(vectors[i], vector);
           const share = distance(vectors[i], vector) / median;
-          assert.ok(near >= leastCosine && share <= largestShare, `${data.name} ${tower} ${i}: cosine ${near}, distance ${share} of the median`);
+          assert.ok(
+            near >= leastCosine && share <= largestShare,
+            `${data.name} ${tower} ${i}: cosine ${near}, distance ${share} of the median`,
+          );
         });
       }
     });
@@ -46,7 +51,11 @@ for (const simd of FLAVOURS) {
       const digests = readDigests();
       for (const { data, tower } of cases) {
         const name = `${data.name} ${tower}`;
-        assert.equal(digest(await embedGolden(data, tower, { dtype, simd })), digests[name]?.[dtype], `${name}, tests/golden/digests.json: ${ADVICE}`);
+        assert.equal(
+          digest(await embedGolden(data, tower, { dtype, simd })),
+          digests[name]?.[dtype],
+          `${name}, tests/golden/digests.json: ${ADVICE}`,
+        );
       }
     });
   }
@@ -56,12 +65,19 @@ test('there are digests of golden towers only', () => {
   assert.deepEqual(Object.keys(readDigests()), cases.map(({ data, tower }) => `${data.name} ${tower}`).sort(), ADVICE);
 });
 
-test('int8 is the same to the last bit whichever instructions multiply', { skip: FLAVOURS.length < 2 && 'this engine has no choice' }, async () => {
-  for (const { data, tower } of cases) {
-    const [a, b] = [await embedGolden(data, tower, { dtype: 'int8', dot: 'pairs' }), await embedGolden(data, tower, { dtype: 'int8', dot: 'quads' })];
-    assert.deepEqual(a, b, `${data.name} ${tower}`);
-  }
-});
+test(
+  'int8 is the same to the last bit whichever instructions multiply',
+  { skip: FLAVOURS.length < 2 && 'this engine has no choice' },
+  async () => {
+    for (const { data, tower } of cases) {
+      const [a, b] = [
+        await embedGolden(data, tower, { dtype: 'int8', dot: 'pairs' }),
+        await embedGolden(data, tower, { dtype: 'int8', dot: 'quads' }),
+      ];
+      assert.deepEqual(a, b, `${data.name} ${tower}`);
+    }
+  },
+);
 
 test('a result does not depend on what is embedded with it', async () => {
   const data = golden('clip');

@@ -12,19 +12,39 @@ import './support.mjs';
 const folder = mkdtempSync(path.join(tmpdir(), 'halfclip-configs-'));
 after(() => rmSync(folder, { recursive: true }));
 
-const model_cfg = { embed_dim: 16, vision_cfg: { width: 64, layers: 1, image_size: 32, patch_size: 16 }, text_cfg: { width: 64, heads: 1, layers: 1 } };
+const model_cfg = {
+  embed_dim: 16,
+  vision_cfg: { width: 64, layers: 1, image_size: 32, patch_size: 16 },
+  text_cfg: { width: 64, heads: 1, layers: 1 },
+};
 const nested = (depth) => '['.repeat(depth) + ']'.repeat(depth);
 
 const CASES = {
-  'preprocess_cfg null': ['open_clip_config.json', JSON.stringify({ model_cfg, preprocess_cfg: null }), 'weights/not-found'],
-  'preprocess_cfg a number': ['open_clip_config.json', JSON.stringify({ model_cfg, preprocess_cfg: 5 }), 'weights/not-found'],
+  'preprocess_cfg null': [
+    'open_clip_config.json',
+    JSON.stringify({ model_cfg, preprocess_cfg: null }),
+    'weights/not-found',
+  ],
+  'preprocess_cfg a number': [
+    'open_clip_config.json',
+    JSON.stringify({ model_cfg, preprocess_cfg: 5 }),
+    'weights/not-found',
+  ],
   'model_cfg null': ['open_clip_config.json', '{"model_cfg":null}'],
   'JSON 200,000 deep': ['open_clip_config.json', `{"model_cfg":${nested(200_000)}}`, 'model/unknown'],
-  'a config.json 200,000 deep': ['config.json', `{"model_type":"clip","text_config":${nested(200_000)}}`, 'model/unknown'],
+  'a config.json 200,000 deep': [
+    'config.json',
+    `{"model_type":"clip","text_config":${nested(200_000)}}`,
+    'model/unknown',
+  ],
   'model_type constructor': ['config.json', '{"model_type":"constructor"}', 'model/unsupported'],
   'model_type __proto__': ['config.json', '{"model_type":"__proto__"}', 'model/unsupported'],
   'model_type an object': ['config.json', '{"model_type":{}}', 'model/unsupported'],
-  'sections null': ['config.json', '{"model_type":"clip","text_config":null,"vision_config":null}', 'weights/not-found'],
+  'sections null': [
+    'config.json',
+    '{"model_type":"clip","text_config":null,"vision_config":null}',
+    'weights/not-found',
+  ],
 };
 
 for (const [name, [file, text, expected]] of Object.entries(CASES)) {
@@ -43,6 +63,13 @@ for (const [name, [file, text, expected]] of Object.entries(CASES)) {
   });
 }
 
-test('a config of one\'s own, 200,000 deep', async () => {
-  await assert.rejects(loadTextEncoder({ model: { embed_dim: 16, text_cfg: JSON.parse(nested(200_000)) }, weights: new Uint8Array(100), worker: false }), { name: 'HalfclipError', code: 'input/type' });
+test("a config of one's own, 200,000 deep", async () => {
+  await assert.rejects(
+    loadTextEncoder({
+      model: { embed_dim: 16, text_cfg: JSON.parse(nested(200_000)) },
+      weights: new Uint8Array(100),
+      worker: false,
+    }),
+    { name: 'HalfclipError', code: 'input/type' },
+  );
 });

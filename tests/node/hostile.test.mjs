@@ -1,5 +1,6 @@
-// Loads and pictures from a server that is an enemy: each ends, within its time, its requests and its memory, in a right vector or in a HalfclipError, and leaves
-// nothing open. HALFCLIP_SECONDS says for how long, HALFCLIP_SEED where to begin: a failure names the seed of its run, with which HALFCLIP_SECONDS=0 repeats it alone.
+// Loads and pictures from a server that is an enemy: each ends, within its time, its requests and its memory, in a
+// right vector or in a HalfclipError, and leaves nothing open. HALFCLIP_SECONDS says for how long, HALFCLIP_SEED where
+// to begin: a failure names the seed of its run, with which HALFCLIP_SECONDS=0 repeats it alone.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
@@ -17,7 +18,8 @@ const ATTEMPTS = 3;
 const RETRY = { attempts: ATTEMPTS, pause: 1, stall: 60 };
 const LIMITS = { json: 1e6, picture: 1e6, whole: 4e6, weights: 8e6 };
 const LONGEST = 20_000; // milliseconds of one run, on a machine that has other things to do
-const MOST_REQUESTS = 40 * ATTEMPTS; // of a name of a hub: three small files, and eight for weights; an index and two files of several ranges
+// Of a name of a hub: three small files, and eight for weights; an index and two files of several ranges.
+const MOST_REQUESTS = 40 * ATTEMPTS;
 const MOST_MEMORY = 400e6;
 
 const clip = golden('clip');
@@ -26,7 +28,11 @@ const whole = scatteredCheckpoint(clip);
 const { tensors } = parseSafetensors(whole);
 const halves = [{}, {}];
 Object.entries(tensors).forEach(([name, tensor], i) => (halves[i % 2][name] = tensor));
-const index = { weight_map: Object.fromEntries(Object.keys(tensors).map((name) => [name, halves[0][name] ? 'a.safetensors' : 'b.safetensors'])) };
+const index = {
+  weight_map: Object.fromEntries(
+    Object.keys(tensors).map((name) => [name, halves[0][name] ? 'a.safetensors' : 'b.safetensors']),
+  ),
+};
 const repository = '/org/clip/resolve/main';
 
 const TARGETS = {
@@ -66,11 +72,20 @@ after(async () => {
   await server.close();
 });
 
-async function transfer({ model, weights, hub, picture }, { timeout = Infinity, stall = RETRY.stall, signal, integrity }) {
+async function transfer(
+  { model, weights, hub, picture },
+  { timeout = Infinity, stall = RETRY.stall, signal, integrity },
+) {
   if (picture) return image.embed(server.base + picture, { signal });
   const encoder = await loadTextEncoder({
     ...(hub ? { model: 'hf-hub:org/clip', hub: server.base } : { model: model.config, weights: server.base + weights }),
-    dtype: 'fp32', cache: 'no-store', retry: { ...RETRY, stall, timeout }, limits: LIMITS, worker: false, signal, integrity,
+    dtype: 'fp32',
+    cache: 'no-store',
+    retry: { ...RETRY, stall, timeout },
+    limits: LIMITS,
+    worker: false,
+    signal,
+    integrity,
   });
   try {
     return await encoder.embedTokens(rows(model.expected.tokens)[0]);
@@ -91,7 +106,8 @@ async function run(seed) {
   if (chance(10)) options.integrity = `sha256-${'A'.repeat(43)}=`;
   server.reset(draw, pick([10, 30, 60, 100]));
   const begin = performance.now();
-  const check = (what, value, limit) => assert.ok(value <= limit, `seed ${seed}, ${name}: ${what}: ${value}, expected at most ${limit}`);
+  const check = (what, value, limit) =>
+    assert.ok(value <= limit, `seed ${seed}, ${name}: ${what}: ${value}, expected at most ${limit}`);
   try {
     const vector = await transfer(TARGETS[name], options);
     if (!server.poisoned) assert.deepEqual(vector, right[name], `seed ${seed}, ${name}: a wrong vector`);
@@ -118,8 +134,8 @@ globalThis.fetch = async (...args) => {
 };
 
 /**
- * What is open when nothing is under way: files, timers, and bodies that nobody has read to their end or cancelled. Sockets are Node.js's: it forgets some, of
- * redirections that lead nowhere.
+ * What is open when nothing is under way: files, timers, and bodies that nobody has read to their end or cancelled.
+ * Sockets are Node.js's: it forgets some, of redirections that lead nowhere.
  */
 async function settle() {
   for (let i = 0; i < 100; i++) {
@@ -135,7 +151,11 @@ async function settle() {
     }
   };
   const files = readdirSync('/proc/self/fd').filter(isFile).length;
-  return { files, timers: process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length, bodies: bodies.length };
+  return {
+    files,
+    timers: process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length,
+    bodies: bodies.length,
+  };
 }
 
 test(`${SECONDS} seconds from seed ${SEED}`, { timeout: SECONDS * 1000 + 120_000 }, async (t) => {
@@ -157,5 +177,9 @@ test(`${SECONDS} seconds from seed ${SEED}`, { timeout: SECONDS * 1000 + 120_000
   t.diagnostic(JSON.stringify({ runs, outcomes, begin, left, memory: memory - atFirst }));
   assert.ok(memory - atFirst < MOST_MEMORY, `${memory - atFirst} bytes more memory at most`);
   assert.deepEqual(left, { ...begin, bodies: 0 });
-  if (SECONDS) assert.ok(outcomes.right > runs / 20 && outcomes['http/network'] && outcomes['http/status'], 'all kinds of outcomes');
+  if (SECONDS)
+    assert.ok(
+      outcomes.right > runs / 20 && outcomes['http/network'] && outcomes['http/status'],
+      'all kinds of outcomes',
+    );
 });

@@ -1,4 +1,5 @@
-// Models by name: repositories of a hub, folders, and OpenCLIP's pretrained tags, against a server with a hub's paths, redirects and headers.
+// Models by name: repositories of a hub, folders, and OpenCLIP's pretrained tags, against a server with a hub's paths,
+// redirects and headers.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -9,9 +10,9 @@ import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { pretrained } from '../../web/models/pretrained.js';
 import { resolveModel } from '../../web/models/resolve.js';
 import '../../web/node/index.js';
-import { pretrained } from '../../web/models/pretrained.js';
 import { fails } from './fails.mjs';
 import { FaultServer, inMemory } from './fault-server.mjs';
 import { cosine, golden, rows } from './support.mjs';
@@ -51,7 +52,10 @@ function publish(repo, files, revision = 'main') {
     hub.files[place] = content;
     if (!name.endsWith('.json')) store.files[`/blobs${place}`] = content;
   }
-  hub.fault = ({ path }) => (store.files[`/blobs${path}`] ? { redirect: `${store.base}/blobs${path}?signature=1`, headers: { 'x-repo-commit': 'abc' } } : {});
+  hub.fault = ({ path }) =>
+    store.files[`/blobs${path}`]
+      ? { redirect: `${store.base}/blobs${path}?signature=1`, headers: { 'x-repo-commit': 'abc' } }
+      : {};
 }
 
 /** The vectors of a golden model's first text, which OpenCLIP has computed too. */
@@ -71,27 +75,52 @@ async function checkPictures(model, options) {
 }
 
 test('a repository of OpenCLIP', async () => {
-  publish('org/clip', { 'open_clip_config.json': json(clip.config), 'open_clip_model.safetensors': bytesOf(clip), 'open_clip_pytorch_model.bin': json('wrong') });
+  publish('org/clip', {
+    'open_clip_config.json': json(clip.config),
+    'open_clip_model.safetensors': bytesOf(clip),
+    'open_clip_pytorch_model.bin': json('wrong'),
+  });
   for (const worker of [false, true]) {
     const info = await checkText(clip, { model: 'hf-hub:org/clip', worker });
     assert.equal(info.model, 'hf-hub:org/clip');
   }
   await checkPictures(clip, { model: 'hf-hub:org/clip', fetch });
   assert.ok(store.requests.every(({ path }) => path.includes('signature')));
-  assert.deepEqual(hub.requests.slice(0, 2).map(({ path }) => path), ['/org/clip/resolve/main/open_clip_config.json', '/org/clip/resolve/main/open_clip_model.safetensors']);
+  assert.deepEqual(
+    hub.requests.slice(0, 2).map(({ path }) => path),
+    ['/org/clip/resolve/main/open_clip_config.json', '/org/clip/resolve/main/open_clip_model.safetensors'],
+  );
 });
 
 test('a revision', async () => {
-  publish('org/clip', { 'open_clip_config.json': json(clip.config), 'model.safetensors': bytesOf(clip) }, 'refs%2Fpr%2F1');
+  publish(
+    'org/clip',
+    { 'open_clip_config.json': json(clip.config), 'model.safetensors': bytesOf(clip) },
+    'refs%2Fpr%2F1',
+  );
   await checkText(clip, { model: 'hf-hub:org/clip@refs/pr/1' });
-  await fails(loadTextEncoder({ model: 'hf-hub:org/clip', hub: hub.base }), 'model/unknown', /hf-hub:org\/clip/, /config\.json/);
+  await fails(
+    loadTextEncoder({ model: 'hf-hub:org/clip', hub: hub.base }),
+    'model/unknown',
+    /hf-hub:org\/clip/,
+    /config\.json/,
+  );
 });
 
 test('the best of several weight files, and none', async () => {
-  publish('org/clip', { 'open_clip_config.json': json(clip.config), 'model.safetensors': bytesOf(clip), 'pytorch_model.bin': json('wrong') });
+  publish('org/clip', {
+    'open_clip_config.json': json(clip.config),
+    'model.safetensors': bytesOf(clip),
+    'pytorch_model.bin': json('wrong'),
+  });
   await checkText(clip, { model: 'hf-hub:org/clip' });
   publish('org/none', { 'open_clip_config.json': json(clip.config) });
-  await fails(loadTextEncoder({ model: 'hf-hub:org/none', hub: hub.base }), 'weights/not-found', /open_clip_model\.safetensors/, /pytorch_model\.bin/);
+  await fails(
+    loadTextEncoder({ model: 'hf-hub:org/none', hub: hub.base }),
+    'weights/not-found',
+    /open_clip_model\.safetensors/,
+    /pytorch_model\.bin/,
+  );
   await checkText(clip, { model: 'hf-hub:org/none', weights: fileURLToPath(clip.path) });
 });
 
@@ -110,17 +139,40 @@ const faceConfig = {
   model_type: 'clip',
   projection_dim: 24,
   text_config: {
-    hidden_size: 24, intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 2, max_position_embeddings: 12, vocab_size: 96, hidden_act: 'gelu', eos_token_id: 95,
+    hidden_size: 24,
+    intermediate_size: 48,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    max_position_embeddings: 12,
+    vocab_size: 96,
+    hidden_act: 'gelu',
+    eos_token_id: 95,
   },
-  vision_config: { hidden_size: 24, intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 2, image_size: 18, patch_size: 6, hidden_act: 'gelu' },
+  vision_config: {
+    hidden_size: 24,
+    intermediate_size: 48,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    image_size: 18,
+    patch_size: 6,
+    hidden_act: 'gelu',
+  },
 };
 const facePreprocessor = {
-  crop_size: { height: 18, width: 18 }, size: { shortest_edge: 18 }, do_center_crop: true, resample: 3,
-  image_mean: [0.48145466, 0.4578275, 0.40821073], image_std: [0.26862954, 0.26130258, 0.27577711],
+  crop_size: { height: 18, width: 18 },
+  size: { shortest_edge: 18 },
+  do_center_crop: true,
+  resample: 3,
+  image_mean: [0.48145466, 0.4578275, 0.40821073],
+  image_std: [0.26862954, 0.26130258, 0.27577711],
 };
 
 test('a repository of a Hugging Face CLIPModel', async () => {
-  publish('org/face', { 'config.json': json(faceConfig), 'preprocessor_config.json': json(facePreprocessor), 'model.safetensors': bytesOf(face) });
+  publish('org/face', {
+    'config.json': json(faceConfig),
+    'preprocessor_config.json': json(facePreprocessor),
+    'model.safetensors': bytesOf(face),
+  });
   await checkText(face, { model: 'hf-hub:org/face' });
   await checkPictures(face, { model: 'hf-hub:org/face' });
   const { config } = await resolveModel('hf-hub:org/face', undefined, 'image', { hub: hub.base });
@@ -135,7 +187,10 @@ test('what configs of Hugging Face may say besides', async () => {
   const translate = async (change, preprocessor, tower = 'image') => {
     const config = structuredClone(faceConfig);
     change(config);
-    publish('org/face', { 'config.json': json(config), 'preprocessor_config.json': json(preprocessor ?? facePreprocessor) });
+    publish('org/face', {
+      'config.json': json(config),
+      'preprocessor_config.json': json(preprocessor ?? facePreprocessor),
+    });
     return JSON.parse((await resolveModel('hf-hub:org/face', undefined, tower, { hub: hub.base })).config);
   };
   const openai = await translate((config) => {
@@ -145,25 +200,116 @@ test('what configs of Hugging Face may say besides', async () => {
   assert.equal(openai.model_cfg.quick_gelu, true);
   assert.deepEqual(openai.model_cfg.vision_cfg.norm_kwargs, { eps: 1e-6 });
   assert.equal(openai.model_cfg.text_cfg.pool_type, undefined);
-  const squash = await translate(() => {}, { size: { height: 18, width: 18 }, do_center_crop: false, resample: 2, image_mean: [0, 0, 0], image_std: [1, 1, 1] });
-  assert.deepEqual(squash.preprocess_cfg, { mean: [0, 0, 0], std: [1, 1, 1], interpolation: 'bilinear', resize_mode: 'squash' });
+  const squash = await translate(() => {}, {
+    size: { height: 18, width: 18 },
+    do_center_crop: false,
+    resample: 2,
+    image_mean: [0, 0, 0],
+    image_std: [1, 1, 1],
+  });
+  assert.deepEqual(squash.preprocess_cfg, {
+    mean: [0, 0, 0],
+    std: [1, 1, 1],
+    interpolation: 'bilinear',
+    resize_mode: 'squash',
+  });
   const eos = await translate((config) => (config.text_config.eos_token_id = 7), undefined, 'text');
   assert.deepEqual([eos.model_cfg.text_cfg.pool_type, eos.model_cfg.text_cfg.eos_id], ['eos', 7]);
   // The defaults are those of OpenAI's ViT-B/32.
-  const bare = await translate((config) => Object.keys(config).forEach((key) => key !== 'model_type' && delete config[key]), { size: 224, image_mean: [0, 0, 0], image_std: [1, 1, 1] });
-  assert.deepEqual(bare.model_cfg.text_cfg, { width: 512, layers: 12, mlp_ratio: 4, context_length: 77, vocab_size: 49408, heads: 8 });
-  await fails(translate((config) => (config.model_type = 'siglip')), 'model/unsupported', /siglip/);
-  await fails(translate((config) => (config.vision_config.hidden_act = 'relu')), 'model/unsupported', /relu/);
-  await fails(translate(() => {}, { ...facePreprocessor, resample: 5 }), 'model/unsupported', /resample/);
-  await fails(translate(() => {}, { ...facePreprocessor, size: { shortest_edge: 32 } }), 'model/unsupported', /32/);
+  const bare = await translate(
+    (config) => Object.keys(config).forEach((key) => key !== 'model_type' && delete config[key]),
+    { size: 224, image_mean: [0, 0, 0], image_std: [1, 1, 1] },
+  );
+  assert.deepEqual(bare.model_cfg.text_cfg, {
+    width: 512,
+    layers: 12,
+    mlp_ratio: 4,
+    context_length: 77,
+    vocab_size: 49408,
+    heads: 8,
+  });
+  await fails(
+    translate((config) => (config.model_type = 'siglip')),
+    'model/unsupported',
+    /siglip/,
+  );
+  await fails(
+    translate((config) => (config.vision_config.hidden_act = 'relu')),
+    'model/unsupported',
+    /relu/,
+  );
+  await fails(
+    translate(() => {}, { ...facePreprocessor, resample: 5 }),
+    'model/unsupported',
+    /resample/,
+  );
+  await fails(
+    translate(() => {}, { ...facePreprocessor, size: { shortest_edge: 32 } }),
+    'model/unsupported',
+    /32/,
+  );
 });
 
 test('names that are none, configs that are none', async () => {
-  const repositories = ['', '..', '.', 'org/../secret', 'org/..', '../org', 'org/.', './org', 'a/b/c', 'a//b', '/a/b', 'a/b/', '/', 'a\\b', 'a%2fb', '%2e%2e/b', 'a/%2e%2e', 'a/b?x', 'a/b#x', 'a b/c',
-    'a/b\n', 'a/\x1b[2J', 'a/\0', 'a/\u202e', 'a/ü', 'https://example.org/a', 'x'.repeat(201), `a/${'x'.repeat(1e6)}`, '@main', 'a/b@'];
-  const revisions = ['..', '.', '../x', 'x/..', 'x/../y', 'x/./y', 'x//y', '/x', 'x/', '%2e%2e', '..%2f..', 'x\\y', 'x\n', 'x\x1b[2J', 'x@y', 'x?y', 'x#y', 'x y', 'x'.repeat(201)].map((revision) => `a/b@${revision}`);
+  const repositories = [
+    '',
+    '..',
+    '.',
+    'org/../secret',
+    'org/..',
+    '../org',
+    'org/.',
+    './org',
+    'a/b/c',
+    'a//b',
+    '/a/b',
+    'a/b/',
+    '/',
+    'a\\b',
+    'a%2fb',
+    '%2e%2e/b',
+    'a/%2e%2e',
+    'a/b?x',
+    'a/b#x',
+    'a b/c',
+    'a/b\n',
+    'a/\x1b[2J',
+    'a/\0',
+    'a/\u202e',
+    'a/ü',
+    'https://example.org/a',
+    'x'.repeat(201),
+    `a/${'x'.repeat(1e6)}`,
+    '@main',
+    'a/b@',
+  ];
+  const revisions = [
+    '..',
+    '.',
+    '../x',
+    'x/..',
+    'x/../y',
+    'x/./y',
+    'x//y',
+    '/x',
+    'x/',
+    '%2e%2e',
+    '..%2f..',
+    'x\\y',
+    'x\n',
+    'x\x1b[2J',
+    'x@y',
+    'x?y',
+    'x#y',
+    'x y',
+    'x'.repeat(201),
+  ].map((revision) => `a/b@${revision}`);
   for (const name of [...repositories, ...revisions]) {
-    const { message } = await fails(loadTextEncoder({ model: `hf-hub:${name}`, hub: hub.base }), 'model/unknown', /hf-hub/);
+    const { message } = await fails(
+      loadTextEncoder({ model: `hf-hub:${name}`, hub: hub.base }),
+      'model/unknown',
+      /hf-hub/,
+    );
     assert.ok(message.length < 300, message);
     assert.doesNotMatch(message, /[\x00-\x1f\x7f-\x9f]/);
   }
@@ -180,9 +326,15 @@ test('names that are none, configs that are none', async () => {
 test('a repository that needs a token', async () => {
   publish('org/clip', { 'open_clip_config.json': json(clip.config), 'open_clip_model.safetensors': bytesOf(clip) });
   hub.fault = ({ headers }) => (headers.authorization === 'Bearer secret' ? {} : { status: 401 });
-  const error = await fails(loadTextEncoder({ model: 'hf-hub:org/clip', hub: hub.base }), 'http/status', /401/, /fetch/);
+  const error = await fails(
+    loadTextEncoder({ model: 'hf-hub:org/clip', hub: hub.base }),
+    'http/status',
+    /401/,
+    /fetch/,
+  );
   assert.equal(error.status, 401);
-  const withToken = (url, init) => fetch(url, { ...init, headers: { ...init.headers, authorization: 'Bearer secret' } });
+  const withToken = (url, init) =>
+    fetch(url, { ...init, headers: { ...init.headers, authorization: 'Bearer secret' } });
   await checkText(clip, { model: 'hf-hub:org/clip', fetch: withToken });
 });
 
@@ -201,8 +353,11 @@ test('a folder', async () => {
   await fails(loadTextEncoder({ model: `local-dir:${place}` }), 'weights/not-found', /open_clip_model\.safetensors/);
   copyFileSync(clip.path, path.join(place, 'open_clip_model.safetensors'));
   await checkText(clip, { model: `local-dir:${place}` });
-  const { status, stdout, stderr } = spawnSync(process.execPath, [cli, 'shard', '--tower', 'text', '--model', `local-dir:${place}/`, '--out', path.join(folder, 'text.safetensors')],
-    { encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [cli, 'shard', '--tower', 'text', '--model', `local-dir:${place}/`, '--out', path.join(folder, 'text.safetensors')],
+    { encoding: 'utf8' },
+  );
   assert.equal(status, 0, stderr);
   assert.equal(JSON.parse(stdout).tower, 'text');
 });
@@ -216,15 +371,28 @@ test('every pretrained tag of OpenCLIP resolves to a file of a hub', async () =>
     for (const tag of Object.keys(tags)) {
       const { weights, config, name } = await resolveModel(model, tag, 'image', { hub: 'https://hub.example' });
       assert.equal(name, model);
-      assert.match(weights.any[0].url, /^https:\/\/hub\.example\/[\w.-]+\/[\w.-]+\/resolve\/main\/[\w.-]+\.safetensors$/);
+      assert.match(
+        weights.any[0].url,
+        /^https:\/\/hub\.example\/[\w.-]+\/[\w.-]+\/resolve\/main\/[\w.-]+\.safetensors$/,
+      );
       const { model_cfg, preprocess_cfg } = JSON.parse(config);
-      assert.ok(model_cfg.embed_dim && preprocess_cfg.mean.length === 3 && preprocess_cfg.interpolation && preprocess_cfg.resize_mode);
+      assert.ok(
+        model_cfg.embed_dim &&
+          preprocess_cfg.mean.length === 3 &&
+          preprocess_cfg.interpolation &&
+          preprocess_cfg.resize_mode,
+      );
       count++;
     }
   }
   console.warn = warn;
   assert.ok(count > 150, `${count} tags`);
-  assert.ok(warnings.some((warning) => warning.includes('ViT-B-32 ') && warning.includes('"openai"') && warning.includes('ViT-B-32-quickgelu')));
+  assert.ok(
+    warnings.some(
+      (warning) =>
+        warning.includes('ViT-B-32 ') && warning.includes('"openai"') && warning.includes('ViT-B-32-quickgelu'),
+    ),
+  );
   assert.ok(!warnings.some((warning) => warning.includes('laion2b_s34b_b79k')));
 });
 
@@ -232,17 +400,35 @@ test('a pretrained tag, however it is written', async () => {
   for (const tag of ['laion2b_s34b_b79k', 'laion2B-s34B-b79K']) {
     hub.reset();
     hub.files['/laion/CLIP-ViT-B-32-laion2B-s34B-b79K/resolve/main/open_clip_model.safetensors'] = bytesOf(clip);
-    await fails(loadTextEncoder({ model: 'ViT-B-32', weights: tag, hub: `${hub.base}/` }), 'weights/mismatch', /open_clip_model\.safetensors/);
-    assert.deepEqual(hub.requests.map(({ path }) => path), ['/laion/CLIP-ViT-B-32-laion2B-s34B-b79K/resolve/main/open_clip_model.safetensors']);
+    await fails(
+      loadTextEncoder({ model: 'ViT-B-32', weights: tag, hub: `${hub.base}/` }),
+      'weights/mismatch',
+      /open_clip_model\.safetensors/,
+    );
+    assert.deepEqual(
+      hub.requests.map(({ path }) => path),
+      ['/laion/CLIP-ViT-B-32-laion2B-s34B-b79K/resolve/main/open_clip_model.safetensors'],
+    );
   }
   const { config } = await resolveModel('ViT-L/14', 'laion2b_s32b_b82k', 'image');
   assert.deepEqual(JSON.parse(config).preprocess_cfg.mean, [0.5, 0.5, 0.5]);
   const { weights } = await resolveModel('ViTamin-S', 'datacomp1b', 'image');
-  assert.deepEqual(weights.any.map(({ url }) => url), ['https://huggingface.co/jienengchen/ViTamin-S/resolve/main/pytorch_model.safetensors', 'https://huggingface.co/jienengchen/ViTamin-S/resolve/main/pytorch_model.bin']);
+  assert.deepEqual(
+    weights.any.map(({ url }) => url),
+    [
+      'https://huggingface.co/jienengchen/ViTamin-S/resolve/main/pytorch_model.safetensors',
+      'https://huggingface.co/jienengchen/ViTamin-S/resolve/main/pytorch_model.bin',
+    ],
+  );
 });
 
 test('an unknown tag, and none, with those that there are', async () => {
-  await fails(loadTextEncoder({ model: 'ViT-B-32', weights: 'laion9b' }), 'weights/not-found', /laion9b/, /laion2b_s34b_b79k/);
+  await fails(
+    loadTextEncoder({ model: 'ViT-B-32', weights: 'laion9b' }),
+    'weights/not-found',
+    /laion9b/,
+    /laion2b_s34b_b79k/,
+  );
   await fails(loadTextEncoder({ model: 'ViT-B-32' }), 'weights/not-found', /laion2b_s34b_b79k/);
   await fails(loadTextEncoder({ model: 'ViT-M-16' }), 'weights/not-found', /no pretrained tags/);
 });

@@ -1,4 +1,5 @@
-// From texts and pictures to what the towers get, through the package: the tokens of OpenCLIP and the pixels of PIL, and every way to hand them in.
+// From texts and pictures to what the towers get, through the package: the tokens of OpenCLIP and the pixels of PIL,
+// and every way to hand them in.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -26,13 +27,16 @@ function withPreprocess(preprocess_cfg, image_size = [32, 32]) {
   return loadImageEncoder({ model: { model_cfg: config, preprocess_cfg }, weights: file });
 }
 
-/** The strings of tests/golden/tokens and their ids without padding, by mode of cleaning; null where OpenCLIP raises an exception. */
+/**
+ * The strings of tests/golden/tokens and their ids without padding, by mode of cleaning; null where OpenCLIP raises an
+ * exception.
+ */
 function goldenTokens() {
   const file = readFileSync(new URL('tokens/full.bin', GOLDEN));
   assert.equal(file.toString('latin1', 0, 8), 'HCTOKENS');
   const count = file.readUInt32LE(16);
   const cases = [];
-  for (let at = 20; cases.length < count; ) {
+  for (let at = 20; cases.length < count;) {
     const length = file.readUInt16LE(at);
     const text = file.toString('utf8', at + 2, at + 2 + length);
     const valid = Buffer.from(text).equals(file.subarray(at + 2, at + 2 + length));
@@ -52,7 +56,7 @@ function goldenTokens() {
   return cases;
 }
 
-test('tokens are OpenCLIP\'s, for each way of cleaning', async () => {
+test("tokens are OpenCLIP's, for each way of cleaning", async () => {
   const cases = goldenTokens();
   assert.ok(cases.length > 2000);
   for (const [mode, clean] of ['lower', 'whitespace', 'canonicalize'].entries()) {
@@ -94,7 +98,12 @@ function formulaPicture(kind, seed, width, height, channels) {
           v = v > 255 ? 511 - v : v;
         } else if (kind === 'edges') v = (((Math.floor(x / (c + 2)) ^ Math.floor(y / (c + 3))) + seed) & 1) * 255;
         else {
-          v = (Math.imul(x, 374761393) + Math.imul(y, 668265263) + Math.imul(c, 2246822519) + Math.imul(seed, 3266489917)) >>> 0;
+          v =
+            (Math.imul(x, 374761393) +
+              Math.imul(y, 668265263) +
+              Math.imul(c, 2246822519) +
+              Math.imul(seed, 3266489917)) >>>
+            0;
           v = Math.imul(v ^ (v >>> 13), 1274126177) >>> 0;
           v ^= v >>> 16;
           if (c === 3 && kind === 'opaque') v = 255;
@@ -113,14 +122,21 @@ function toBytes(pixels, area) {
 
 const PLAIN = { mean: [0, 0, 0], std: [1, 1, 1] };
 
-test('pixels are PIL\'s, byte for byte', async () => {
-  const lines = readFileSync(new URL('pixels/pixels.txt', GOLDEN), 'utf8').split('\n').filter((line) => line && !line.startsWith('#'));
+test("pixels are PIL's, byte for byte", async () => {
+  const lines = readFileSync(new URL('pixels/pixels.txt', GOLDEN), 'utf8')
+    .split('\n')
+    .filter((line) => line && !line.startsWith('#'));
   assert.ok(lines.length >= 8);
   for (const line of lines) {
     const [kind, seed, width, height, channels, targetHeight, targetWidth, mode, filter, fill, hex] = line.split(' ');
     const size = [Number(targetHeight), Number(targetWidth)];
-    const image = await withPreprocess({ ...PLAIN, resize_mode: mode, interpolation: filter, fill_color: Number(fill) }, size);
-    const pixels = await image.preprocess(formulaPicture(kind, Number(seed), Number(width), Number(height), Number(channels)));
+    const image = await withPreprocess(
+      { ...PLAIN, resize_mode: mode, interpolation: filter, fill_color: Number(fill) },
+      size,
+    );
+    const pixels = await image.preprocess(
+      formulaPicture(kind, Number(seed), Number(width), Number(height), Number(channels)),
+    );
     assert.equal(Buffer.from(toBytes(pixels, size[0] * size[1])).toString('hex'), hex, line.slice(0, 60));
     image.dispose();
   }
@@ -140,7 +156,9 @@ test('every kind of source gives the same pixels', async () => {
   const image = await withPreprocess(PLAIN);
   const raw = formulaPicture('noise', 3, 57, 41, 4);
   const expected = await image.preprocess(raw);
-  const png = await sharp(raw.data, { raw: { width: 57, height: 41, channels: 4 } }).png().toBuffer();
+  const png = await sharp(raw.data, { raw: { width: 57, height: 41, channels: 4 } })
+    .png()
+    .toBuffer();
   const where = path.join(folder, 'a b.png');
   writeFileSync(where, png);
   const sources = {
@@ -154,8 +172,12 @@ test('every kind of source gives the same pixels', async () => {
     'a Buffer': png,
     'an ArrayBuffer': Uint8Array.from(png).buffer,
   };
-  for (const [name, source] of Object.entries(sources)) assert.deepEqual(await image.preprocess(source), expected, name);
-  assert.deepEqual(await image.preprocess(Object.values(sources)), Object.values(sources).map(() => expected));
+  for (const [name, source] of Object.entries(sources))
+    assert.deepEqual(await image.preprocess(source), expected, name);
+  assert.deepEqual(
+    await image.preprocess(Object.values(sources)),
+    Object.values(sources).map(() => expected),
+  );
   image.dispose();
 });
 
@@ -164,7 +186,9 @@ test('colours under transparent pixels are kept, as PIL keeps them', async () =>
   const rgb = formulaPicture('noise', 5, 16, 16, 3);
   const rgba = new Uint8Array(16 * 16 * 4); // alpha 0
   for (let i = 0; i < 256; i++) rgba.set(rgb.data.subarray(3 * i, 3 * i + 3), 4 * i);
-  const png = await sharp(rgba, { raw: { width: 16, height: 16, channels: 4 } }).png().toBuffer();
+  const png = await sharp(rgba, { raw: { width: 16, height: 16, channels: 4 } })
+    .png()
+    .toBuffer();
   assert.deepEqual(toBytes(await image.preprocess(png), 256), rgb.data);
   image.dispose();
 });
@@ -174,9 +198,14 @@ test('grey, palette and 16-bit pictures, and EXIF orientation', async () => {
   const grey = formulaPicture('smooth', 1, 16, 16, 1);
   const spread = Uint8Array.from({ length: 768 }, (_, i) => grey.data[Math.floor(i / 3)]);
   const raw = { raw: { width: 16, height: 16, channels: 1 } };
-  assert.deepEqual(toBytes(await image.preprocess(await sharp(grey.data, raw).toColourspace('b-w').png().toBuffer()), 256), spread);
+  assert.deepEqual(
+    toBytes(await image.preprocess(await sharp(grey.data, raw).toColourspace('b-w').png().toBuffer()), 256),
+    spread,
+  );
   const twoColours = Uint8Array.from({ length: 768 }, (_, i) => (Math.floor(i / 3) % 5 ? 30 : 200));
-  const palette = await sharp(twoColours, { raw: { width: 16, height: 16, channels: 3 } }).png({ palette: true }).toBuffer();
+  const palette = await sharp(twoColours, { raw: { width: 16, height: 16, channels: 3 } })
+    .png({ palette: true })
+    .toBuffer();
   assert.deepEqual(toBytes(await image.preprocess(palette), 256), twoColours);
 
   const rgb = formulaPicture('smooth', 9, 16, 16, 3);
@@ -184,7 +213,10 @@ test('grey, palette and 16-bit pictures, and EXIF orientation', async () => {
     const [x, y, c] = [Math.floor(i / 3) % 16, Math.floor(i / 48), i % 3];
     return rgb.data[((15 - x) * 16 + y) * 3 + c]; // a quarter clockwise
   });
-  const photo = await sharp(rgb.data, { raw: { width: 16, height: 16, channels: 3 } }).withMetadata({ orientation: 6 }).png().toBuffer();
+  const photo = await sharp(rgb.data, { raw: { width: 16, height: 16, channels: 3 } })
+    .withMetadata({ orientation: 6 })
+    .png()
+    .toBuffer();
   assert.deepEqual(toBytes(await image.preprocess(photo), 256), turned);
   image.dispose();
 });

@@ -1,4 +1,5 @@
-// What inspect says of files and of names: the architecture with its activation and what decides it, what is kept, and what an architecture is without any file.
+// What inspect says of files and of names: the architecture with its activation and what decides it, what is kept, and
+// what an architecture is without any file.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -35,15 +36,34 @@ function cli(...args) {
   return stdout;
 }
 
-/** Tensors of ViT-B-32's sizes, of zeros, under names with a prefix, and more tensors beside them: only the headers count. */
+/**
+ * Tensors of ViT-B-32's sizes, of zeros, under names with a prefix, and more tensors beside them: only the headers
+ * count.
+ */
 function vitB32(prefix = '', beside = []) {
-  const shapes = { positional_embedding: [77, 512], 'token_embedding.weight': [49408, 512], text_projection: [512, 512] };
-  Object.assign(shapes, { 'visual.conv1.weight': [768, 3, 32, 32], 'visual.positional_embedding': [50, 768], 'visual.proj': [768, 512] });
+  const shapes = {
+    positional_embedding: [77, 512],
+    'token_embedding.weight': [49408, 512],
+    text_projection: [512, 512],
+  };
+  Object.assign(shapes, {
+    'visual.conv1.weight': [768, 3, 32, 32],
+    'visual.positional_embedding': [50, 768],
+    'visual.proj': [768, 512],
+  });
   for (let i = 0; i < 12; i++) shapes[`transformer.resblocks.${i}.ln_1.weight`] = [512];
   for (let i = 0; i < 12; i++) shapes[`visual.transformer.resblocks.${i}.ln_1.weight`] = [768];
-  const names = { ...Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [prefix + name, shape])), ...Object.fromEntries(beside.map((name) => [name, [1]])) };
+  const names = {
+    ...Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [prefix + name, shape])),
+    ...Object.fromEntries(beside.map((name) => [name, [1]])),
+  };
   return buildSafetensors({
-    tensors: Object.fromEntries(Object.entries(names).map(([name, shape]) => [name, { dtype: 'U8', shape, bytes: Buffer.alloc(shape.reduce((a, b) => a * b)) }])),
+    tensors: Object.fromEntries(
+      Object.entries(names).map(([name, shape]) => [
+        name,
+        { dtype: 'U8', shape, bytes: Buffer.alloc(shape.reduce((a, b) => a * b)) },
+      ]),
+    ),
   });
 }
 
@@ -55,17 +75,22 @@ const named = async (...args) => {
 test('where nothing says which activation it is, both names are given, and that it is so', async () => {
   const both = ['ViT-B-32', 'ViT-B-32-quickgelu'];
   assert.deepEqual(await named(), [{ name: 'ViT-B-32', exact: true }, both, null]);
-  for (const prefix of ['module.', 'clip.', '_orig_mod.', 'module.clip.', 'model.']) assert.deepEqual(await named(prefix), [{ name: 'ViT-B-32', exact: true }, both, null]);
+  for (const prefix of ['module.', 'clip.', '_orig_mod.', 'module.clip.', 'model.'])
+    assert.deepEqual(await named(prefix), [{ name: 'ViT-B-32', exact: true }, both, null]);
   const place = path.join(folder, 'bare.safetensors');
   writeFileSync(place, vitB32());
-  assert.match(cli(place), /^architecture: ViT-B-32 or ViT-B-32-quickgelu\nactivation: GELU or QuickGELU: nothing in the file says it/m);
+  assert.match(
+    cli(place),
+    /^architecture: ViT-B-32 or ViT-B-32-quickgelu\nactivation: GELU or QuickGELU: nothing in the file says it/m,
+  );
 });
 
 test("files of OpenAI's and of CLIP4Clip's are of the architecture with QuickGELU", async () => {
   const quick = [{ name: 'ViT-B-32-quickgelu', exact: true }, ['ViT-B-32-quickgelu'], true];
   assert.deepEqual(await named('', ['input_resolution', 'context_length', 'vocab_size']), quick);
   assert.deepEqual(await named('module.', ['module.context_length', 'module.vocab_size']), quick);
-  for (const name of ['frame_position_embeddings.weight', 'transformerClip.x', 'lstm_visual.x', 'cross.x']) assert.deepEqual(await named('clip.', [name]), quick);
+  for (const name of ['frame_position_embeddings.weight', 'transformerClip.x', 'lstm_visual.x', 'cross.x'])
+    assert.deepEqual(await named('clip.', [name]), quick);
   assert.deepEqual(await named('module.clip.', ['module.cross.x']), quick);
 });
 
@@ -75,14 +100,23 @@ test('a config.json of Hugging Face beside a file decides, and in a folder or on
   const section = { hidden_size: 24, intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 2 };
   const face = golden('hugging-face');
   copyFileSync(face.path, path.join(place, 'model.safetensors'));
-  for (const [act, quickGelu] of [['quick_gelu', true], ['gelu', false], [undefined, true]]) { // what is left out is as in CLIPConfig
+  for (const [act, quickGelu] of [
+    ['quick_gelu', true],
+    ['gelu', false],
+    [undefined, true],
+  ]) {
+    // what is left out is as in CLIPConfig
     const config = {
-      model_type: 'clip', projection_dim: 24,
+      model_type: 'clip',
+      projection_dim: 24,
       text_config: { ...section, hidden_act: act, max_position_embeddings: 12, vocab_size: 96, eos_token_id: 95 },
       vision_config: { ...section, hidden_act: act, image_size: 18, patch_size: 6 },
     };
     writeFileSync(path.join(place, 'config.json'), JSON.stringify(config));
-    server.files = { '/org/face/resolve/main/config.json': inMemory(Buffer.from(JSON.stringify(config))), '/org/face/resolve/main/model.safetensors': inMemory(readFileSync(face.path)) };
+    server.files = {
+      '/org/face/resolve/main/config.json': inMemory(Buffer.from(JSON.stringify(config))),
+      '/org/face/resolve/main/model.safetensors': inMemory(readFileSync(face.path)),
+    };
     assert.equal((await inspect(path.join(place, 'model.safetensors'))).activation.quickGelu, quickGelu);
     assert.equal((await inspect(`local-dir:${place}`)).activation.quickGelu, quickGelu);
     assert.equal((await inspect('hf-hub:org/face', { hub: server.base })).activation.quickGelu, quickGelu);
@@ -94,10 +128,14 @@ test('a config.json of Hugging Face beside a file decides, and in a folder or on
 });
 
 test('a shard says it itself', async () => {
-  const { metadata, tensors } = parseSafetensors(readFileSync(new URL('../../web/models/halfclip-emoji-text.safetensors', import.meta.url)));
+  const { metadata, tensors } = parseSafetensors(
+    readFileSync(new URL('../../web/models/halfclip-emoji-text.safetensors', import.meta.url)),
+  );
   for (const quick_gelu of [true, false]) {
     const model_cfg = JSON.stringify({ ...JSON.parse(metadata.model_cfg), quick_gelu });
-    const { activation, architecture } = await inspect(new Blob([buildSafetensors({ metadata: { ...metadata, model_cfg }, tensors })]));
+    const { activation, architecture } = await inspect(
+      new Blob([buildSafetensors({ metadata: { ...metadata, model_cfg }, tensors })]),
+    );
     assert.deepEqual(activation, { quickGelu: quick_gelu, because: 'its own config' });
     assert.equal(architecture.exact, false);
   }
@@ -110,7 +148,10 @@ test('names: an architecture without a file, and the bundled model', async () =>
   assert.ok(plain.tags.includes('laion2b_s34b_b79k') && plain.tags.includes('openai'));
   assert.equal(plain.activation.quickGelu, false);
   assert.equal((await inspect('ViT-B/32-quickgelu')).activation.quickGelu, true);
-  assert.match(cli('ViT-B-32'), /image +87\.8 M parameters +pictures of 224 x 224 +vectors of 512[\s\S]*laion2b_s34b_b79k/);
+  assert.match(
+    cli('ViT-B-32'),
+    /image +87\.8 M parameters +pictures of 224 x 224 +vectors of 512[\s\S]*laion2b_s34b_b79k/,
+  );
   const emoji = await inspect('halfclip-emoji');
   assert.equal(emoji.files.length, 2);
   assert.ok(emoji.towers.image.count > 50 && emoji.towers.text.count > 30 && emoji.notKept === null);
@@ -140,7 +181,16 @@ test('weights whose server names no version: one line says that they are not kep
   const { warn } = console;
   console.warn = (line) => warned.push(line);
   try {
-    const load = async (options) => (await loadTextEncoder({ model: clip.config, weights: url, worker: false, cache: { dir: path.join(folder, 'cache') }, ...options })).dispose();
+    const load = async (options) =>
+      (
+        await loadTextEncoder({
+          model: clip.config,
+          weights: url,
+          worker: false,
+          cache: { dir: path.join(folder, 'cache') },
+          ...options,
+        })
+      ).dispose();
     await load({});
     await load({ fetch: bare, cache: 'no-store' });
     assert.deepEqual(warned, []);

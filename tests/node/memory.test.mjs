@@ -12,7 +12,11 @@ const TAG = '/laion/CLIP-ViT-B-32-laion2B-s34B-b79K/resolve/main/open_clip_model
 
 /** Shapes of OpenCLIP's text tower. */
 function textShapes({ embed_dim, text_cfg: { context_length, vocab_size, width, layers } }) {
-  const shapes = { positional_embedding: [context_length, width], text_projection: [width, embed_dim], 'token_embedding.weight': [vocab_size, width] };
+  const shapes = {
+    positional_embedding: [context_length, width],
+    text_projection: [width, embed_dim],
+    'token_embedding.weight': [vocab_size, width],
+  };
   for (const part of ['weight', 'bias']) shapes[`ln_final.${part}`] = [width];
   for (let i = 0; i < layers; i++) {
     const block = `transformer.resblocks.${i}`;
@@ -26,7 +30,8 @@ function textShapes({ embed_dim, text_cfg: { context_length, vocab_size, width, 
       [`${block}.mlp.c_proj.weight`]: [width, 4 * width],
       [`${block}.mlp.c_proj.bias`]: [width],
     });
-    for (const norm of ['ln_1', 'ln_2']) for (const part of ['weight', 'bias']) shapes[`${block}.${norm}.${part}`] = [width];
+    for (const norm of ['ln_1', 'ln_2'])
+      for (const part of ['weight', 'bias']) shapes[`${block}.${norm}.${part}`] = [width];
   }
   return shapes;
 }
@@ -55,7 +60,11 @@ function virtualCheckpoint(shapes, before, behind) {
     const from = (begin - head.length) % block.length;
     return block.subarray(from, Math.min(block.length, from + end - begin));
   };
-  return { size: head.length + at, read, tower: header['visual.behind'].data_offsets[0] - header['visual.before'].data_offsets[1] };
+  return {
+    size: head.length + at,
+    read,
+    tower: header['visual.behind'].data_offsets[0] - header['visual.before'].data_offsets[1],
+  };
 }
 
 const shapes = textShapes(architectures['ViT-B-32']);
@@ -65,25 +74,46 @@ let server;
 before(async () => (server = await FaultServer.start({ [TAG]: checkpoint })));
 after(() => server.close());
 
-for (const [dtype, bytesEach] of [['int8', 1], ['fp16', 2]]) {
+for (const [dtype, bytesEach] of [
+  ['int8', 1],
+  ['fp16', 2],
+]) {
   test(`the text tower of a ViT-B-32 at ${dtype} out of ${(checkpoint.size / 1e9).toFixed(2)} GB at fp32`, async (t) => {
     server.requests = [];
     const begin = performance.now();
     let most = 0; // bytes outside V8's heap: WebAssembly's memory and what is on its way there
     const { external } = process.memoryUsage();
     const encoder = await loadTextEncoder({
-      model: 'ViT-B-32', weights: 'laion2b_s34b_b79k', hub: server.base, dtype, cache: 'no-store',
+      model: 'ViT-B-32',
+      weights: 'laion2b_s34b_b79k',
+      hub: server.base,
+      dtype,
+      cache: 'no-store',
       onProgress: () => (most = Math.max(most, process.memoryUsage().external - external)),
     });
     const seconds = (performance.now() - begin) / 1000;
     const { memoryBytes, fetchedBytes, fileBytes, parameters } = encoder.info;
     const packed = parameters * bytesEach;
-    t.diagnostic(JSON.stringify({ dtype, fileBytes, fetchedBytes, memoryBytes, packed, outside: most, requests: server.requests.length, seconds }));
+    t.diagnostic(
+      JSON.stringify({
+        dtype,
+        fileBytes,
+        fetchedBytes,
+        memoryBytes,
+        packed,
+        outside: most,
+        requests: server.requests.length,
+        seconds,
+      }),
+    );
     assert.equal(fileBytes, checkpoint.size);
     assert.ok(fileBytes >= 1e9);
     assert.ok(memoryBytes <= 1.1 * packed + 24e6, `${memoryBytes} bytes of memory for ${packed} of weights`);
     assert.ok(most <= memoryBytes + 100e6, `${most} bytes outside the heap: transfers are not waiting for the encoder`);
-    assert.ok(fetchedBytes <= checkpoint.tower + 262144 + GAP, `${fetchedBytes} bytes fetched for ${checkpoint.tower} of weights`);
+    assert.ok(
+      fetchedBytes <= checkpoint.tower + 262144 + GAP,
+      `${fetchedBytes} bytes fetched for ${checkpoint.tower} of weights`,
+    );
     assert.ok(server.requests.length <= 3, `${server.requests.length} requests`);
     const [vector] = await encoder.embed(['a photo of a cat']);
     assert.ok(Math.abs(Math.hypot(...vector) - 1) < 1e-5);

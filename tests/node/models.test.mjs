@@ -7,7 +7,7 @@ import { FAMILIES, MODELS, familyTable, supported, table } from '../models.mjs';
 
 const rows = await supported();
 
-test('towers of OpenCLIP\'s own transformers are taken, others are refused by family', async () => {
+test("towers of OpenCLIP's own transformers are taken, others are refused by family", async () => {
   const golden = JSON.parse(await readFile(new URL('../golden/parameters.json', import.meta.url)));
   const family = { timm: /timm/, resnet: /ResNet/, hf: /Hugging Face|hf_model_name/ };
   assert.equal(rows.length, 144);

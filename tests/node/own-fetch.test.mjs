@@ -1,4 +1,5 @@
-// A fetch of the caller's own that gives nonsense, or throws it: each a HalfclipError that says what came, at once and not after five attempts.
+// A fetch of the caller's own that gives nonsense, or throws it: each a HalfclipError that says what came, at once and
+// not after five attempts.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -12,12 +13,13 @@ const clip = golden('clip');
 const file = Uint8Array.from(readFileSync(clip.path));
 const url = 'http://localhost/clip.safetensors';
 
-const stream = (...chunks) => new ReadableStream({
-  start(controller) {
-    chunks.forEach((chunk) => controller.enqueue(chunk));
-    controller.close();
-  },
-});
+const stream = (...chunks) =>
+  new ReadableStream({
+    start(controller) {
+      chunks.forEach((chunk) => controller.enqueue(chunk));
+      controller.close();
+    },
+  });
 
 async function usedUp() {
   const response = new Response(file);
@@ -44,11 +46,21 @@ const NONSENSE = {
   'its bytes': [async () => file.buffer, /gave an ArrayBuffer/],
   'a Request': [() => new Request(url), /gave a Request/],
   'plain headers': [() => ({ ok: true, status: 200, headers: {}, body: stream(file) }), /gave an object/],
-  'a getter that throws': [() => ({ get status() { throw new Error('a trap'); } }), /gave an object/],
-  'a body of Node\'s': [() => withBody(Readable.from([file])), /body is a Readable/],
+  'a getter that throws': [
+    () => ({
+      get status() {
+        throw new Error('a trap');
+      },
+    }),
+    /gave an object/,
+  ],
+  "a body of Node's": [() => withBody(Readable.from([file])), /body is a Readable/],
   'a body that was read': [usedUp, /read already/],
   'a body that is being read': [locked, /read already/],
-  'a body of strings': [() => withBody(stream('half', 'clip')), /its body gives the string "half", expected a Uint8Array/],
+  'a body of strings': [
+    () => withBody(stream('half', 'clip')),
+    /its body gives the string "half", expected a Uint8Array/,
+  ],
   'a body of buffers': [() => withBody(stream(file.buffer)), /its body gives an ArrayBuffer/],
   'a body of nothing': [() => withBody(stream(null)), /its body gives null/],
 };
@@ -65,7 +77,10 @@ const THROWN = {
 };
 
 async function fails(promise, code, pattern) {
-  const error = await promise.then(() => assert.fail('it worked'), (error) => error);
+  const error = await promise.then(
+    () => assert.fail('it worked'),
+    (error) => error,
+  );
   assert.ok(error instanceof HalfclipError, error?.stack ?? String(error));
   assert.equal(error.code, code, error.message);
   assert.match(error.message, /^http:\/\/localhost\//);
@@ -86,7 +101,11 @@ for (const worker of [false, true]) {
   for (const [name, [give, pattern]] of Object.entries(NONSENSE)) {
     test(`a fetch that gives ${name}, ${where}`, async () => {
       let calls = 0;
-      await fails(load(() => (calls++, give())), 'input/type', pattern);
+      await fails(
+        load(() => (calls++, give())),
+        'input/type',
+        pattern,
+      );
       assert.equal(calls, 1);
       pictures = give;
       await fails(image.embed('http://localhost/a.png'), 'input/type', pattern);
@@ -95,7 +114,12 @@ for (const worker of [false, true]) {
 
   for (const [name, [thrown, pattern]] of Object.entries(THROWN)) {
     test(`a fetch that throws ${name}, ${where}`, async () => {
-      for (const fetch of [() => { throw thrown; }, () => withBody(new ReadableStream({ pull: (controller) => controller.error(thrown) }))]) {
+      for (const fetch of [
+        () => {
+          throw thrown;
+        },
+        () => withBody(new ReadableStream({ pull: (controller) => controller.error(thrown) })),
+      ]) {
         await fails(load(fetch), 'http/network', pattern);
         pictures = fetch;
         await fails(image.embed('http://localhost/a.png'), 'http/network', pattern);

@@ -1,4 +1,5 @@
-// The package as `npm pack` makes it, installed into an empty folder: what is in it, and that it runs in this Node.js and in the newest.
+// The package as `npm pack` makes it, installed into an empty folder: what is in it, and that it runs in this Node.js
+// and in the newest.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -34,13 +35,32 @@ after(() => rmSync(folder, { recursive: true }));
 
 test('what is in it', () => {
   const names = packed.files.map(({ path }) => path);
-  for (const name of ['index.js', 'index.d.ts', 'index.d.cts', 'worker.js', 'node.js', 'node.cjs', 'node-worker.js', 'cli.js', 'clip-merges.bin', 'halfclip-relaxed.wasm', 'halfclip-simd128.wasm', 'halfclip-relaxed-threads.wasm', 'halfclip-simd128-threads.wasm', 'halfclip-files.wasm',
-    'models/halfclip-emoji-image.safetensors', 'models/halfclip-emoji-text.safetensors']) {
+  for (const name of [
+    'index.js',
+    'index.d.ts',
+    'index.d.cts',
+    'worker.js',
+    'node.js',
+    'node.cjs',
+    'node-worker.js',
+    'cli.js',
+    'clip-merges.bin',
+    'halfclip-relaxed.wasm',
+    'halfclip-simd128.wasm',
+    'halfclip-relaxed-threads.wasm',
+    'halfclip-simd128-threads.wasm',
+    'halfclip-files.wasm',
+    'models/halfclip-emoji-image.safetensors',
+    'models/halfclip-emoji-text.safetensors',
+  ]) {
     assert.ok(names.includes(`dist/${name}`), name);
   }
-  const others = names.filter((name) => !name.startsWith('dist/') && !['package.json', 'README.md', 'LICENSE'].includes(name));
+  const others = names.filter(
+    (name) => !name.startsWith('dist/') && !['package.json', 'README.md', 'LICENSE'].includes(name),
+  );
   assert.deepEqual(others, []);
-  for (const name of ['index.html', 'demo.js', 'demo.css', 'pictures/index.txt', 'pictures/owl.jpg']) assert.ok(names.includes(`dist/demo/${name}`), name);
+  for (const name of ['index.html', 'demo.js', 'demo.css', 'pictures/index.txt', 'pictures/owl.jpg'])
+    assert.ok(names.includes(`dist/demo/${name}`), name);
   const manifest = JSON.parse(readFileSync(path.join(folder, 'node_modules/halfclip/package.json'), 'utf8'));
   assert.equal(manifest.dependencies, undefined);
   assert.ok(!Object.keys(manifest.scripts).some((name) => /install|prepare/.test(name)));
@@ -53,13 +73,20 @@ test('what a page fetches is two scripts and a module, at most 150 kB compressed
   const importsOf = (name) => {
     const text = readFileSync(path.join(dist, name), 'utf8');
     assert.doesNotMatch(text, /\bimport\s*\(|worker_threads|XDG_CACHE_HOME/, name);
-    return [...new Set([...text.matchAll(/\}\s*from\s*"([^"]*)"|\bimport\s*"([^"]*)"/g)].map(([, from, alone]) => from ?? alone))];
+    return [
+      ...new Set(
+        [...text.matchAll(/\}\s*from\s*"([^"]*)"|\bimport\s*"([^"]*)"/g)].map(([, from, alone]) => from ?? alone),
+      ),
+    ];
   };
   assert.deepEqual(importsOf('index.js'), ['./worker.js']);
   assert.deepEqual(importsOf('worker.js'), []);
   assert.doesNotMatch(readFileSync(path.join(dist, 'worker.js'), 'utf8'), /import\.meta/);
   for (const flavour of ['relaxed', 'simd128', 'relaxed-threads', 'simd128-threads']) {
-    const bytes = ['index.js', 'worker.js', `halfclip-${flavour}.wasm`].reduce((sum, name) => sum + compressed(name), 0);
+    const bytes = ['index.js', 'worker.js', `halfclip-${flavour}.wasm`].reduce(
+      (sum, name) => sum + compressed(name),
+      0,
+    );
     assert.ok(bytes <= 150_000, `${bytes} bytes with ${flavour}`);
   }
 });
@@ -108,7 +135,10 @@ console.log(JSON.stringify(result));
 async function runIn(node) {
   const { name, config, path: weights, expected } = golden('clip');
   const [tokens, pixels] = [rows(expected.tokens)[1], rows(expected.pixels)[1]];
-  writeFileSync(path.join(folder, 'input.json'), JSON.stringify({ model: config, weights: fileURLToPath(weights), tokens: [...tokens], pixels: [...pixels] }));
+  writeFileSync(
+    path.join(folder, 'input.json'),
+    JSON.stringify({ model: config, weights: fileURLToPath(weights), tokens: [...tokens], pixels: [...pixels] }),
+  );
   writeFileSync(path.join(folder, 'program.js'), PROGRAM);
   const { stdout } = await run(node, ['program.js'], { cwd: folder });
   const result = JSON.parse(stdout);
@@ -139,7 +169,11 @@ test('the bundled model', async () => {
 });
 
 test('its command', async () => {
-  const { stdout } = await run(path.join(folder, 'node_modules/.bin/halfclip'), ['embed', '--model', 'halfclip-emoji', 'a cat'], { cwd: folder });
+  const { stdout } = await run(
+    path.join(folder, 'node_modules/.bin/halfclip'),
+    ['embed', '--model', 'halfclip-emoji', 'a cat'],
+    { cwd: folder },
+  );
   const { input, embedding } = JSON.parse(stdout);
   assert.equal(input, 'a cat');
   assert.ok(Math.abs(Math.hypot(...embedding) - 1) < 1e-5);
@@ -150,7 +184,15 @@ test('its page, which finds the package and the bundled model from where it is i
   try {
     const [line] = await once(child.stdout, 'data');
     const page = /http:\S+\/demo\//.exec(line)[0];
-    for (const name of ['', 'demo.js', 'pictures/index.txt', '../index.js', '../worker.js', '../halfclip-relaxed.wasm', '../models/halfclip-emoji-text.safetensors']) {
+    for (const name of [
+      '',
+      'demo.js',
+      'pictures/index.txt',
+      '../index.js',
+      '../worker.js',
+      '../halfclip-relaxed.wasm',
+      '../models/halfclip-emoji-text.safetensors',
+    ]) {
       const response = await fetch(new URL(name, page));
       assert.equal(response.status, 200, name);
       assert.ok((await response.arrayBuffer()).byteLength > 200, name);

@@ -9,16 +9,21 @@ export const SIDE = 24;
 
 const BYTES = 3 * SIDE * SIDE;
 
-/** What weights-tools/golden_pictures.py wrote: { name, near, pixels, unturned }, the last two RGB bytes [24, 24, 3]. */
+/**
+ * What weights-tools/golden_pictures.py wrote: { name, near, pixels, unturned }, the last two RGB bytes [24, 24, 3].
+ */
 export function expectedPictures() {
   const bytes = readFileSync(new URL('pixels.bin', PICTURES));
   let at = 0;
   const take = () => Uint8Array.from(bytes.subarray(at, (at += BYTES)));
-  return readFileSync(new URL('pictures.txt', PICTURES), 'utf8').split('\n').filter((line) => line && !line.startsWith('#')).map((line) => {
-    const [name, near, orientation] = line.split(' ');
-    const pixels = near === 'refused' ? null : take();
-    return { name, near, pixels, unturned: orientation === '1' ? null : take() };
-  });
+  return readFileSync(new URL('pictures.txt', PICTURES), 'utf8')
+    .split('\n')
+    .filter((line) => line && !line.startsWith('#'))
+    .map((line) => {
+      const [name, near, orientation] = line.split(' ');
+      const pixels = near === 'refused' ? null : take();
+      return { name, near, pixels, unturned: orientation === '1' ? null : take() };
+    });
 }
 
 /** Options of an image encoder whose pixels are bytes divided by 255. */

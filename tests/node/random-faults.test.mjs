@@ -1,5 +1,5 @@
-// Thousands of loads from a server that fails at random: each ends in a right vector or in a HalfclipError, and nothing is left behind.
-// HALFCLIP_LOADS and HALFCLIP_SEED say how many, and which.
+// Thousands of loads from a server that fails at random: each ends in a right vector or in a HalfclipError, and nothing
+// is left behind. HALFCLIP_LOADS and HALFCLIP_SEED say how many, and which.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -49,7 +49,9 @@ const versions = [first, trainedOn(first)].map((bytes) => {
   const halves = [{}, {}];
   Object.entries(tensors).forEach(([name, tensor], i) => (halves[i % 2][name] = tensor));
   const [a, b] = halves.map((tensors) => buildSafetensors({ tensors }));
-  const weight_map = Object.fromEntries(Object.keys(tensors).map((name) => [name, halves[0][name] ? 'a.safetensors' : 'b.safetensors']));
+  const weight_map = Object.fromEntries(
+    Object.keys(tensors).map((name) => [name, halves[0][name] ? 'a.safetensors' : 'b.safetensors']),
+  );
   return {
     '/model.safetensors': inMemory(bytes),
     '/model.safetensors.index.json': inMemory(Buffer.from(JSON.stringify({ weight_map }))),
@@ -69,8 +71,17 @@ before(async () => {
 });
 after(() => Promise.all([server.close(), other.close()]));
 
-const run = (tower, path, options) => (tower === 'text' ? loadTextEncoder : loadImageEncoder)({ model: MODELS[path].config, dtype: 'fp32', cache: 'no-store', ...options });
-const vectorOf = (encoder, path) => (encoder.info.tower === 'text' ? encoder.embedTokens(rows(MODELS[path].expected.tokens)[0]) : encoder.embedPixels(rows(MODELS[path].expected.pixels)[0]));
+const run = (tower, path, options) =>
+  (tower === 'text' ? loadTextEncoder : loadImageEncoder)({
+    model: MODELS[path].config,
+    dtype: 'fp32',
+    cache: 'no-store',
+    ...options,
+  });
+const vectorOf = (encoder, path) =>
+  encoder.info.tower === 'text'
+    ? encoder.embedTokens(rows(MODELS[path].expected.tokens)[0])
+    : encoder.embedPixels(rows(MODELS[path].expected.pixels)[0]);
 
 const FAULTS = [
   (random, { first }) => ({ cut: first ? random(270_000) : random(20_000) }),
@@ -124,7 +135,11 @@ async function settle() {
   await new Promise((resolve) => setTimeout(resolve, 50));
   collectGarbage();
   const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return { heap: heapUsed + arrayBuffers, handles: readdirSync('/proc/self/fd').length, timers: process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length };
+  return {
+    heap: heapUsed + arrayBuffers,
+    handles: readdirSync('/proc/self/fd').length,
+    timers: process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length,
+  };
 }
 
 test(`${LOADS} loads, seed ${SEED}`, { timeout: 3_600_000 }, async (t) => {
@@ -146,7 +161,8 @@ test(`${LOADS} loads, seed ${SEED}`, { timeout: 3_600_000 }, async (t) => {
         other.etag = server.etag = '"2"';
         other.modified = server.modified = 'Fri, 03 Jan 2025 00:00:00 GMT';
       }
-      const fault = random(100) < rate ? FAULTS[random(FAULTS.length)](random, { first: /^bytes=0-/.test(range ?? ''), path }) : {};
+      const fault =
+        random(100) < rate ? FAULTS[random(FAULTS.length)](random, { first: /^bytes=0-/.test(range ?? ''), path }) : {};
       return hidden ? { validators: false, ...fault } : fault;
     };
     server.fault = decide;
@@ -155,12 +171,17 @@ test(`${LOADS} loads, seed ${SEED}`, { timeout: 3_600_000 }, async (t) => {
     const timer = random(10) ? undefined : setTimeout(() => abort.abort(new Error('aborted')), random(12));
     try {
       const encoder = await run(tower, path, {
-        weights: `${server.base}${path}`, signal: abort.signal, worker: false,
+        weights: `${server.base}${path}`,
+        signal: abort.signal,
+        worker: false,
         retry: { attempts: 1 + random(4), pause: 0, stall: 15, timeout: random(5) ? 1000 : 5 + random(20) },
       });
       const vector = await vectorOf(encoder, path);
       encoder.dispose();
-      assert.ok(right.get(path + tower).some((one) => one.every((x, i) => x === vector[i])), `a wrong vector of ${path}, ${tower}`);
+      assert.ok(
+        right.get(path + tower).some((one) => one.every((x, i) => x === vector[i])),
+        `a wrong vector of ${path}, ${tower}`,
+      );
       return 'right';
     } catch (error) {
       if (error.message === 'aborted') return 'aborted';

@@ -1,4 +1,5 @@
-// Objects that are no instances of this realm's classes, as tests in `vm` contexts and frames of a page hand them in; and memory that is shared, resizable or gone.
+// Objects that are no instances of this realm's classes, as tests in `vm` contexts and frames of a page hand them in;
+// and memory that is shared, resizable or gone.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -14,7 +15,11 @@ const file = Uint8Array.from(readFileSync(clip.path));
 const ids = rows(clip.expected.tokens)[0];
 const pixels = rows(clip.expected.pixels)[0];
 const picture = { data: Uint8Array.from({ length: 4 * 40 * 30 }, (_, i) => i * 7), width: 40, height: 30 };
-const png = Uint8Array.from(await sharp(picture.data, { raw: { width: 40, height: 30, channels: 4 } }).png().toBuffer());
+const png = Uint8Array.from(
+  await sharp(picture.data, { raw: { width: 40, height: 30, channels: 4 } })
+    .png()
+    .toBuffer(),
+);
 
 const realm = vm.createContext({});
 const there = (source, given = {}) => {
@@ -34,22 +39,30 @@ for (const worker of [false, true]) {
     const bytes = elsewhere(file);
     assert.ok(!(bytes instanceof Uint8Array));
     const given = there('({ ...JSON.parse(text), weights, cache: JSON.parse(`{"mode":"no-store"}`), retry: {} })', {
-      text: JSON.stringify({ ...options, weights: undefined }), weights: bytes,
+      text: JSON.stringify({ ...options, weights: undefined }),
+      weights: bytes,
     });
     for (const weights of [bytes, bytes.buffer, there('new DataView(weights.buffer)')]) {
       const same = await loadTextEncoder(Object.assign(given, { weights }));
       assert.deepEqual(await same.embedTokens(elsewhere(ids)), await text.embedTokens(ids));
-      assert.deepEqual(await same.embedTokens(there('[ids, ids]', { ids: elsewhere(ids) }), there('({ normalize: false })')), await text.embedTokens([ids, ids], { normalize: false }));
+      assert.deepEqual(
+        await same.embedTokens(there('[ids, ids]', { ids: elsewhere(ids) }), there('({ normalize: false })')),
+        await text.embedTokens([ids, ids], { normalize: false }),
+      );
       same.dispose();
     }
     assert.deepEqual(await image.embedPixels(elsewhere(pixels)), await image.embedPixels(pixels));
     const data = elsewhere(picture.data);
     const expected = await image.preprocess(picture);
-    for (const same of [{ ...picture, data }, there('({ data: new Uint8ClampedArray(data), width: 40, height: 30 })', { data })]) {
+    for (const same of [
+      { ...picture, data },
+      there('({ data: new Uint8ClampedArray(data), width: 40, height: 30 })', { data }),
+    ]) {
       assert.deepEqual(await image.preprocess(same), expected);
     }
     const encoded = elsewhere(png);
-    for (const same of [encoded, encoded.buffer]) assert.deepEqual(await image.preprocess(same), await image.preprocess(png));
+    for (const same of [encoded, encoded.buffer])
+      assert.deepEqual(await image.preprocess(same), await image.preprocess(png));
     assert.ok(Math.abs(cosineSimilarity(elsewhere(pixels), pixels) - 1) < 1e-6);
     text.dispose();
     image.dispose();
@@ -58,8 +71,23 @@ for (const worker of [false, true]) {
   test(`errors of another realm, ${where}`, async () => {
     const thrown = there('new TypeError("from elsewhere")');
     const options = { model: clip.config, worker, retry: { attempts: 1 }, cache: 'no-store' };
-    assert.equal(await loadTextEncoder({ ...options, weights: file, onProgress: () => { throw thrown; } }).catch((error) => error), thrown);
-    const failed = await loadTextEncoder({ ...options, weights: 'http://localhost/', fetch: () => { throw thrown; } }).catch((error) => error);
+    assert.equal(
+      await loadTextEncoder({
+        ...options,
+        weights: file,
+        onProgress: () => {
+          throw thrown;
+        },
+      }).catch((error) => error),
+      thrown,
+    );
+    const failed = await loadTextEncoder({
+      ...options,
+      weights: 'http://localhost/',
+      fetch: () => {
+        throw thrown;
+      },
+    }).catch((error) => error);
     assert.ok(failed instanceof HalfclipError);
     assert.equal(failed.code, 'http/network');
     assert.match(failed.message, /from elsewhere/);
@@ -86,8 +114,12 @@ for (const worker of [false, true]) {
         assert.deepEqual(await same.embedPixels(make(pixels)), vector);
         same.dispose();
       }
-      assert.deepEqual(await image.preprocess({ ...picture, data: make(picture.data) }), await image.preprocess(picture));
-      for (const source of [make(encoded), make(encoded).buffer]) assert.deepEqual(await image.preprocess(source), await image.preprocess(png));
+      assert.deepEqual(
+        await image.preprocess({ ...picture, data: make(picture.data) }),
+        await image.preprocess(picture),
+      );
+      for (const source of [make(encoded), make(encoded).buffer])
+        assert.deepEqual(await image.preprocess(source), await image.preprocess(png));
     }
     image.dispose();
   });
@@ -99,7 +131,10 @@ for (const worker of [false, true]) {
       return copy;
     };
     const fails = async (promise, pattern) => {
-      const error = await promise.then(() => assert.fail('it worked'), (error) => error);
+      const error = await promise.then(
+        () => assert.fail('it worked'),
+        (error) => error,
+      );
       assert.ok(error instanceof HalfclipError, error.stack);
       assert.equal(error.code, 'input/type', error.message);
       assert.match(error.message, pattern);
@@ -122,14 +157,24 @@ for (const worker of [false, true]) {
 }
 
 test('memory that is transferred or resized while it is read', async () => {
-  const codeOf = (promise) => promise.then(() => 'it worked', (error) => (error instanceof HalfclipError ? error.code : error.stack));
+  const codeOf = (promise) =>
+    promise.then(
+      () => 'it worked',
+      (error) => (error instanceof HalfclipError ? error.code : error.stack),
+    );
   const take = (array) => array.byteLength && structuredClone(array, { transfer: [array.buffer] });
   const options = { model: clip.config, worker: false };
   const bytes = file.slice();
-  assert.equal(await codeOf(loadTextEncoder({ ...options, weights: bytes, onProgress: () => take(bytes) })), 'weights/changed');
+  assert.equal(
+    await codeOf(loadTextEncoder({ ...options, weights: bytes, onProgress: () => take(bytes) })),
+    'weights/changed',
+  );
   const buffer = new ArrayBuffer(file.length, { maxByteLength: file.length });
   new Uint8Array(buffer).set(file);
-  assert.equal(await codeOf(loadTextEncoder({ ...options, weights: buffer, onProgress: () => buffer.resize(100) })), 'weights/changed');
+  assert.equal(
+    await codeOf(loadTextEncoder({ ...options, weights: buffer, onProgress: () => buffer.resize(100) })),
+    'weights/changed',
+  );
 
   const text = await loadTextEncoder({ ...options, weights: file });
   const image = await loadImageEncoder({ ...options, weights: file });

@@ -24,7 +24,8 @@ before(async () => {
   await writeFile(path.join(root, 'a b.safetensors'), BYTES);
   await writeFile(path.join(root, 'empty.bin'), '');
   await writeFile(path.join(root, 'page', 'index.html'), '<!doctype html><title>page</title>');
-  for (const name of ['a.js', 'a.wasm', 'a.css', 'a.svg', 'a.png', 'a.json']) await writeFile(path.join(root, name), ' ');
+  for (const name of ['a.js', 'a.wasm', 'a.css', 'a.svg', 'a.png', 'a.json'])
+    await writeFile(path.join(root, name), ' ');
   await writeFile(path.join(folder, 'secret.txt'), 'secret');
   await writeFile(path.join(folder, 'root-sibling', 'secret.txt'), 'secret');
   await writeFile(path.join(folder, 'more', 'extra.txt'), 'extra');
@@ -49,8 +50,13 @@ function getRaw(target, { to = server, host } = {}) {
   return new Promise((resolve, reject) => {
     request({ hostname, port, path: target, ...(host !== undefined && { headers: { host } }) }, (response) => {
       let body = '';
-      response.setEncoding('utf8').on('data', (text) => (body += text)).on('end', () => resolve({ status: response.statusCode, headers: response.headers, body }));
-    }).on('error', reject).end();
+      response
+        .setEncoding('utf8')
+        .on('data', (text) => (body += text))
+        .on('end', () => resolve({ status: response.statusCode, headers: response.headers, body }));
+    })
+      .on('error', reject)
+      .end();
   });
 }
 
@@ -73,8 +79,13 @@ test('a file whole, with its type, length, validators and the strict headers', a
 
 test('media types', async () => {
   const types = {
-    'a.js': 'text/javascript; charset=utf-8', 'a.wasm': 'application/wasm', 'a.css': 'text/css; charset=utf-8',
-    'a.svg': 'image/svg+xml', 'a.png': 'image/png', 'a.json': 'application/json', 'page/': 'text/html; charset=utf-8',
+    'a.js': 'text/javascript; charset=utf-8',
+    'a.wasm': 'application/wasm',
+    'a.css': 'text/css; charset=utf-8',
+    'a.svg': 'image/svg+xml',
+    'a.png': 'image/png',
+    'a.json': 'application/json',
+    'page/': 'text/html; charset=utf-8',
   };
   for (const [name, type] of Object.entries(types)) {
     const response = await get(`/${name}`);
@@ -84,8 +95,14 @@ test('media types', async () => {
 });
 
 test('byte ranges', async () => {
-  for (const [range, from, to] of [['bytes=0-0', 0, 0], ['bytes=10-19', 10, 19], ['bytes=990-', 990, 999], ['bytes=-5', 995, 999],
-    ['bytes=990-5000', 990, 999], ['bytes=-5000', 0, 999]]) {
+  for (const [range, from, to] of [
+    ['bytes=0-0', 0, 0],
+    ['bytes=10-19', 10, 19],
+    ['bytes=990-', 990, 999],
+    ['bytes=-5', 995, 999],
+    ['bytes=990-5000', 990, 999],
+    ['bytes=-5000', 0, 999],
+  ]) {
     const response = await get('/a%20b.safetensors', { Range: range });
     assert.equal(response.status, 206, range);
     assert.equal(response.headers.get('content-range'), `bytes ${from}-${to}/1000`, range);
@@ -154,9 +171,20 @@ test('folders, mounted folders and the home page', async () => {
 });
 
 test('nothing beyond the folders is served', async () => {
-  for (const target of ['/../secret.txt', '/..%2fsecret.txt', '/%2e%2e/secret.txt', '/page/../../secret.txt', '/..\\secret.txt',
-    '/..%5csecret.txt', '/more/../secret.txt', '/more/..%2f..%2fsecret.txt', '/../root-sibling/secret.txt', '/%00', 'secret.txt',
-    '/a.js%00.txt']) {
+  for (const target of [
+    '/../secret.txt',
+    '/..%2fsecret.txt',
+    '/%2e%2e/secret.txt',
+    '/page/../../secret.txt',
+    '/..\\secret.txt',
+    '/..%5csecret.txt',
+    '/more/../secret.txt',
+    '/more/..%2f..%2fsecret.txt',
+    '/../root-sibling/secret.txt',
+    '/%00',
+    'secret.txt',
+    '/a.js%00.txt',
+  ]) {
     const { status, body } = await getRaw(target);
     assert.ok(status === 404 || status === 400, `${target}: ${status}`);
     assert.doesNotMatch(body, /secret/);
@@ -170,8 +198,18 @@ test('links that lead out of the folders are not followed, those within are', as
   await mkdir(within, { recursive: true });
   await writeFile(path.join(within, 'a.txt'), 'fine');
   await writeFile(path.join(within, 'index.html'), 'fine');
-  const links = { 'file.txt': '../secret.txt', 'absolute.txt': path.join(folder, 'secret.txt'), folder: '..', sibling: '../root-sibling', loop: 'loop', nowhere: 'nothing', device: '/dev/zero',
-    'within/up.txt': '../../secret.txt', 'good.txt': 'within/a.txt', good: 'within' };
+  const links = {
+    'file.txt': '../secret.txt',
+    'absolute.txt': path.join(folder, 'secret.txt'),
+    folder: '..',
+    sibling: '../root-sibling',
+    loop: 'loop',
+    nowhere: 'nothing',
+    device: '/dev/zero',
+    'within/up.txt': '../../secret.txt',
+    'good.txt': 'within/a.txt',
+    good: 'within',
+  };
   for (const [name, target] of Object.entries(links)) await symlink(target, path.join(root, name));
   await mkdir(path.join(root, 'page'));
   await symlink('../../secret.txt', path.join(root, 'page', 'index.html'));
@@ -179,12 +217,25 @@ test('links that lead out of the folders are not followed, those within are', as
   await symlink(root, linked);
   const site = await serve({ root: linked });
   try {
-    for (const target of ['/file.txt', '/absolute.txt', '/folder/secret.txt', '/folder/', '/sibling/secret.txt', '/loop', '/nowhere', '/device', '/within/up.txt', '/page/', '/page/index.html']) {
+    for (const target of [
+      '/file.txt',
+      '/absolute.txt',
+      '/folder/secret.txt',
+      '/folder/',
+      '/sibling/secret.txt',
+      '/loop',
+      '/nowhere',
+      '/device',
+      '/within/up.txt',
+      '/page/',
+      '/page/index.html',
+    ]) {
       const { status, body } = await getRaw(target, { to: site });
       assert.equal(status, 404, target);
       assert.doesNotMatch(body, /secret/);
     }
-    for (const target of ['/good.txt', '/good/a.txt', '/good/', '/within/a.txt']) assert.deepEqual((await getRaw(target, { to: site })).body, 'fine', target);
+    for (const target of ['/good.txt', '/good/a.txt', '/good/', '/within/a.txt'])
+      assert.deepEqual((await getRaw(target, { to: site })).body, 'fine', target);
   } finally {
     await site.close();
   }
@@ -206,23 +257,62 @@ test('hidden files are not served, nor names that mean something else to the sys
   }
   assert.equal((await get('/.hidden/')).status, 404);
   assert.equal((await get('/.hidden')).status, 404);
-  const odd = ['a.txt::$DATA', 'C:/a.txt', 'c:a.txt', 'a.txt.', 'a.txt ', 'CON', 'aux.txt', 'nul', 'a/com1.txt', 'lpt9', 'a?.txt', 'a|b', '"a"', 'page /a.txt', 'prn/a'];
+  const odd = [
+    'a.txt::$DATA',
+    'C:/a.txt',
+    'c:a.txt',
+    'a.txt.',
+    'a.txt ',
+    'CON',
+    'aux.txt',
+    'nul',
+    'a/com1.txt',
+    'lpt9',
+    'a?.txt',
+    'a|b',
+    '"a"',
+    'page /a.txt',
+    'prn/a',
+  ];
   for (const name of odd) assert.equal(isServable(`/${name}`, true), false, name);
-  for (const name of ['a.txt', 'a b.txt', 'console.txt', 'nulls/a', 'a.b.c', 'nulx', 'ü.png']) assert.equal(isServable(`/${name}`, true), true, name);
-  for (const windows of [true, false]) for (const name of ['..', '../a', 'a/../b', 'a\\b', '.a', 'a\0', 'a\n', '\x1b[2J', '\x7f']) assert.equal(isServable(`/${name}`, windows), false, name);
+  for (const name of ['a.txt', 'a b.txt', 'console.txt', 'nulls/a', 'a.b.c', 'nulx', 'ü.png'])
+    assert.equal(isServable(`/${name}`, true), true, name);
+  for (const windows of [true, false])
+    for (const name of ['..', '../a', 'a/../b', 'a\\b', '.a', 'a\0', 'a\n', '\x1b[2J', '\x7f'])
+      assert.equal(isServable(`/${name}`, windows), false, name);
 });
 
 test('only who asks for this server is answered: pages of other sites, whose names can be made to lead here, are not', async () => {
   const { port } = new URL(server.url);
-  for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `LOCALHOST:${port}`, `[::1]:${port}`]) assert.equal((await getRaw('/a.js', { host })).status, 200, host);
-  for (const host of [`evil.example:${port}`, `127.0.0.1:${Number(port) + 1}`, '127.0.0.1', 'localhost', `localhost.evil.example:${port}`, `127.0.0.1.evil.example:${port}`, `evil@127.0.0.1:${port}`,
-    `10.0.0.1:${port}`, `0.0.0.0:${port}`, `[::2]:${port}`, `localhost:${port}:${port}`, `localhost :${port}`, `localhost:${port}/`, `:${port}`, `localhost:`]) {
+  for (const host of [`127.0.0.1:${port}`, `localhost:${port}`, `LOCALHOST:${port}`, `[::1]:${port}`])
+    assert.equal((await getRaw('/a.js', { host })).status, 200, host);
+  for (const host of [
+    `evil.example:${port}`,
+    `127.0.0.1:${Number(port) + 1}`,
+    '127.0.0.1',
+    'localhost',
+    `localhost.evil.example:${port}`,
+    `127.0.0.1.evil.example:${port}`,
+    `evil@127.0.0.1:${port}`,
+    `10.0.0.1:${port}`,
+    `0.0.0.0:${port}`,
+    `[::2]:${port}`,
+    `localhost:${port}:${port}`,
+    `localhost :${port}`,
+    `localhost:${port}/`,
+    `:${port}`,
+    `localhost:`,
+  ]) {
     const { status, body } = await getRaw('/a.js', { host });
     assert.ok(status === 403 || status === 400, `${host}: ${status}`);
     assert.match(body, /^(403\n)?$/);
   }
-  for (const head of ['HTTP/1.0', 'HTTP/1.0\r\nHost:', 'HTTP/1.1\r\nConnection: close\r\nHost:']) assert.match(await rawAnswer(`GET /a.js ${head}\r\n\r\n`), /^HTTP\/1\.1 403 /);
-  assert.match(await rawAnswer(`GET http://evil.example/a.js HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`), /^HTTP\/1\.1 404 /);
+  for (const head of ['HTTP/1.0', 'HTTP/1.0\r\nHost:', 'HTTP/1.1\r\nConnection: close\r\nHost:'])
+    assert.match(await rawAnswer(`GET /a.js ${head}\r\n\r\n`), /^HTTP\/1\.1 403 /);
+  assert.match(
+    await rawAnswer(`GET http://evil.example/a.js HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`),
+    /^HTTP\/1\.1 404 /,
+  );
 });
 
 test('other names, where the caller gives them, and addresses where it listens everywhere', async () => {
@@ -230,11 +320,15 @@ test('other names, where the caller gives them, and addresses where it listens e
   const open = await serve({ root: path.join(folder, 'root'), host: '0.0.0.0' });
   try {
     const { port } = new URL(named.url);
-    for (const host of [`halfclip.test:${port}`, 'halfclip.test', 'forwarded.example:9000', `127.0.0.1:${port}`]) assert.equal((await getRaw('/a.js', { to: named, host })).status, 200, host);
-    for (const host of ['forwarded.example', 'forwarded.example:9001', 'halfclip.test:9000']) assert.equal((await getRaw('/a.js', { to: named, host })).status, 403, host);
+    for (const host of [`halfclip.test:${port}`, 'halfclip.test', 'forwarded.example:9000', `127.0.0.1:${port}`])
+      assert.equal((await getRaw('/a.js', { to: named, host })).status, 200, host);
+    for (const host of ['forwarded.example', 'forwarded.example:9001', 'halfclip.test:9000'])
+      assert.equal((await getRaw('/a.js', { to: named, host })).status, 403, host);
     const { port: other } = new URL(open.url);
-    for (const host of [`10.0.0.1:${other}`, `[fe80::1]:${other}`, `localhost:${other}`]) assert.equal((await getRaw('/a.js', { to: open, host })).status, 200, host);
-    for (const host of [`evil.example:${other}`, '10.0.0.1', '10.0.0.1:9']) assert.equal((await getRaw('/a.js', { to: open, host })).status, 403, host);
+    for (const host of [`10.0.0.1:${other}`, `[fe80::1]:${other}`, `localhost:${other}`])
+      assert.equal((await getRaw('/a.js', { to: open, host })).status, 200, host);
+    for (const host of [`evil.example:${other}`, '10.0.0.1', '10.0.0.1:9'])
+      assert.equal((await getRaw('/a.js', { to: open, host })).status, 403, host);
   } finally {
     await named.close();
     await open.close();
@@ -246,7 +340,11 @@ function rawAnswer(text, to = server) {
   return new Promise((resolve, reject) => {
     const socket = connect(new URL(to.url).port, '127.0.0.1', () => socket.write(text));
     let answer = '';
-    socket.setEncoding('latin1').on('data', (data) => (answer += data)).on('error', reject).on('close', () => resolve(answer));
+    socket
+      .setEncoding('latin1')
+      .on('data', (data) => (answer += data))
+      .on('error', reject)
+      .on('close', () => resolve(answer));
   });
 }
 
@@ -258,15 +356,29 @@ test('clients that are slow, or send too much, do not hold the server', { timeou
   const { port } = new URL(site.url);
   try {
     assert.match(await rawAnswer(`GET / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nX-Slow: `, site), /^HTTP\/1\.1 408 /);
-    assert.match(await rawAnswer(`GET /${'a'.repeat(1e5)} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`, site), /^HTTP\/1\.1 (431|414) /);
-    assert.match(await rawAnswer(`POST / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Length: 1000000000\r\n\r\nx`, site), /^HTTP\/1\.1 405 /);
+    assert.match(
+      await rawAnswer(`GET /${'a'.repeat(1e5)} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`, site),
+      /^HTTP\/1\.1 (431|414) /,
+    );
+    assert.match(
+      await rawAnswer(`POST / HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nContent-Length: 1000000000\r\n\r\nx`, site),
+      /^HTTP\/1\.1 405 /,
+    );
     // A body that is not read any more.
-    const socket = connect(port, '127.0.0.1', () => socket.write(`GET /large.bin HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`));
+    const socket = connect(port, '127.0.0.1', () =>
+      socket.write(`GET /large.bin HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`),
+    );
     socket.pause();
     await new Promise((resolve) => setTimeout(resolve, 2000));
     assert.ok(site.served.get('/large.bin') < 50e6);
     let got = 0;
-    await new Promise((resolve) => socket.on('data', ({ length }) => (got += length)).on('error', () => {}).on('close', resolve).resume());
+    await new Promise((resolve) =>
+      socket
+        .on('data', ({ length }) => (got += length))
+        .on('error', () => {})
+        .on('close', resolve)
+        .resume(),
+    );
     assert.ok(got < 50e6, 'the server has ended the connection');
     assert.equal((await fetch(`${site.url}/large.bin`, { method: 'HEAD' })).status, 200);
   } finally {

@@ -1,5 +1,5 @@
-// Where weights may come from, and what is reported about them: every source gives the same encoder, reads no more than it must, and holds no more than it
-// needs.
+// Where weights may come from, and what is reported about them: every source gives the same encoder, reads no more than
+// it must, and holds no more than it needs.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -29,7 +29,8 @@ before(async () => {
     else if (request.url === '/chunked') {
       let at = 0;
       const send = () => {
-        for (let n = 1; at < file.length; n = (n * 7) % 1999) if (!response.write(file.subarray(at, (at += n)))) return response.once('drain', send);
+        for (let n = 1; at < file.length; n = (n * 7) % 1999)
+          if (!response.write(file.subarray(at, (at += n)))) return response.once('drain', send);
         return response.end();
       };
       send();
@@ -83,16 +84,30 @@ for (const worker of [false, true]) {
       },
     });
     assert.equal(calls, 1);
-    assert.deepEqual(requests.map(({ headers }) => headers.authorization), ['Bearer secret']);
+    assert.deepEqual(
+      requests.map(({ headers }) => headers.authorization),
+      ['Bearer secret'],
+    );
     assert.equal((await encoder.embedPixels(pixels)).length, 24);
     encoder.dispose();
   });
 
   test(`progress and info, ${worker ? 'in a worker' : 'on this thread'}`, async () => {
     const steps = [];
-    const encoder = await loadTextEncoder({ model: clip.config, weights: clip.path, dtype: 'int8', worker, onProgress: (step) => steps.push(step) });
+    const encoder = await loadTextEncoder({
+      model: clip.config,
+      weights: clip.path,
+      dtype: 'int8',
+      worker,
+      onProgress: (step) => steps.push(step),
+    });
     assert.ok(steps.length >= 2);
-    assert.ok(steps.every(({ phase, loaded, total }, i) => phase === 'fetch' && total === steps[0].total && (!i || loaded >= steps[i - 1].loaded)));
+    assert.ok(
+      steps.every(
+        ({ phase, loaded, total }, i) =>
+          phase === 'fetch' && total === steps[0].total && (!i || loaded >= steps[i - 1].loaded),
+      ),
+    );
     const { memoryBytes, fetchedBytes, parameters, ...info } = encoder.info;
     assert.equal(steps.at(-1).loaded, steps.at(-1).total);
     assert.equal(fetchedBytes, steps.at(-1).total);
@@ -100,9 +115,23 @@ for (const worker of [false, true]) {
     assert.ok(memoryBytes > 65536 && memoryBytes % 65536 === 0);
     assert.equal(parameters, 62976);
     assert.match(info.simd, /^(relaxed|simd128)$/);
-    assert.deepEqual({ ...info, simd: null }, {
-      model: null, tower: 'text', dtype: 'int8', dim: 24, tokensOut: 1, contextLength: 12, vocabSize: 96, fileBytes: file.length, cached: false, quickGelu: false, simd: null, threads: 1,
-    });
+    assert.deepEqual(
+      { ...info, simd: null },
+      {
+        model: null,
+        tower: 'text',
+        dtype: 'int8',
+        dim: 24,
+        tokensOut: 1,
+        contextLength: 12,
+        vocabSize: 96,
+        fileBytes: file.length,
+        cached: false,
+        quickGelu: false,
+        simd: null,
+        threads: 1,
+      },
+    );
     encoder.dispose();
   });
 }
@@ -121,18 +150,28 @@ test('int8 is the default for a checkpoint', async () => {
 test('the rest of a response is cancelled once the tower is whole', async () => {
   let cancelled = false;
   let sent = 0;
-  const response = () => new Response(new ReadableStream({
-    pull(controller) {
-      // The file, and then a tail that never ends.
-      const chunk = sent < file.length ? new Uint8Array(file.subarray(sent, sent + 4096)) : new Uint8Array(4096);
-      sent += chunk.length;
-      controller.enqueue(chunk);
-    },
-    cancel() {
-      cancelled = true;
-    },
-  }, { highWaterMark: 0 }));
-  const encoder = await loadImageEncoder({ model: clip.config, weights: 'http://example.org/endless', fetch: async () => response() });
+  const response = () =>
+    new Response(
+      new ReadableStream(
+        {
+          pull(controller) {
+            // The file, and then a tail that never ends.
+            const chunk = sent < file.length ? new Uint8Array(file.subarray(sent, sent + 4096)) : new Uint8Array(4096);
+            sent += chunk.length;
+            controller.enqueue(chunk);
+          },
+          cancel() {
+            cancelled = true;
+          },
+        },
+        { highWaterMark: 0 },
+      ),
+    );
+  const encoder = await loadImageEncoder({
+    model: clip.config,
+    weights: 'http://example.org/endless',
+    fetch: async () => response(),
+  });
   assert.ok(cancelled);
   assert.ok(encoder.info.fetchedBytes <= file.length);
   encoder.dispose();
@@ -146,7 +185,11 @@ test('integrity of the whole file, with each algorithm', async () => {
       assert.equal(encoder.info.fetchedBytes, file.length);
       encoder.dispose();
       // The strongest algorithm counts, as in <script integrity>.
-      const both = loadTextEncoder({ model: clip.config, weights, integrity: `sha512-${'A'.repeat(86)}== sha256-${createHash('sha256').update(file).digest('base64')}` });
+      const both = loadTextEncoder({
+        model: clip.config,
+        weights,
+        integrity: `sha512-${'A'.repeat(86)}== sha256-${createHash('sha256').update(file).digest('base64')}`,
+      });
       await assert.rejects(both, { code: 'integrity/mismatch' });
     }
   }
@@ -157,19 +200,32 @@ test('one changed byte anywhere is found, also in the other tower', async () => 
   for (const at of [9000, file.length >> 1, file.length - 1]) {
     const other = Uint8Array.from(file);
     other[at] ^= 1;
-    await assert.rejects(loadTextEncoder({ model: clip.config, weights: other, integrity }), { code: 'integrity/mismatch' });
+    await assert.rejects(loadTextEncoder({ model: clip.config, weights: other, integrity }), {
+      code: 'integrity/mismatch',
+    });
   }
 });
 
-test('WebAssembly\'s memory is at most 1.1 times the packed weights, plus 24 MB', async () => {
-  const { config, file } = randomCheckpoint({ embed_dim: 512, text_cfg: { context_length: 77, vocab_size: 49408, width: 512, heads: 8, layers: 8 } });
-  for (const [dtype, bytes] of [['int4', 4.5 / 8], ['int8', 1], ['fp16', 2], ['fp32', 4]]) {
+test("WebAssembly's memory is at most 1.1 times the packed weights, plus 24 MB", async () => {
+  const { config, file } = randomCheckpoint({
+    embed_dim: 512,
+    text_cfg: { context_length: 77, vocab_size: 49408, width: 512, heads: 8, layers: 8 },
+  });
+  for (const [dtype, bytes] of [
+    ['int4', 4.5 / 8],
+    ['int8', 1],
+    ['fp16', 2],
+    ['fp32', 4],
+  ]) {
     const encoder = await loadTextEncoder({ model: config, weights: file, dtype });
     const texts = Array.from({ length: 64 }, (_, i) => `text number ${i}`);
     const vectors = await encoder.embed(texts);
     assert.ok(vectors.every((vector) => Math.abs(Math.hypot(...vector) - 1) < 1e-5));
     const packed = encoder.info.parameters * bytes;
-    assert.ok(encoder.info.memoryBytes <= 1.1 * packed + 24e6, `${dtype}: ${encoder.info.memoryBytes} bytes for ${packed} of weights`);
+    assert.ok(
+      encoder.info.memoryBytes <= 1.1 * packed + 24e6,
+      `${dtype}: ${encoder.info.memoryBytes} bytes for ${packed} of weights`,
+    );
     encoder.dispose();
   }
 });
@@ -184,7 +240,10 @@ test('calls are done in order, whatever they are', async () => {
     encoder.tokenize('a cat').then(() => order.push('tokens')),
     encoder.embedTokens(ids).then(() => order.push('one')),
   ]);
-  assert.deepEqual(order.filter((name) => name !== 'wrong'), ['many', 'tokens', 'one']);
+  assert.deepEqual(
+    order.filter((name) => name !== 'wrong'),
+    ['many', 'tokens', 'one'],
+  );
   encoder.dispose();
 });
 
@@ -193,7 +252,10 @@ test('a worker lets Node.js end', () => {
     import { loadTextEncoder } from ${JSON.stringify(new URL('../../dist/index.js', import.meta.url).href)};
     const encoder = await loadTextEncoder({ model: ${JSON.stringify(clip.config)}, weights: ${JSON.stringify(fileURLToPath(clip.path))}, worker: true });
     console.log((await encoder.embedTokens(new Int32Array(12))).length);`;
-  const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', timeout: 20000 });
+  const { stdout, status } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+    encoding: 'utf8',
+    timeout: 20000,
+  });
   assert.equal(status, 0);
   assert.equal(stdout, '24\n');
 });

@@ -7,14 +7,26 @@ process.env.XDG_CACHE_HOME = '/dev/null';
 
 export const GOLDEN = new URL('../golden/', import.meta.url);
 export const TOWERS = new URL('towers/', GOLDEN);
-export const towerNames = readdirSync(TOWERS).filter((name) => name.endsWith('.expected.safetensors')).map((name) => name.replace('.expected.safetensors', ''));
+export const towerNames = readdirSync(TOWERS)
+  .filter((name) => name.endsWith('.expected.safetensors'))
+  .map((name) => name.replace('.expected.safetensors', ''));
 
 /** { name: { dtype, shape, bytes } } of a .safetensors file's bytes. */
 export function parseSafetensors(file) {
   const length = Number(file.readBigUInt64LE(0));
   const { __metadata__: metadata = {}, ...entries } = JSON.parse(file.subarray(8, 8 + length).toString());
-  const tensors = Object.fromEntries(Object.entries(entries).map(([name, { dtype, shape, data_offsets: [begin, end] }]) =>
-    [name, { dtype, shape, bytes: file.subarray(8 + length + begin, 8 + length + end) }]));
+  const tensors = Object.fromEntries(
+    Object.entries(entries).map(
+      ([
+        name,
+        {
+          dtype,
+          shape,
+          data_offsets: [begin, end],
+        },
+      ]) => [name, { dtype, shape, bytes: file.subarray(8 + length + begin, 8 + length + end) }],
+    ),
+  );
   return { metadata, tensors };
 }
 
@@ -88,7 +100,7 @@ export function randomCheckpoint({ vision_cfg, text_cfg, embed_dim = 16 }) {
     const halves = new Uint16Array(shape.reduce((a, b) => a * b));
     for (let i = 0; i < halves.length; i++) {
       seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-      halves[i] = (seed >>> 31 << 15) | 0x2a00 | (seed >>> 16 & 0x5ff); // a magnitude of 0.05 to 0.12
+      halves[i] = ((seed >>> 31) << 15) | 0x2a00 | ((seed >>> 16) & 0x5ff); // a magnitude of 0.05 to 0.12
     }
     tensors[name] = { dtype: 'F16', shape, bytes: Buffer.from(halves.buffer) };
   };
@@ -128,11 +140,18 @@ export function randomCheckpoint({ vision_cfg, text_cfg, embed_dim = 16 }) {
     blocks('', text_cfg);
   }
   const tiny = { image_size: 32, patch_size: 16, width: 64, layers: 1 };
-  const config = { embed_dim, vision_cfg: vision_cfg ?? tiny, text_cfg: text_cfg ?? { context_length: 8, vocab_size: 64, width: 64, heads: 1, layers: 1 } };
+  const config = {
+    embed_dim,
+    vision_cfg: vision_cfg ?? tiny,
+    text_cfg: text_cfg ?? { context_length: 8, vocab_size: 64, width: 64, heads: 1, layers: 1 },
+  };
   return { config, file: buildSafetensors({ tensors }) };
 }
 
-/** A file with `clip`'s tensors and others of no tower between them, so that both towers lie in several ranges, none of which the first request reaches. */
+/**
+ * A file with `clip`'s tensors and others of no tower between them, so that both towers lie in several ranges, none of
+ * which the first request reaches.
+ */
 export function scatteredCheckpoint(clip) {
   const { tensors } = parseSafetensors(readFileSync(clip.path));
   const padding = (bytes) => ({ dtype: 'U8', shape: [bytes], bytes: Buffer.alloc(bytes, 'padding') });

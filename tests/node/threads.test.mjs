@@ -1,4 +1,5 @@
-// Threads: the same vectors on any number of them, no work for the processor while there is nothing to do, and none left when the encoder is gone.
+// Threads: the same vectors on any number of them, no work for the processor while there is nothing to do, and none
+// left when the encoder is gone.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -33,19 +34,29 @@ before(() => {
 after(() => rmSync(folder, { recursive: true }));
 
 test('one is one; more are as many; auto depends on the tower', async () => {
-  for (const [threads, expected] of [[1, 1], [2, 2], [5, 5]]) {
+  for (const [threads, expected] of [
+    [1, 1],
+    [2, 2],
+    [5, 5],
+  ]) {
     const encoder = await loadTextEncoder({ model: small.config, weights: small.file, threads });
     assert.equal(encoder.info.threads, expected);
     assert.match(encoder.info.simd, /^(relaxed|simd128)$/);
     encoder.dispose();
   }
-  for (const [{ config, file }, expected] of [[small, /^1$/], [large, /^[1-8]$/]]) {
+  for (const [{ config, file }, expected] of [
+    [small, /^1$/],
+    [large, /^[1-8]$/],
+  ]) {
     const encoder = await loadTextEncoder({ model: config, weights: file });
     assert.match(String(encoder.info.threads), expected);
     encoder.dispose();
   }
   for (const threads of [0, -1, 1.5, '2', null]) {
-    await assert.rejects(loadTextEncoder({ model: small.config, weights: small.file, threads }), { code: 'input/type', message: /option threads/ });
+    await assert.rejects(loadTextEncoder({ model: small.config, weights: small.file, threads }), {
+      code: 'input/type',
+      message: /option threads/,
+    });
   }
 });
 
@@ -125,16 +136,25 @@ test('dispose ends the threads, from within a worker too', { skip }, async () =>
       encoder.dispose();
       await until(() => count() <= before);
       console.log(JSON.stringify({ before, during, after: count() }));`);
-    assert.ok(during >= before + 3 && after <= before, `${before} threads before, ${during} with the encoder, ${after} after`);
+    assert.ok(
+      during >= before + 3 && after <= before,
+      `${before} threads before, ${during} with the encoder, ${after} after`,
+    );
   }
 });
 
 test('a program ends while threads sleep', async () => {
-  assert.equal(await program('const encoder = await load({ threads: 3 }); await encoder.embedTokens(ids); console.log(encoder.info.threads);'), 3);
+  assert.equal(
+    await program(
+      'const encoder = await load({ threads: 3 }); await encoder.embedTokens(ids); console.log(encoder.info.threads);',
+    ),
+    3,
+  );
 });
 
 test('an encoder that is forgotten takes its threads with it', { skip }, async () => {
-  const { before, during, after } = await program(`
+  const { before, during, after } = await program(
+    `
     await load({ threads: 1 });
     const before = count();
     let encoder = await load({ threads: 4 });
@@ -142,8 +162,13 @@ test('an encoder that is forgotten takes its threads with it', { skip }, async (
     const during = count();
     encoder = null;
     await until(() => (gc(), count() <= before));
-    console.log(JSON.stringify({ before, during, after: count() }));`, ['--expose-gc']);
-  assert.ok(during >= before + 3 && after <= before, `${before} threads before, ${during} with the encoder, ${after} after`);
+    console.log(JSON.stringify({ before, during, after: count() }));`,
+    ['--expose-gc'],
+  );
+  assert.ok(
+    during >= before + 3 && after <= before,
+    `${before} threads before, ${during} with the encoder, ${after} after`,
+  );
 });
 
 test('a load that fails or is aborted leaves no threads', { skip }, async () => {
@@ -164,30 +189,44 @@ test('a load that fails or is aborted leaves no threads', { skip }, async () => 
 });
 
 test('without workers it is one thread', async (t) => {
-  const flag = ['--permission', '--experimental-permission'].find((name) => process.allowedNodeEnvironmentFlags.has(name));
+  const flag = ['--permission', '--experimental-permission'].find((name) =>
+    process.allowedNodeEnvironmentFlags.has(name),
+  );
   if (!flag) return t.skip('this Node.js cannot forbid workers');
-  const found = await program(`
+  const found = await program(
+    `
     const encoder = await load({ threads: 3 });
     const [vector] = await encoder.embedTokens([ids]);
     await until(() => encoder.info.threads === 1);
-    console.log(JSON.stringify({ threads: encoder.info.threads, length: Math.hypot(...vector) }));`, [flag, '--allow-fs-read=*']);
+    console.log(JSON.stringify({ threads: encoder.info.threads, length: Math.hypot(...vector) }));`,
+    [flag, '--allow-fs-read=*'],
+  );
   assert.equal(found.threads, 1);
   assert.ok(Math.abs(found.length - 1) < 1e-5);
 });
 
 test('the command line takes --threads', async () => {
   const results = [];
-  for (const threads of ['1', '3', 'auto']) results.push((await run(process.execPath, [CLI, 'embed', '--threads', threads, 'a cat'])).stdout);
+  for (const threads of ['1', '3', 'auto'])
+    results.push((await run(process.execPath, [CLI, 'embed', '--threads', threads, 'a cat'])).stdout);
   assert.match(results[0], /^\{"input":"a cat","embedding":\[/);
-  assert.ok(results.every((text) => text === results[0]), results.join('\n'));
-  await assert.rejects(run(process.execPath, [CLI, 'embed', '--threads', 'many', 'a cat']), ({ code, stderr }) => code > 0 && /threads/.test(stderr));
+  assert.ok(
+    results.every((text) => text === results[0]),
+    results.join('\n'),
+  );
+  await assert.rejects(
+    run(process.execPath, [CLI, 'embed', '--threads', 'many', 'a cat']),
+    ({ code, stderr }) => code > 0 && /threads/.test(stderr),
+  );
 });
 
 test('the modules for threads are the same in all but their memory', () => {
   for (const flavour of ['relaxed', 'simd128']) {
     const bytes = readFileSync(new URL(`../../dist/halfclip-${flavour}-threads.wasm`, import.meta.url));
     if (!WebAssembly.validate(bytes)) continue;
-    const imports = WebAssembly.Module.imports(new WebAssembly.Module(bytes)).map(({ module, name }) => `${module}.${name}`);
+    const imports = WebAssembly.Module.imports(new WebAssembly.Module(bytes)).map(
+      ({ module, name }) => `${module}.${name}`,
+    );
     assert.deepEqual(imports.sort(), ['env.memory', 'env.write']);
   }
 });

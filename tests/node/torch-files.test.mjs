@@ -1,4 +1,5 @@
-// PyTorch files through the package: from every source and through every fault the same vectors, and nothing of a pickle is ever run.
+// PyTorch files through the package: from every source and through every fault the same vectors, and nothing of a
+// pickle is ever run.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -26,13 +27,21 @@ beforeEach(() => {
 after(() => server.close());
 
 const load = (tower, weights, options) =>
-  (tower === 'text' ? loadTextEncoder : loadImageEncoder)({ model: model.config, dtype: 'fp32', cache: 'no-store', weights, retry: { pause: 1 }, ...options });
+  (tower === 'text' ? loadTextEncoder : loadImageEncoder)({
+    model: model.config,
+    dtype: 'fp32',
+    cache: 'no-store',
+    weights,
+    retry: { pause: 1 },
+    ...options,
+  });
 
 async function works(tower, weights, options) {
   const encoder = await load(tower, weights, options);
-  const vector = tower === 'text'
-    ? await encoder.embedTokens(rows(model.expected.tokens)[0], { normalize: false })
-    : await encoder.embedPixels(rows(model.expected.pixels)[0], { normalize: false });
+  const vector =
+    tower === 'text'
+      ? await encoder.embedTokens(rows(model.expected.tokens)[0], { normalize: false })
+      : await encoder.embedPixels(rows(model.expected.pixels)[0], { normalize: false });
   assert.ok(cosine(vector, rows(model.expected[`${tower}_features`])[0]) > 0.99999);
   encoder.dispose();
   return encoder.info;
@@ -44,7 +53,15 @@ for (const name of ['whole.pt', 'script-whole.pt', 'strided.pt']) {
     const bytes = readFileSync(place);
     server.files['/file'] = inMemory(bytes);
     for (const tower of ['text', 'image']) {
-      for (const weights of [fileURLToPath(place), place.href, new Blob([bytes]), bytes, Uint8Array.from(bytes).buffer, `${server.base}/file`]) await works(tower, weights);
+      for (const weights of [
+        fileURLToPath(place),
+        place.href,
+        new Blob([bytes]),
+        bytes,
+        Uint8Array.from(bytes).buffer,
+        `${server.base}/file`,
+      ])
+        await works(tower, weights);
       await works(tower, `${server.base}/file`, { worker: true, fetch });
     }
   });
@@ -77,7 +94,12 @@ function withGap(zip, gap) {
 
 test('servers that send no ranges, say no size, break off', async () => {
   const url = () => `${server.base}/whole.pt`;
-  for (const fault of [{ ranges: false }, { ranges: false, length: false }, { ranges: false, gzip: true }, { length: false }]) {
+  for (const fault of [
+    { ranges: false },
+    { ranges: false, length: false },
+    { ranges: false, gzip: true },
+    { length: false },
+  ]) {
     server.reset();
     server.fault = () => fault;
     await works('image', url());
@@ -95,7 +117,9 @@ test('servers that send no ranges, say no size, break off', async () => {
     const response = await fetch(...args);
     const headers = new Headers(response.headers);
     for (const name of ['content-range', 'etag', 'content-encoding']) headers.delete(name);
-    return Object.defineProperty(new Response(response.body, { status: response.status, headers }), 'type', { value: 'cors' });
+    return Object.defineProperty(new Response(response.body, { status: response.status, headers }), 'type', {
+      value: 'cors',
+    });
   };
   assert.equal((await works('text', `${server.base}/large.pt`, { fetch: opaque })).fileBytes, large.length);
   assert.ok(server.requests.some(({ method }) => method === 'HEAD'));
@@ -125,7 +149,10 @@ test('what was read as the directory is what is hashed', async () => {
     return {};
   };
   const integrity = `sha256-${createHash('sha256').update(large).digest('base64')}`;
-  const error = await load('image', `${server.base}/large.pt`, { integrity }).then((encoder) => encoder.dispose(), (error) => error);
+  const error = await load('image', `${server.base}/large.pt`, { integrity }).then(
+    (encoder) => encoder.dispose(),
+    (error) => error,
+  );
   assert.ok(['weights/changed', 'integrity/mismatch'].includes(error?.code), String(error));
 });
 

@@ -1,4 +1,5 @@
-// Repositories as transformers 4 and 5 write them: the pixels that transformers makes of a picture with each, and what is said of those that cannot be followed.
+// Repositories as transformers 4 and 5 write them: the pixels that transformers makes of a picture with each, and what
+// is said of those that cannot be followed.
 
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -18,7 +19,13 @@ const [height, width] = expected.picture.shape;
 const picture = { data: Uint8Array.from(expected.picture.bytes), width, height };
 
 // As CLIPConfig writes the golden tower's config.
-const section = { hidden_size: 24, intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 2, hidden_act: 'gelu' };
+const section = {
+  hidden_size: 24,
+  intermediate_size: 48,
+  num_hidden_layers: 2,
+  num_attention_heads: 2,
+  hidden_act: 'gelu',
+};
 const config = {
   architectures: ['CLIPModel'],
   model_type: 'clip',
@@ -72,20 +79,44 @@ for (const [name, files] of Object.entries(repositories)) {
 
 async function fails(files, code, ...patterns) {
   for (const model of publish(files)) {
-    const error = await load(model).then(() => assert.fail('it worked'), (error) => error);
+    const error = await load(model).then(
+      () => assert.fail('it worked'),
+      (error) => error,
+    );
     assert.ok(error instanceof HalfclipError, error.stack);
     assert.equal(error.code, code, error.message);
-    for (const pattern of [model, ...patterns]) assert.ok(error.message.includes(pattern), `${pattern}: ${error.message}`);
+    for (const pattern of [model, ...patterns])
+      assert.ok(error.message.includes(pattern), `${pattern}: ${error.message}`);
   }
 }
 
 test('what is missing is said, with the file and the key', async () => {
   const { image_mean, image_std, ...others } = repositories['shortest-edge']['preprocessor_config.json'];
   await fails({}, 'model/unknown', 'processor_config.json', 'preprocessor_config.json');
-  await fails({ 'processor_config.json': { processor_class: 'CLIPProcessor' } }, 'model/unknown', 'preprocessor_config.json');
-  await fails({ 'preprocessor_config.json': { ...others, image_std } }, 'model/unknown', 'preprocessor_config.json', 'image_mean');
-  await fails({ 'preprocessor_config.json': { ...others, image_mean } }, 'model/unknown', 'preprocessor_config.json', 'image_std');
-  await fails({ 'processor_config.json': { image_processor: { ...others, image_std, image_mean: null } } }, 'model/unknown', 'image_processor', 'processor_config.json', 'image_mean');
+  await fails(
+    { 'processor_config.json': { processor_class: 'CLIPProcessor' } },
+    'model/unknown',
+    'preprocessor_config.json',
+  );
+  await fails(
+    { 'preprocessor_config.json': { ...others, image_std } },
+    'model/unknown',
+    'preprocessor_config.json',
+    'image_mean',
+  );
+  await fails(
+    { 'preprocessor_config.json': { ...others, image_mean } },
+    'model/unknown',
+    'preprocessor_config.json',
+    'image_std',
+  );
+  await fails(
+    { 'processor_config.json': { image_processor: { ...others, image_std, image_mean: null } } },
+    'model/unknown',
+    'image_processor',
+    'processor_config.json',
+    'image_mean',
+  );
   // A text tower needs none of it.
   for (const model of publish({})) (await loadTextEncoder({ model, hub: hub.base, cache: 'no-store' })).dispose();
 });
@@ -93,7 +124,14 @@ test('what is missing is said, with the file and the key', async () => {
 test('what OpenCLIP does not do is refused, with the file and the key', async () => {
   const settings = repositories['shortest-edge']['preprocessor_config.json'];
   const wrong = {
-    size: [{ shortest_edge: 20 }, { height: 18, width: 20 }, { longest_edge: 18 }, { shortest_edge: 18, longest_edge: 30 }, 17, 'large'],
+    size: [
+      { shortest_edge: 20 },
+      { height: 18, width: 20 },
+      { longest_edge: 18 },
+      { shortest_edge: 18, longest_edge: 30 },
+      17,
+      'large',
+    ],
     crop_size: [{ height: 16, width: 16 }, 20],
     do_center_crop: [false],
     do_resize: [false],
@@ -104,9 +142,19 @@ test('what OpenCLIP does not do is refused, with the file and the key', async ()
     image_mean: [[0.5], 'mean', [1, 2, null]],
   };
   for (const [key, values] of Object.entries(wrong)) {
-    for (const value of values) await fails({ 'preprocessor_config.json': { ...settings, [key]: value } }, 'model/unsupported', 'preprocessor_config.json', key);
+    for (const value of values)
+      await fails(
+        { 'preprocessor_config.json': { ...settings, [key]: value } },
+        'model/unsupported',
+        'preprocessor_config.json',
+        key,
+      );
   }
-  await fails({ 'preprocessor_config.json': { ...repositories.siglip['preprocessor_config.json'], size: 18 } }, 'model/unsupported', 'do_center_crop');
+  await fails(
+    { 'preprocessor_config.json': { ...repositories.siglip['preprocessor_config.json'], size: 18 } },
+    'model/unsupported',
+    'do_center_crop',
+  );
 });
 
 test('names of filters', async () => {
@@ -115,7 +163,11 @@ test('names of filters', async () => {
     const [model] = publish({ 'preprocessor_config.json': { ...settings, resample } });
     const encoder = await load(model);
     const pixels = await encoder.preprocess(picture);
-    assert.ok(rows(expected.bilinear).flatMap((row) => Array.from(row)).every((value, i) => Math.abs(value - pixels[i]) < 1e-5));
+    assert.ok(
+      rows(expected.bilinear)
+        .flatMap((row) => Array.from(row))
+        .every((value, i) => Math.abs(value - pixels[i]) < 1e-5),
+    );
     encoder.dispose();
   }
 });

@@ -1,4 +1,5 @@
-// The package's types, with the oldest TypeScript that they are for, the one that most projects have and the newest; libraries are checked, too.
+// The package's types, with the oldest TypeScript that they are for, the one that most projects have and the newest;
+// libraries are checked, too.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -22,7 +23,8 @@ before(() => {
   const installed = path.join(folder, 'node_modules/halfclip');
   mkdirSync(path.join(installed, 'dist'), { recursive: true });
   cpSync(path.join(ROOT, 'package.json'), path.join(installed, 'package.json'));
-  for (const name of ['index.d.ts', 'index.d.cts']) cpSync(path.join(ROOT, 'dist', name), path.join(installed, 'dist', name));
+  for (const name of ['index.d.ts', 'index.d.cts'])
+    cpSync(path.join(ROOT, 'dist', name), path.join(installed, 'dist', name));
   symlinkSync(path.join(ROOT, 'node_modules/@types'), path.join(folder, 'node_modules/@types'));
   symlinkSync(path.join(ROOT, 'node_modules/undici-types'), path.join(folder, 'node_modules/undici-types'));
   cpSync(new URL('types', import.meta.url), folder, { recursive: true });
@@ -38,22 +40,50 @@ const WITHOUT_DOM = { lib: ['es2022'] };
 
 const PROJECTS = {
   'a page': { files: ['page.ts'], of: [NODENEXT, BUNDLER] },
-  'a page, with using': { files: ['using.ts'], of: [BUNDLER], options: { lib: ['es2022', 'dom', 'esnext.disposable'] }, compilers: COMPILERS.slice(1) },
-  'Node.js without the DOM library': { files: ['server.ts', 'required.cts'], of: [NODE16, NODENEXT], options: WITHOUT_DOM },
+  'a page, with using': {
+    files: ['using.ts'],
+    of: [BUNDLER],
+    options: { lib: ['es2022', 'dom', 'esnext.disposable'] },
+    compilers: COMPILERS.slice(1),
+  },
+  'Node.js without the DOM library': {
+    files: ['server.ts', 'required.cts'],
+    of: [NODE16, NODENEXT],
+    options: WITHOUT_DOM,
+  },
   'the same for a bundler': { files: ['server.ts'], of: [BUNDLER], options: WITHOUT_DOM },
-  'Node.js with its types, without the DOM library': { files: ['server.ts', 'server-with-node.ts', 'required.cts'], of: [NODE16, NODENEXT], options: { ...WITHOUT_DOM, types: ['node'] } },
-  'Node.js with its types and the DOM library': { files: ['server.ts', 'server-with-node.ts', 'page.ts', 'required.cts'], of: [NODENEXT], options: { types: ['node'] } },
+  'Node.js with its types, without the DOM library': {
+    files: ['server.ts', 'server-with-node.ts', 'required.cts'],
+    of: [NODE16, NODENEXT],
+    options: { ...WITHOUT_DOM, types: ['node'] },
+  },
+  'Node.js with its types and the DOM library': {
+    files: ['server.ts', 'server-with-node.ts', 'page.ts', 'required.cts'],
+    of: [NODENEXT],
+    options: { types: ['node'] },
+  },
 };
 
 for (const [name, { files, of, options, compilers = COMPILERS }] of Object.entries(PROJECTS)) {
   for (const compiler of compilers) {
     test(`${name}, ${compiler} ${require(`${compiler}/package.json`).version}`, async () => {
       for (const resolution of of) {
-        const compilerOptions = { noEmit: true, strict: true, exactOptionalPropertyTypes: true, skipLibCheck: false, target: 'es2022', types: [], ...options, ...resolution };
+        const compilerOptions = {
+          noEmit: true,
+          strict: true,
+          exactOptionalPropertyTypes: true,
+          skipLibCheck: false,
+          target: 'es2022',
+          types: [],
+          ...options,
+          ...resolution,
+        };
         const config = path.join(folder, 'tsconfig.json');
         writeFileSync(config, JSON.stringify({ compilerOptions, files }));
         const tsc = path.join(path.dirname(require.resolve(`${compiler}/package.json`)), 'bin/tsc');
-        await run(process.execPath, [tsc, '-p', config]).catch(({ stdout }) => assert.fail(`${JSON.stringify(resolution)}:\n${stdout}`));
+        await run(process.execPath, [tsc, '-p', config]).catch(({ stdout }) =>
+          assert.fail(`${JSON.stringify(resolution)}:\n${stdout}`),
+        );
       }
     });
   }

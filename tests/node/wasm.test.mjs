@@ -8,8 +8,12 @@ import { test } from 'node:test';
 import { detectSimd } from '../../web/wasm/simd.js';
 
 const FLAVOURS = detectSimd() === 'relaxed' ? ['relaxed', 'simd128'] : ['simd128'];
-const modules = Object.fromEntries(FLAVOURS.map((flavour) =>
-  [flavour, new WebAssembly.Module(readFileSync(new URL(`../../dist/halfclip-${flavour}.wasm`, import.meta.url)))]));
+const modules = Object.fromEntries(
+  FLAVOURS.map((flavour) => [
+    flavour,
+    new WebAssembly.Module(readFileSync(new URL(`../../dist/halfclip-${flavour}.wasm`, import.meta.url))),
+  ]),
+);
 const start = (flavour) => new WebAssembly.Instance(modules[flavour], { env: { write: () => 0 } }).exports;
 
 /** Numbers in 0 … n - 1, the same in every run. */
@@ -23,7 +27,10 @@ function generator(seed) {
 
 for (const flavour of FLAVOURS) {
   test(`${flavour}: one import, and no exported name of one letter`, () => {
-    assert.deepEqual(WebAssembly.Module.imports(modules[flavour]).map(({ module, name }) => `${module}.${name}`), ['env.write']);
+    assert.deepEqual(
+      WebAssembly.Module.imports(modules[flavour]).map(({ module, name }) => `${module}.${name}`),
+      ['env.write'],
+    );
     assert.ok(WebAssembly.Module.exports(modules[flavour]).every(({ name }) => name.length > 1));
   });
 
@@ -34,7 +41,11 @@ for (const flavour of FLAVOURS) {
     exports.free(first);
     const live = new Map(); // pointer to { size, byte }
     const view = (pointer, size) => new Uint8Array(exports.memory.buffer, pointer, size);
-    const check = (pointer, size, byte) => assert.ok(view(pointer, size).every((found) => found === byte), `block of ${size} at ${pointer}`);
+    const check = (pointer, size, byte) =>
+      assert.ok(
+        view(pointer, size).every((found) => found === byte),
+        `block of ${size} at ${pointer}`,
+      );
     let used = 0;
     let most = 0;
     for (let step = 0; step < 8000; step++) {
@@ -135,7 +146,9 @@ for (const flavour of FLAVOURS) {
 }
 
 test('SHA-2 in pieces, as node:crypto has it', () => {
-  const { exports } = new WebAssembly.Instance(new WebAssembly.Module(readFileSync(new URL('../../dist/halfclip-files.wasm', import.meta.url))));
+  const { exports } = new WebAssembly.Instance(
+    new WebAssembly.Module(readFileSync(new URL('../../dist/halfclip-files.wasm', import.meta.url))),
+  );
   const random = generator(3);
   const bytes = randomBytes(5000);
   const at = exports.malloc(bytes.length);
@@ -143,7 +156,7 @@ test('SHA-2 in pieces, as node:crypto has it', () => {
   for (const bits of [256, 384, 512]) {
     for (const length of [0, 1, 55, 56, 63, 64, 65, 111, 112, 119, 120, 127, 128, 129, 1000, 5000]) {
       const hash = exports.hc_wasm_sha2_new(bits);
-      for (let done = 0; done < length; ) {
+      for (let done = 0; done < length;) {
         const piece = bytes.subarray(done, Math.min(length, done + 1 + random(300)));
         new Uint8Array(exports.memory.buffer, at, piece.length).set(piece);
         exports.hc_wasm_sha2_update(hash, at, piece.length);
@@ -151,7 +164,11 @@ test('SHA-2 in pieces, as node:crypto has it', () => {
       }
       exports.hc_wasm_sha2_finish(hash, out);
       const found = Buffer.from(new Uint8Array(exports.memory.buffer, out, bits / 8)).toString('hex');
-      assert.equal(found, createHash(`sha${bits}`).update(bytes.subarray(0, length)).digest('hex'), `${bits} bits of ${length} bytes`);
+      assert.equal(
+        found,
+        createHash(`sha${bits}`).update(bytes.subarray(0, length)).digest('hex'),
+        `${bits} bits of ${length} bytes`,
+      );
     }
   }
 });

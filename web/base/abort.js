@@ -15,7 +15,8 @@ export function untilAborted(promise, signal) {
 const AWHILE = 20; // milliseconds of work between looks at the signal
 
 /**
- * A function to call in long loops: every now and then it lets other work of this thread happen, and throws once the signal is aborted.
+ * A function to call in long loops: every now and then it lets other work of this thread happen, and throws once the
+ * signal is aborted.
  * @param {AbortSignal | undefined} signal
  * @returns {() => Promise<void>}
  */
@@ -30,11 +31,13 @@ export function pausing(signal) {
 }
 
 /**
- * Does `work` under a signal of its own, which is aborted with the caller's: that one may be of another realm, whose signals fetch() and others do not take, and its
- * reason may be anything, also null. Rejects with the caller's reason, as fetch() does.
+ * Does `work` under a signal of its own, which is aborted with the caller's: that one may be of another realm, whose
+ * signals fetch() and others do not take, and its reason may be anything, also null. Rejects with the caller's reason,
+ * as fetch() does.
  * @template T
  * @param {AbortSignal | null | undefined} signal the caller's
- * @param {(signal: AbortSignal, stop: (error: unknown) => void) => Promise<T>} work stop: aborts with an error of the caller's, such as one that a callback throws
+ * @param {(signal: AbortSignal, stop: (error: unknown) => void) => Promise<T>} work stop: aborts with an error of the
+ *   caller's, such as one that a callback throws
  * @returns {Promise<T>}
  */
 export async function underSignal(signal, work) {
@@ -44,7 +47,8 @@ export async function underSignal(signal, work) {
     failure ??= { error };
     own.abort();
   };
-  const abort = () => stop(signal.reason === undefined ? new DOMException('This operation was aborted', 'AbortError') : signal.reason);
+  const abort = () =>
+    stop(signal.reason === undefined ? new DOMException('This operation was aborted', 'AbortError') : signal.reason);
   signal?.addEventListener('abort', abort);
   if (signal?.aborted) abort();
   try {

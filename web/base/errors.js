@@ -1,18 +1,23 @@
-// The one class of error that halfclip raises itself, how it crosses between a worker and its page, and words for its messages.
+// The one class of error that halfclip raises itself, how it crosses between a worker and its page, and words for its
+// messages.
 
 import { hasTag, isBuffer, isDetached } from './realm.js';
 
 const BRAND = Symbol.for('halfclip.HalfclipError');
 
 /**
- * A failure with a stable code, for example `weights/mismatch`. The message names the file, the tensor or the option, what was found and what was expected.
+ * A failure with a stable code, for example `weights/mismatch`. The message names the file, the tensor or the option,
+ * what was found and what was expected.
  */
 export class HalfclipError extends Error {
   static {
     Object.defineProperty(this, 'name', { value: 'HalfclipError' }); // whatever a minifier calls it
   }
 
-  /** Of whichever copy of this module an error comes: the package has one for `import`, one for `require`, and programs may hold several versions. */
+  /**
+   * Of whichever copy of this module an error comes: the package has one for `import`, one for `require`, and programs
+   * may hold several versions.
+   */
   static [Symbol.hasInstance](value) {
     if (this !== HalfclipError) return Function.prototype[Symbol.hasInstance].call(this, value);
     return typeof value === 'object' && value !== null && BRAND in value;
@@ -35,15 +40,27 @@ export class HalfclipError extends Error {
   }
 }
 
-/** A text without what would be a command to a terminal, or turn what stands around it: strangers' names and headers are in it. */
-export const printable = (text) => text.replace(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+/**
+ * A text without what would be a command to a terminal, or turn what stands around it: strangers' names and headers are
+ * in it.
+ */
+export const printable = (text) =>
+  text.replace(
+    /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 
 /** An error as plain data that every structured clone keeps. */
 export function packError(error) {
   const halfclip = error instanceof HalfclipError;
   const { name, stack } = isError(error) ? error : new Error();
   const { code, status, measured } = halfclip ? error : {};
-  return { name: String(name), message: messageOf(error), stack: String(stack), ...(halfclip && { code, status, measured }) };
+  return {
+    name: String(name),
+    message: messageOf(error),
+    stack: String(stack),
+    ...(halfclip && { code, status, measured }),
+  };
 }
 
 /** The error that packError packed. */
@@ -66,7 +83,8 @@ export function messageOf(thrown) {
 /** Names what was given in place of something else, for messages. */
 export function describe(value) {
   if (value === null || value === undefined) return String(value);
-  if (typeof value === 'string') return `the string ${JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}…` : value)}`;
+  if (typeof value === 'string')
+    return `the string ${JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}…` : value)}`;
   if (typeof value === 'number' || typeof value === 'boolean') return `the ${typeof value} ${value}`;
   if (typeof value !== 'object') return `a ${typeof value}`;
   try {

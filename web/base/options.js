@@ -6,7 +6,13 @@ import { attempt, bytesOf, hasTag } from './realm.js';
 
 const isFunction = (value) => typeof value === 'function';
 const isAtLeast = (least) => (value) => typeof value === 'number' && value >= least;
-const oneOf = (...names) => [(value) => names.includes(value), `${names.slice(0, -1).map((name) => `"${name}"`).join(', ')} or "${names.at(-1)}"`];
+const oneOf = (...names) => [
+  (value) => names.includes(value),
+  `${names
+    .slice(0, -1)
+    .map((name) => `"${name}"`)
+    .join(', ')} or "${names.at(-1)}"`,
+];
 
 const isPlace = (value) => typeof value === 'string' || hasTag(value, 'URL');
 
@@ -15,7 +21,10 @@ const FUNCTION = [isFunction, 'a function'];
 const FLAG = [(value) => typeof value === 'boolean', 'true or false'];
 const BYTES = [isAtLeast(0), 'a number of bytes'];
 const MILLISECONDS = [isAtLeast(0), 'a number of milliseconds'];
-const SIGNAL = [(value) => value === null || (typeof value?.aborted === 'boolean' && isFunction(value.addEventListener)), 'an AbortSignal'];
+const SIGNAL = [
+  (value) => value === null || (typeof value?.aborted === 'boolean' && isFunction(value.addEventListener)),
+  'an AbortSignal',
+];
 
 /** Of loadTextEncoder() and loadImageEncoder(). */
 export const LOAD_OPTIONS = {
@@ -32,8 +41,11 @@ export const LOAD_OPTIONS = {
   onProgress: FUNCTION,
   fetch: FUNCTION,
   hub: [isPlace, 'the URL of a hub, such as "https://huggingface.co"'],
-  assets: [isPlace, 'the URL of the folder with the package\'s worker, modules and shards'],
-  wasm: [(value) => isPlace(value) || hasTag(value, 'WebAssembly.Module') || bytesOf(value) !== null, 'a WebAssembly.Module, its bytes or a URL'],
+  assets: [isPlace, "the URL of the folder with the package's worker, modules and shards"],
+  wasm: [
+    (value) => isPlace(value) || hasTag(value, 'WebAssembly.Module') || bytesOf(value) !== null,
+    'a WebAssembly.Module, its bytes or a URL',
+  ],
   simd: oneOf('relaxed', 'simd128'),
   dot: oneOf('pairs', 'quads'),
 };
@@ -85,22 +97,35 @@ export const PICTURE_OPTIONS = {
  */
 export function readOptions(given, known, name) {
   if (given === null || typeof given !== 'object') {
-    throw new HalfclipError('input/type', name ? `option ${name} is ${describe(given)}, expected an object` : `expected options, got ${describe(given)}`);
+    throw new HalfclipError(
+      'input/type',
+      name ? `option ${name} is ${describe(given)}, expected an object` : `expected options, got ${describe(given)}`,
+    );
   }
   const prefix = name ? `${name}.` : '';
   let entries;
   try {
-    entries = [...new Set([...Object.keys(given), ...Object.keys(known)])].map((key) => [key, given[key]]).filter(([, value]) => value !== undefined);
+    entries = [...new Set([...Object.keys(given), ...Object.keys(known)])]
+      .map((key) => [key, given[key]])
+      .filter(([, value]) => value !== undefined);
   } catch (error) {
-    throw new HalfclipError('input/type', `${name ? `option ${name}` : 'the options'} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new HalfclipError(
+      'input/type',
+      `${name ? `option ${name}` : 'the options'} cannot be read: ${messageOf(error)}`,
+      { cause: error },
+    );
   }
   for (const [key, value] of entries) {
     if (!Object.hasOwn(known, key)) {
       const names = Object.keys(known).map((known) => prefix + known);
-      throw new HalfclipError('input/type', `option ${prefix}${key} is not known, the nearest is ${nearestNames(prefix + key, names)[0]}: expected ${names.join(', ')}`);
+      throw new HalfclipError(
+        'input/type',
+        `option ${prefix}${key} is not known, the nearest is ${nearestNames(prefix + key, names)[0]}: expected ${names.join(', ')}`,
+      );
     }
     const [isRight, expected] = known[key];
-    if (!attempt(() => isRight(value))) throw new HalfclipError('input/type', `option ${prefix}${key} is ${describe(value)}, expected ${expected}`);
+    if (!attempt(() => isRight(value)))
+      throw new HalfclipError('input/type', `option ${prefix}${key} is ${describe(value)}, expected ${expected}`);
   }
   return Object.fromEntries(entries);
 }

@@ -1,15 +1,22 @@
 // The differences between browsers, workers, Node.js, Deno and Bun, in one place.
 //
-// What differs most is a host: page/host.js, node/host.js, or the few lines of page/worker.js. The entry of each bundle says which one it is, and so no page
-// downloads what only Node.js can do. A host has
-//   neighbours()        { name: [URL, …] } for each file that lies beside the module: the places to look for it, the likeliest first
+// What differs most is a host: page/host.js, node/host.js, or the few lines of page/worker.js. The entry of each bundle
+// says which one it is, and so no page downloads what only Node.js can do. A host has
+//   neighbours()        { name: [URL, …] } for each file that lies beside the module: the places to look for it, the
+//                       likeliest first
 //   workers(assets)     [{ place, make() }]: the ways to start a worker
 // and that of Node.js also what its file says.
 
 import { HalfclipError, describe } from './errors.js';
 
-/** A Node-compatible runtime: Node.js, Deno, Bun; not an Electron renderer, nor Cloudflare's workers with their copy of `process`. */
-export const isNode = typeof process === 'object' && Boolean(process.versions?.node) && process.type !== 'renderer' &&
+/**
+ * A Node-compatible runtime: Node.js, Deno, Bun; not an Electron renderer, nor Cloudflare's workers with their copy of
+ * `process`.
+ */
+export const isNode =
+  typeof process === 'object' &&
+  Boolean(process.versions?.node) &&
+  process.type !== 'renderer' &&
   globalThis.navigator?.userAgent !== 'Cloudflare-Workers';
 
 /** A thread with a document. */
@@ -41,7 +48,10 @@ export function locate(place, name) {
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(text)?.[1].toLowerCase();
   const known = !isNode || !scheme || ['http', 'https', 'data', 'blob', 'file'].includes(scheme);
   if (!known || (/^https?$/.test(scheme) && !isUrl(text))) {
-    throw new HalfclipError('input/type', `${name} is ${describe(text)}, expected ${isNode ? 'a path, or ' : ''}a URL with http:, https:, data:, blob: or file:`);
+    throw new HalfclipError(
+      'input/type',
+      `${name} is ${describe(text)}, expected ${isNode ? 'a path, or ' : ''}a URL with http:, https:, data:, blob: or file:`,
+    );
   }
   if (isNode) return /^(https?|data|blob):/i.test(text) ? { url: text } : { path: text };
   try {

@@ -1,4 +1,5 @@
-// What a value is, whichever realm made it: objects of an iframe, of Node's `vm` or of jsdom are no instances of this realm's classes.
+// What a value is, whichever realm made it: objects of an iframe, of Node's `vm` or of jsdom are no instances of this
+// realm's classes.
 
 /** What `look` finds out, or undefined where looking throws, as at a revoked proxy. */
 export function attempt(look) {
@@ -18,7 +19,10 @@ export const isArray = (value) => attempt(() => Array.isArray(value)) === true;
 /** Whether a value is an object of a class of the platform, by the class's name. */
 export const hasTag = (value, ...tags) => value !== null && typeof value === 'object' && tags.includes(tagOf(value));
 
-const { get: typedArrayName } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag);
+const { get: typedArrayName } = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  Symbol.toStringTag,
+);
 
 /** "Uint8Array", "Float32Array", …; undefined for whatever is no typed array. A Buffer of Node's is a "Uint8Array". */
 export const arrayTypeOf = (value) => typedArrayName.call(value);
@@ -39,7 +43,10 @@ export function bytesOf(value) {
   return isView ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : new Uint8Array(value);
 }
 
-/** The same data, arrays and all, of this realm's classes: what a thread of Node.js sends to a `vm` context, as test runners make them, is of another. */
+/**
+ * The same data, arrays and all, of this realm's classes: what a thread of Node.js sends to a `vm` context, as test
+ * runners make them, is of another.
+ */
 export function inThisRealm(data) {
   if (Array.isArray(data)) return Array.from(data, inThisRealm);
   const Type = { Float32Array, Int32Array }[arrayTypeOf(data)];

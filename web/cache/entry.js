@@ -1,11 +1,13 @@
-// One entry of the cache: a packed tower as a shard, what is known about it, and a footer that tells whether all of it is there and undamaged.
+// One entry of the cache: a packed tower as a shard, what is known about it, and a footer that tells whether all of it
+// is there and undamaged.
 //
-//   the shard | metadata, JSON text | XXH64 of all before, chained block by block | length of the JSON text, uint64 | "halfclip"
+//   the shard | metadata, JSON text | XXH64 of all before, chained block by block | length of the JSON text, uint64 |
+//     "halfclip"
 
-import { MAGIC } from './names.js';
+import { decodeText, encodeText } from '../base/bytes.js';
 import { HalfclipError } from '../base/errors.js';
 import { exhausted } from '../wasm/memory.js';
-import { decodeText, encodeText } from '../base/bytes.js';
+import { MAGIC } from './names.js';
 
 const BLOCK = 1 << 19; // bytes that are hashed at once, and in WebAssembly's memory
 const FOOTER = 24;
@@ -69,7 +71,8 @@ export async function readMetadata(reader) {
 }
 
 /**
- * Loads the tower of an entry: its blocks are read into WebAssembly's memory, to their places where these are in one piece, and hashed.
+ * Loads the tower of an entry: its blocks are read into WebAssembly's memory, to their places where these are in one
+ * piece, and hashed.
  * @param {import('../wasm/instance.js').Wasm} wasm a fresh instance
  * @param {'image' | 'text'} tower
  * @param {object} reader
@@ -83,10 +86,11 @@ export async function readTower(wasm, tower, reader, { text, hash: expected, sha
   const staging = wasm.alloc(BLOCK, 'staging');
   const hash = startHash(wasm);
   exports.hc_wasm_file_size(loader, shardBytes);
-  for (let at = 0; at < shardBytes; ) {
+  for (let at = 0; at < shardBytes;) {
     const length = Math.min(BLOCK, shardBytes - at);
     const place = at ? wasm.place(loader, at, length) : { length: 0 };
-    const block = place.length === length && place.pointer ? place.pointer : staging; // most blocks are within one tensor
+    // Most blocks are within one tensor.
+    const block = place.length === length && place.pointer ? place.pointer : staging;
     const got = await reader.fill(wasm.bytes(block, length));
     signal?.throwIfAborted();
     if (got < length) return null;

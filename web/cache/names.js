@@ -1,7 +1,9 @@
-// How the cache's files are called, so that it never touches anybody else's: a prefix, a hash, and the word that an entry begins or ends with.
+// How the cache's files are called, so that it never touches anybody else's: a prefix, a hash, and the word that an
+// entry begins or ends with.
 
 const PREFIX = 'halfclip-';
-const ABANDONED = 3_600_000; // milliseconds after which a temporary file belongs to nobody: its writer has been killed, or its page closed
+// Milliseconds after which a temporary file belongs to nobody: its writer has been killed, or its page closed.
+const ABANDONED = 3_600_000;
 
 export const MAGIC = 'halfclip';
 const HEAD = 64; // bytes within which a shard says so too
@@ -14,7 +16,8 @@ export const temporaryFile = (name) => `${PREFIX}${name}.${crypto.randomUUID()}.
 export const nameOfEntry = (file) => /^halfclip-([0-9a-f]{32})\.tower$/.exec(file)?.[1] ?? null;
 
 /** Whether a file was made by a writer that is gone. */
-export const isAbandoned = (file, modified) => /^(halfclip-)?[0-9a-f]{32}\.[0-9a-f-]{36}\.tmp$/.test(file) && Date.now() - modified > ABANDONED;
+export const isAbandoned = (file, modified) =>
+  /^(halfclip-)?[0-9a-f]{32}\.[0-9a-f-]{36}\.tmp$/.test(file) && Date.now() - modified > ABANDONED;
 
 /** Whether a file was an entry before entries had a prefix. Its metadata may hold signed addresses. */
 export const isFormerEntry = (file) => /^[0-9a-f]{32}\.(tower|used)$/.test(file);
@@ -23,5 +26,8 @@ export const isFormerEntry = (file) => /^[0-9a-f]{32}\.(tower|used)$/.test(file)
 export async function isMarked(reader) {
   const { size } = reader;
   const isIn = (bytes) => String.fromCharCode(...bytes).includes(MAGIC);
-  return isIn(await reader.bytes(Math.max(0, size - MAGIC.length), size)) || isIn(await reader.bytes(0, Math.min(HEAD, size)));
+  return (
+    isIn(await reader.bytes(Math.max(0, size - MAGIC.length), size)) ||
+    isIn(await reader.bytes(0, Math.min(HEAD, size)))
+  );
 }

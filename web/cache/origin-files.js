@@ -1,5 +1,6 @@
-// Where browsers keep the cache's entries: the origin private file system, of which a worker reads into WebAssembly's memory four times as fast as Cache Storage
-// gives a body (80 MB: 20 and 90 ms in Chromium). One file for each entry, and an empty one beside it whose time of modification is the time of last use.
+// Where browsers keep the cache's entries: the origin private file system, of which a worker reads into WebAssembly's
+// memory four times as fast as Cache Storage gives a body (80 MB: 20 and 90 ms in Chromium). One file for each entry,
+// and an empty one beside it whose time of modification is the time of last use.
 
 import { entryFile, isAbandoned, isFormerEntry, nameOfEntry, temporaryFile, usedFile } from './names.js';
 
@@ -29,7 +30,10 @@ class OriginStorage {
     return fileReader(await handle.getFile());
   }
 
-  /** Writes an entry beside its place and moves it there whole: no reader ever sees half of it, and of two writers the last one wins. */
+  /**
+   * Writes an entry beside its place and moves it there whole: no reader ever sees half of it, and of two writers the
+   * last one wins.
+   */
   async write(name, pieces, signal) {
     const temporary = temporaryFile(name);
     const handle = await this.#folder.getFileHandle(temporary, { create: true });
@@ -50,10 +54,12 @@ class OriginStorage {
   /** All entries: { name, size, used }, the time of last use in milliseconds. */
   async list() {
     const files = await this.#files();
-    return [...files].filter(([file]) => nameOfEntry(file)).map(([file, { size, lastModified }]) => {
-      const name = nameOfEntry(file);
-      return { name, size, used: Math.max(lastModified, files.get(usedFile(name))?.lastModified ?? 0) };
-    });
+    return [...files]
+      .filter(([file]) => nameOfEntry(file))
+      .map(([file, { size, lastModified }]) => {
+        const name = nameOfEntry(file);
+        return { name, size, used: Math.max(lastModified, files.get(usedFile(name))?.lastModified ?? 0) };
+      });
   }
 
   /** Removes what writers left behind whose pages have gone, and entries that are of no use any more. */
@@ -66,7 +72,8 @@ class OriginStorage {
   async #files() {
     const files = new Map();
     for await (const [name, handle] of this.#folder.entries()) {
-      const file = handle.kind === 'file' && (await handle.getFile().catch(() => null)); // another tab may have removed it
+      // Another tab may have removed it.
+      const file = handle.kind === 'file' && (await handle.getFile().catch(() => null));
       if (file) files.set(name, file);
     }
     return files;
@@ -103,7 +110,7 @@ function fileReader(file) {
     size: file.size,
     bytes: async (begin, end) => new Uint8Array(await file.slice(begin, end).arrayBuffer()),
     async fill(view) {
-      for (let got = 0; ; ) {
+      for (let got = 0; ;) {
         const part = rest.subarray(0, view.length - got);
         view.set(part, got);
         got += part.length;
@@ -140,7 +147,8 @@ async function writeFile(handle, pieces, signal) {
     for await (const piece of pieces) {
       signal?.throwIfAborted();
       // Not all of it, or in a private window of Chromium an error's number, when storage is full.
-      if (access.write(piece, { at }) !== piece.length) throw new DOMException('not all could be written', 'QuotaExceededError');
+      if (access.write(piece, { at }) !== piece.length)
+        throw new DOMException('not all could be written', 'QuotaExceededError');
       at += piece.length;
     }
   } finally {

@@ -1,7 +1,8 @@
-// Whether files behind URLs are still what they were: one conditional request for each (RFC 9110, section 13), of which no body is read.
+// Whether files behind URLs are still what they were: one conditional request for each (RFC 9110, section 13), of which
+// no body is read.
 
-import { discard, request } from '../network/request.js';
 import { isNode } from '../base/platform.js';
+import { discard, request } from '../network/request.js';
 import { isTransient } from '../network/retry.js';
 
 const PATIENCE = 10_000; // milliseconds, after which a network counts as none
@@ -10,7 +11,8 @@ const PATIENCE = 10_000; // milliseconds, after which a network counts as none
 export const isUnreachable = ({ code, status }) => code === 'http/network' || isTransient(status);
 
 /**
- * Compares the versions of files with what their servers have now. A server that cannot be reached, or is not well, leaves things as they are.
+ * Compares the versions of files with what their servers have now. A server that cannot be reached, or is not well,
+ * leaves things as they are.
  * @param {{ url: string, etag?: string | null, modified?: string | null, size?: number }[]} versions at least one
  * @param {{ fetch?: typeof fetch, signal?: AbortSignal }} options
  * @returns {Promise<{ same: boolean, fetched: number }>} fetched: bytes of bodies
@@ -41,7 +43,10 @@ async function compare({ url, etag, modified, size }, { fetch, signal }) {
   }
   discard(response);
   if (response.status === 304 || isTransient(response.status)) return { same: true, fetched: 0 };
-  return { same: response.ok && isSame(response.headers, { etag, modified, size }), fetched: response.status === 206 ? 1 : 0 };
+  return {
+    same: response.ok && isSame(response.headers, { etag, modified, size }),
+    fetched: response.status === 206 ? 1 : 0,
+  };
 }
 
 function isSame(headers, { etag, modified, size }) {

@@ -1,17 +1,19 @@
-// The cache of packed towers. What is kept is not the checkpoint but what was made of it: an entry is read into place in a fraction of a second, where a first load
-// has to fetch and quantise. Nothing that goes wrong here makes a load fail: an entry that cannot be read is fetched again, one that cannot be written is dropped.
+// The cache of packed towers. What is kept is not the checkpoint but what was made of it: an entry is read into place
+// in a fraction of a second, where a first load has to fetch and quantise. Nothing that goes wrong here makes a load
+// fail: an entry that cannot be read is fetched again, one that cannot be written is dropped.
 //
-// A storage (node/cache-folder.js, origin-files.js) has open(name), write(name, pieces, signal), touch(name), list(), sweep() and remove(name). open()
-// gives a reader: `size`; bytes(begin, end); fill(view), which puts the next bytes from the entry's start into a view and says how many there were; close().
+// A storage (node/cache-folder.js, origin-files.js) has open(name), write(name, pieces, signal), touch(name), list(),
+// sweep() and remove(name). open() gives a reader: `size`; bytes(begin, end); fill(view), which puts the next bytes
+// from the entry's start into a view and says how many there were; close().
 
-import { openOriginFiles } from './origin-files.js';
-import { bareEntry, entryPieces, readMetadata, readTower } from './entry.js';
+import { encodeText } from '../base/bytes.js';
 import { HalfclipError, describe } from '../base/errors.js';
 import { CACHE_OPTIONS, readOptions } from '../base/options.js';
 import { getHost, isNode, isPage } from '../base/platform.js';
 import { isSibling, keyOfUrl, publicUrl, withQueryOf } from '../network/public-url.js';
+import { bareEntry, entryPieces, readMetadata, readTower } from './entry.js';
+import { openOriginFiles } from './origin-files.js';
 import { compareVersions, isUnreachable } from './revalidate.js';
-import { encodeText } from '../base/bytes.js';
 
 // Another number wherever the same file would now give another shard, or an entry is laid out differently.
 const FORMAT = 2;
@@ -25,8 +27,17 @@ const UNASKED = Promise.resolve({ same: true, fetched: 0 });
  */
 export function completeCache(cache = 'default') {
   const given = typeof cache === 'string' ? { mode: cache } : cache;
-  const { mode = 'default', dir, maxBytes = DEFAULT_MAX_BYTES, persist = false } = readOptions(given, CACHE_OPTIONS, 'cache');
-  if (dir !== undefined && !isNode) throw new HalfclipError('input/type', `option cache.dir is ${describe(dir)}, expected nothing: only Node.js has folders`);
+  const {
+    mode = 'default',
+    dir,
+    maxBytes = DEFAULT_MAX_BYTES,
+    persist = false,
+  } = readOptions(given, CACHE_OPTIONS, 'cache');
+  if (dir !== undefined && !isNode)
+    throw new HalfclipError(
+      'input/type',
+      `option cache.dir is ${describe(dir)}, expected nothing: only Node.js has folders`,
+    );
   return { mode, dir, maxBytes, persist };
 }
 
@@ -73,7 +84,15 @@ export async function resolveKept(keep, key, retry, resolve) {
     return kept;
   }
   if (JSON.stringify(resolved) === JSON.stringify(kept)) return resolved;
-  const metadata = { name, url: key.model, model: key.model, tower: key.tower, versions: [], resolved, stored: new Date().toISOString() };
+  const metadata = {
+    name,
+    url: key.model,
+    model: key.model,
+    tower: key.tower,
+    versions: [],
+    resolved,
+    stored: new Date().toISOString(),
+  };
   await storage.write(name, bareEntry(metadata)).catch(() => {});
   return resolved;
 }
@@ -86,14 +105,18 @@ async function readResolved(storage, name) {
 }
 
 /** Why a tower is not kept whose server says nothing by which a version of the file is known again. */
-export const NOT_KEPT = 'the tower is not kept, because the server sends neither ETag nor Last-Modified, by which the file would be known again: the option integrity ' +
+export const NOT_KEPT =
+  'the tower is not kept, because the server sends neither ETag nor Last-Modified, by which the file would be known again: the option integrity ' +
   'would do, too';
 
 export const hasValidators = (versions) => versions.every(({ etag, modified }) => etag || modified);
 
 /** The cache's side of one load. */
 export class TowerCache {
-  /** Whether an entry was found that is not of what the servers have now: then no other cache on the way to them is to be trusted. */
+  /**
+   * Whether an entry was found that is not of what the servers have now: then no other cache on the way to them is to
+   * be trusted.
+   */
   outdated = false;
   #storage;
   #name;
@@ -102,12 +125,14 @@ export class TowerCache {
 
   /**
    * @param {object} options of Encoder.load
-   * @returns {Promise<TowerCache | null>} null where nothing is kept: not of paths, Blobs, bytes and the bundled model, and not without a place for it
+   * @returns {Promise<TowerCache | null>} null where nothing is kept: not of paths, Blobs, bytes and the bundled model,
+   *   and not without a place for it
    */
   static async open(options) {
     const { weights, tower, config, dtype, keep } = options;
     const urls = (weights.any ?? [weights]).map(({ url }) => url);
-    if (!keep || keep.mode === 'no-store' || weights.bundled || !urls.every((url) => /^https?:/i.test(url ?? ''))) return null;
+    if (!keep || keep.mode === 'no-store' || weights.bundled || !urls.every((url) => /^https?:/i.test(url ?? '')))
+      return null;
     try {
       const storage = await openStorage(keep.dir);
       return new TowerCache(storage, await nameOf([urls.map(keyOfUrl), tower, dtype, config]), urls, options);
@@ -125,8 +150,10 @@ export class TowerCache {
 
   /**
    * The tower, if there is an entry of what the servers have now.
-   * @param {Promise<import('../wasm/instance.js').Wasm>} starting an instance, which is of no use any more when this ends otherwise
-   * @returns {Promise<{ wasm: import('../wasm/instance.js').Wasm, encoder: number, fetchedBytes: number, fileBytes: number | null } | null>}
+   * @param {Promise<import('../wasm/instance.js').Wasm>} starting an instance, which is of no use any more when this
+   *   ends otherwise
+   * @returns {Promise<{ wasm: import('../wasm/instance.js').Wasm, encoder: number, fetchedBytes: number, fileBytes:
+   *   number | null } | null>}
    */
   async load(starting, { fetch, signal, onProgress }) {
     const { tower, integrity, keep } = this.#options;
@@ -159,7 +186,11 @@ export class TowerCache {
       found = { wasm, encoder, fetchedBytes: fetched, fileBytes };
       return found;
     } finally {
-      if (!found) starting.then((wasm) => wasm.release(), () => {});
+      if (!found)
+        starting.then(
+          (wasm) => wasm.release(),
+          () => {},
+        );
       await reader.close();
     }
   }
@@ -175,19 +206,32 @@ export class TowerCache {
    * Keeps a tower that was just loaded.
    * @param {import('../wasm/instance.js').Wasm} wasm
    * @param {number} encoder
-   * @param {{ versions: object[], dtype: string, fileBytes: number | null, fetchedBytes: number }} about versions: of all files that were read
+   * @param {{ versions: object[], dtype: string, fileBytes: number | null, fetchedBytes: number }} about versions: of
+   *   all files that were read
    * @param {AbortSignal} [signal]
    */
   async store(wasm, encoder, { versions, dtype, fileBytes, fetchedBytes }, signal) {
     const { model, tower, integrity, keep } = this.#options;
     // Without a validator nobody could tell later whether the file is still the same, unless its bytes were named.
     const isKnown = hasValidators(versions);
-    if (!isKnown && integrity === undefined) console.warn(`halfclip: ${publicUrl(versions[0]?.url ?? this.#urls[0])}: ${NOT_KEPT}`);
+    if (!isKnown && integrity === undefined)
+      console.warn(`halfclip: ${publicUrl(versions[0]?.url ?? this.#urls[0])}: ${NOT_KEPT}`);
     const known = isKnown ? versions.map((version) => ({ ...version, url: publicUrl(version.url) })) : [];
     if (!known.length && integrity === undefined) return;
     const url = publicUrl(versions[0]?.url ?? this.#urls[0]);
     const stored = new Date().toISOString();
-    const metadata = { name: this.#name, url, model, tower, dtype, versions: known, integrity, fileBytes, fetchedBytes, stored };
+    const metadata = {
+      name: this.#name,
+      url,
+      model,
+      tower,
+      dtype,
+      versions: known,
+      integrity,
+      fileBytes,
+      fetchedBytes,
+      stored,
+    };
     try {
       await this.#storage.write(this.#name, limit(entryPieces(wasm, encoder, metadata), keep.maxBytes), signal);
       await evict(this.#storage, keep.maxBytes);

@@ -1,15 +1,15 @@
-// Which tensors a source holds, and where: the formats that are not one .safetensors file. Each ends in a directory, JSON text like a safetensors header, and a
-// source in whose address space its offsets count.
+// Which tensors a source holds, and where: the formats that are not one .safetensors file. Each ends in a directory,
+// JSON text like a safetensors header, and a source in whose address space its offsets count.
 
-import { HalfclipError } from '../base/errors.js';
-import { DETECT, detectFormat } from './file-format.js';
-import { tooLarge } from '../network/limits.js';
-import { exhausted } from '../wasm/memory.js';
-import { readBytes, readText } from '../sources/source.js';
-import { towerOf } from './tensor-names.js';
 import { decodeText } from '../base/bytes.js';
-import { createReader } from '../wasm/instance.js';
+import { HalfclipError } from '../base/errors.js';
+import { tooLarge } from '../network/limits.js';
 import { BlobSource } from '../sources/open.js';
+import { readBytes, readText } from '../sources/source.js';
+import { createReader } from '../wasm/instance.js';
+import { exhausted } from '../wasm/memory.js';
+import { DETECT, detectFormat } from './file-format.js';
+import { towerOf } from './tensor-names.js';
 
 const PREFIX = 8; // bytes before a safetensors header: its length
 const MAX_HEADER = 16 * 2 ** 20; // as in src/checkpoint/safetensors.h
@@ -25,8 +25,9 @@ const MAX_FILES = 500;
  * @param {'pytorch' | 'index'} format
  * @param {'image' | 'text' | null} tower whose tensors are wanted; null: all
  * @param {object} limits from completeLimits
- * @returns {Promise<{ json: string, source: object, files: string[], pieces: { begin: number, bytes: Uint8Array }[] }>} json: the directory; source: where its
- *   tensors are; files: names of all files; pieces: the bytes of `source` that the directory was made of
+ * @returns {Promise<{ json: string, source: object, files: string[], pieces: { begin: number, bytes: Uint8Array }[] }>}
+ *   json: the directory; source: where its tensors are; files: names of all files; pieces: the bytes of `source` that
+ *   the directory was made of
  */
 export async function readDirectory(places, source, format, tower, limits) {
   const held = { bytes: 0, limit: limits.whole };
@@ -52,7 +53,12 @@ async function readPyTorch(places, source, held) {
     const status = exports.hc_wasm_torch_status(torch);
     if (status) wasm.check(status, `${file.name}: ${wasm.string(exports.hc_wasm_torch_message(torch))}`);
     const text = exports.hc_wasm_torch_header(torch, out);
-    return { json: decodeText(wasm.bytes(text, wasm.ints(out, 1)[0] >>> 0).slice()), source: file, files: [file.name], pieces };
+    return {
+      json: decodeText(wasm.bytes(text, wasm.ints(out, 1)[0] >>> 0).slice()),
+      source: file,
+      files: [file.name],
+      pieces,
+    };
   } finally {
     exports.hc_wasm_torch_free(torch);
     wasm.free(out);
@@ -79,8 +85,18 @@ async function withRandomAccess(source, held) {
 async function readIndex(places, source, tower, limits, held) {
   const weightMap = await readWeightMap(source, limits);
   const wanted = (name) => tower === null || towerOf(name) !== (tower === 'image' ? 'text' : 'image');
-  const names = [...new Set(Object.entries(weightMap).filter(([name]) => wanted(name)).map(([, file]) => file))].sort();
-  if (names.length > MAX_FILES) throw new HalfclipError('weights/format', `${source.name}: names ${names.length} files, expected at most ${MAX_FILES}`);
+  const names = [
+    ...new Set(
+      Object.entries(weightMap)
+        .filter(([name]) => wanted(name))
+        .map(([, file]) => file),
+    ),
+  ].sort();
+  if (names.length > MAX_FILES)
+    throw new HalfclipError(
+      'weights/format',
+      `${source.name}: names ${names.length} files, expected at most ${MAX_FILES}`,
+    );
   const joined = new JoinedSource(source);
   const directory = {};
   try {
@@ -88,7 +104,13 @@ async function readIndex(places, source, tower, limits, held) {
       const file = joined.add(await source.sibling(name));
       const { tensors, source: bytes } = await readFileDirectory(places, file, held);
       joined.replace(file, bytes);
-      for (const [tensor, { data_offsets: [begin, end], ...held }] of Object.entries(tensors)) {
+      for (const [
+        tensor,
+        {
+          data_offsets: [begin, end],
+          ...held
+        },
+      ] of Object.entries(tensors)) {
         if (weightMap[tensor] !== name) continue;
         directory[tensor] = { ...held, data_offsets: [begin + k * FILE_SPACING, end + k * FILE_SPACING] };
       }
@@ -106,15 +128,26 @@ async function readWeightMap(source, limits) {
   try {
     index = JSON.parse(text);
   } catch (error) {
-    throw new HalfclipError('weights/format', `${source.name}: looks like a JSON text, but is none: ${error.message}`, { cause: error });
+    throw new HalfclipError('weights/format', `${source.name}: looks like a JSON text, but is none: ${error.message}`, {
+      cause: error,
+    });
   }
   const map = index?.weight_map;
   if (!map || typeof map !== 'object') {
-    throw new HalfclipError('weights/format', `${source.name}: is a JSON text without weight_map, expected a .safetensors file or the .safetensors.index.json of one in several files`);
+    throw new HalfclipError(
+      'weights/format',
+      `${source.name}: is a JSON text without weight_map, expected a .safetensors file or the .safetensors.index.json of one in several files`,
+    );
   }
   // Names come from whoever wrote the file: they must not lead elsewhere.
-  const wrong = Object.values(map).find((name) => typeof name !== 'string' || !/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/.test(name));
-  if (wrong !== undefined) throw new HalfclipError('weights/format', `${source.name}: its weight_map names the file ${JSON.stringify(wrong)}, expected a file beside it`);
+  const wrong = Object.values(map).find(
+    (name) => typeof name !== 'string' || !/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/.test(name),
+  );
+  if (wrong !== undefined)
+    throw new HalfclipError(
+      'weights/format',
+      `${source.name}: its weight_map names the file ${JSON.stringify(wrong)}, expected a file beside it`,
+    );
   return map;
 }
 
@@ -122,13 +155,16 @@ async function readWeightMap(source, limits) {
 export async function readFileDirectory(places, source, held) {
   const head = await source.peek(DETECT);
   const format = detectFormat(head);
-  if (format === 'index') throw new HalfclipError('weights/format', `${source.name}: looks like a JSON text, expected a .safetensors file`);
+  if (format === 'index')
+    throw new HalfclipError('weights/format', `${source.name}: looks like a JSON text, expected a .safetensors file`);
   if (format === 'safetensors') return { source, ...(await readSafetensors(source, head)) };
   const { json, source: file } = await readPyTorch(places, source, held);
   return { source: file, tensors: JSON.parse(json), metadata: {} };
 }
 
-/** What a file that is not safetensors looks like, in the words of hc_safetensors_guess; undefined: like nothing known. */
+/**
+ * What a file that is not safetensors looks like, in the words of hc_safetensors_guess; undefined: like nothing known.
+ */
 function guess(head) {
   if (head.length && head.every((byte) => byte === 0)) return 'a file of zeros';
   const text = String.fromCharCode(...head);
@@ -147,18 +183,44 @@ async function readSafetensors(source, head) {
   const length = head.length < PREFIX ? 0 : Number(new DataView(head.buffer, head.byteOffset).getBigUint64(0, true));
   if (head.length <= PREFIX || head[PREFIX] !== 0x7b || length > MAX_HEADER) {
     const kind = guess(head);
-    if (kind) throw new HalfclipError('weights/format', `${source.name}: the file looks like ${kind}, expected a safetensors file`);
-    if (head.length <= PREFIX) throw new HalfclipError('weights/truncated', `${source.name}: the file ends at byte ${head.length}, before its safetensors header does`);
-    throw new HalfclipError('weights/format', `${source.name}: the file does not begin as a safetensors file does (with its header's length and '{')`);
+    if (kind)
+      throw new HalfclipError(
+        'weights/format',
+        `${source.name}: the file looks like ${kind}, expected a safetensors file`,
+      );
+    if (head.length <= PREFIX)
+      throw new HalfclipError(
+        'weights/truncated',
+        `${source.name}: the file ends at byte ${head.length}, before its safetensors header does`,
+      );
+    throw new HalfclipError(
+      'weights/format',
+      `${source.name}: the file does not begin as a safetensors file does (with its header's length and '{')`,
+    );
   }
   const start = PREFIX + length;
   const bytes = await readBytes(source, PREFIX, start);
-  if (bytes.length < length) throw new HalfclipError('weights/truncated', `${source.name}: ends after ${PREFIX + bytes.length} bytes, within its header of ${start}`);
+  if (bytes.length < length)
+    throw new HalfclipError(
+      'weights/truncated',
+      `${source.name}: ends after ${PREFIX + bytes.length} bytes, within its header of ${start}`,
+    );
   const { __metadata__: metadata = {}, ...entries } = parseHeader(bytes, source.name);
   const tensors = {};
-  for (const [name, { dtype, shape, data_offsets: [begin, end] }] of Object.entries(entries)) {
+  for (const [
+    name,
+    {
+      dtype,
+      shape,
+      data_offsets: [begin, end],
+    },
+  ] of Object.entries(entries)) {
     tensors[name] = { dtype, shape, data_offsets: [start + begin, start + end] };
-    if (start + end > source.size) throw new HalfclipError('weights/truncated', `${source.name}: ends after ${source.size} bytes, tensor ${name} at byte ${start + end}`);
+    if (start + end > source.size)
+      throw new HalfclipError(
+        'weights/truncated',
+        `${source.name}: ends after ${source.size} bytes, tensor ${name} at byte ${start + end}`,
+      );
   }
   return { tensors, metadata };
 }
@@ -172,11 +234,19 @@ function parseHeader(bytes, name) {
     throw new HalfclipError('weights/format', `${name}: its header is not JSON: ${error.message}`, { cause: error });
   }
   const count = (n) => Number.isSafeInteger(n) && n >= 0;
-  const isTensor = (entry) => typeof entry?.dtype === 'string' && Array.isArray(entry.shape) && entry.shape.every(count) &&
-    entry.data_offsets?.length === 2 && entry.data_offsets.every(count) && entry.data_offsets[0] <= entry.data_offsets[1];
+  const isTensor = (entry) =>
+    typeof entry?.dtype === 'string' &&
+    Array.isArray(entry.shape) &&
+    entry.shape.every(count) &&
+    entry.data_offsets?.length === 2 &&
+    entry.data_offsets.every(count) &&
+    entry.data_offsets[0] <= entry.data_offsets[1];
   const wrong = Object.entries(header ?? {}).find(([key, entry]) => key !== '__metadata__' && !isTensor(entry));
   if (header === null || typeof header !== 'object' || wrong) {
-    throw new HalfclipError('weights/format', `${name}: its header is not that of a safetensors file${wrong ? `: tensor ${wrong[0]}` : ''}`);
+    throw new HalfclipError(
+      'weights/format',
+      `${name}: its header is not that of a safetensors file${wrong ? `: tensor ${wrong[0]}` : ''}`,
+    );
   }
   return header;
 }

@@ -45,7 +45,8 @@ const WRAPPERS = /^(?:(?:module|clip|model|_orig_mod|text)\.)*/;
 /**
  * The sizes of each tower that the shapes of a file's tensors tell.
  * @param {Record<string, { shape: number[] }>} tensors
- * @returns {{ image: object | null, text: object | null }} some of { width, layers, patch, tokens, context, vocabulary, dim }
+ * @returns {{ image: object | null, text: object | null }} some of { width, layers, patch, tokens, context, vocabulary,
+ *   dim }
  */
 export function measureTowers(tensors) {
   const measured = {};

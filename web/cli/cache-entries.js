@@ -11,7 +11,8 @@ export async function listCache(dir) {
 }
 
 /**
- * Removes what matches one of the patterns: a part of the URL, in which `*` stands for anything, or an entry's name; without patterns, all.
+ * Removes what matches one of the patterns: a part of the URL, in which `*` stands for anything, or an entry's name;
+ * without patterns, all.
  * @param {string | undefined} dir
  * @param {string[]} patterns
  * @returns {Promise<object[]>} what was removed
@@ -19,7 +20,8 @@ export async function listCache(dir) {
 export async function emptyCache(dir, patterns) {
   const storage = await openStorage(dir);
   const tests = patterns.map((pattern) => new RegExp(pattern.split('*').map(escape).join('.*')));
-  const matches = ({ url, name }) => !tests.length || patterns.includes(name) || tests.some((test) => url !== null && test.test(url));
+  const matches = ({ url, name }) =>
+    !tests.length || patterns.includes(name) || tests.some((test) => url !== null && test.test(url));
   const chosen = (await listEntries(storage)).map(describeEntry).filter(matches);
   for (const { name } of chosen) await storage.remove(name);
   return chosen;
@@ -30,8 +32,17 @@ function describeEntry({ name, size, used, metadata }) {
   const text = (key) => known(key, 'string');
   const integrity = text('integrity');
   return {
-    name, url: text('url'), model: text('model'), tower: text('tower'), dtype: text('dtype'), ...(integrity && { integrity }), bytes: size,
-    fileBytes: known('fileBytes', 'number'), fetchedBytes: known('fetchedBytes', 'number'), stored: text('stored'), used: new Date(used).toISOString(),
+    name,
+    url: text('url'),
+    model: text('model'),
+    tower: text('tower'),
+    dtype: text('dtype'),
+    ...(integrity && { integrity }),
+    bytes: size,
+    fileBytes: known('fileBytes', 'number'),
+    fetchedBytes: known('fetchedBytes', 'number'),
+    stored: text('stored'),
+    used: new Date(used).toISOString(),
   };
 }
 
@@ -39,9 +50,19 @@ function describeEntry({ name, size, used, metadata }) {
 export function cacheTable(entries) {
   const size = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
   const date = (iso) => iso.slice(0, 16).replace('T', ' ');
-  const rows = entries.map(({ used, bytes, tower, dtype, url, name }) => [date(used), size(bytes), tower ?? '', dtype ?? '', url ?? `${name} (damaged)`]);
+  const rows = entries.map(({ used, bytes, tower, dtype, url, name }) => [
+    date(used),
+    size(bytes),
+    tower ?? '',
+    dtype ?? '',
+    url ?? `${name} (damaged)`,
+  ]);
   const total = entries.reduce((sum, { bytes }) => sum + bytes, 0);
-  return [['last used, UTC', 'size', 'tower', 'dtype', 'URL'], ...rows, [`${entries.length} in all`, size(total), '', '', '']];
+  return [
+    ['last used, UTC', 'size', 'tower', 'dtype', 'URL'],
+    ...rows,
+    [`${entries.length} in all`, size(total), '', '', ''],
+  ];
 }
 
 const escape = (text) => text.replace(/[\\^$.|?+()[\]{}]/g, '\\$&');

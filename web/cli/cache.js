@@ -1,7 +1,7 @@
 // halfclip cache: the towers that are kept.
 
-import { cacheTable, emptyCache, listCache } from './cache-entries.js';
 import { HalfclipError } from '../node/index.js';
+import { cacheTable, emptyCache, listCache } from './cache-entries.js';
 import { UsageError, atOption } from './options.js';
 import { columns } from './table.js';
 import { print } from './terminal.js';
@@ -28,11 +28,16 @@ export async function run(values, inputs) {
 async function listOrRemove({ 'cache-dir': dir, json, all }, [action, ...patterns]) {
   if (action === 'ls' && !patterns.length && !all) {
     const entries = await listCache(dir);
-    for (const line of json ? entries.map((entry) => JSON.stringify(entry)) : columns(cacheTable(entries))) await print(line);
+    for (const line of json ? entries.map((entry) => JSON.stringify(entry)) : columns(cacheTable(entries)))
+      await print(line);
   } else if (action === 'rm' && Boolean(all) !== patterns.length > 0) {
     const removed = await emptyCache(dir, patterns);
-    for (const line of json ? removed.map((entry) => JSON.stringify(entry)) : removed.map(({ url, name }) => url ?? name)) await print(line);
-    if (!removed.length && !all) throw new HalfclipError('weights/not-found', `no tower is kept whose URL has ${patterns.join(' or ')} in it`);
+    for (const line of json
+      ? removed.map((entry) => JSON.stringify(entry))
+      : removed.map(({ url, name }) => url ?? name))
+      await print(line);
+    if (!removed.length && !all)
+      throw new HalfclipError('weights/not-found', `no tower is kept whose URL has ${patterns.join(' or ')} in it`);
   } else {
     throw new UsageError('cache needs ls, rm --all, or rm and patterns');
   }

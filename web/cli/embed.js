@@ -1,10 +1,10 @@
 // halfclip embed: vectors of texts or pictures.
 
 import { loadImageEncoder, loadTextEncoder } from '../node/index.js';
-import { inspect } from './report.js';
 import { countInputs, from, readInputs } from './inputs.js';
 import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, loadOptions, oneOf } from './options.js';
 import { prepareOutput } from './output.js';
+import { inspect } from './report.js';
 import { checkFailed, runOver } from './run.js';
 import { Counter } from './terminal.js';
 
@@ -25,24 +25,38 @@ export const help = `halfclip embed [inputs...]: vectors of texts or pictures, e
                                          The file is there when it is complete, and not before.
 ${INPUT_HELP}${LOAD_HELP}`;
 
-export const options = { ...RUN_OPTIONS, tower: { type: 'string' }, 'no-normalize': { type: 'boolean' }, out: { type: 'string' } };
+export const options = {
+  ...RUN_OPTIONS,
+  tower: { type: 'string' },
+  'no-normalize': { type: 'boolean' },
+  out: { type: 'string' },
+};
 
 export async function run(values, args, signal) {
   const wanted = oneOf('tower', values.tower, 'text', 'image') ?? (await towerOf(values.weights));
   const openOutput = await prepareOutput(values.out);
-  const { tower, items } = await readInputs(args, { tower: wanted, input: values.input, certain: values.tower === 'text' });
+  const { tower, items } = await readInputs(args, {
+    tower: wanted,
+    input: values.input,
+    certain: values.tower === 'text',
+  });
   const first = await items.next(); // what makes no sense is told before anything is loaded
   const counter = new Counter(values.quiet, () => countInputs(tower, args)); // counts while the tower is loaded
   const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)(await loadOptions(values, signal));
   try {
     const output = openOutput(encoder.info);
     try {
-      const result = await runOver(encoder, from(first, items), {
-        normalize: !values['no-normalize'],
-        failFast: values['fail-fast'],
-        signal,
-        counter,
-      }, output.write);
+      const result = await runOver(
+        encoder,
+        from(first, items),
+        {
+          normalize: !values['no-normalize'],
+          failFast: values['fail-fast'],
+          signal,
+          counter,
+        },
+        output.write,
+      );
       await output.commit();
       checkFailed(result);
     } catch (error) {

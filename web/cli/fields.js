@@ -11,5 +11,8 @@ export function fieldsOf({ embedding: _, ...fields }) {
 /** Throws if there are fields for which there is no column. */
 export function checkColumns(fields, columns) {
   const name = Object.keys(fields).find((name) => !columns.includes(name));
-  if (name !== undefined) throw new Unfit(`has the field ${JSON.stringify(name)}, which the first one had not: expected ${columns.join(', ')}`);
+  if (name !== undefined)
+    throw new Unfit(
+      `has the field ${JSON.stringify(name)}, which the first one had not: expected ${columns.join(', ')}`,
+    );
 }

@@ -17,7 +17,8 @@ function withDigits(x, digits) {
   const nearest = Number(x.toPrecision(digits));
   if (Math.fround(nearest) === x) return nearest;
   if (Math.log2(Math.abs(x)) % 1 !== 0) return null;
-  // Below a power of two, numbers lie twice as close as above it: the next decimal number may do where the nearest does not.
+  // Below a power of two, numbers lie twice as close as above it: the next decimal number may do where the nearest does
+  // not.
   const [mantissa, exponent] = x.toExponential(digits - 1).split('e');
   const next = Number(`${(Number(mantissa) + Math.sign(x) * 10 ** (1 - digits)).toFixed(digits - 1)}e${exponent}`);
   return Math.fround(next) === x ? next : null;

@@ -1,4 +1,5 @@
-// What a command works on: arguments, folders, and lines or JSON objects from standard input, one after the other and never all at once.
+// What a command works on: arguments, folders, and lines or JSON objects from standard input, one after the other and
+// never all at once.
 
 import { HalfclipError } from '../node/index.js';
 import { UsageError, fileProblem, oneOf } from './options.js';
@@ -13,7 +14,10 @@ import { countPictures, exists, isFolder, picturesBelow } from './pictures.js';
  * @property {Error} [error]
  */
 
-/** The lines of standard input, empty ones too: line n of the output is of line n. What follows the last line's end is no line. */
+/**
+ * The lines of standard input, empty ones too: line n of the output is of line n. What follows the last line's end is
+ * no line.
+ */
 async function* lines() {
   const decoder = new TextDecoder(); // leaves a byte order mark out
   const withoutReturn = (line) => (line.endsWith('\r') ? line.slice(0, -1) : line);
@@ -52,7 +56,11 @@ async function* pictures(inputs) {
       if (error) yield { ...picture, error: unreadable(path, error) };
       else yield await opened(picture, source);
     }
-    if (!found) yield { ...item({ input }), error: new HalfclipError('input/decode', `${input}: there is no picture in this folder`) };
+    if (!found)
+      yield {
+        ...item({ input }),
+        error: new HalfclipError('input/decode', `${input}: there is no picture in this folder`),
+      };
   }
 }
 
@@ -64,7 +72,8 @@ async function opened(item, source) {
   }
 }
 
-const unreadable = (path, error) => new HalfclipError('input/decode', `${path}: ${fileProblem(error)}`, { cause: error });
+const unreadable = (path, error) =>
+  new HalfclipError('input/decode', `${path}: ${fileProblem(error)}`, { cause: error });
 
 /** @param {boolean} certain whether the caller said that these are texts */
 async function* texts(inputs, certain) {
@@ -96,7 +105,12 @@ async function* numbered() {
 async function* records(key, numbered) {
   const other = { text: 'image', image: 'text' }[key];
   for await (const { line, where } of numbered) {
-    const fail = (message, record = {}) => ({ record, id: record.id ?? null, where, error: new HalfclipError('input/type', message) });
+    const fail = (message, record = {}) => ({
+      record,
+      id: record.id ?? null,
+      where,
+      error: new HalfclipError('input/type', message),
+    });
     let record;
     try {
       record = JSON.parse(line);
@@ -105,8 +119,13 @@ async function* records(key, numbered) {
       continue;
     }
     if (record === null || typeof record !== 'object' || Array.isArray(record)) yield fail('is no JSON object');
-    else if (typeof record[key] === 'string' && (key === 'text' || record[key])) yield { record, id: record.id ?? record[key], where, source: record[key] };
-    else yield fail(typeof record[other] === 'string' ? `has "${other}", which needs --tower ${other}` : `has no string "${key}"`, record);
+    else if (typeof record[key] === 'string' && (key === 'text' || record[key]))
+      yield { record, id: record.id ?? record[key], where, source: record[key] };
+    else
+      yield fail(
+        typeof record[other] === 'string' ? `has "${other}", which needs --tower ${other}` : `has no string "${key}"`,
+        record,
+      );
   }
 }
 
@@ -118,13 +137,18 @@ async function peek(numbered) {
     yield first.value;
     yield* numbered;
   };
-  return { tower: !first.done && /"image"\s*:/.test(first.value.line) && !/"text"\s*:/.test(first.value.line) ? 'image' : 'text', lines: all() };
+  return {
+    tower:
+      !first.done && /"image"\s*:/.test(first.value.line) && !/"text"\s*:/.test(first.value.line) ? 'image' : 'text',
+    lines: all(),
+  };
 }
 
 /**
  * The inputs of a command.
  * @param {string[]} args
- * @param {{ tower?: 'text' | 'image', input?: 'lines' | 'jsonl', certain?: boolean }} options certain: whether texts may be names of files
+ * @param {{ tower?: 'text' | 'image', input?: 'lines' | 'jsonl', certain?: boolean }} options certain: whether texts
+ *   may be names of files
  * @returns {Promise<{ tower: 'text' | 'image', items: AsyncGenerator<Item> }>}
  */
 export async function readInputs(args, { tower, input, certain }) {

@@ -1,9 +1,12 @@
 #!/usr/bin/env node
-// The command line. Each command is a file of its own; results go to standard output (JSON lines for programs), progress and errors to standard error.
+// The command line. Each command is a file of its own; results go to standard output (JSON lines for programs),
+// progress and errors to standard error.
 
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
+import { printable } from '../base/errors.js';
+import { HalfclipError } from '../node/index.js';
 import * as cache from './cache.js';
 import * as embed from './embed.js';
 import * as inspect from './inspect.js';
@@ -14,14 +17,14 @@ import { FailedInputs } from './run.js';
 import * as serve from './serve.js';
 import * as shard from './shard.js';
 import { complain, print } from './terminal.js';
-import { printable } from '../base/errors.js';
-import { HalfclipError } from '../node/index.js';
 
 const COMMANDS = { embed, rank, shard, inspect, cache, serve };
 
 const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded alone
 
-${Object.entries(COMMANDS).map(([name, { summary }]) => `  halfclip ${name.padEnd(8)} ${summary}`).join('\n')}
+${Object.entries(COMMANDS)
+  .map(([name, { summary }]) => `  halfclip ${name.padEnd(8)} ${summary}`)
+  .join('\n')}
 
   halfclip COMMAND --help tells the options of a command.
 
@@ -46,11 +49,16 @@ async function main([command, ...rest]) {
     process.exitCode = 2;
     return;
   }
-  if (!Object.hasOwn(COMMANDS, command)) throw new UsageError(`unknown command ${command}, expected ${Object.keys(COMMANDS).join(', ')}`);
+  if (!Object.hasOwn(COMMANDS, command))
+    throw new UsageError(`unknown command ${command}, expected ${Object.keys(COMMANDS).join(', ')}`);
   const { run, options, help } = COMMANDS[command];
   let parsed;
   try {
-    parsed = parseArgs({ args: rest, options: { help: { type: 'boolean', short: 'h' }, ...options }, allowPositionals: true });
+    parsed = parseArgs({
+      args: rest,
+      options: { help: { type: 'boolean', short: 'h' }, ...options },
+      allowPositionals: true,
+    });
   } catch (error) {
     throw new UsageError(error.message);
   }
@@ -65,7 +73,9 @@ function describeError(error) {
   return error instanceof FailedInputs ? error.message : error.stack;
 }
 
-main(process.argv.slice(2)).catch(async (error) => {
-  await complain(describeError(error));
-  process.exitCode = error instanceof UsageError ? 2 : 1;
-}).finally(() => process.stdin.destroy()); // of which there may be more that nobody waits for
+main(process.argv.slice(2))
+  .catch(async (error) => {
+    await complain(describeError(error));
+    process.exitCode = error instanceof UsageError ? 2 : 1;
+  })
+  .finally(() => process.stdin.destroy()); // of which there may be more that nobody waits for

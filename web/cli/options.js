@@ -26,12 +26,20 @@ const FILE_PROBLEMS = {
 export const fileProblem = (error) => FILE_PROBLEMS[error.code] ?? error.message;
 
 /** The error to throw for one that came up at the path of an option. */
-export const atOption = (option, path, error) => (error.syscall ? new OptionError(option, path, fileProblem(error)) : error);
+export const atOption = (option, path, error) =>
+  error.syscall ? new OptionError(option, path, fileProblem(error)) : error;
 
 const STRING = { type: 'string' };
 const FLAG = { type: 'boolean' };
 
-export const SOURCE_OPTIONS = { model: STRING, weights: STRING, dtype: STRING, integrity: STRING, hub: STRING, quiet: FLAG };
+export const SOURCE_OPTIONS = {
+  model: STRING,
+  weights: STRING,
+  dtype: STRING,
+  integrity: STRING,
+  hub: STRING,
+  quiet: FLAG,
+};
 export const LOAD_OPTIONS = { ...SOURCE_OPTIONS, threads: STRING, cache: STRING, 'cache-dir': STRING };
 export const RUN_OPTIONS = { ...LOAD_OPTIONS, input: STRING, 'fail-fast': FLAG };
 
@@ -58,8 +66,19 @@ export const INPUT_HELP = `  --input lines|jsonl                    what standar
 `;
 
 /** How the library takes the options of a command line. */
-export async function loadOptions({ model, weights, dtype, threads, integrity, hub, cache, 'cache-dir': dir, quiet }, signal) {
-  const options = { dtype, integrity, hub, cache: { mode: cache, dir }, weights, signal, onProgress: withProgressBar(quiet) };
+export async function loadOptions(
+  { model, weights, dtype, threads, integrity, hub, cache, 'cache-dir': dir, quiet },
+  signal,
+) {
+  const options = {
+    dtype,
+    integrity,
+    hub,
+    cache: { mode: cache, dir },
+    weights,
+    signal,
+    onProgress: withProgressBar(quiet),
+  };
   if (threads !== undefined) options.threads = threads === 'auto' ? threads : Number(threads);
   if (model === undefined && weights === undefined) model = 'halfclip-emoji';
   if (model !== undefined) options.model = model.endsWith('.json') ? await readConfig(model) : model;
@@ -71,7 +90,10 @@ async function readConfig(path) {
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    throw new HalfclipError('model/unknown', `${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`);
+    throw new HalfclipError(
+      'model/unknown',
+      `${path}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`,
+    );
   }
   try {
     return JSON.parse(text);
@@ -81,6 +103,7 @@ async function readConfig(path) {
 }
 
 export function oneOf(option, value, ...choices) {
-  if (value !== undefined && !choices.includes(value)) throw new UsageError(`--${option} is ${value}, expected ${choices.join(' or ')}`);
+  if (value !== undefined && !choices.includes(value))
+    throw new UsageError(`--${option} is ${value}, expected ${choices.join(' or ')}`);
   return value;
 }

@@ -11,7 +11,8 @@ import { print } from './terminal.js';
 
 /**
  * @typedef {object} Output
- * @property {(item: import('./inputs.js').Item, vector: Float32Array) => void | Promise<void>} write throws Unfit (fields.js) if this format has no place for the item
+ * @property {(item: import('./inputs.js').Item, vector: Float32Array) => void | Promise<void>} write throws Unfit
+ *   (fields.js) if this format has no place for the item
  * @property {() => void | Promise<void>} commit
  * @property {() => void} discard
  */
@@ -26,19 +27,26 @@ const FORMATS = { '.jsonl': createJsonLines, '.npy': createNumpy, '.csv': create
 
 /**
  * @param {string | undefined} out the option --out
- * @returns {Promise<(info: { dim: number, tokensOut: number }) => Output>} what makes the output once the tower is known; the name is checked before
+ * @returns {Promise<(info: { dim: number, tokensOut: number }) => Output>} what makes the output once the tower is
+ *   known; the name is checked before
  */
 export async function prepareOutput(out) {
-  if (out === undefined) return () => ({ write: (item, vector) => print(jsonLine(item, vector)), commit() {}, discard() {} });
+  if (out === undefined)
+    return () => ({ write: (item, vector) => print(jsonLine(item, vector)), commit() {}, discard() {} });
   const create = FORMATS[path.extname(out).toLowerCase()];
-  if (!create) throw new UsageError(`--out is ${out}, expected a name that ends with ${Object.keys(FORMATS).join(', ')}`);
+  if (!create)
+    throw new UsageError(`--out is ${out}, expected a name that ends with ${Object.keys(FORMATS).join(', ')}`);
   return create(out);
 }
 
 function createJsonLines(out) {
   return () => {
     const file = new SafeFile(out);
-    return { write: (item, vector) => file.write(`${jsonLine(item, vector)}\n`), commit: () => file.commit(), discard: () => file.discard() };
+    return {
+      write: (item, vector) => file.write(`${jsonLine(item, vector)}\n`),
+      commit: () => file.commit(),
+      discard: () => file.discard(),
+    };
   };
 }
 
@@ -118,4 +126,3 @@ function csvLine(cells) {
   });
   return `${quoted.join(',')}\r\n`;
 }
-

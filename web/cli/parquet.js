@@ -30,7 +30,9 @@ export async function createParquet(out) {
     let rows = [];
 
     const start = (fields) => {
-      columns = Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, value === null ? 'string' : typeof value]));
+      columns = Object.fromEntries(
+        Object.entries(fields).map(([name, value]) => [name, value === null ? 'string' : typeof value]),
+      );
       const schema = [
         { name: 'root', num_children: Object.keys(columns).length + 1 },
         ...Object.entries(columns).map(([name, type]) => ({ name, repetition_type: 'OPTIONAL', ...TYPES[type] })),
@@ -54,7 +56,8 @@ export async function createParquet(out) {
         if (!columns) start(fields);
         checkColumns(fields, Object.keys(columns));
         for (const [name, value] of Object.entries(fields)) {
-          if (value !== null && typeof value !== columns[name]) throw new Unfit(`its ${JSON.stringify(name)} is a ${typeof value}, the first one's was a ${columns[name]}`);
+          if (value !== null && typeof value !== columns[name])
+            throw new Unfit(`its ${JSON.stringify(name)} is a ${typeof value}, the first one's was a ${columns[name]}`);
         }
         rows.push({ fields, vector });
         if (rows.length === group) flush();

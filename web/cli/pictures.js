@@ -5,15 +5,19 @@ import { lstat, open, readdir, readFile, stat } from 'node:fs/promises';
 const HEAD = 32; // bytes
 
 /** How files of pictures begin; SVG is none of them, which has no pixels of its own. */
-const MAGIC = new RegExp('^(' + [
-  '\\xff\\xd8\\xff', // JPEG
-  '\\x89PNG\\r\\n\\x1a\\n',
-  'GIF8[79]a',
-  'RIFF[^]{4}WEBP',
-  'BM[^]{4}\\0{4}[^]{4}[\\x0c\\x28\\x34\\x38\\x40\\x6c\\x7c]\\0{3}',
-  'II\\*\\0|MM\\0\\*|II\\+\\0|MM\\0\\+', // TIFF
-  '[^]{4}ftyp(avif|avis|hei[cfmsx]|hev[cmsx]|mif1|msf1)',
-].join('|') + ')');
+const MAGIC = new RegExp(
+  '^(' +
+    [
+      '\\xff\\xd8\\xff', // JPEG
+      '\\x89PNG\\r\\n\\x1a\\n',
+      'GIF8[79]a',
+      'RIFF[^]{4}WEBP',
+      'BM[^]{4}\\0{4}[^]{4}[\\x0c\\x28\\x34\\x38\\x40\\x6c\\x7c]\\0{3}',
+      'II\\*\\0|MM\\0\\*|II\\+\\0|MM\\0\\+', // TIFF
+      '[^]{4}ftyp(avif|avis|hei[cfmsx]|hev[cmsx]|mif1|msf1)',
+    ].join('|') +
+    ')',
+);
 
 const isPicture = (head) => MAGIC.test(head.toString('latin1'));
 
@@ -24,10 +28,11 @@ const join = (folder, name) => Buffer.concat(folder.at(-1) === SLASH[0] ? [folde
 const asText = (path) => path.toString('utf8');
 
 /**
- * The pictures of a folder as paths, and what cannot be read as errors. Names are in the order of their bytes, and a folder's files stand where its name does; links to
- * folders are not followed.
+ * The pictures of a folder as paths, and what cannot be read as errors. Names are in the order of their bytes, and a
+ * folder's files stand where its name does; links to folders are not followed.
  * @param {string | Buffer} folder
- * @returns {AsyncGenerator<{ input: string, source?: string | (() => Promise<Buffer>), error?: Error }>} source: a path, or what reads a file whose name is no text
+ * @returns {AsyncGenerator<{ input: string, source?: string | (() => Promise<Buffer>), error?: Error }>} source: a
+ *   path, or what reads a file whose name is no text
  */
 export async function* picturesBelow(folder) {
   const here = Buffer.from(folder);
@@ -44,14 +49,16 @@ export async function* picturesBelow(folder) {
     try {
       const kind = await kindOf(path);
       if (kind === 'folder') yield* picturesBelow(path);
-      else if (kind === 'picture') yield { input, source: Buffer.from(input).equals(path) ? input : () => readFile(path) };
+      else if (kind === 'picture')
+        yield { input, source: Buffer.from(input).equals(path) ? input : () => readFile(path) };
     } catch (error) {
       yield { input, error };
     }
   }
 }
 
-const AT_ONCE = 16; // files that are looked at while counting: one after the other, each would wait behind what decodes pictures
+// Files that are looked at while counting: one after the other, each would wait behind what decodes pictures.
+const AT_ONCE = 16;
 
 /** How many picturesBelow() gives. */
 export async function countPictures(folder) {
@@ -65,7 +72,8 @@ export async function countPictures(folder) {
     else if (kind) count++;
   };
   const folders = [];
-  for (let i = 0; i < names.length; i += AT_ONCE) await Promise.all(names.slice(i, i + AT_ONCE).map((name) => look(join(here, name))));
+  for (let i = 0; i < names.length; i += AT_ONCE)
+    await Promise.all(names.slice(i, i + AT_ONCE).map((name) => look(join(here, name))));
   for (const path of folders) count += await countPictures(path);
   return count;
 }
@@ -94,4 +102,5 @@ async function readHead(path, found) {
 export const isFolder = async (path) => (await stat(path).catch(() => null))?.isDirectory() ?? false;
 
 /** Whether there is a file or folder of that name. */
-export const exists = async (path) => path !== '' && !path.includes('\0') && Boolean(await stat(path).catch(() => null));
+export const exists = async (path) =>
+  path !== '' && !path.includes('\0') && Boolean(await stat(path).catch(() => null));

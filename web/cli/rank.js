@@ -22,7 +22,15 @@ halfclip rank --picture FILE texts...: words by a picture, best first
 ${INPUT_HELP}${LOAD_HELP}`;
 
 const STRING = { type: 'string' };
-export const options = { ...RUN_OPTIONS, query: STRING, picture: STRING, top: STRING, json: { type: 'boolean' }, 'image-weights': STRING, 'text-weights': STRING };
+export const options = {
+  ...RUN_OPTIONS,
+  query: STRING,
+  picture: STRING,
+  top: STRING,
+  json: { type: 'boolean' },
+  'image-weights': STRING,
+  'text-weights': STRING,
+};
 
 const LOAD = { text: loadTextEncoder, image: loadImageEncoder };
 
@@ -50,19 +58,28 @@ export async function run(values, args, signal) {
   const wanted = await withTower(asking, (encoder) => encoder.embed(query ?? picture, { signal }));
   const best = new Best(top);
   const result = await withTower(asked, (encoder) =>
-    runOver(encoder, withoutBlank(from(first, items)), {
-      failFast: values['fail-fast'],
-      signal,
-      counter,
-    }, (item, vector) => best.add({ record: item.record, id: item.id, score: cosineSimilarity(wanted, vector) })));
-  for (const { record, id, score } of best.list()) await print(values.json ? JSON.stringify({ ...fieldsOf(record), score }) : `${score.toFixed(4)}  ${asLine(id)}`);
+    runOver(
+      encoder,
+      withoutBlank(from(first, items)),
+      {
+        failFast: values['fail-fast'],
+        signal,
+        counter,
+      },
+      (item, vector) => best.add({ record: item.record, id: item.id, score: cosineSimilarity(wanted, vector) }),
+    ),
+  );
+  for (const { record, id, score } of best.list())
+    await print(values.json ? JSON.stringify({ ...fieldsOf(record), score }) : `${score.toFixed(4)}  ${asLine(id)}`);
   checkFailed(result);
 }
 
 function checkWeights({ 'text-weights': ofText, 'image-weights': ofImage, weights, model }) {
   if ((ofText === undefined) === (ofImage === undefined) || weights !== undefined || model !== undefined) return;
   const [given, missing] = ofText === undefined ? ['image', 'text'] : ['text', 'image'];
-  throw new UsageError(`--${given}-weights needs --${missing}-weights too: vectors of two models have nothing in common`);
+  throw new UsageError(
+    `--${given}-weights needs --${missing}-weights too: vectors of two models have nothing in common`,
+  );
 }
 
 /** The first item that is there to be ranked: nobody looks for an empty line. */

@@ -1,33 +1,38 @@
-// What a checkpoint or a name stands for, from headers alone: tensors, types, towers, the architecture with its activation, and what each would cost. For the command line.
+// What a checkpoint or a name stands for, from headers alone: tensors, types, towers, the architecture with its
+// activation, and what each would cost. For the command line.
 
-import { closestArchitecture, rankArchitectures } from '../models/closest.js';
-import { findAssets } from '../network/assets.js';
 import { NOT_KEPT, hasValidators } from '../cache/tower-cache.js';
 import { readDirectory, readFileDirectory } from '../checkpoint/directory.js';
 import { DETECT, detectFormat } from '../checkpoint/file-format.js';
+import { measureTowers } from '../checkpoint/measure-towers.js';
+import { quickGeluEvidence, towerOf } from '../checkpoint/tensor-names.js';
+import { architectures } from '../models/architectures.js';
+import { closestArchitecture, rankArchitectures } from '../models/closest.js';
 import { knownTags } from '../models/hub.js';
 import { translateConfig } from '../models/hugging-face.js';
-import { completeLimits } from '../network/limits.js';
-import { measureTowers } from '../checkpoint/measure-towers.js';
-import { BUNDLED, resolveModel } from '../models/resolve.js';
-import { architectures } from '../models/architectures.js';
 import { parameters } from '../models/parameters.js';
-import { readText } from '../sources/source.js';
-import { quickGeluEvidence, towerOf } from '../checkpoint/tensor-names.js';
+import { BUNDLED, resolveModel } from '../models/resolve.js';
+import { findAssets } from '../network/assets.js';
+import { completeLimits } from '../network/limits.js';
 import { describeWeights, openWeights } from '../sources/open.js';
+import { readText } from '../sources/source.js';
 
 /**
- * @typedef {{ quickGelu: boolean | null, because: string }} Activation quickGelu: null where nothing says it; because: what says it, or that nothing does
+ * @typedef {{ quickGelu: boolean | null, because: string }} Activation quickGelu: null where nothing says it; because:
+ *   what says it, or that nothing does
  */
 
 /**
- * @param {string | URL | Blob} place URL, path, Blob, `hf-hub:org/repo`, `local-dir:folder`, an architecture of OpenCLIP or `halfclip-emoji`
- * @param {{ hub?: string | URL, fetch?: typeof fetch, signal?: AbortSignal, retry?: object, limits?: object }} [options]
- * @returns {Promise<object>} of files: { file, format: 'safetensors' | 'pytorch' | 'index', files: string[], bytes: number | null (of all files, if that is known),
- *   fetchedBytes, architecture: { name, exact } | null, names: string[] (all that fit: with and without QuickGELU where nothing says which it is), activation: Activation,
- *   notKept: string | null (why towers of these files are not kept), metadata, towers and dtypes: { count, bytes } by name,
- *   tensors: { name, dtype, shape, bytes }[] in file order };
- *   of an architecture: { architecture, activation, config, towers: { parameters, … } by name, tags: string[] }
+ * @param {string | URL | Blob} place URL, path, Blob, `hf-hub:org/repo`, `local-dir:folder`, an architecture of
+ *   OpenCLIP or `halfclip-emoji`
+ * @param {{ hub?: string | URL, fetch?: typeof fetch, signal?: AbortSignal, retry?: object, limits?: object }}
+ *   [options]
+ * @returns {Promise<object>} of files: { file, format: 'safetensors' | 'pytorch' | 'index', files: string[], bytes:
+ *   number | null (of all files, if that is known), fetchedBytes, architecture: { name, exact } | null, names: string[]
+ *   (all that fit: with and without QuickGELU where nothing says which it is), activation: Activation, notKept: string
+ *   | null (why towers of these files are not kept), metadata, towers and dtypes: { count, bytes } by name, tensors: {
+ *   name, dtype, shape, bytes }[] in file order }; of an architecture: { architecture, activation, config, towers: {
+ *   parameters, … } by name, tags: string[] }
  */
 export async function inspect(place, options = {}) {
   const known = typeof place === 'string' ? place.replaceAll('/', '-') : '';
@@ -52,7 +57,12 @@ async function inspectArchitecture(name) {
     config,
     towers: {
       image: { parameters: image, imageSize: config.vision_cfg.image_size ?? 224, dim: config.embed_dim },
-      text: { parameters: text, contextLength: config.text_cfg.context_length ?? 77, vocabSize: config.text_cfg.vocab_size ?? 49408, dim: config.embed_dim },
+      text: {
+        parameters: text,
+        contextLength: config.text_cfg.context_length ?? 77,
+        vocabSize: config.text_cfg.vocab_size ?? 49408,
+        dim: config.embed_dim,
+      },
     },
     tags: await knownTags(name),
   };
@@ -100,8 +110,21 @@ async function inspectFiles(weights, options, said) {
     const { tensors: entries, metadata, files = [name] } = held;
     const tensors = Object.entries(entries)
       .sort(([, a], [, b]) => a.data_offsets[0] - b.data_offsets[0])
-      .map(([name, { dtype, shape, data_offsets: [begin, end] }]) => ({ name, dtype, shape, bytes: end - begin }));
-    const activation = activationOf(Object.keys(entries), metadata, said ?? (weights.path === undefined ? null : await configBeside(source, limits)));
+      .map(
+        ([
+          name,
+          {
+            dtype,
+            shape,
+            data_offsets: [begin, end],
+          },
+        ]) => ({ name, dtype, shape, bytes: end - begin }),
+      );
+    const activation = activationOf(
+      Object.keys(entries),
+      metadata,
+      said ?? (weights.path === undefined ? null : await configBeside(source, limits)),
+    );
     return {
       file: name,
       format,
@@ -136,7 +159,9 @@ async function configBeside(source, limits) {
   try {
     beside = await source.sibling('config.json');
     const config = JSON.parse(await readText(beside, 'model/unknown', limits));
-    const [image, text] = ['image', 'text'].map((tower) => translateConfig(config, null, tower, beside.name).model_cfg.quick_gelu);
+    const [image, text] = ['image', 'text'].map(
+      (tower) => translateConfig(config, null, tower, beside.name).model_cfg.quick_gelu,
+    );
     return image === text ? { quickGelu: text, because: 'hidden_act of the config.json beside it' } : null;
   } catch {
     return null;
@@ -161,14 +186,28 @@ const withoutActivation = ({ quick_gelu, ...config }) => JSON.stringify(config);
 function nameArchitecture(measured, { quickGelu }, { model_cfg }) {
   const own = parseObject(model_cfg);
   if (own) {
-    const names = Object.keys(architectures).filter((name) => withoutActivation(architectures[name]) === withoutActivation(own) && Boolean(architectures[name].quick_gelu) === quickGelu);
-    return names.length ? { architecture: { name: names[0], exact: true }, names } : { architecture: closestArchitecture(measured), names: [] };
+    const names = Object.keys(architectures).filter(
+      (name) =>
+        withoutActivation(architectures[name]) === withoutActivation(own) &&
+        Boolean(architectures[name].quick_gelu) === quickGelu,
+    );
+    return names.length
+      ? { architecture: { name: names[0], exact: true }, names }
+      : { architecture: closestArchitecture(measured), names: [] };
   }
-  const fitting = rankArchitectures(measured).filter(({ different }) => different === 0).map(({ name }) => name);
+  const fitting = rankArchitectures(measured)
+    .filter(({ different }) => different === 0)
+    .map(({ name }) => name);
   if (!fitting.length) return { architecture: closestArchitecture(measured), names: [] };
   const sayable = fitting.filter((name) => quickGelu === null || Boolean(architectures[name].quick_gelu) === quickGelu);
-  // One tower alone may be that of several architectures; of both, those that differ in more than the activation have tensors that were not measured.
-  const names = measured.image && measured.text ? sayable.filter((name) => withoutActivation(architectures[name]) === withoutActivation(architectures[sayable[0]])) : sayable;
+  // One tower alone may be that of several architectures; of both, those that differ in more than the activation have
+  // tensors that were not measured.
+  const names =
+    measured.image && measured.text
+      ? sayable.filter(
+          (name) => withoutActivation(architectures[name]) === withoutActivation(architectures[sayable[0]]),
+        )
+      : sayable;
   return { architecture: { name: names[0] ?? fitting[0], exact: names.length > 0 }, names };
 }
 

@@ -1,4 +1,5 @@
-// One pass over the inputs of a command: each result as soon as it is there, each failure reported, how far it is on a terminal.
+// One pass over the inputs of a command: each result as soon as it is there, each failure reported, how far it is on a
+// terminal.
 
 import { printable } from '../base/errors.js';
 import { HalfclipError } from '../node/index.js';

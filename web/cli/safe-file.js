@@ -1,4 +1,5 @@
-// A file that is written beside its place and moved there whole: no reader ever sees half of it, and nothing is left of one that fails.
+// A file that is written beside its place and moved there whole: no reader ever sees half of it, and nothing is left of
+// one that fails.
 
 import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 
@@ -28,7 +29,8 @@ export class SafeFile {
   write(data, position = null) {
     const bytes = typeof data === 'string' ? Buffer.from(data) : data;
     this.#try(() => {
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#file, bytes, at, bytes.length - at, position === null ? null : position + at);
+      for (let at = 0; at < bytes.length;)
+        at += writeSync(this.#file, bytes, at, bytes.length - at, position === null ? null : position + at);
     });
   }
 

@@ -6,9 +6,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { printable } from '../base/errors.js';
-import { serve } from './server.js';
 import { OptionError, UsageError } from './options.js';
 import { isFolder, picturesBelow } from './pictures.js';
+import { serve } from './server.js';
 import { complain, print } from './terminal.js';
 
 const PACKAGE = fileURLToPath(new URL('.', import.meta.url)); // dist/
@@ -26,7 +26,8 @@ export const options = { port: { type: 'string' } };
 
 export async function run({ port = '8080' }, [folder, ...others], signal) {
   if (others.length) throw new UsageError(`serve takes one folder, got ${others[0]} too`);
-  if (!/^\d{1,5}$/.test(port) || Number(port) > 65535) throw new UsageError(`--port is ${port}, expected a number up to 65535`);
+  if (!/^\d{1,5}$/.test(port) || Number(port) > 65535)
+    throw new UsageError(`--port is ${port}, expected a number up to 65535`);
   if (folder !== undefined && !(await isFolder(folder))) throw new UsageError(`${folder} is no folder`);
   const root = { '/': PACKAGE };
   const list = folder === undefined ? null : await listPictures(folder);
@@ -53,7 +54,10 @@ async function listen(options) {
   }
 }
 
-/** A file with the names of a folder's pictures as the page reads them, one a line; those that the server does not give away are left out. */
+/**
+ * A file with the names of a folder's pictures as the page reads them, one a line; those that the server does not give
+ * away are left out.
+ */
 async function listPictures(folder) {
   const names = [];
   for await (const { input, source, error } of picturesBelow(folder)) {

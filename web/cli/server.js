@@ -1,11 +1,13 @@
-// A small static file server for the demo page, `halfclip serve` and the tests: Node's own http, read-only, local by default.
+// A small static file server for the demo page, `halfclip serve` and the tests: Node's own http, read-only, local by
+// default.
 //
-// It serves files of its folders and nothing else: no links that lead out of them, no hidden files, no devices. Pages of other sites cannot read them either: a
-// request must name this server in its Host header, which one that was sent here by another site's DNS does not.
+// It serves files of its folders and nothing else: no links that lead out of them, no hidden files, no devices. Pages
+// of other sites cannot read them either: a request must name this server in its Host header, which one that was sent
+// here by another site's DNS does not.
 //
 // It answers as a careful production server would, so that what works here works elsewhere: correct media types
-// (WebAssembly compiles while it streams only as application/wasm), validators, byte ranges, and the headers under which
-// halfclip promises to work: a strict Content-Security-Policy and cross-origin isolation.
+// (WebAssembly compiles while it streams only as application/wasm), validators, byte ranges, and the headers under
+// which halfclip promises to work: a strict Content-Security-Policy and cross-origin isolation.
 
 import { constants } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
@@ -37,7 +39,8 @@ const MEDIA_TYPES = {
 
 const READ = 1 << 20; // bytes of a file at once: weights are large
 
-// How much of the server clients can hold on to: milliseconds that a request may take to arrive and that a client may leave an answer unread, and connections.
+// How much of the server clients can hold on to: milliseconds that a request may take to arrive and that a client may
+// leave an answer unread, and connections.
 const PATIENCE = { request: 10_000, answer: 120_000 };
 const CONNECTIONS = 256;
 
@@ -85,7 +88,8 @@ function hostChecker(host, others) {
 }
 
 /**
- * Whether a decoded URL path may name a file: no part of it leads elsewhere, is hidden, or means something else to the system.
+ * Whether a decoded URL path may name a file: no part of it leads elsewhere, is hidden, or means something else to the
+ * system.
  * @param {string} pathname
  * @param {boolean} [windows] where names of devices, streams and drives are such
  */
@@ -117,7 +121,8 @@ function parseRange(header, size) {
 /** True when the client's copy is still good: If-None-Match first, If-Modified-Since only without it. */
 function isFresh(request, etag, modified) {
   const tags = request.headers['if-none-match'];
-  if (tags !== undefined) return tags.trim() === '*' || tags.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
+  if (tags !== undefined)
+    return tags.trim() === '*' || tags.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
   const since = Date.parse(request.headers['if-modified-since'] ?? '');
   return Math.floor(modified.getTime() / 1000) * 1000 <= since;
 }
@@ -132,37 +137,57 @@ function rangeStillApplies(request, etag, modified) {
  * Serves folders over HTTP.
  *
  * @param {object} options
- * @param {string | URL | Record<string, string | URL>} options.root  a folder, or folders by URL prefix:
- *   `{ '/': 'dist', '/pictures/': 'tests/pictures' }`; the longest prefix wins
- * @param {number} [options.port]  0, the default, takes any free port; another number is tried first, then the next ones
+ * @param {string | URL | Record<string, string | URL>} options.root  a folder, or folders by URL prefix: `{ '/':
+ *   'dist', '/pictures/': 'tests/pictures' }`; the longest prefix wins
+ * @param {number} [options.port]  0, the default, takes any free port; another number is tried first, then the next
+ *   ones
  * @param {string} [options.host]  the address to listen on
- * @param {string[]} [options.hosts]  by which the server may be asked besides `host` and this machine's own names: with its port, or as they are given here,
- *   for example `example.org:9000` where another port is forwarded
+ * @param {string[]} [options.hosts]  by which the server may be asked besides `host` and this machine's own names: with
+ *   its port, or as they are given here, for example `example.org:9000` where another port is forwarded
  * @param {{ request: number, answer: number }} [options.patience]  see PATIENCE
  * @param {Record<string, string | undefined>} [options.headers]  added to the default headers; undefined removes one
  * @param {string} [options.home]  where `/` redirects to
- * @returns {Promise<{ url: string, served: Map<string, number>, close(): Promise<void> }>}  `url` without a final slash;
- *   `served` counts the bytes of bodies that were sent, by decoded URL path
+ * @returns {Promise<{ url: string, served: Map<string, number>, close(): Promise<void> }>}  `url` without a final
+ *   slash; `served` counts the bytes of bodies that were sent, by decoded URL path
  */
-export async function serve({ root, port = 0, host = '127.0.0.1', hosts = [], headers = {}, home, patience = PATIENCE }) {
+export async function serve({
+  root,
+  port = 0,
+  host = '127.0.0.1',
+  hosts = [],
+  headers = {},
+  home,
+  patience = PATIENCE,
+}) {
   const roots = typeof root === 'string' || root instanceof URL ? { '/': root } : root;
   const folders = Object.entries(roots)
     .map(([prefix, folder]) => [prefix, path.resolve(folder instanceof URL ? fileURLToPath(folder) : folder)])
     .sort(([a], [b]) => b.length - a.length);
-  const common = Object.fromEntries(Object.entries({ ...HEADERS, ...headers }).filter(([, value]) => value !== undefined));
+  const common = Object.fromEntries(
+    Object.entries({ ...HEADERS, ...headers }).filter(([, value]) => value !== undefined),
+  );
   const served = new Map();
   const isOwnHost = hostChecker(host, hosts);
 
-  /** The file or folder that a URL path names, its links resolved; undefined if there is none, or it lies outside the served folders. */
+  /**
+   * The file or folder that a URL path names, its links resolved; undefined if there is none, or it lies outside the
+   * served folders.
+   */
   async function locate(pathname) {
-    const [prefix, folder] = (isServable(pathname) && folders.find(([candidate]) => pathname.startsWith(candidate))) || [];
+    const [prefix, folder] =
+      (isServable(pathname) && folders.find(([candidate]) => pathname.startsWith(candidate))) || [];
     if (folder === undefined) return undefined;
-    const [root, place] = await Promise.all([folder, path.join(folder, pathname.slice(prefix.length))].map((name) => realpath(name).catch(() => undefined)));
+    const [root, place] = await Promise.all(
+      [folder, path.join(folder, pathname.slice(prefix.length))].map((name) => realpath(name).catch(() => undefined)),
+    );
     if (root === undefined || place === undefined) return undefined;
     return place === root || place.startsWith(root.endsWith(path.sep) ? root : root + path.sep) ? place : undefined;
   }
 
-  /** A file opened for reading, { handle, found }, or undefined. Between locate() and this it may have become a link, or something that would be waited for. */
+  /**
+   * A file opened for reading, { handle, found }, or undefined. Between locate() and this it may have become a link, or
+   * something that would be waited for.
+   */
   async function openFile(place) {
     const { O_RDONLY, O_NONBLOCK = 0, O_NOFOLLOW = 0 } = constants;
     const handle = await open(place, O_RDONLY | O_NONBLOCK | O_NOFOLLOW).catch(() => undefined);
@@ -174,13 +199,20 @@ export async function serve({ root, port = 0, host = '127.0.0.1', hosts = [], he
 
   function refuse(response, status, extra = {}) {
     const body = `${status}\n`;
-    response.writeHead(status, { ...common, 'Content-Type': MEDIA_TYPES['.txt'], 'Content-Length': body.length, ...extra });
+    response.writeHead(status, {
+      ...common,
+      'Content-Type': MEDIA_TYPES['.txt'],
+      'Content-Length': body.length,
+      ...extra,
+    });
     response.end(response.req.method === 'HEAD' ? undefined : body);
   }
 
   async function answer(request, response) {
-    if (!isOwnHost(request.headers.host, request.socket.localPort)) return refuse(response, 403, { Connection: 'close' });
-    if (request.method !== 'GET' && request.method !== 'HEAD') return refuse(response, 405, { Allow: 'GET, HEAD', Connection: 'close' });
+    if (!isOwnHost(request.headers.host, request.socket.localPort))
+      return refuse(response, 403, { Connection: 'close' });
+    if (request.method !== 'GET' && request.method !== 'HEAD')
+      return refuse(response, 405, { Allow: 'GET, HEAD', Connection: 'close' });
     const [rawPath, query] = request.url.split(/\?(.*)/s);
     let pathname;
     try {
@@ -223,7 +255,9 @@ export async function serve({ root, port = 0, host = '127.0.0.1', hosts = [], he
       response.writeHead(304, fields);
       return response.end();
     }
-    const range = rangeStillApplies(request, etag, found.mtime) ? parseRange(request.headers.range, found.size) : undefined;
+    const range = rangeStillApplies(request, etag, found.mtime)
+      ? parseRange(request.headers.range, found.size)
+      : undefined;
     if (range === 'unsatisfiable') return refuse(response, 416, { 'Content-Range': `bytes */${found.size}` });
 
     const { start, end } = range ?? { start: 0, end: found.size - 1 };
@@ -236,7 +270,11 @@ export async function serve({ root, port = 0, host = '127.0.0.1', hosts = [], he
     return pipeline(stream, response);
   }
 
-  const times = { headersTimeout: patience.request, requestTimeout: patience.request, connectionsCheckingInterval: patience.request / 2 };
+  const times = {
+    headersTimeout: patience.request,
+    requestTimeout: patience.request,
+    connectionsCheckingInterval: patience.request / 2,
+  };
   const server = createServer(times, (request, response) => {
     // A client that hangs up half-way, as every aborted load does, is not the server's failure; a file that cannot be
     // read (permissions, a disk error) is, and once bytes are out the only honest answer left is to cut the connection.

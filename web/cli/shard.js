@@ -18,7 +18,12 @@ export const help = `halfclip shard --tower text|image --out FILE: one tower of 
   --vocabulary FILE                      merges for a text shard (default: CLIP's own)
 ${SOURCE_HELP}`;
 
-export const options = { ...SOURCE_OPTIONS, tower: { type: 'string' }, out: { type: 'string' }, vocabulary: { type: 'string' } };
+export const options = {
+  ...SOURCE_OPTIONS,
+  tower: { type: 'string' },
+  out: { type: 'string' },
+  vocabulary: { type: 'string' },
+};
 
 export async function run(values, inputs, signal) {
   if (inputs.length) throw new UsageError(`shard takes no inputs, got ${inputs[0]}`);
@@ -31,7 +36,8 @@ export async function run(values, inputs, signal) {
   const resolved = await resolveModel(model, weights, tower, { hub, signal });
   const source = { tower, model: resolved.name, config: resolved.config, weights: resolved.weights, dtype, integrity };
   const encoder = await Encoder.load(source, { signal, onProgress });
-  const tokens = vocabulary && 512 + vocabulary.length / 4 + 2; // bytes, bytes that end a word, merges, start and end of text
+  // Bytes, bytes that end a word, merges, start and end of text.
+  const tokens = vocabulary && 512 + vocabulary.length / 4 + 2;
   if (tokens > encoder.info.vocabSize) {
     throw new OptionError('vocabulary', values.vocabulary, `has ${tokens} tokens, the model ${encoder.info.vocabSize}`);
   }
@@ -60,8 +66,15 @@ async function readVocabulary(path) {
     throw atOption('vocabulary', path, error);
   });
   const wasm = await Wasm.create();
-  if (!bytes.length || !wasm.with(bytes, 'the vocabulary', (pointer, length) => wasm.exports.hc_tokenizer_new(pointer, length, 0))) {
-    throw new OptionError('vocabulary', path, 'is not a list of merges, expected pairs of 16-bit token ids as in clip-merges.bin');
+  if (
+    !bytes.length ||
+    !wasm.with(bytes, 'the vocabulary', (pointer, length) => wasm.exports.hc_tokenizer_new(pointer, length, 0))
+  ) {
+    throw new OptionError(
+      'vocabulary',
+      path,
+      'is not a list of merges, expected pairs of 16-bit token ids as in clip-merges.bin',
+    );
   }
   return bytes;
 }

@@ -1,4 +1,5 @@
-// What goes to standard output and standard error: whole lines of results, reports of what failed, and on a terminal a line that shows how far it is.
+// What goes to standard output and standard error: whole lines of results, reports of what failed, and on a terminal a
+// line that shows how far it is.
 
 import { once } from 'node:events';
 
@@ -68,7 +69,11 @@ export class Counter {
    */
   constructor(quiet, count) {
     this.#enabled = !quiet && Boolean(stderr.isTTY);
-    if (this.#enabled) count().then((total) => (this.#total = total), () => {}); // then it stays unknown
+    if (this.#enabled)
+      count().then(
+        (total) => (this.#total = total),
+        () => {},
+      ); // then it stays unknown
   }
 
   /** The first input is begun: what was done before, such as loading, does not count. */
@@ -84,7 +89,10 @@ export class Counter {
     this.#drawn = now;
     const seconds = (now - this.#start) / 1000;
     const rate = this.#done / seconds;
-    const parts = [this.#total === null ? `${this.#done}` : `${this.#done} of ${this.#total}`, `${rate < 10 ? rate.toFixed(1) : Math.round(rate)}/s`];
+    const parts = [
+      this.#total === null ? `${this.#done}` : `${this.#done} of ${this.#total}`,
+      `${rate < 10 ? rate.toFixed(1) : Math.round(rate)}/s`,
+    ];
     if (this.#total !== null) parts.push(`${formatSeconds(Math.max(0, this.#total - this.#done) / rate)} left`);
     show(parts.join(' · '));
   }

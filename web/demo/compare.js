@@ -19,7 +19,8 @@ function cell(tag, text, scope) {
 function pairsOf(sentences, vectors) {
   const pairs = [];
   for (let i = 0; i < sentences.length; i++) {
-    for (let j = i + 1; j < sentences.length; j++) pairs.push({ i, j, score: cosineSimilarity(vectors[i], vectors[j]) });
+    for (let j = i + 1; j < sentences.length; j++)
+      pairs.push({ i, j, score: cosineSimilarity(vectors[i], vectors[j]) });
   }
   return pairs.sort((a, b) => b.score - a.score);
 }
@@ -42,13 +43,19 @@ export function createComparePanel({ towers, notices, announce }) {
   async function compare() {
     pending.abort();
     const { signal } = (pending = new AbortController());
-    const lines = textarea.value.split('\n').map((line) => line.trim()).filter(Boolean);
+    const lines = textarea.value
+      .split('\n')
+      .map((line) => line.trim())
+      .filter(Boolean);
     const sentences = [...new Set(lines)].slice(0, MOST_SENTENCES);
     try {
       await embedNew(sentences, signal);
       signal.throwIfAborted();
       notices.clear('compare');
-      draw(sentences, sentences.map((sentence) => remembered.get(sentence)));
+      draw(
+        sentences,
+        sentences.map((sentence) => remembered.get(sentence)),
+      );
     } catch (error) {
       if (!signal.aborted) notices.show('compare', `The sentences could not be compared. ${error.message}`, compare);
     }
@@ -60,12 +67,16 @@ export function createComparePanel({ towers, notices, announce }) {
     if (remembered.size > MOST_REMEMBERED) {
       for (const sentence of remembered.keys()) if (!sentences.includes(sentence)) remembered.delete(sentence);
     }
-    await towers.use('text', async (encoder) => {
-      const start = performance.now();
-      const vectors = await encoder.embed(missing, { signal });
-      towers.record('text', (performance.now() - start) / missing.length);
-      missing.forEach((sentence, i) => remembered.set(sentence, vectors[i]));
-    }, signal);
+    await towers.use(
+      'text',
+      async (encoder) => {
+        const start = performance.now();
+        const vectors = await encoder.embed(missing, { signal });
+        towers.record('text', (performance.now() - start) / missing.length);
+        missing.forEach((sentence, i) => remembered.set(sentence, vectors[i]));
+      },
+      signal,
+    );
   }
 
   function draw(sentences, vectors) {
@@ -84,41 +95,49 @@ export function createComparePanel({ towers, notices, announce }) {
 
   function drawMatrix(sentences, vectors, share) {
     const head = document.createElement('tr');
-    head.append(document.createElement('td'), ...sentences.map((sentence, i) => {
-      const header = cell('th', String(i + 1), 'col');
-      header.title = sentence;
-      return header;
-    }));
+    head.append(
+      document.createElement('td'),
+      ...sentences.map((sentence, i) => {
+        const header = cell('th', String(i + 1), 'col');
+        header.title = sentence;
+        return header;
+      }),
+    );
     const rows = sentences.map((sentence, i) => {
       const row = document.createElement('tr');
       const header = cell('th', '', 'row');
       header.append(cell('span', String(i + 1)), ` ${sentence}`);
-      row.append(header, ...sentences.map((_, j) => {
-        if (i === j) return cell('td', '');
-        const score = cosineSimilarity(vectors[i], vectors[j]);
-        const value = cell('td', score.toFixed(2));
-        value.style.setProperty('--share', share(score));
-        return value;
-      }));
+      row.append(
+        header,
+        ...sentences.map((_, j) => {
+          if (i === j) return cell('td', '');
+          const score = cosineSimilarity(vectors[i], vectors[j]);
+          const value = cell('td', score.toFixed(2));
+          value.style.setProperty('--share', share(score));
+          return value;
+        }),
+      );
       return row;
     });
     matrix.replaceChildren(head, ...rows);
   }
 
   function drawPairs(sentences, pairs, share) {
-    list.replaceChildren(...pairs.slice(0, MOST_PAIRS).map(({ i, j, score }) => {
-      const item = document.createElement('li');
-      const words = cell('span', '');
-      words.className = 'words';
-      words.append(cell('span', sentences[i]), cell('span', sentences[j]));
-      const value = cell('span', score.toFixed(2));
-      value.className = 'value';
-      const meter = cell('span', '');
-      meter.className = 'meter';
-      meter.style.setProperty('--share', share(score));
-      item.append(words, value, meter);
-      return item;
-    }));
+    list.replaceChildren(
+      ...pairs.slice(0, MOST_PAIRS).map(({ i, j, score }) => {
+        const item = document.createElement('li');
+        const words = cell('span', '');
+        words.className = 'words';
+        words.append(cell('span', sentences[i]), cell('span', sentences[j]));
+        const value = cell('span', score.toFixed(2));
+        value.className = 'value';
+        const meter = cell('span', '');
+        meter.className = 'meter';
+        meter.style.setProperty('--share', share(score));
+        item.append(words, value, meter);
+        return item;
+      }),
+    );
   }
 
   let typing;

@@ -1,7 +1,7 @@
 // The demo page: two panels that share two encoders, of which one at a time is in memory.
 //
-// `?model=ViT-B-32&weights=URL` runs another model; `imageWeights` and `textWeights` name a shard each where the two towers
-// lie in different files, and `dtype` is passed through as well.
+// `?model=ViT-B-32&weights=URL` runs another model; `imageWeights` and `textWeights` name a shard each where the two
+// towers lie in different files, and `dtype` is passed through as well.
 
 import { loadImageEncoder, loadTextEncoder } from '../index.js';
 import { createComparePanel } from './compare.js';

@@ -29,7 +29,9 @@ async function makeThumbnail(bitmap) {
   return new Promise((resolve) => canvas.toBlob(resolve, 'image/webp', 0.85));
 }
 
-/** @returns {Promise<{ blob: Blob, bitmap?: ImageBitmap, thumbnail?: Blob }>}  no bitmap if the browser cannot decode it */
+/**
+ * @returns {Promise<{ blob: Blob, bitmap?: ImageBitmap, thumbnail?: Blob }>}  no bitmap if the browser cannot decode it
+ */
 async function open(source) {
   const blob = await source.open();
   const bitmap = await decode(blob).catch(() => undefined);
@@ -112,7 +114,10 @@ export function createFindPanel({ towers, notices, announce }) {
       render();
       orderSoon();
     }
-    next?.opened.then(({ bitmap }) => bitmap?.close(), () => {});
+    next?.opened.then(
+      ({ bitmap }) => bitmap?.close(),
+      () => {},
+    );
   }
 
   async function embedOne(encoder, picture, { blob, bitmap, thumbnail }) {
@@ -131,10 +136,15 @@ export function createFindPanel({ towers, notices, announce }) {
 
   function reject(picture, error) {
     forget(picture);
-    const reason = error.message.includes(picture.source.name) ? error.message : `${picture.source.name}: ${error.message}`;
+    const reason = error.message.includes(picture.source.name)
+      ? error.message
+      : `${picture.source.name}: ${error.message}`;
     unreadable.push(reason);
     const more = unreadable.length > 3 ? ` … and ${unreadable.length - 3} more` : '';
-    notices.show('pictures', `${plural(unreadable.length, 'picture')} could not be read. ${unreadable.slice(0, 3).join(' · ')}${more}`);
+    notices.show(
+      'pictures',
+      `${plural(unreadable.length, 'picture')} could not be read. ${unreadable.slice(0, 3).join(' · ')}${more}`,
+    );
   }
 
   function forget(picture) {
@@ -185,12 +195,16 @@ export function createFindPanel({ towers, notices, announce }) {
     try {
       await new Promise((resolve) => setTimeout(resolve, TYPING_PAUSE));
       signal.throwIfAborted();
-      const vector = await towers.use('text', async (encoder) => {
-        const start = performance.now();
-        const result = await encoder.embed(words, { signal });
-        towers.record('text', performance.now() - start);
-        return result;
-      }, signal);
+      const vector = await towers.use(
+        'text',
+        async (encoder) => {
+          const start = performance.now();
+          const result = await encoder.embed(words, { signal });
+          towers.record('text', performance.now() - start);
+          return result;
+        },
+        signal,
+      );
       signal.throwIfAborted();
       notices.clear('text');
       setQuery({ words, vector });
@@ -214,7 +228,9 @@ export function createFindPanel({ towers, notices, announce }) {
       grid.arrange(pictures.map(({ tile }) => tile));
       return;
     }
-    const scored = pictures.filter(({ vector }) => vector).map((picture) => ({ picture, score: cosineSimilarity(query.vector, picture.vector) }));
+    const scored = pictures
+      .filter(({ vector }) => vector)
+      .map((picture) => ({ picture, score: cosineSimilarity(query.vector, picture.vector) }));
     scored.sort((a, b) => b.score - a.score);
     const best = scored[0]?.score ?? 0;
     const span = best - (scored.at(-1)?.score ?? 0) || 1;
@@ -229,8 +245,14 @@ export function createFindPanel({ towers, notices, announce }) {
     clearTimeout(announcing);
     if (scored.length === 0) return;
     const subject = query.picture ? `Like ${query.picture.name}` : `“${query.words}”`;
-    const names = scored.slice(0, BEST).map(({ picture }) => picture.name).join(', ');
-    announcing = setTimeout(() => announce(`${subject}: ${plural(scored.length, 'picture')} in order. First: ${names}.`), 700);
+    const names = scored
+      .slice(0, BEST)
+      .map(({ picture }) => picture.name)
+      .join(', ');
+    announcing = setTimeout(
+      () => announce(`${subject}: ${plural(scored.length, 'picture')} in order. First: ${names}.`),
+      700,
+    );
   }
 
   // What is seen --------------------------------------------------------------------------------------------------
@@ -251,9 +273,12 @@ export function createFindPanel({ towers, notices, announce }) {
       const loading = state === 'loading';
       byId('progress-bar').max = loading ? total || 1 : pictures.length;
       byId('progress-bar').value = loading ? loaded : ready;
-      byId('progress-text').textContent = loading ? 'Loading the image half' : `${ready} of ${plural(pictures.length, 'picture')}${pace}`;
+      byId('progress-text').textContent = loading
+        ? 'Loading the image half'
+        : `${ready} of ${plural(pictures.length, 'picture')}${pace}`;
     } else {
-      byId('summary').textContent = `${ready < pictures.length ? `${ready} of ` : ''}${plural(pictures.length, 'picture')}${pace}`;
+      byId('summary').textContent =
+        `${ready < pictures.length ? `${ready} of ` : ''}${plural(pictures.length, 'picture')}${pace}`;
     }
   }
   towers.onChange(() => working && render());

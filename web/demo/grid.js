@@ -114,7 +114,8 @@ export class Grid {
     const before = animated ? new Map(tiles.map((tile) => [tile, tile.item.getBoundingClientRect()])) : undefined;
     const focused = this.#list.contains(document.activeElement) ? document.activeElement : undefined;
 
-    // A tile that already stands where it belongs stays in the document: most of them do while pictures come in one by one.
+    // A tile that already stands where it belongs stays in the document: most of them do while pictures come in one by
+    // one.
     let place = this.#list.firstElementChild;
     for (const { item } of tiles) {
       if (item === place) place = place.nextElementSibling;
@@ -125,8 +126,8 @@ export class Grid {
     if (before) this.#glide(before);
   }
 
-  // FLIP: lay out at once, then let each tile start from where it was. Of a thousand tiles only those in view move, and one
-  // that comes from far away fades in: a long flight across everything else says nothing.
+  // FLIP: lay out at once, then let each tile start from where it was. Of a thousand tiles only those in view move, and
+  // one that comes from far away fades in: a long flight across everything else says nothing.
   #glide(before) {
     const inView = ({ top, bottom }) => bottom > 0 && top < innerHeight;
     for (const [tile, from] of before) {
@@ -136,7 +137,10 @@ export class Grid {
       const y = from.top - to.top;
       if (x === 0 && y === 0) continue;
       const start = inView(from) ? { transform: `translate(${x}px, ${y}px)` } : { opacity: 0, transform: 'scale(0.9)' };
-      tile.item.animate([start, { opacity: 1, transform: 'none' }], { duration: 320, easing: 'cubic-bezier(0.2, 0, 0, 1)' });
+      tile.item.animate([start, { opacity: 1, transform: 'none' }], {
+        duration: 320,
+        easing: 'cubic-bezier(0.2, 0, 0, 1)',
+      });
     }
   }
 

@@ -1,15 +1,20 @@
 // Where pictures come from: files, folders, drag and drop, the clipboard, and the samples beside this page.
 //
-// A source is { name, open() }: a folder of a thousand files is listed at once, but each file is only opened when its turn comes.
+// A source is { name, open() }: a folder of a thousand files is listed at once, but each file is only opened when its
+// turn comes.
 
 const PICTURE_NAME = /\.(avif|bmp|gif|jfif|jpe?g|png|webp)$/i;
 
 const fromFile = (file) => ({ name: file.name, open: async () => file });
 
-/** Sources from an <input type=file> or the clipboard: all that was chosen, so that a wrong choice is answered in words. */
+/**
+ * Sources from an <input type=file> or the clipboard: all that was chosen, so that a wrong choice is answered in words.
+ */
 export const fromFiles = (files) => [...files].map(fromFile);
 
-/** Sources from an <input webkitdirectory>: only what looks like a picture, because folders hold all sorts of things. */
+/**
+ * Sources from an <input webkitdirectory>: only what looks like a picture, because folders hold all sorts of things.
+ */
 export const fromFolder = (files) => [...files].filter((file) => PICTURE_NAME.test(file.name)).map(fromFile);
 
 async function listEntry(entry, chosen) {

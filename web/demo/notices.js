@@ -29,10 +29,12 @@ export function createNotices(container) {
     text.textContent = message;
     notice.append(text);
     if (retry) {
-      notice.append(button('Try again', () => {
-        clear(key);
-        retry();
-      }));
+      notice.append(
+        button('Try again', () => {
+          clear(key);
+          retry();
+        }),
+      );
     }
     notice.append(button('Dismiss', () => clear(key)));
     shown.set(key, notice);

@@ -9,7 +9,8 @@ function describe(towers, kind) {
   const { state, loaded, total, info } = towers.figures[kind];
   if (state === 'absent') return { state: 'not loaded yet' };
   if (state === 'failed') return { state: 'could not be loaded' };
-  if (state === 'loading') return { state: total > 0 ? `loading, ${formatBytes(loaded)} of ${formatBytes(total)}` : 'loading' };
+  if (state === 'loading')
+    return { state: total > 0 ? `loading, ${formatBytes(loaded)} of ${formatBytes(total)}` : 'loading' };
   const milliseconds = towers.milliseconds(kind);
   return {
     state: state === 'ready' ? `${formatBytes(info.memoryBytes)} in memory` : 'released',
@@ -23,7 +24,8 @@ function describeWhole({ image, text }) {
   if (!info) return '';
   const parts = [info.dtype, info.simd === 'relaxed' ? 'relaxed SIMD' : 'SIMD'];
   if (info.threads > 1) parts.push(`${info.threads} threads`);
-  if (image.info && text.info) parts.push(`both at fp32: ${formatBytes(4 * (image.info.parameters + text.info.parameters))}`);
+  if (image.info && text.info)
+    parts.push(`both at fp32: ${formatBytes(4 * (image.info.parameters + text.info.parameters))}`);
   return parts.join(' · ');
 }
 
@@ -40,12 +42,14 @@ export function createStatus(towers) {
     scheduled = false;
     for (const { kind, line, figures } of lines) {
       line.dataset.state = towers.figures[kind].state;
-      figures.replaceChildren(...Object.entries(describe(towers, kind)).map(([name, text]) => {
-        const span = document.createElement('span');
-        span.className = name;
-        span.textContent = text;
-        return span;
-      }));
+      figures.replaceChildren(
+        ...Object.entries(describe(towers, kind)).map(([name, text]) => {
+          const span = document.createElement('span');
+          span.className = name;
+          span.textContent = text;
+          return span;
+        }),
+      );
     }
     whole.textContent = describeWhole(towers.figures);
   }

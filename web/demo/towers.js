@@ -10,7 +10,9 @@ const ENDS = ['memory/exhausted', 'state/disposed'];
 const blank = () => ({ state: 'absent', loaded: 0, total: 0, info: undefined, timings: [] });
 
 export class Towers {
-  /** What is known of each tower: state ('absent' | 'loading' | 'ready' | 'released' | 'failed'), bytes, info, timings. */
+  /**
+   * What is known of each tower: state ('absent' | 'loading' | 'ready' | 'released' | 'failed'), bytes, info, timings.
+   */
   figures = { image: blank(), text: blank() };
 
   #loaders;

@@ -1,19 +1,19 @@
-// A loaded tower on this thread: one WebAssembly instance and what it computes. Calls are queued and done in order; long ones go in pieces, between
-// which they can be aborted.
+// A loaded tower on this thread: one WebAssembly instance and what it computes. Calls are queued and done in order;
+// long ones go in pieces, between which they can be aborted.
 
 import { pausing, untilAborted } from '../base/abort.js';
-import { findAssets } from '../network/assets.js';
-import { TowerCache } from '../cache/tower-cache.js';
 import { HalfclipError } from '../base/errors.js';
-import { completeLimits } from '../network/limits.js';
-import { loadTower } from '../load/load-tower.js';
-import { readPicture } from '../picture/read.js';
 import { breathe } from '../base/platform.js';
+import { TowerCache } from '../cache/tower-cache.js';
+import { loadTower } from '../load/load-tower.js';
+import { findAssets } from '../network/assets.js';
+import { completeLimits } from '../network/limits.js';
 import { completeRetry } from '../network/retry.js';
-import { detectDot } from '../wasm/simd.js';
+import { readPicture } from '../picture/read.js';
+import { openWeights } from '../sources/open.js';
 import { createTokenizer, readClipMerges } from '../text/tokenizer.js';
 import { Wasm } from '../wasm/instance.js';
-import { openWeights } from '../sources/open.js';
+import { detectDot } from '../wasm/simd.js';
 
 const CLIP_VOCABULARY = 49408;
 const DTYPES = [, 'fp32', 'fp16', 'int8', 'int4'];
@@ -23,7 +23,8 @@ const DOTS = { pairs: 0, quads: 1 };
 const LARGEST_PIXEL = Math.fround(3.4e38);
 
 // Threads would outlive an encoder that was dropped without dispose().
-const forgotten = typeof FinalizationRegistry === 'function' ? new FinalizationRegistry((threads) => threads.stop()) : null;
+const forgotten =
+  typeof FinalizationRegistry === 'function' ? new FinalizationRegistry((threads) => threads.stop()) : null;
 
 export class Encoder {
   #wasm;
@@ -66,7 +67,10 @@ export class Encoder {
     hooks.signal?.throwIfAborted();
     const loading = Encoder.#load(options, starting, towers, hooks);
     const { encoder, versions } = await untilAborted(loading, hooks.signal).catch((error) => {
-      loading.then(({ encoder }) => encoder.dispose(), () => {}); // it may have been too late to stop it
+      loading.then(
+        ({ encoder }) => encoder.dispose(),
+        () => {},
+      ); // it may have been too late to stop it
       throw error;
     });
     try {
@@ -86,7 +90,12 @@ export class Encoder {
       const { wasm, encoder, fetchedBytes, fileBytes } = kept;
       return { encoder: new Encoder(wasm, encoder, options, { fetchedBytes, fileBytes, cached: true }, network) };
     }
-    const file = await openWeights(options.weights, { ...network, cache: towers?.outdated ? 'no-cache' : cache, signal, whole: integrity !== undefined || options.config === null });
+    const file = await openWeights(options.weights, {
+      ...network,
+      cache: towers?.outdated ? 'no-cache' : cache,
+      signal,
+      whole: integrity !== undefined || options.config === null,
+    });
     let wasm;
     try {
       wasm = towers ? (await starting).spawn() : await starting;
@@ -111,7 +120,10 @@ export class Encoder {
     wasm.exports.hc_encoder_set_dot(encoder, DOTS[dot]);
     const out = wasm.alloc(96, 'info');
     wasm.exports.hc_wasm_info(encoder, out);
-    const [, dtype, dim, tokensOut, contextLength, vocabSize, height, width, , batch, parameters] = wasm.doubles(out, 12);
+    const [, dtype, dim, tokensOut, contextLength, vocabSize, height, width, , batch, parameters] = wasm.doubles(
+      out,
+      12,
+    );
     wasm.exports.hc_wasm_buffers(encoder, out);
     [this.#input, this.#output] = wasm.ints(out, 2);
     wasm.free(out);
@@ -146,11 +158,13 @@ export class Encoder {
   /** The vector of each text. */
   embed(texts, options = {}) {
     return this.#enqueue(options.signal, () =>
-      this.#embedAll(texts, options, (texts) => this.#tokenize(texts), ': the vocabulary does not fit the model'));
+      this.#embedAll(texts, options, (texts) => this.#tokenize(texts), ': the vocabulary does not fit the model'),
+    );
   }
 
   /**
-   * The vector of a picture that was captured, see capturePicture. It is read at once, and computed when its turn comes.
+   * The vector of a picture that was captured, see capturePicture. It is read at once, and computed when its turn
+   * comes.
    * @param {object} options
    * @param {string} options.name how messages call it
    * @param {boolean} [options.normalize]
@@ -205,14 +219,16 @@ export class Encoder {
   /**
    * The tower as a shard.
    * @param {(piece: Uint8Array) => void} write is called with consecutive pieces, which are valid during the call only
-   * @param {Uint8Array} [vocabulary] of a text tower: merges, in place of those that came with the weights, or else CLIP's own
+   * @param {Uint8Array} [vocabulary] of a text tower: merges, in place of those that came with the weights, or else
+   *   CLIP's own
    */
   writeShard(write, vocabulary) {
     return this.#enqueue(undefined, async () => {
       const wasm = this.#wasm;
       const own = this.#vocabulary();
       const { vocabSize } = this.info;
-      if (!vocabulary && !own && vocabSize >= CLIP_VOCABULARY && !this.#textCfg.hf_tokenizer_name) vocabulary = await readClipMerges(this.#places);
+      if (!vocabulary && !own && vocabSize >= CLIP_VOCABULARY && !this.#textCfg.hf_tokenizer_name)
+        vocabulary = await readClipMerges(this.#places);
       const produce = (pointer, length) =>
         wasm.check(wasm.exports.hc_wasm_shard_write(this.#encoder, pointer, length), 'no memory left for the shard');
       wasm.write = write;
@@ -255,8 +271,10 @@ export class Encoder {
 
   /**
    * @param {unknown[]} items
-   * @param {{ normalize?: boolean, signal?: AbortSignal, many?: boolean, first?: number }} options first: the number of the first item, for messages
-   * @param {(chunk: unknown[]) => Promise<unknown[]> | unknown[]} [prepare] makes ids or pixels of what is to be embedded
+   * @param {{ normalize?: boolean, signal?: AbortSignal, many?: boolean, first?: number }} options first: the number of
+   *   the first item, for messages
+   * @param {(chunk: unknown[]) => Promise<unknown[]> | unknown[]} [prepare] makes ids or pixels of what is to be
+   *   embedded
    * @param {string} [hint] see #run
    */
   async #embedAll(items, { normalize = true, signal, many = true, first = 0 }, prepare = (chunk) => chunk, hint) {
@@ -279,7 +297,13 @@ export class Encoder {
       this.#reading++;
       try {
         this.#check(signal);
-        return await readPicture(source, name, { ...this.#network, ...options, wasm: this.#wasm, apart, config: JSON.stringify(this.#config) });
+        return await readPicture(source, name, {
+          ...this.#network,
+          ...options,
+          wasm: this.#wasm,
+          apart,
+          config: JSON.stringify(this.#config),
+        });
       } finally {
         if (--this.#reading === 0) this.#apart = null;
         if (own) source.close?.();
@@ -290,7 +314,9 @@ export class Encoder {
 
   /** Embeds a picture that is read, and with it others that are, as many as one call of C takes. */
   async #embedWith(job, signal) {
-    const others = [...this.#read].filter((other) => other !== job && other.normalize === job.normalize).slice(0, this.#batch - 1);
+    const others = [...this.#read]
+      .filter((other) => other !== job && other.normalize === job.normalize)
+      .slice(0, this.#batch - 1);
     const jobs = [job, ...others];
     jobs.forEach(({ pixels, name }, i) => this.#put(pixels, i, name));
     const vectors = await this.#run(jobs.length, { normalize: job.normalize, signal }, (i) => jobs[i].name);
@@ -302,7 +328,13 @@ export class Encoder {
 
   async #tokenize(texts) {
     if (!this.#tokenizer) {
-      const tokenizer = await createTokenizer(this.#wasm, this.#textCfg, this.#vocabulary(), this.info.model ?? 'the model', this.#places);
+      const tokenizer = await createTokenizer(
+        this.#wasm,
+        this.#textCfg,
+        this.#vocabulary(),
+        this.info.model ?? 'the model',
+        this.#places,
+      );
       this.#check();
       this.#tokenizer = tokenizer;
     }
@@ -325,7 +357,9 @@ export class Encoder {
 
   /** The encoder's input of `count` inputs of `length` numbers, ids or pixels. */
   #inputs(count, length) {
-    return this.info.tower === 'text' ? this.#wasm.ints(this.#input, count * length) : this.#wasm.floats(this.#input, count * length);
+    return this.info.tower === 'text'
+      ? this.#wasm.ints(this.#input, count * length)
+      : this.#wasm.floats(this.#input, count * length);
   }
 
   /** How many numbers an input of the tower has. */
@@ -372,7 +406,8 @@ export class Encoder {
     const inputs = this.#inputs(count, length);
     const bad = inputs.findIndex(isBad);
     const [i, at] = [Math.floor(bad / length), bad % length];
-    if (tower === 'text') return `${nameOf(i)}: token id ${inputs[bad]} at position ${at}, expected 0 to ${vocabSize - 1}${hint}`;
+    if (tower === 'text')
+      return `${nameOf(i)}: token id ${inputs[bad]} at position ${at}, expected 0 to ${vocabSize - 1}${hint}`;
     return `${nameOf(i)}: pixel value ${inputs[bad]} at position ${at}, expected a finite number`;
   }
 }

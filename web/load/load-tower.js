@@ -1,15 +1,16 @@
-// Drives the loader in WebAssembly: shows it what the file holds, asks which bytes it wants, reads them from a source and pushes them in.
+// Drives the loader in WebAssembly: shows it what the file holds, asks which bytes it wants, reads them from a source
+// and pushes them in.
 
 import { pausing } from '../base/abort.js';
-import { startDigest } from './digest.js';
-import { readDirectory } from '../checkpoint/directory.js';
+import { concatenate, decodeText } from '../base/bytes.js';
 import { HalfclipError } from '../base/errors.js';
+import { readDirectory } from '../checkpoint/directory.js';
 import { DETECT, detectFormat } from '../checkpoint/file-format.js';
-import { completeLimits } from '../network/limits.js';
 import { measureTowers } from '../checkpoint/measure-towers.js';
-import { concatenate, readBytes } from '../sources/source.js';
-import { decodeText } from '../base/bytes.js';
+import { completeLimits } from '../network/limits.js';
 import { tapSource } from '../sources/open.js';
+import { readBytes } from '../sources/source.js';
+import { startDigest } from './digest.js';
 
 const STAGING = 1 << 19; // bytes: how much of the file is in WebAssembly's memory at once, besides its header
 const TOWERS = { image: 0, text: 1 };
@@ -18,10 +19,13 @@ const DTYPES = { auto: 0, fp32: 1, fp16: 2, int8: 3, int4: 4 };
 /**
  * Loads one tower.
  * @param {import('../wasm/instance.js').Wasm} wasm
- * @param {{ tower: 'image' | 'text', model: string | null, config: string | null, dtype: string, integrity?: string, limits?: object }} options
+ * @param {{ tower: 'image' | 'text', model: string | null, config: string | null, dtype: string, integrity?: string,
+ *   limits?: object }} options
  * @param {object} file a source, see sources/source.js
- * @param {{ signal?: AbortSignal, onProgress?: (progress: { phase: string, loaded: number, total?: number }) => void }} hooks
- * @returns {Promise<{ encoder: number, fetched: number, size: number | undefined }>} the pointer to the encoder; the bytes read; the size of the files, if it is known
+ * @param {{ signal?: AbortSignal, onProgress?: (progress: { phase: string, loaded: number, total?: number }) => void }}
+ *   hooks
+ * @returns {Promise<{ encoder: number, fetched: number, size: number | undefined }>} the pointer to the encoder; the
+ *   bytes read; the size of the files, if it is known
  */
 export async function loadTower(wasm, options, file, hooks) {
   const digest = options.integrity === undefined ? null : await startDigest(options.integrity, options.places);
@@ -35,18 +39,22 @@ export async function loadTower(wasm, options, file, hooks) {
 
 /**
  * Finds out what kind of file it is, and where its tensors are.
- * @returns {Promise<{ source: object, owner: object, directory: string | null }>} source: what to read from; owner: the source that is to be closed; directory: null
- *   for safetensors, whose own header the loader reads
+ * @returns {Promise<{ source: object, owner: object, directory: string | null }>} source: what to read from; owner: the
+ *   source that is to be closed; directory: null for safetensors, whose own header the loader reads
  */
 async function openTensors({ tower, places }, file, digest, limits) {
   const format = detectFormat(await file.peek(DETECT));
-  if (format === 'safetensors') return { source: digest ? tapSource(file, digest.update) : file, owner: file, directory: null };
+  if (format === 'safetensors')
+    return { source: digest ? tapSource(file, digest.update) : file, owner: file, directory: null };
   if (!digest) {
     const { json, source } = await readDirectory(places, file, format, tower, limits);
     return { source, owner: source, directory: json };
   }
   if (format === 'index') {
-    throw new HalfclipError('input/type', `option integrity is for one file, but ${file.name} is the index of a checkpoint in several`);
+    throw new HalfclipError(
+      'input/type',
+      `option integrity is for one file, but ${file.name} is the index of a checkpoint in several`,
+    );
   }
   const again = (file.forward && (await file.reopen())) || file;
   let found;
@@ -64,7 +72,8 @@ async function openTensors({ tower, places }, file, digest, limits) {
       const from = Math.max(at, begin);
       const to = Math.min(at + chunk.length, begin + bytes.length);
       for (let i = from; i < to; i++) {
-        if (chunk[i - at] !== bytes[i - begin]) throw new HalfclipError('weights/changed', `${file.name}: the file changed while it was read, at byte ${i}`);
+        if (chunk[i - at] !== bytes[i - begin])
+          throw new HalfclipError('weights/changed', `${file.name}: the file changed while it was read, at byte ${i}`);
       }
     }
     at += chunk.length;
@@ -73,7 +82,13 @@ async function openTensors({ tower, places }, file, digest, limits) {
   return { source: tapSource(source, update), owner: source, directory: json };
 }
 
-async function readTower(wasm, { tower, model, config, dtype }, { source, owner, directory }, digest, { signal, onProgress = () => {} }) {
+async function readTower(
+  wasm,
+  { tower, model, config, dtype },
+  { source, owner, directory },
+  digest,
+  { signal, onProgress = () => {} },
+) {
   const { exports } = wasm;
   const start = (pointer, length) => wasm.newLoader(TOWERS[tower], pointer, length, DTYPES[dtype]);
   const loader = config === null ? start(0, 0) : wasm.with(config, 'the config', start);
@@ -82,7 +97,14 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
     if (!status) return;
     const code = wasm.string(exports.hc_status_code(status));
     const named = model === null ? 'option model' : `model ${JSON.stringify(model)}`;
-    const place = config === null ? source.name : code.startsWith('model/') ? named : code === 'weights/mismatch' ? `${source.name} as ${named}` : source.name;
+    const place =
+      config === null
+        ? source.name
+        : code.startsWith('model/')
+          ? named
+          : code === 'weights/mismatch'
+            ? `${source.name} as ${named}`
+            : source.name;
     wasm.check(status, `${place}: ${wasm.string(exports.hc_loader_message(loader))}`);
   };
   const truncated = (length, expected) =>
@@ -96,7 +118,7 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
     } else {
       if (source.size !== undefined) exports.hc_wasm_file_size(loader, source.size);
       check();
-      for (let need; (need = exports.hc_wasm_header_need(loader)); ) {
+      for (let need; (need = exports.hc_wasm_header_need(loader));) {
         header = concatenate([header, await readBytes(source, header.length, need)]);
         wasm.with(header, 'the header', (pointer, length) => exports.hc_loader_header(loader, pointer, length));
         check();
@@ -115,7 +137,12 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
   check();
   const total = expectedBytes(source, header.length, ranges, digest);
   let loaded = header.length;
-  const report = () => onProgress({ phase: 'fetch', loaded: Math.min(source.forward ? source.fetched : loaded, total ?? Infinity), total });
+  const report = () =>
+    onProgress({
+      phase: 'fetch',
+      loaded: Math.min(source.forward ? source.fetched : loaded, total ?? Infinity),
+      total,
+    });
   const staging = wasm.alloc(STAGING, 'staging');
   const pause = pausing(signal);
   const settle = async () => {
@@ -158,7 +185,10 @@ async function readTower(wasm, { tower, model, config, dtype }, { source, owner,
   return { encoder, fetched: owner.fetched, size: owner.size };
 }
 
-/** Does `work` with every range, several at once where the source allows; after a failure nothing of it is still running. */
+/**
+ * Does `work` with every range, several at once where the source allows; after a failure nothing of it is still
+ * running.
+ */
 async function inParallel(ranges, source, work) {
   const waiting = ranges.values();
   let failure;

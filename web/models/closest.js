@@ -1,4 +1,5 @@
-// Which architecture a checkpoint is of, guessed from the shapes of a few tensors: to say what is wrong with a model's name, and for reports.
+// Which architecture a checkpoint is of, guessed from the shapes of a few tensors: to say what is wrong with a model's
+// name, and for reports.
 
 import { HalfclipError } from '../base/errors.js';
 import { architectures } from './architectures.js';
@@ -21,7 +22,14 @@ function sizesOf({ embed_dim: dim, vision_cfg = {}, text_cfg = {} }, tower) {
     const [height, across] = [image_size, image_size].flat();
     return { width, layers, patch, tokens: Math.floor(height / patch) * Math.floor(across / patch) + 1, dim };
   }
-  const { width = 512, layers = 12, context_length = 77, vocab_size: vocabulary = 49408, embed_cls, hf_model_name } = text_cfg;
+  const {
+    width = 512,
+    layers = 12,
+    context_length = 77,
+    vocab_size: vocabulary = 49408,
+    embed_cls,
+    hf_model_name,
+  } = text_cfg;
   return hf_model_name ? null : { width, layers, context: context_length + (embed_cls ? 1 : 0), vocabulary, dim };
 }
 
@@ -34,7 +42,10 @@ export function closestArchitecture(measured) {
   return best ? { name: best.name, exact: best.different === 0 } : null;
 }
 
-/** All of them, the closest first, and of several that are alike (…-quickgelu) the one with the shortest name: { name, different }. */
+/**
+ * All of them, the closest first, and of several that are alike (…-quickgelu) the one with the shortest name: { name,
+ * different }.
+ */
 export function rankArchitectures(measured) {
   const towers = Object.keys(measured).filter((tower) => measured[tower]);
   const ranked = Object.entries(towers.length ? architectures : {}).map(([name, config]) => {
@@ -51,7 +62,11 @@ export function rankArchitectures(measured) {
 /** 0 for equal sizes, at most 1.1: one that is far off counts no more than a few that are. */
 const difference = (a, b) => (a === b ? 0 : 0.1 + Math.min(1, Math.abs(Math.log(a / b))));
 
-const describeSizes = (sizes) => Object.keys(UNITS).filter((key) => sizes[key]).map((key) => UNITS[key](sizes[key])).join(', ');
+const describeSizes = (sizes) =>
+  Object.keys(UNITS)
+    .filter((key) => sizes[key])
+    .map((key) => UNITS[key](sizes[key]))
+    .join(', ');
 
 /**
  * Does `work`, and says what a file holds instead where it does not fit the model's name or config.
@@ -74,7 +89,8 @@ function explainMismatch(error, { tower, model, config }) {
   const found = error.measured[tower];
   if (!asked || !found || Object.keys(found).every((key) => found[key] === asked[key])) return error;
   const { name, exact } = closestArchitecture(error.measured);
-  const message = `${error.message}; the ${tower} tower of ${model ?? 'the config'} has ${describeSizes(asked)}, that of the file ${describeSizes(found)}: ` +
+  const message =
+    `${error.message}; the ${tower} tower of ${model ?? 'the config'} has ${describeSizes(asked)}, that of the file ${describeSizes(found)}: ` +
     (exact ? `it is the size of ${name}` : `of OpenCLIP's architectures ${name} is the closest`);
   return new HalfclipError(error.code, message, { cause: error });
 }

@@ -1,51 +1,77 @@
-// Models by name: `hf-hub:org/repo` on a hub and `local-dir:folder`, as OpenCLIP names them, and OpenCLIP's pretrained tags.
+// Models by name: `hf-hub:org/repo` on a hub and `local-dir:folder`, as OpenCLIP names them, and OpenCLIP's pretrained
+// tags.
 
 import { HalfclipError, describe } from '../base/errors.js';
-import { translateConfig } from './hugging-face.js';
-import { completeLimits } from '../network/limits.js';
 import { isNode, locate } from '../base/platform.js';
-import { preprocessings, pretrained } from './pretrained.js';
-import { readText } from '../sources/source.js';
+import { completeLimits } from '../network/limits.js';
 import { openWeights } from '../sources/open.js';
+import { readText } from '../sources/source.js';
+import { translateConfig } from './hugging-face.js';
+import { preprocessings, pretrained } from './pretrained.js';
 
 const DEFAULT_HUB = 'https://huggingface.co';
 
 // In OpenCLIP's order of preference.
 const OPEN_CLIP_FILES = [
-  'open_clip_model.safetensors', 'open_clip_pytorch_model.safetensors', 'open_clip_pytorch_model.bin', 'open_clip_pytorch_model.pth',
-  'model.safetensors', 'pytorch_model.bin', 'pytorch_model.pth', 'model.pth',
+  'open_clip_model.safetensors',
+  'open_clip_pytorch_model.safetensors',
+  'open_clip_pytorch_model.bin',
+  'open_clip_pytorch_model.pth',
+  'model.safetensors',
+  'pytorch_model.bin',
+  'pytorch_model.pth',
+  'model.pth',
 ];
-const [PROCESSOR, PREPROCESSOR] = ['processor_config.json', 'preprocessor_config.json']; // as transformers 5 and 4 write them
-const HUGGING_FACE_FILES = ['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin', 'pytorch_model.bin.index.json'];
+// As transformers 5 and 4 write them.
+const [PROCESSOR, PREPROCESSOR] = ['processor_config.json', 'preprocessor_config.json'];
+const HUGGING_FACE_FILES = [
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'pytorch_model.bin',
+  'pytorch_model.bin.index.json',
+];
 
 /**
  * The config and the weights of `hf-hub:org/repo`, `hf-hub:org/repo@revision` or `local-dir:folder`.
  * @param {string} model
  * @param {'image' | 'text'} tower
- * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, retry?: object, limits?: object, signal?: AbortSignal }} options
+ * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, retry?: object, limits?: object, signal?:
+ *   AbortSignal }} options
  * @returns {Promise<{ config: object, weights: object }>} config: as an open_clip_config.json; weights: for openWeights
  */
 export async function resolveNamed(model, tower, options) {
   const folder = model.startsWith('hf-hub:') ? repository(model, options.hub) : localFolder(model);
   const config = await readJson(folder, 'open_clip_config.json', options);
   if (config) {
-    if (!config.model_cfg) throw new HalfclipError('model/unknown', `${folder.name}: its open_clip_config.json has no model_cfg`);
+    if (!config.model_cfg)
+      throw new HalfclipError('model/unknown', `${folder.name}: its open_clip_config.json has no model_cfg`);
     return { config: withoutSize(config), weights: folder.weights(OPEN_CLIP_FILES) };
   }
   const translated = await readJson(folder, 'config.json', options);
-  if (!translated) throw new HalfclipError('model/unknown', `${folder.name} has neither an open_clip_config.json nor a config.json`);
+  if (!translated)
+    throw new HalfclipError('model/unknown', `${folder.name} has neither an open_clip_config.json nor a config.json`);
   const processor = tower === 'image' ? await readProcessor(folder, options) : null;
-  return { config: translateConfig(translated, processor, tower, folder.name), weights: folder.weights(HUGGING_FACE_FILES) };
+  return {
+    config: translateConfig(translated, processor, tower, folder.name),
+    weights: folder.weights(HUGGING_FACE_FILES),
+  };
 }
 
-/** How pictures become pixels, and the file that says it. As in transformers, what a processor_config.json holds counts first. */
+/**
+ * How pictures become pixels, and the file that says it. As in transformers, what a processor_config.json holds counts
+ * first.
+ */
 async function readProcessor(folder, options) {
   const { image_processor: nested } = (await readJson(folder, PROCESSOR, options)) ?? {};
-  if (nested && typeof nested === 'object') return { settings: nested, file: `${folder.name}: image_processor of its ${PROCESSOR}` };
+  if (nested && typeof nested === 'object')
+    return { settings: nested, file: `${folder.name}: image_processor of its ${PROCESSOR}` };
   const settings = await readJson(folder, PREPROCESSOR, options);
   if (settings) return { settings, file: `${folder.name}: its ${PREPROCESSOR}` };
-  throw new HalfclipError('model/unknown', `${folder.name} has neither a ${PROCESSOR} with image_processor nor a ${PREPROCESSOR}, one of which says how pictures become ` +
-    'pixels: add one, or give the option model a parsed config with model_cfg and preprocess_cfg');
+  throw new HalfclipError(
+    'model/unknown',
+    `${folder.name} has neither a ${PROCESSOR} with image_processor nor a ${PREPROCESSOR}, one of which says how pictures become ` +
+      'pixels: add one, or give the option model a parsed config with model_cfg and preprocess_cfg',
+  );
 }
 
 /** Pictures are resized to what the tower takes, whatever else a preprocess_cfg says: so does OpenCLIP. */
@@ -79,12 +105,19 @@ export async function knownTags(name) {
 
 function repository(model, hub = DEFAULT_HUB) {
   const { url } = locate(hub, 'option hub');
-  if (!url) throw new HalfclipError('input/type', `option hub is ${describe(hub)}, expected the URL of a hub, such as ${DEFAULT_HUB}`);
+  if (!url)
+    throw new HalfclipError(
+      'input/type',
+      `option hub is ${describe(hub)}, expected the URL of a hub, such as ${DEFAULT_HUB}`,
+    );
   // No part may be empty or lead elsewhere: "." and ".." do, in a path, however they are encoded.
   const match = /^hf-hub:((?:[\w.-]{1,200}\/)?[\w.-]{1,200})(?:@([\w./-]{1,200}))?$/.exec(model);
   const parts = match?.slice(1).flatMap((name) => name?.split('/') ?? []);
   if (!parts || parts.some((part) => /^\.{0,2}$/.test(part))) {
-    throw new HalfclipError('model/unknown', `model is ${describe(model)}, which names no repository, expected hf-hub:org/repo or hf-hub:org/repo@revision`);
+    throw new HalfclipError(
+      'model/unknown',
+      `model is ${describe(model)}, which names no repository, expected hf-hub:org/repo or hf-hub:org/repo@revision`,
+    );
   }
   const [, repo, revision = 'main'] = match;
   const base = `${url.replace(/\/+$/, '')}/${repo}/resolve/${encodeURIComponent(revision)}`;
@@ -94,7 +127,11 @@ function repository(model, hub = DEFAULT_HUB) {
 
 function localFolder(model) {
   const folder = model.slice('local-dir:'.length);
-  if (!isNode) throw new HalfclipError('model/not-a-path', `model ${JSON.stringify(model)} is a folder, which only Node.js can read: give a URL as weights`);
+  if (!isNode)
+    throw new HalfclipError(
+      'model/not-a-path',
+      `model ${JSON.stringify(model)} is a folder, which only Node.js can read: give a URL as weights`,
+    );
   if (!folder) throw new HalfclipError('model/unknown', 'model "local-dir:" names no folder');
   const file = (name) => ({ path: `${folder.replace(/\/+$/, '')}/${name}` });
   return { name: model, file, weights: (files) => ({ any: files.map(file) }) };
@@ -116,7 +153,9 @@ async function readJson(folder, name, options) {
     return value;
   } catch (error) {
     if (!(error instanceof SyntaxError || error instanceof RangeError)) throw error;
-    throw new HalfclipError('model/unknown', `${source.name}: is not a JSON object: ${error.message}`, { cause: error });
+    throw new HalfclipError('model/unknown', `${source.name}: is not a JSON object: ${error.message}`, {
+      cause: error,
+    });
   } finally {
     await source.close();
   }

@@ -1,30 +1,46 @@
-// The config of a Hugging Face `CLIPModel` (config.json, and what transformers 4 or 5 writes of its pictures' processor) in OpenCLIP's terms. What a config leaves out is as
-// in transformers' CLIPConfig.
+// The config of a Hugging Face `CLIPModel` (config.json, and what transformers 4 or 5 writes of its pictures'
+// processor) in OpenCLIP's terms. What a config leaves out is as in transformers' CLIPConfig.
 
 import { HalfclipError } from '../base/errors.js';
 
 const TEXT = {
-  hidden_size: 512, intermediate_size: 2048, num_hidden_layers: 12, num_attention_heads: 8, max_position_embeddings: 77, vocab_size: 49408,
-  hidden_act: 'quick_gelu', layer_norm_eps: 1e-5, eos_token_id: 49407,
+  hidden_size: 512,
+  intermediate_size: 2048,
+  num_hidden_layers: 12,
+  num_attention_heads: 8,
+  max_position_embeddings: 77,
+  vocab_size: 49408,
+  hidden_act: 'quick_gelu',
+  layer_norm_eps: 1e-5,
+  eos_token_id: 49407,
 };
 const VISION = {
-  hidden_size: 768, intermediate_size: 3072, num_hidden_layers: 12, num_attention_heads: 12, image_size: 224, patch_size: 32,
-  hidden_act: 'quick_gelu', layer_norm_eps: 1e-5,
+  hidden_size: 768,
+  intermediate_size: 3072,
+  num_hidden_layers: 12,
+  num_attention_heads: 12,
+  image_size: 224,
+  patch_size: 32,
+  hidden_act: 'quick_gelu',
+  layer_norm_eps: 1e-5,
 };
 const STEPS = ['do_resize', 'do_center_crop', 'do_rescale', 'do_normalize', 'do_convert_rgb'];
 const INTERPOLATIONS = { 1: 'lanczos', 2: 'bilinear', 3: 'bicubic' }; // PIL's numbers
 
 /**
  * @param {object} config a config.json
- * @param {{ settings: object, file: string } | null} processor what a preprocessor_config.json or the image_processor of a processor_config.json says, and where; null for
- *   a text tower
+ * @param {{ settings: object, file: string } | null} processor what a preprocessor_config.json or the image_processor
+ *   of a processor_config.json says, and where; null for a text tower
  * @param {'image' | 'text'} tower decides where the towers differ in what OpenCLIP has one setting for
  * @param {string} name for messages
  * @returns {{ model_cfg: object, preprocess_cfg: object }}
  */
 export function translateConfig(config, processor, tower, name) {
   const families = {
-    clip: [{ ...TEXT, ...config.text_config, ...config.text_config_dict }, { ...VISION, ...config.vision_config, ...config.vision_config_dict }],
+    clip: [
+      { ...TEXT, ...config.text_config, ...config.text_config_dict },
+      { ...VISION, ...config.vision_config, ...config.vision_config_dict },
+    ],
     clip_text_model: [{ ...TEXT, ...config }, VISION],
     clip_vision_model: [TEXT, { ...VISION, ...config }],
   };
@@ -32,7 +48,8 @@ export function translateConfig(config, processor, tower, name) {
   if (!sections) throw unsupported(`${name}: its config.json`, 'model_type', config.model_type, '"clip"');
   const [text, vision] = sections;
   const { hidden_act: act } = tower === 'text' ? text : vision;
-  if (!['quick_gelu', 'gelu', 'gelu_new', 'gelu_pytorch_tanh'].includes(act)) throw unsupported(`${name}: its config.json`, 'hidden_act', act, '"quick_gelu" or "gelu"');
+  if (!['quick_gelu', 'gelu', 'gelu_new', 'gelu_pytorch_tanh'].includes(act))
+    throw unsupported(`${name}: its config.json`, 'hidden_act', act, '"quick_gelu" or "gelu"');
   const common = ({ hidden_size, intermediate_size, num_hidden_layers, layer_norm_eps }) => ({
     width: hidden_size,
     layers: num_hidden_layers,
@@ -63,15 +80,27 @@ export function translateConfig(config, processor, tower, name) {
 }
 
 /**
- * Defaults are those that CLIPImageProcessor and OpenCLIP have in common; mean and std have none, because every family of models has its own.
+ * Defaults are those that CLIPImageProcessor and OpenCLIP have in common; mean and std have none, because every family
+ * of models has its own.
  * @param {{ settings: object, file: string }} processor
  * @param {number} imageSize of the tower
  */
 function translateProcessor({ settings: written, file }, imageSize) {
   const settings = Object.fromEntries(Object.entries(written).filter(([, value]) => value !== null));
-  const { image_mean, image_std, resample = 3, size = imageSize, crop_size, do_normalize = true, do_rescale = true, rescale_factor = 1 / 255 } = settings;
+  const {
+    image_mean,
+    image_std,
+    resample = 3,
+    size = imageSize,
+    crop_size,
+    do_normalize = true,
+    do_rescale = true,
+    rescale_factor = 1 / 255,
+  } = settings;
   const wrong = (key, expected) => unsupported(file, key, settings[key], expected);
-  const interpolation = INTERPOLATIONS[resample] ?? Object.values(INTERPOLATIONS).find((name) => name === String(resample).toLowerCase().split('.').at(-1));
+  const interpolation =
+    INTERPOLATIONS[resample] ??
+    Object.values(INTERPOLATIONS).find((name) => name === String(resample).toLowerCase().split('.').at(-1));
   if (!interpolation) throw wrong('resample', '1, 2 or 3 (lanczos, bilinear or bicubic)');
   const step = Object.keys(settings).find((key) => /^do_/.test(key) && settings[key] && !STEPS.includes(key));
   if (step) throw wrong(step, 'false: OpenCLIP has no such step');
@@ -83,25 +112,44 @@ function translateProcessor({ settings: written, file }, imageSize) {
   const expected = `${imageSize}, the tower's image_size`;
   if (!sides.every(isImageSize) || size?.longest_edge !== undefined) throw wrong('size', expected);
   // OpenCLIP crops what it has resized, to the same size. Of transformers' processors those of SigLIP don't.
-  const crops = settings.do_center_crop ?? !/siglip/i.test(settings.image_processor_type ?? settings.feature_extractor_type);
+  const crops =
+    settings.do_center_crop ?? !/siglip/i.test(settings.image_processor_type ?? settings.feature_extractor_type);
   if (!squash && !crops) throw wrong('do_center_crop', 'true, or a size of height and width');
-  const cropped = [crop_size?.height ?? crop_size?.shortest_edge ?? crop_size, crop_size?.width ?? crop_size?.shortest_edge ?? crop_size];
+  const cropped = [
+    crop_size?.height ?? crop_size?.shortest_edge ?? crop_size,
+    crop_size?.width ?? crop_size?.shortest_edge ?? crop_size,
+  ];
   if (crops && crop_size !== undefined && !cropped.every(isImageSize)) throw wrong('crop_size', expected);
-  return { ...normalisation(image_mean, image_std, do_normalize, do_rescale ? rescale_factor : 1, file), interpolation, resize_mode: squash ? 'squash' : 'shortest' };
+  return {
+    ...normalisation(image_mean, image_std, do_normalize, do_rescale ? rescale_factor : 1, file),
+    interpolation,
+    resize_mode: squash ? 'squash' : 'shortest',
+  };
 }
 
 /** Here pixels are divided by 255 before mean and std: another factor, or none, is one of these two. */
 function normalisation(mean, std, isNormalised, factor, file) {
-  if (!isNormalised) [mean, std] = [[0, 0, 0], [1, 1, 1]];
+  if (!isNormalised)
+    [mean, std] = [
+      [0, 0, 0],
+      [1, 1, 1],
+    ];
   for (const [key, value] of Object.entries({ image_mean: mean, image_std: std })) {
     if (value === undefined) {
-      throw new HalfclipError('model/unknown', `${file} has no ${key}, expected three numbers: without them it is not known what the tower was trained on`);
+      throw new HalfclipError(
+        'model/unknown',
+        `${file} has no ${key}, expected three numbers: without them it is not known what the tower was trained on`,
+      );
     }
-    if (!([value].flat().length === 3 || typeof value === 'number') || ![value].flat().every(Number.isFinite)) throw unsupported(file, key, value, 'three numbers');
+    if (!([value].flat().length === 3 || typeof value === 'number') || ![value].flat().every(Number.isFinite))
+      throw unsupported(file, key, value, 'three numbers');
   }
   if (!(Number.isFinite(factor) && factor > 0)) throw unsupported(file, 'rescale_factor', factor, 'a number above 0');
   const scale = factor * 255;
-  const inUnits = (value) => (typeof value === 'number' ? [value, value, value] : value).map((number) => (Math.abs(scale - 1) < 1e-6 ? number : number / scale));
+  const inUnits = (value) =>
+    (typeof value === 'number' ? [value, value, value] : value).map((number) =>
+      Math.abs(scale - 1) < 1e-6 ? number : number / scale,
+    );
   return { mean: inUnits(mean), std: inUnits(std) };
 }
 

@@ -1,13 +1,19 @@
-// The files that lie beside the module: the WebAssembly modules, CLIP's vocabulary, the bundled model. Bundlers and hosts put them elsewhere, so that each has a
-// list of places to look for it.
+// The files that lie beside the module: the WebAssembly modules, CLIP's vocabulary, the bundled model. Bundlers and
+// hosts put them elsewhere, so that each has a list of places to look for it.
 
 import { HalfclipError } from '../base/errors.js';
-import { discard, request } from './request.js';
 import { getHost, isNode, locate } from '../base/platform.js';
+import { discard, request } from './request.js';
 
 export const ASSETS = [
-  'halfclip-relaxed.wasm', 'halfclip-simd128.wasm', 'halfclip-relaxed-threads.wasm', 'halfclip-simd128-threads.wasm',
-  'halfclip-files.wasm', 'clip-merges.bin', 'models/halfclip-emoji-image.safetensors', 'models/halfclip-emoji-text.safetensors',
+  'halfclip-relaxed.wasm',
+  'halfclip-simd128.wasm',
+  'halfclip-relaxed-threads.wasm',
+  'halfclip-simd128-threads.wasm',
+  'halfclip-files.wasm',
+  'clip-merges.bin',
+  'models/halfclip-emoji-image.safetensors',
+  'models/halfclip-emoji-text.safetensors',
 ];
 
 /**
@@ -27,7 +33,9 @@ export function assetsFolder(assets) {
  * @returns {Record<string, string[]>}
  */
 export function findAssets(folder) {
-  return folder === undefined ? getHost().neighbours() : Object.fromEntries(ASSETS.map((name) => [name, [folder + name]]));
+  return folder === undefined
+    ? getHost().neighbours()
+    : Object.fromEntries(ASSETS.map((name) => [name, [folder + name]]));
 }
 
 /**
@@ -58,21 +66,29 @@ export async function firstPlace(name, places, use) {
  */
 export function notThere(name, failures) {
   const mend = isNode
-    ? 'where a bundler has moved the package\'s code, the option assets names the folder dist/ of the package, or leave the package out of the bundle'
+    ? "where a bundler has moved the package's code, the option assets names the folder dist/ of the package, or leave the package out of the bundle"
     : 'copy the folder dist/ of the package to where the page can fetch it over HTTP, and name that place in the option assets';
   if (!failures.length) return new HalfclipError('http/network', `${name}: nothing says where this file is: ${mend}`);
   const [{ code, status }] = failures;
-  return new HalfclipError(code, `${failures.map(({ message }) => message).join('; ')}; ${mend}`, { status, cause: failures[0] });
+  return new HalfclipError(code, `${failures.map(({ message }) => message).join('; ')}; ${mend}`, {
+    status,
+    cause: failures[0],
+  });
 }
 
 /** The answer with the file at a place that can be fetched. */
 export async function fetchAsset(place) {
   const response = await request(place, {});
-  const isHtml = /^text\/html/i.test(response.headers.get('content-type') ?? ''); // what servers of single-page applications send in place of anything
+  // What servers of single-page applications send in place of anything.
+  const isHtml = /^text\/html/i.test(response.headers.get('content-type') ?? '');
   if (response.ok && !isHtml) return response;
   discard(response);
   const { status } = response;
-  throw new HalfclipError('http/status', `${place}: ${response.ok ? 'an HTML page came' : `HTTP status ${status}`}, expected the file`, { status });
+  throw new HalfclipError(
+    'http/status',
+    `${place}: ${response.ok ? 'an HTML page came' : `HTTP status ${status}`}, expected the file`,
+    { status },
+  );
 }
 
 /** The bytes of the file at a place. */

@@ -1,4 +1,5 @@
-// How much is taken from a server at most: in bytes as they are after decompression, of which what a server says tells nothing.
+// How much is taken from a server at most: in bytes as they are after decompression, of which what a server says tells
+// nothing.
 
 import { HalfclipError } from '../base/errors.js';
 import { LIMIT_OPTIONS, readOptions } from '../base/options.js';
@@ -24,5 +25,8 @@ export const completeLimits = (limits = {}) => ({ ...DEFAULTS, ...readOptions(li
  */
 export function tooLarge(code, name, kind, limit) {
   const why = kind === 'whole' ? ', which would have to be kept in memory because its server sends no ranges' : '';
-  return new HalfclipError(code, `${name}: has more than ${limit} bytes${why}; option limits.${kind} can raise that limit`);
+  return new HalfclipError(
+    code,
+    `${name}: has more than ${limit} bytes${why}; option limits.${kind} can raise that limit`,
+  );
 }

@@ -1,7 +1,9 @@
-// URLs as they are written down and shown: without what their queries may hold, the signatures and tokens of whoever was given them.
+// URLs as they are written down and shown: without what their queries may hold, the signatures and tokens of whoever
+// was given them.
 
 // Of a query's fields, those that say who may read a file, and until when, and not which file it is.
-const PERMISSION = /^(x-[a-z]+-.*|.*(sig|token|secret|passw|auth|credential|expire|policy|(api|access|pair)[-_]?(key|id)).*|s[etv]|sk[et])$/i;
+const PERMISSION =
+  /^(x-[a-z]+-.*|.*(sig|token|secret|passw|auth|credential|expire|policy|(api|access|pair)[-_]?(key|id)).*|s[etv]|sk[et])$/i;
 
 const LONGEST_NAME = 300;
 

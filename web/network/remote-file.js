@@ -1,28 +1,33 @@
-// A file behind a URL, read by byte ranges. Bytes arrive in order and whole, however often a connection breaks and whatever the server makes of Range, or an
-// error says why not; bytes of two versions of the file are never mixed. After RFC 9110, sections 13 to 15.
+// A file behind a URL, read by byte ranges. Bytes arrive in order and whole, however often a connection breaks and
+// whatever the server makes of Range, or an error says why not; bytes of two versions of the file are never mixed.
+// After RFC 9110, sections 13 to 15.
 //
-// Every request asks the URL that was given, not the one it was redirected to: signed addresses expire, and credentials of the first host are none of the
-// second one's business.
+// Every request asks the URL that was given, not the one it was redirected to: signed addresses expire, and credentials
+// of the first host are none of the second one's business.
 
+import { concatenate } from '../base/bytes.js';
 import { HalfclipError } from '../base/errors.js';
-import { bodyChunks, discard, request, statusError } from './request.js';
-import { tooLarge } from './limits.js';
 import { isNode } from '../base/platform.js';
+import { tooLarge } from './limits.js';
 import { nameOfUrl } from './public-url.js';
+import { bodyChunks, discard, request, statusError } from './request.js';
 import { Transient, isTransient, limitTime, pauseAfter, retryAfter } from './retry.js';
-import { concatenate } from '../sources/source.js';
 
 // The first request asks for this much: the header of a checkpoint of a thousand tensors has 130 KB.
 const HEAD = 1 << 18;
 
-// A transfer that comes in pieces works as long as this many new bytes arrive by as many requests as may fail, and not too many old ones with them.
+// A transfer that comes in pieces works as long as this many new bytes arrive by as many requests as may fail, and not
+// too many old ones with them.
 const PROGRESS = 1 << 16;
 const WORTH = 1 / 16;
 
 export class RemoteFile {
   /** In bytes; undefined where the server does not say. */
   size;
-  /** Where the file comes in one piece, as asked or because the server does not send ranges: the iterator over its chunks, else null. */
+  /**
+   * Where the file comes in one piece, as asked or because the server does not send ranges: the iterator over its
+   * chunks, else null.
+   */
   whole = null;
   /** Bytes that came, and requests made. */
   fetched = 0;
@@ -37,8 +42,9 @@ export class RemoteFile {
 
   /**
    * @param {string} url
-   * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry: object, limits: object, deadline?: number, whole?: boolean }} options
-   *   retry: from completeRetry; limits: from completeLimits; deadline: when to give up, by performance.now(); whole: everything is going to be read
+   * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry: object, limits: object,
+   *   deadline?: number, whole?: boolean }} options retry: from completeRetry; limits: from completeLimits; deadline:
+   *   when to give up, by performance.now(); whole: everything is going to be read
    * @returns {Promise<RemoteFile>} of which the first bytes have come
    */
   static async open(url, options) {
@@ -72,9 +78,14 @@ export class RemoteFile {
     this.#time.abort(new HalfclipError('http/network', `${this.name}: was closed`));
   }
 
-  /** The chunks of bytes [begin, end), which end early where the file does; each is valid until the next one is asked for. */
+  /**
+   * The chunks of bytes [begin, end), which end early where the file does; each is valid until the next one is asked
+   * for.
+   */
   read(begin, end) {
-    return begin < this.#head.length ? this.#readHead(begin, end) : this.#stream(begin, Math.min(end, this.size ?? Infinity));
+    return begin < this.#head.length
+      ? this.#readHead(begin, end)
+      : this.#stream(begin, Math.min(end, this.size ?? Infinity));
   }
 
   async *#readHead(begin, end) {
@@ -93,8 +104,16 @@ export class RemoteFile {
     if (this.size === undefined) {
       const { fetch, cache, retry } = this.#options;
       this.requests++;
-      const headers = { range: 'bytes=0-' }; // means nothing here, but keeps the length that of the file and not of a compressed form
-      const response = await request(this.url, { method: 'HEAD', headers, fetch, cache, signal: this.#signal, stall: retry.stall });
+      // Means nothing here, but keeps the length that of the file and not of a compressed form.
+      const headers = { range: 'bytes=0-' };
+      const response = await request(this.url, {
+        method: 'HEAD',
+        headers,
+        fetch,
+        cache,
+        signal: this.#signal,
+        stall: retry.stall,
+      });
       discard(response);
       if (response.ok) this.size = contentLength(response);
     }
@@ -144,11 +163,16 @@ export class RemoteFile {
           if (position >= Math.min(end, answer.end)) break; // what is sent beyond is not asked for
         }
         const promised = Math.min(answer.end, this.size ?? Infinity);
-        if (at < Math.min(end, promised) && promised < Infinity) throw new Transient(this.#broken(`the transfer ended at byte ${position} of ${promised}`));
+        if (at < Math.min(end, promised) && promised < Infinity)
+          throw new Transient(this.#broken(`the transfer ended at byte ${position} of ${promised}`));
         if (answer.end === Infinity && at < end) this.size = at; // nothing but the end of the body has told
         if (at >= Math.min(end, this.size ?? Infinity)) return;
         broken = false;
-        failure = new Transient(this.#broken(`the server sent no more than ${position - answer.begin} bytes at a time, ${retry.attempts} times in a row`));
+        failure = new Transient(
+          this.#broken(
+            `the server sent no more than ${position - answer.begin} bytes at a time, ${retry.attempts} times in a row`,
+          ),
+        );
       } catch (error) {
         if (!(error instanceof Transient)) throw error;
         failure = error;
@@ -160,7 +184,8 @@ export class RemoteFile {
         if (!broken) continue;
       }
       await pauseAfter(failure, ++failures, retry, this.#signal);
-      // A page may be refused only because of Range: by a host that compresses nevertheless, or by one that older browsers ask for consent first.
+      // A page may be refused only because of Range: by a host that compresses nevertheless, or by one that older
+      // browsers ask for consent first.
       if (!this.#seen && failures === retry.attempts - 1 && failure.error.code === 'http/network') this.#plain = true;
     }
   }
@@ -208,12 +233,15 @@ export class RemoteFile {
     if (status === 206) {
       // A page may not see the headers of another host's answer unless that host allows it.
       const hidden = from === undefined && response.type === 'cors';
-      const usable = !isEncoded(headers) && !headers.get('content-type')?.startsWith('multipart/') && (hidden || from !== undefined);
+      const usable =
+        !isEncoded(headers) && !headers.get('content-type')?.startsWith('multipart/') && (hidden || from !== undefined);
       if (!usable || this.#plain) {
         if (first && !this.#plain) return WITHOUT_RANGE;
         throw new Transient(this.#broken('the server sent part of the file in a form that was not asked for'));
       }
-      const answer = hidden ? { begin, end: begin + (contentLength(response) ?? Infinity) } : { begin: from, end: to + 1 };
+      const answer = hidden
+        ? { begin, end: begin + (contentLength(response) ?? Infinity) }
+        : { begin: from, end: to + 1 };
       if (answer.begin > begin || answer.end <= begin) {
         throw new Transient(this.#broken(`the server sent bytes ${from} to ${to}, asked for ${begin} to ${end - 1}`));
       }
@@ -242,7 +270,11 @@ export class RemoteFile {
     const modified = headers.get('last-modified');
     const seen = (this.#seen ??= { etag, modified });
     const differs = (what, before, now) => {
-      if (before !== now) throw new HalfclipError('weights/changed', `${this.name}: the file changed while it was read: its ${what} was ${before} and is ${now}`);
+      if (before !== now)
+        throw new HalfclipError(
+          'weights/changed',
+          `${this.name}: the file changed while it was read: its ${what} was ${before} and is ${now}`,
+        );
     };
     if (etag && seen.etag) differs('ETag', seen.etag, etag);
     else if (modified && seen.modified) differs('date', seen.modified, modified);
@@ -250,7 +282,10 @@ export class RemoteFile {
     this.size ??= size;
   }
 
-  /** If-Range, where it is free: in a page it would need the other host's consent first, and the validators are compared anyway. */
+  /**
+   * If-Range, where it is free: in a page it would need the other host's consent first, and the validators are compared
+   * anyway.
+   */
   #condition() {
     const { etag, modified } = this.#seen ?? {};
     const validator = etag && !etag.startsWith('W/') ? etag : etag ? null : modified;
@@ -268,7 +303,8 @@ const WITHOUT_RANGE = Symbol('without Range');
 function contentRange(headers) {
   const [, ...fields] = /^bytes (?:(\d+)-(\d+)|\*)\/(\d+|\*)$/.exec(headers.get('content-range') ?? '') ?? [];
   const [from, to, size] = fields.map((field) => (field > -1 ? Number(field) : undefined));
-  const sound = from === undefined ? size <= Number.MAX_SAFE_INTEGER : from <= to && to < (size ?? Number.MAX_SAFE_INTEGER);
+  const sound =
+    from === undefined ? size <= Number.MAX_SAFE_INTEGER : from <= to && to < (size ?? Number.MAX_SAFE_INTEGER);
   return sound ? { from, to, size } : {};
 }
 

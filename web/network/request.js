@@ -2,25 +2,33 @@
 
 import { HalfclipError, describe, messageOf } from '../base/errors.js';
 import { isNode } from '../base/platform.js';
-import { nameOfUrl } from './public-url.js';
 import { arrayTypeOf, attempt } from '../base/realm.js';
+import { nameOfUrl } from './public-url.js';
 
 const LONGEST_TIMER = 0x7fffffff;
 const BLOCK = 1 << 20; // bytes of a body at once
-const TRICKLE = 1 << 12; // bytes; a body that takes longer than `stall` for them counts as silent, or it could go on for ever
+// Bytes; a body that takes longer than `stall` for them counts as silent, or it could go on for ever.
+const TRICKLE = 1 << 12;
 
 /** What is to be done when a response is done with. */
 const releases = new WeakMap();
 
 /**
  * @param {string} url
- * @param {{ method?: string, headers?: Record<string, string>, fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, stall?: number }} options
- *   stall: milliseconds to wait for the first byte
+ * @param {{ method?: string, headers?: Record<string, string>, fetch?: typeof fetch, cache?: RequestCache, signal?:
+ *   AbortSignal, stall?: number }} options stall: milliseconds to wait for the first byte
  * @returns {Promise<Response>} with any status
  */
-export async function request(url, { method = 'GET', headers, fetch = globalThis.fetch, cache = 'default', signal, stall = Infinity }) {
+export async function request(
+  url,
+  { method = 'GET', headers, fetch = globalThis.fetch, cache = 'default', signal, stall = Infinity },
+) {
   signal?.throwIfAborted();
-  if (typeof fetch !== 'function') throw new HalfclipError('http/network', `${url}: there is no fetch() here: give one with option fetch, or bytes in place of a URL`);
+  if (typeof fetch !== 'function')
+    throw new HalfclipError(
+      'http/network',
+      `${url}: there is no fetch() here: give one with option fetch, or bytes in place of a URL`,
+    );
   const limit = new AbortController();
   const stop = () => limit.abort(signal.reason);
   signal?.addEventListener('abort', stop);
@@ -34,7 +42,10 @@ export async function request(url, { method = 'GET', headers, fetch = globalThis
   try {
     const response = checkResponse(await patiently(answer, url, { signal, stall }), url);
     if (/^https:/i.test(url) && /^http:/i.test(response.url)) {
-      throw new HalfclipError('http/network', `${nameOfUrl(url)}: was redirected to ${nameOfUrl(response.url)}, expected a redirection to an encrypted connection`);
+      throw new HalfclipError(
+        'http/network',
+        `${nameOfUrl(url)}: was redirected to ${nameOfUrl(response.url)}, expected a redirection to an encrypted connection`,
+      );
     }
     releases.set(response, release);
     return response;
@@ -50,10 +61,12 @@ const pick = ({ status, headers, body, bodyUsed }) => ({ status, headers, body, 
 
 /** A fetch of the caller's own may give anything. */
 export function checkResponse(response, url) {
-  const wrong = (what) => new HalfclipError('input/type', `${nameOfUrl(url)}: option fetch gave ${what}, expected a Response`);
+  const wrong = (what) =>
+    new HalfclipError('input/type', `${nameOfUrl(url)}: option fetch gave ${what}, expected a Response`);
   const { status, headers, body, bodyUsed } = attempt(() => response && pick(response)) ?? {};
   if (typeof status !== 'number' || typeof headers?.get !== 'function') throw wrong(describe(response));
-  if (body && typeof body.getReader !== 'function') throw wrong(`a Response whose body is ${describe(body)} and no ReadableStream`);
+  if (body && typeof body.getReader !== 'function')
+    throw wrong(`a Response whose body is ${describe(body)} and no ReadableStream`);
   if (bodyUsed || body?.locked) throw wrong('a Response whose body is read already');
   return response;
 }
@@ -72,12 +85,16 @@ export function discard(response) {
 
 export function statusError(url, { status, statusText }) {
   const hint = status === 401 || status === 403 ? '; where it needs a token, give one with option fetch' : '';
-  return new HalfclipError('http/status', `${nameOfUrl(url)}: HTTP status ${status}${statusText && ` ${statusText}`}, expected 200 or 206${hint}`, { status });
+  return new HalfclipError(
+    'http/status',
+    `${nameOfUrl(url)}: HTTP status ${status}${statusText && ` ${statusText}`}, expected 200 or 206${hint}`,
+    { status },
+  );
 }
 
 /**
- * Reads a body into one buffer again and again, where that is possible: in Chromium, making a new one for each chunk takes a quarter of the time. Node.js makes
- * them in any case, and would copy.
+ * Reads a body into one buffer again and again, where that is possible: in Chromium, making a new one for each chunk
+ * takes a quarter of the time. Node.js makes them in any case, and would copy.
  */
 function openReader(body) {
   try {
@@ -99,8 +116,8 @@ function openReader(body) {
 
 /**
  * The chunks of a response's body, each valid until the next one is asked for. Leaving the loop early cancels the rest.
- * @param {{ signal?: AbortSignal, stall?: number, wrap?: (error: unknown) => unknown }} options stall: milliseconds to wait for each 4 KiB; wrap: makes what is thrown
- *   of what went wrong
+ * @param {{ signal?: AbortSignal, stall?: number, wrap?: (error: unknown) => unknown }} options stall: milliseconds to
+ *   wait for each 4 KiB; wrap: makes what is thrown of what went wrong
  */
 export async function* bodyChunks(response, url, { signal, stall = Infinity, wrap = (error) => error }) {
   if (!response.body) {
@@ -124,7 +141,13 @@ export async function* bodyChunks(response, url, { signal, stall = Infinity, wra
   const watch = () => {
     const left = asked + stall - waited - performance.now();
     timer = undefined;
-    if (left <= 0) fail(new HalfclipError('http/network', `${nameOfUrl(url)}: ${came ? `only ${came}` : 'no'} byte${came > 1 ? 's' : ''} came for ${stall} ms`));
+    if (left <= 0)
+      fail(
+        new HalfclipError(
+          'http/network',
+          `${nameOfUrl(url)}: ${came ? `only ${came}` : 'no'} byte${came > 1 ? 's' : ''} came for ${stall} ms`,
+        ),
+      );
     else if (left < Infinity) timer = setTimeout(watch, left);
   };
   signal?.addEventListener('abort', abort);
@@ -156,7 +179,10 @@ export async function* bodyChunks(response, url, { signal, stall = Infinity, wra
   throw wrap(failure.error);
 }
 
-/** The same promise, but rejected as soon as `signal` is aborted or `stall` milliseconds have passed: a fetch of the caller's own may not heed a signal. */
+/**
+ * The same promise, but rejected as soon as `signal` is aborted or `stall` milliseconds have passed: a fetch of the
+ * caller's own may not heed a signal.
+ */
 function patiently(promise, url, { signal, stall = Infinity }) {
   return new Promise((resolve, reject) => {
     const settle = (how, value) => {
@@ -165,9 +191,13 @@ function patiently(promise, url, { signal, stall = Infinity }) {
       how(value);
     };
     const abort = () => settle(reject, signal.reason);
-    const expire = () => settle(reject, new HalfclipError('http/network', `${nameOfUrl(url)}: no byte came for ${stall} ms`));
+    const expire = () =>
+      settle(reject, new HalfclipError('http/network', `${nameOfUrl(url)}: no byte came for ${stall} ms`));
     const timer = stall < LONGEST_TIMER ? setTimeout(expire, stall) : undefined;
-    promise.then((value) => settle(resolve, value), (error) => settle(reject, networkError(url, error, signal)));
+    promise.then(
+      (value) => settle(resolve, value),
+      (error) => settle(reject, networkError(url, error, signal)),
+    );
     signal?.addEventListener('abort', abort);
     if (signal?.aborted) abort();
   });
@@ -177,6 +207,9 @@ export function networkError(url, error, signal) {
   if (signal?.aborted) return signal.reason;
   if (error instanceof HalfclipError) return error;
   const detail = messageOf(error?.cause?.message ? error.cause : error);
-  const mend = /^file:/i.test(url) && !isNode ? '; a page cannot fetch files: serve the folder over HTTP, or give bytes (in the options weights and wasm, or as the picture)' : '';
+  const mend =
+    /^file:/i.test(url) && !isNode
+      ? '; a page cannot fetch files: serve the folder over HTTP, or give bytes (in the options weights and wasm, or as the picture)'
+      : '';
   return new HalfclipError('http/network', `${nameOfUrl(url)}: ${detail}${mend}`, { cause: error });
 }

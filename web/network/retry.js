@@ -10,7 +10,10 @@ const LONGEST_TIMER = 0x7fffffff;
 const TRANSIENT = new Set([408, 425, 429, 500, 502, 503, 504]);
 const DEFAULTS = { attempts: 5, pause: 300, stall: 30_000, timeout: Infinity };
 
-/** What stopped an attempt, where another one may fare better; `after`: milliseconds that the server wants to be left alone. */
+/**
+ * What stopped an attempt, where another one may fare better; `after`: milliseconds that the server wants to be left
+ * alone.
+ */
 export class Transient {
   constructor(error, after = 0) {
     this.error = error;
@@ -30,13 +33,21 @@ export const isTransient = (status) => TRANSIENT.has(status);
 /**
  * A signal for all the requests for one file: it is aborted with the caller's, and when the file has taken too long.
  * @param {string} url
- * @param {{ signal?: AbortSignal, retry: { timeout: number }, deadline?: number }} options deadline: by performance.now()
- * @returns {{ signal: AbortSignal, abort(reason: unknown): void, release(): void }} release: lets go of the caller's signal and of the clock
+ * @param {{ signal?: AbortSignal, retry: { timeout: number }, deadline?: number }} options deadline: by
+ *   performance.now()
+ * @returns {{ signal: AbortSignal, abort(reason: unknown): void, release(): void }} release: lets go of the caller's
+ *   signal and of the clock
  */
 export function limitTime(url, { signal, retry: { timeout }, deadline = performance.now() + timeout }) {
   const limit = new AbortController();
   const stop = () => limit.abort(signal.reason);
-  const expire = () => limit.abort(new HalfclipError('http/network', `${nameOfUrl(url)}: was not read within ${timeout} ms, the limit of option retry`));
+  const expire = () =>
+    limit.abort(
+      new HalfclipError(
+        'http/network',
+        `${nameOfUrl(url)}: was not read within ${timeout} ms, the limit of option retry`,
+      ),
+    );
   const left = deadline - performance.now();
   const timer = left < LONGEST_TIMER ? setTimeout(expire, Math.max(0, left)) : undefined;
   if (signal?.aborted) stop();
@@ -61,7 +72,8 @@ export function limitTime(url, { signal, retry: { timeout }, deadline = performa
 export async function pauseAfter({ error, after }, failures, { attempts, pause }, signal) {
   if (failures >= attempts) throw error;
   if (after > LONGEST_RETRY_AFTER) throw error;
-  const growing = Math.min(LONGEST_PAUSE, pause * 2 ** (failures - 1)) * (0.75 + Math.random() / 2); // clients that failed together come back apart
+  // Clients that failed together come back apart.
+  const growing = Math.min(LONGEST_PAUSE, pause * 2 ** (failures - 1)) * (0.75 + Math.random() / 2);
   await sleep(Math.max(after, growing), signal);
 }
 

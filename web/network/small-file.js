@@ -1,14 +1,15 @@
 // A small file behind a URL, such as a picture, in memory: all of it, from its first byte, in each attempt.
 
-import { bodyChunks, discard, request, statusError } from './request.js';
+import { concatenate } from '../base/bytes.js';
 import { tooLarge } from './limits.js';
 import { nameOfUrl } from './public-url.js';
-import { concatenate } from '../sources/source.js';
+import { bodyChunks, discard, request, statusError } from './request.js';
 import { Transient, isTransient, limitTime, pauseAfter, retryAfter } from './retry.js';
 
 /**
  * @param {string} url
- * @param {{ fetch?: typeof fetch, signal?: AbortSignal, retry: object, limits: object }} options retry: from completeRetry; limits: from completeLimits
+ * @param {{ fetch?: typeof fetch, signal?: AbortSignal, retry: object, limits: object }} options retry: from
+ *   completeRetry; limits: from completeLimits
  * @param {string} code of the error where the file is too large
  * @param {'picture' | 'json'} kind
  * @returns {Promise<{ bytes: Uint8Array, type: string }>} type: what its server calls it
@@ -28,7 +29,11 @@ export async function getBytes(url, options, code, kind) {
     }
     const parts = [];
     let length = 0;
-    for await (const chunk of bodyChunks(response, url, { signal, stall: retry.stall, wrap: (error) => new Transient(error) })) {
+    for await (const chunk of bodyChunks(response, url, {
+      signal,
+      stall: retry.stall,
+      wrap: (error) => new Transient(error),
+    })) {
       length += chunk.length;
       if (length > limits[kind]) throw tooLarge(code, nameOfUrl(url), kind, limits[kind]);
       parts.push(chunk.slice());

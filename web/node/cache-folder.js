@@ -1,4 +1,5 @@
-// Where Node.js keeps the cache's entries: a folder with one file for each. A file's time of modification is the time of its last use.
+// Where Node.js keeps the cache's entries: a folder with one file for each. A file's time of modification is the time
+// of its last use.
 
 import * as fs from 'node:fs/promises';
 import os from 'node:os';
@@ -11,7 +12,11 @@ import { entryFile, isAbandoned, isFormerEntry, isMarked, nameOfEntry, temporary
  */
 export function openFolder(dir) {
   const home = process.env.XDG_CACHE_HOME;
-  return new FolderStorage(path.resolve(dir ?? path.join(home && path.isAbsolute(home) ? home : path.join(os.homedir(), '.cache'), 'halfclip')));
+  return new FolderStorage(
+    path.resolve(
+      dir ?? path.join(home && path.isAbsolute(home) ? home : path.join(os.homedir(), '.cache'), 'halfclip'),
+    ),
+  );
 }
 
 class FolderStorage {
@@ -44,11 +49,13 @@ class FolderStorage {
     let at = 0;
     const read = async (view, position) => {
       let got = 0;
-      for (let n = 1; n && got < view.length; got += n) n = (await file.read(view, got, view.length - got, position + got)).bytesRead;
+      for (let n = 1; n && got < view.length; got += n)
+        n = (await file.read(view, got, view.length - got, position + got)).bytesRead;
       return got;
     };
     let ahead = null; // what comes next, read while the caller works on what it has got
-    let block = new Uint8Array(0); // there is never more than one read under way: what it has read is copied before the next one begins
+    // There is never more than one read under way: what it has read is copied before the next one begins.
+    let block = new Uint8Array(0);
     const readBlock = async (length) => {
       if (block.length < length) block = new Uint8Array(length);
       return block.subarray(0, await read(block.subarray(0, length), at));
@@ -72,7 +79,10 @@ class FolderStorage {
     };
   }
 
-  /** Writes an entry beside its place and moves it there whole: no reader ever sees half of it, and of two writers the last one wins. */
+  /**
+   * Writes an entry beside its place and moves it there whole: no reader ever sees half of it, and of two writers the
+   * last one wins.
+   */
   async write(name, pieces, signal) {
     await this.#make(this.dir);
     const temporary = path.join(this.dir, temporaryFile(name));
@@ -81,7 +91,7 @@ class FolderStorage {
       try {
         for await (const piece of pieces) {
           signal?.throwIfAborted();
-          for (let at = 0; at < piece.length; ) at += (await file.write(piece, at)).bytesWritten;
+          for (let at = 0; at < piece.length;) at += (await file.write(piece, at)).bytesWritten;
         }
       } finally {
         await file.close();
@@ -94,7 +104,10 @@ class FolderStorage {
     }
   }
 
-  /** Makes a folder, and those above it. Node.js's own way to do that never ends where the system refuses, as below /proc. */
+  /**
+   * Makes a folder, and those above it. Node.js's own way to do that never ends where the system refuses, as below
+   * /proc.
+   */
   async #make(dir) {
     const make = () => fs.mkdir(dir, 0o700).catch((error) => error.code);
     const above = path.dirname(dir);
@@ -106,7 +119,8 @@ class FolderStorage {
 
   async touch(name) {
     const now = new Date();
-    await (fs.lutimes ?? fs.utimes)(this.#place(name), now, now); // not every runtime can leave links alone, and entries are none
+    // Not every runtime can leave links alone, and entries are none.
+    await (fs.lutimes ?? fs.utimes)(this.#place(name), now, now);
   }
 
   /** All entries: { name, size, used }, the time of last use in milliseconds. */

@@ -21,7 +21,7 @@ class FileSource extends Source {
 
   async *read(begin, end) {
     const buffer = new Uint8Array(CHUNK);
-    for (let at = begin; at < end; ) {
+    for (let at = begin; at < end;) {
       const { bytesRead } = await this.#file.read(buffer, 0, Math.min(CHUNK, end - at), at);
       if (!bytesRead) return;
       at += bytesRead;
@@ -31,7 +31,9 @@ class FileSource extends Source {
   }
 
   sibling(name) {
-    return openFile(path.join(path.dirname(this.#place.startsWith('file:') ? fileURLToPath(this.#place) : this.#place), name));
+    return openFile(
+      path.join(path.dirname(this.#place.startsWith('file:') ? fileURLToPath(this.#place) : this.#place), name),
+    );
   }
 
   async verify() {
@@ -49,13 +51,18 @@ class FileSource extends Source {
 export async function openFile(place) {
   let file;
   try {
-    file = await open(place.startsWith('file:') ? new URL(place) : place, constants.O_NONBLOCK); // a FIFO would be waited for
+    // A FIFO would be waited for.
+    file = await open(place.startsWith('file:') ? new URL(place) : place, constants.O_NONBLOCK);
     const stat = await file.stat();
     if (!stat.isFile()) throw new HalfclipError('weights/not-found', `${place}: is not a file`);
     return new FileSource(place, file, stat);
   } catch (error) {
     await file?.close();
     if (error instanceof HalfclipError) throw error;
-    throw new HalfclipError('weights/not-found', `${place}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error });
+    throw new HalfclipError(
+      'weights/not-found',
+      `${place}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`,
+      { cause: error },
+    );
   }
 }

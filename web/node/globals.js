@@ -1,5 +1,6 @@
-// What the package uses of the web's classes, from Node.js's own modules: test environments such as jsdom put others into their place, or none, and fake timers
-// that nobody turns on. esbuild puts these in for the global names (build.mk).
+// What the package uses of the web's classes, from Node.js's own modules: test environments such as jsdom put others
+// into their place, or none, and fake timers that nobody turns on. esbuild puts these in for the global names
+// (build.mk).
 
 import util from 'node:util';
 

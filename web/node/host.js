@@ -8,15 +8,16 @@ import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Worker as Thread } from 'node:worker_threads';
 
-import { ASSETS } from '../network/assets.js';
 import { HalfclipError } from '../base/errors.js';
+import { ASSETS } from '../network/assets.js';
 import { decoderWith } from './pictures.js';
 
 export { openFile } from './file-source.js';
 export { openFolder } from './cache-folder.js';
 export { readPicture } from './pictures.js';
 
-const own = import.meta.url?.startsWith('file:') ? fileURLToPath(import.meta.url) : null; // a bundler may have taken this code elsewhere
+// A bundler may have taken this code elsewhere.
+const own = import.meta.url?.startsWith('file:') ? fileURLToPath(import.meta.url) : null;
 
 /** What `look` finds with a require() from this file, or else from where the program runs. */
 function requireWith(look) {
@@ -34,7 +35,10 @@ function requireWith(look) {
 /** See pictures.js. */
 export const decodePicture = decoderWith((name) => requireWith((require) => require(name)));
 
-/** The same Blob or File, of Node.js's own class: other environments' are read by other means, and no thread can be sent them. */
+/**
+ * The same Blob or File, of Node.js's own class: other environments' are read by other means, and no thread can be sent
+ * them.
+ */
 export async function ownBlob(blob) {
   if (blob instanceof Blob) return blob;
   const bytes = await (blob.arrayBuffer ? blob.arrayBuffer() : readWhole(blob));
@@ -77,7 +81,8 @@ export function neighbours() {
 
 export function workers() {
   const place = inFolder('node-worker.js');
-  return [{ place, make: () => new Thread(new URL(place), { name: 'halfclip', execArgv: [] }) }]; // flags of the program's own, such as --input-type, are not for a file
+  // Flags of the program's own, such as --input-type, are not for a file.
+  return [{ place, make: () => new Thread(new URL(place), { name: 'halfclip', execArgv: [] }) }];
 }
 
 /** The bytes of a file of the package, by its URL. */
@@ -85,6 +90,10 @@ export async function readAsset(place) {
   try {
     return await readFile(new URL(place));
   } catch (error) {
-    throw new HalfclipError('http/network', `${fileURLToPath(place)}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`, { cause: error });
+    throw new HalfclipError(
+      'http/network',
+      `${fileURLToPath(place)}: ${error.code === 'ENOENT' ? 'there is no such file' : error.message}`,
+      { cause: error },
+    );
   }
 }

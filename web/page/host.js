@@ -1,6 +1,7 @@
 // The host of a page, or of a worker of the caller's own: files lie beside this module, or where bundlers leave them.
 //
-// `new URL('./name', import.meta.url)` stands here word for word for each file, for this is what bundlers look for, to move the file along and to put its new address in place.
+// `new URL('./name', import.meta.url)` stands here word for word for each file, for this is what bundlers look for, to
+// move the file along and to put its new address in place.
 
 import { ASSETS } from '../network/assets.js';
 
@@ -11,13 +12,14 @@ const BESIDE = {
   'halfclip-simd128-threads.wasm': () => new URL('./halfclip-simd128-threads.wasm', import.meta.url),
   'halfclip-files.wasm': () => new URL('./halfclip-files.wasm', import.meta.url),
   'clip-merges.bin': () => new URL('./clip-merges.bin', import.meta.url),
-  'models/halfclip-emoji-image.safetensors': () => new URL('./models/halfclip-emoji-image.safetensors', import.meta.url),
+  'models/halfclip-emoji-image.safetensors': () =>
+    new URL('./models/halfclip-emoji-image.safetensors', import.meta.url),
   'models/halfclip-emoji-text.safetensors': () => new URL('./models/halfclip-emoji-text.safetensors', import.meta.url),
 };
 
 /**
- * Where else the package may be served: development servers such as Vite's keep what they have made of a package in a folder of their own (node_modules/.vite/deps)
- * and serve the package itself as well. Its address, or null.
+ * Where else the package may be served: development servers such as Vite's keep what they have made of a package in a
+ * folder of their own (node_modules/.vite/deps) and serve the package itself as well. Its address, or null.
  */
 function unbundled() {
   const [, modules] = /^(.*\/node_modules\/)\.[^]*$/.exec(import.meta.url ?? '') ?? [];
@@ -26,15 +28,17 @@ function unbundled() {
 
 export function neighbours() {
   const first = unbundled();
-  return Object.fromEntries(ASSETS.map((name) => {
-    const places = first ? [first + name] : [];
-    try {
-      places.push(BESIDE[name]().href);
-    } catch {
-      // Some bundlers leave nothing of import.meta.url.
-    }
-    return [name, [...new Set(places)]];
-  }));
+  return Object.fromEntries(
+    ASSETS.map((name) => {
+      const places = first ? [first + name] : [];
+      try {
+        places.push(BESIDE[name]().href);
+      } catch {
+        // Some bundlers leave nothing of import.meta.url.
+      }
+      return [name, [...new Set(places)]];
+    }),
+  );
 }
 
 const OPTIONS = { type: 'module', name: 'halfclip-worker' };
@@ -44,6 +48,9 @@ export function workers(assets) {
   const at = (place) => ({ place, make: () => new Worker(place, OPTIONS) });
   if (assets !== undefined) return [at(`${assets}worker.js`)];
   const first = unbundled();
-  const beside = { place: 'worker.js beside the module', make: () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'halfclip-worker' }) };
+  const beside = {
+    place: 'worker.js beside the module',
+    make: () => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'halfclip-worker' }),
+  };
   return first ? [at(`${first}worker.js`), beside] : [beside];
 }

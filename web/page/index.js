@@ -1,18 +1,23 @@
-// The module `halfclip` for pages. Where Node.js imports this very file, as test runners do that imitate a page, it is the module for Node.js.
+// The module `halfclip` for pages. Where Node.js imports this very file, as test runners do that imitate a page, it is
+// the module for Node.js.
 
 import { HalfclipError } from '../base/errors.js';
-import * as own from '../index.js';
 import { isNode, useHost } from '../base/platform.js';
 import { attempt } from '../base/realm.js';
+import * as own from '../index.js';
 import * as host from './host.js';
 
 useHost(isNode ? withoutHost : host);
 
 function withoutHost() {
-  throw new HalfclipError('http/network', `${import.meta.url}: node.cjs, what Node.js needs, is not beside this file: leave the package out of a bundle for Node.js`);
+  throw new HalfclipError(
+    'http/network',
+    `${import.meta.url}: node.cjs, what Node.js needs, is not beside this file: leave the package out of a bundle for Node.js`,
+  );
 }
 
-const forNode = isNode && attempt(() => process.getBuiltinModule('module').createRequire(import.meta.url)('./node.cjs'));
+const forNode =
+  isNode && attempt(() => process.getBuiltinModule('module').createRequire(import.meta.url)('./node.cjs'));
 
 const { HalfclipError: Failure, cosineSimilarity, loadImageEncoder, loadTextEncoder } = forNode || own;
 export { Failure as HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder };

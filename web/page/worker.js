@@ -1,5 +1,5 @@
-// The worker of a page: a module, or a classic script where a bundler has made one of it. Where files lie is told by the page. The page imports this file too, for what
-// both need (bundle.mjs): then nothing happens here.
+// The worker of a page: a module, or a classic script where a bundler has made one of it. Where files lie is told by
+// the page. The page imports this file too, for what both need (bundle.mjs): then nothing happens here.
 
 import { useHost } from '../base/platform.js';
 import { serve } from '../worker/serve-encoder.js';
@@ -16,7 +16,11 @@ function typeOfThis() {
   }
 }
 
-if (typeof DedicatedWorkerGlobalScope === 'function' && globalThis instanceof DedicatedWorkerGlobalScope && globalThis.name === WORKER_NAME) {
+if (
+  typeof DedicatedWorkerGlobalScope === 'function' &&
+  globalThis instanceof DedicatedWorkerGlobalScope &&
+  globalThis.name === WORKER_NAME
+) {
   const place = globalThis.location.href;
   useHost({ workers: () => [{ place, make: () => new Worker(place, { type: typeOfThis(), name: WORKER_NAME }) }] });
   serve({

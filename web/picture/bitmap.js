@@ -1,7 +1,7 @@
 // What the platform decodes, read tile by tile: canvases have limits, and beyond them are black without a word.
 
-import { newCanvas } from './canvas.js';
 import { HalfclipError, messageOf } from '../base/errors.js';
+import { newCanvas } from './canvas.js';
 import { preprocessRows } from './rows.js';
 import { checkSize } from './size.js';
 
@@ -20,7 +20,10 @@ function workingCanvas(width, height, name) {
   const context = newCanvas(width, height).getContext('2d', { willReadFrequently: true });
   context?.fillRect(width - 1, height - 1, 1, 1);
   if (context?.getImageData(width - 1, height - 1, 1, 1).data[3] !== 255) {
-    throw new HalfclipError('memory/exhausted', `${name}: this browser has no canvas of ${width} x ${height} pixels for it`);
+    throw new HalfclipError(
+      'memory/exhausted',
+      `${name}: this browser has no canvas of ${width} x ${height} pixels for it`,
+    );
   }
   return context;
 }
@@ -55,7 +58,11 @@ export async function preprocessBitmap(wasm, bitmap, options) {
         context.drawImage(bitmap, x, y, columns, rows, 0, 0, columns, rows);
         let { data } = context.getImageData(0, 0, columns, rows);
         if (!isOpaque(data)) {
-          if (opaque) throw new HalfclipError('memory/exhausted', `${name}: this browser cannot draw the picture of ${width} x ${height} pixels`);
+          if (opaque)
+            throw new HalfclipError(
+              'memory/exhausted',
+              `${name}: this browser cannot draw the picture of ${width} x ${height} pixels`,
+            );
           colours ??= new Texture();
           data = (await colours.read(bitmap, x, y, columns, rows)) ?? data;
         }
@@ -70,12 +77,13 @@ export async function preprocessBitmap(wasm, bitmap, options) {
 
 /** Puts a tile into rows of the whole width. */
 function copyTile(tile, columns, target, x, width) {
-  for (let at = 0, to = 4 * x; at < tile.length; at += 4 * columns, to += 4 * width) target.set(tile.subarray(at, at + 4 * columns), to);
+  for (let at = 0, to = 4 * x; at < tile.length; at += 4 * columns, to += 4 * width)
+    target.set(tile.subarray(at, at + 4 * columns), to);
 }
 
 /**
- * A 2D canvas multiplies colour by alpha and so loses what lies under transparent pixels, which PIL keeps; a WebGL texture does not. Reads nothing where there is no
- * WebGL, or not at a tile's size.
+ * A 2D canvas multiplies colour by alpha and so loses what lies under transparent pixels, which PIL keeps; a WebGL
+ * texture does not. Reads nothing where there is no WebGL, or not at a tile's size.
  */
 class Texture {
   #gl = newCanvas(1, 1).getContext('webgl');
@@ -115,7 +123,9 @@ export async function preprocessDecoded(wasm, bytes, options) {
   try {
     bitmap = await toBitmap(new Blob([bytes]));
   } catch (error) {
-    throw new HalfclipError('input/decode', `${options.name}: cannot be decoded as a picture: ${messageOf(error)}`, { cause: error });
+    throw new HalfclipError('input/decode', `${options.name}: cannot be decoded as a picture: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
   try {
     return await preprocessBitmap(wasm, bitmap, options);

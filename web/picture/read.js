@@ -1,10 +1,11 @@
-// From whatever capturePicture captured to what the tower gets: the pixels that OpenCLIP's own transform makes over Pillow. PNG, GIF and BMP files are read in C, the
-// same everywhere; other files by the browser, or by sharp in Node.js, as they are stored: no colour conversion, no premultiplied alpha, and turned by no one but C.
+// From whatever capturePicture captured to what the tower gets: the pixels that OpenCLIP's own transform makes over
+// Pillow. PNG, GIF and BMP files are read in C, the same everywhere; other files by the browser, or by sharp in
+// Node.js, as they are stored: no colour conversion, no premultiplied alpha, and turned by no one but C.
 
 import { HalfclipError, messageOf } from '../base/errors.js';
 import { getHost, isNode } from '../base/platform.js';
-import { nameOfUrl } from '../network/public-url.js';
 import { hasTag } from '../base/realm.js';
+import { nameOfUrl } from '../network/public-url.js';
 import { getBytes } from '../network/small-file.js';
 import { preprocessBitmap, preprocessDecoded, toBitmap } from './bitmap.js';
 import { inspectPicture, preprocessFile, preprocessRows } from './rows.js';
@@ -21,7 +22,8 @@ const LARGE = 1 << 20;
  * @param {string} name how messages call it, if it has no name of its own
  * @param {object} options
  * @param {import('../wasm/instance.js').Wasm} options.wasm the encoder's
- * @param {() => import('../wasm/instance.js').Wasm} options.apart gives one for what is large: memory never shrinks, and the encoder's should stay small
+ * @param {() => import('../wasm/instance.js').Wasm} options.apart gives one for what is large: memory never shrinks,
+ *   and the encoder's should stay small
  * @param {string} options.config its config as JSON
  * @param {'exif' | 'none'} [options.orientation]
  * @param {number} [options.maxPixels]
@@ -44,13 +46,18 @@ export async function readPicture(source, name, options) {
 
 /** The bytes of a file, and its name where it has one. */
 async function readBytes(source, options) {
-  if (source.url !== undefined) return { ...(await getBytes(source.url, options, 'input/size', 'picture')), name: nameOfUrl(source.url) };
+  if (source.url !== undefined)
+    return { ...(await getBytes(source.url, options, 'input/size', 'picture')), name: nameOfUrl(source.url) };
   if (source.path !== undefined) return { bytes: await getHost().readPicture(source.path), name: source.path };
   if (!hasTag(source, 'Blob', 'File')) return { bytes: source };
   try {
     return { bytes: new Uint8Array(await source.arrayBuffer()), name: source.name };
   } catch (error) {
-    throw new HalfclipError('input/decode', `${source.name ?? options.name}: the file cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new HalfclipError(
+      'input/decode',
+      `${source.name ?? options.name}: the file cannot be read: ${messageOf(error)}`,
+      { cause: error },
+    );
   }
 }
 
@@ -59,7 +66,11 @@ function preprocessRaw(picture, options) {
   const row = width * channels;
   const wasm = data.length > LARGE ? options.apart() : options.wasm;
   return preprocessRows(wasm, picture, options, (y, rows, target) => {
-    if (data.length !== row * height) throw new HalfclipError('input/type', `${options.name}: its memory was transferred or resized before it was read`);
+    if (data.length !== row * height)
+      throw new HalfclipError(
+        'input/type',
+        `${options.name}: its memory was transferred or resized before it was read`,
+      );
     target().set(data.subarray(y * row, (y + rows) * row));
   });
 }
@@ -72,7 +83,8 @@ async function readFile(bytes, options) {
   try {
     info = inspectPicture(wasm, file);
     const format = FORMATS[info.format];
-    const orientation = options.orientation === 'none' && format !== 'TIFF' ? 1 : info.orientation; // Pillow always turns TIFF
+    // Pillow always turns TIFF.
+    const orientation = options.orientation === 'none' && format !== 'TIFF' ? 1 : info.orientation;
     options = { ...options, format, orientation };
     if (['PNG', 'GIF', 'BMP'].includes(format)) {
       return await preprocessFile(wasm, file, options, (width, height) => checkSize(width, height, name, maxPixels));
@@ -92,12 +104,21 @@ function checkFile(bytes, { width, height, channels, ends }, { name, format, max
   const refuse = (why) => {
     throw new HalfclipError('input/decode', `${name}: ${why}`);
   };
-  if (!format) refuse(`is no picture in a known format: PNG, JPEG, WebP, GIF, BMP, AVIF${isNode ? ', HEIF or TIFF' : ''}${lookalike(bytes)}`);
-  if (format === 'SVG') refuse('SVG has no pixels of its own, and every program draws it in another size: draw it on a canvas, or save it as PNG');
+  if (!format)
+    refuse(
+      `is no picture in a known format: PNG, JPEG, WebP, GIF, BMP, AVIF${isNode ? ', HEIF or TIFF' : ''}${lookalike(bytes)}`,
+    );
+  if (format === 'SVG')
+    refuse(
+      'SVG has no pixels of its own, and every program draws it in another size: draw it on a canvas, or save it as PNG',
+    );
   if (!isNode && format === 'TIFF') refuse('browsers do not decode TIFF: convert it to PNG or JPEG');
-  if (format === 'TIFF' && channels === 1) refuse('TIFF with a palette is not read, expected 8 bits of RGB or grey: convert it to PNG');
-  if (format === 'JPEG' && width && !ends) refuse('cannot be decoded as a picture: the JPEG file is cut off: it has no end marker');
-  if (format === 'JPEG' && channels === 4) refuse('the JPEG file is in CMYK, from which every decoder makes other colours: convert it to RGB');
+  if (format === 'TIFF' && channels === 1)
+    refuse('TIFF with a palette is not read, expected 8 bits of RGB or grey: convert it to PNG');
+  if (format === 'JPEG' && width && !ends)
+    refuse('cannot be decoded as a picture: the JPEG file is cut off: it has no end marker');
+  if (format === 'JPEG' && channels === 4)
+    refuse('the JPEG file is in CMYK, from which every decoder makes other colours: convert it to RGB');
   if (width || height) checkSize(width, height, name, maxPixels);
 }
 

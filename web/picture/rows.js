@@ -17,7 +17,10 @@ async function withMemory(wasm, work) {
     return block;
   };
   try {
-    return await work((n, what) => keep({ pointer: wasm.alloc(n, what), length: n }), (data, what) => keep(wasm.put(data, what)));
+    return await work(
+      (n, what) => keep({ pointer: wasm.alloc(n, what), length: n }),
+      (data, what) => keep(wasm.put(data, what)),
+    );
   } finally {
     for (const pointer of blocks) wasm.free(pointer);
   }
@@ -56,12 +59,14 @@ function preprocess(wasm, config, make, feed) {
  * @param {string} options.config as JSON
  * @param {number} options.orientation 1 to 8, as in EXIF
  * @param {AbortSignal} [options.signal]
- * @param {(y: number, rows: number, target: () => Uint8Array) => void | Promise<void>} readRows puts rows y, y + 1 … into target(), a view of a memory that may grow
+ * @param {(y: number, rows: number, target: () => Uint8Array) => void | Promise<void>} readRows puts rows y, y + 1 …
+ *   into target(), a view of a memory that may grow
  * @returns {Promise<Float32Array>} [3, H, W]
  */
 export function preprocessRows(wasm, { width, height, channels }, { config, orientation, signal }, readRows) {
   const { exports } = wasm;
-  const make = ({ pointer, length }, out) => exports.hc_wasm_preprocessor(pointer, length, width, height, MODES[channels], orientation, out);
+  const make = ({ pointer, length }, out) =>
+    exports.hc_wasm_preprocessor(pointer, length, width, height, MODES[channels], orientation, out);
   return preprocess(wasm, config, make, async (preprocessor, alloc) => {
     const most = Math.min(height, Math.max(1, Math.floor(PIXELS_AT_ONCE / width)));
     const buffer = alloc(most * width * channels, 'rows of a picture').pointer;
@@ -101,7 +106,8 @@ export async function preprocessFile(wasm, file, { config, name, orientation, si
   const reader = exports.hc_picture_reader_new(file.pointer, file.length) >>> 0;
   const checkFile = () => {
     const problem = exports.hc_picture_reader_problem(reader);
-    if (problem) throw new HalfclipError('input/decode', `${name}: cannot be decoded as a picture: ${wasm.string(problem)}`);
+    if (problem)
+      throw new HalfclipError('input/decode', `${name}: cannot be decoded as a picture: ${wasm.string(problem)}`);
   };
   try {
     if (!reader) throw new HalfclipError('memory/exhausted', `${name}: no memory left for the picture`);

@@ -16,9 +16,15 @@ export const MAX_PIXELS = 2 ** 28;
 export function checkSize(width, height, name, maxPixels = Infinity) {
   const fits = (side) => Number.isInteger(side) && side >= 1 && side <= MAX_SIDE;
   if (!fits(width) || !fits(height)) {
-    throw new HalfclipError('input/size', `${name}: ${String(width)} x ${String(height)} pixels, expected 1 to ${MAX_SIDE} a side`);
+    throw new HalfclipError(
+      'input/size',
+      `${name}: ${String(width)} x ${String(height)} pixels, expected 1 to ${MAX_SIDE} a side`,
+    );
   }
   if (width * height > maxPixels) {
-    throw new HalfclipError('input/size', `${name}: ${width} x ${height} pixels are ${width * height}, expected at most ${maxPixels}: option maxPixels can raise that limit`);
+    throw new HalfclipError(
+      'input/size',
+      `${name}: ${width} x ${height} pixels are ${width * height}, expected at most ${maxPixels}: option maxPixels can raise that limit`,
+    );
   }
 }

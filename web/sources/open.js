@@ -1,13 +1,14 @@
 // Where weights come from: a URL, a path, a Blob or bytes, each as a source (source.js).
 
-import { notThere } from '../network/assets.js';
+import { concatenate } from '../base/bytes.js';
 import { HalfclipError, describe } from '../base/errors.js';
-import { completeLimits } from '../network/limits.js';
 import { getHost, locate } from '../base/platform.js';
 import { bytesOf, hasTag } from '../base/realm.js';
+import { notThere } from '../network/assets.js';
+import { completeLimits } from '../network/limits.js';
 import { RemoteFile } from '../network/remote-file.js';
 import { completeRetry } from '../network/retry.js';
-import { CHUNK, Source, concatenate } from './source.js';
+import { CHUNK, Source } from './source.js';
 
 const REQUESTS_AT_ONCE = 4;
 
@@ -20,31 +21,48 @@ export function describeWeights(weights) {
   if (hasTag(weights, 'Blob', 'File')) return { blob: weights, name: weights.name ?? 'the Blob of weights' };
   const bytes = bytesOf(weights);
   if (bytes) return { bytes };
-  if (weights === undefined || weights === '') throw new HalfclipError('weights/not-found', 'option weights is missing: expected a URL, a path, a Blob or bytes');
-  throw new HalfclipError('input/type', `option weights is ${describe(weights)}, expected a URL, a path, a Blob, an ArrayBuffer or a Uint8Array`);
+  if (weights === undefined || weights === '')
+    throw new HalfclipError('weights/not-found', 'option weights is missing: expected a URL, a path, a Blob or bytes');
+  throw new HalfclipError(
+    'input/type',
+    `option weights is ${describe(weights)}, expected a URL, a path, a Blob, an ArrayBuffer or a Uint8Array`,
+  );
 }
 
 /**
  * Opens what describeWeights described, or the first of several such descriptions that there is.
- * @param {{ url?: string, path?: string, blob?: Blob, name?: string, bytes?: Uint8Array, any?: object[], hint?: string, bundled?: string }} weights hint: ends the
- *   message when nothing is found; bundled: the name of one of ASSETS
- * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry?: object, limits?: object, deadline?: number, whole?: boolean }} options retry,
- *   limits: see index.d.ts; deadline: by performance.now(); whole: everything is going to be read, from front to back
+ * @param {{ url?: string, path?: string, blob?: Blob, name?: string, bytes?: Uint8Array, any?: object[], hint?: string,
+ *   bundled?: string }} weights hint: ends the message when nothing is found; bundled: the name of one of ASSETS
+ * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry?: object, limits?: object,
+ *   deadline?: number, whole?: boolean }} options retry, limits: see index.d.ts; deadline: by performance.now(); whole:
+ *   everything is going to be read, from front to back
  */
 export async function openWeights(weights, options) {
   const retry = completeRetry(options.retry);
-  const once = { ...options, retry, limits: completeLimits(options.limits), deadline: options.deadline ?? performance.now() + retry.timeout };
+  const once = {
+    ...options,
+    retry,
+    limits: completeLimits(options.limits),
+    deadline: options.deadline ?? performance.now() + retry.timeout,
+  };
   const missing = [];
   for (const place of weights.any ?? [weights]) {
     try {
       return await openPlace(place, once);
     } catch (error) {
-      const isMissing = error.code === 'weights/not-found' || error.status === 404 || (weights.bundled && error.code?.startsWith('http/'));
+      const isMissing =
+        error.code === 'weights/not-found' ||
+        error.status === 404 ||
+        (weights.bundled && error.code?.startsWith('http/'));
       if (!isMissing) throw error;
       missing.push({ place, error });
     }
   }
-  if (weights.bundled) throw notThere(weights.bundled, missing.map(({ error }) => error));
+  if (weights.bundled)
+    throw notThere(
+      weights.bundled,
+      missing.map(({ error }) => error),
+    );
   const [{ error: cause }] = missing;
   if (weights.any) {
     const names = missing.map(({ place }) => place.url ?? place.path).join(', ');
@@ -70,7 +88,11 @@ class BytesSource extends Source {
   async *read(begin, end) {
     const last = Math.min(end, this.size);
     for (let at = begin; at < last; at += CHUNK) {
-      if (this.#bytes.length !== this.size) throw new HalfclipError('weights/changed', `${this.name}: their memory was transferred or resized while they were read`);
+      if (this.#bytes.length !== this.size)
+        throw new HalfclipError(
+          'weights/changed',
+          `${this.name}: their memory was transferred or resized while they were read`,
+        );
       const chunk = this.#bytes.subarray(at, Math.min(last, at + CHUNK));
       this.received += chunk.length;
       yield chunk;
@@ -93,7 +115,11 @@ export class BlobSource extends Source {
       try {
         bytes = await this.#blob.slice(at, Math.min(last, at + CHUNK)).arrayBuffer();
       } catch (error) {
-        throw new HalfclipError('weights/changed', `${this.name}: cannot be read any more, it was changed or removed: ${error.message}`, { cause: error });
+        throw new HalfclipError(
+          'weights/changed',
+          `${this.name}: cannot be read any more, it was changed or removed: ${error.message}`,
+          { cause: error },
+        );
       }
       this.received += bytes.byteLength;
       yield new Uint8Array(bytes);
@@ -119,7 +145,10 @@ class UrlSource extends Source {
   }
 
   get versions() {
-    return [{ url: this.#remote.url, ...this.#remote.validator }, ...this.#siblings.flatMap(({ versions }) => versions)];
+    return [
+      { url: this.#remote.url, ...this.#remote.validator },
+      ...this.#siblings.flatMap(({ versions }) => versions),
+    ];
   }
 
   read(begin, end) {
@@ -144,12 +173,17 @@ class UrlSource extends Source {
     return source;
   }
 
-  /** Every answer is compared with the first one: this is for files that belong together, of which one may have changed after it was read. */
+  /**
+   * Every answer is compared with the first one: this is for files that belong together, of which one may have changed
+   * after it was read.
+   */
   recheck() {
     return this.#remote.recheck();
   }
 
-  /** The same file by ranges, where it came whole only because that was asked for; null where the server sends no less. */
+  /**
+   * The same file by ranges, where it came whole only because that was asked for; null where the server sends no less.
+   */
   async reopen() {
     if (!this.#options.whole) return null;
     this.#remote.close();

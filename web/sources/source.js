@@ -4,33 +4,24 @@
 //   name, size      for messages; in bytes, or undefined
 //   peek(n)         its first bytes
 //   read(begin, end)
-//                   an async iterator over the chunks of bytes [begin, end), which ends early where the file does and may reuse a chunk's memory for the next one
+//                   an async iterator over the chunks of bytes [begin, end), which ends early where the file does and
+//                     may reuse a chunk's memory for the next one
 //   fetched         bytes read so far
 //   parallel        how many ranges may be read at once
 //   forward         whether it is a stream, whose ranges must go forward and whose gaps are read too
 //   reopen()        of a stream: the same file by ranges, or null
 //   sibling(name)   a file beside it
 //   verify()        throws if the file was changed meanwhile; recheck() asks a server once more for that
-//   versions        what tells this version of it and of its siblings from others: { url, etag, modified, size } of each, none where nothing does
+//   versions        what tells this version of it and of its siblings from others: { url, etag, modified, size } of
+//                   each, none where nothing does
 //   close()
 
+import { concatenate, decodeText } from '../base/bytes.js';
 import { HalfclipError } from '../base/errors.js';
 import { tooLarge } from '../network/limits.js';
-import { decodeText } from '../base/bytes.js';
 
 /** Bytes that are read at once. */
 export const CHUNK = 1 << 19;
-
-/** One array of all the parts' bytes. */
-export function concatenate(parts) {
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
 
 /** The bytes of a source's range, in one piece. */
 export async function readBytes(source, begin, end) {
@@ -73,7 +64,10 @@ export class Source {
   }
 
   async sibling(name) {
-    throw new HalfclipError('weights/not-found', `${this.name} names the file ${name} beside it, which cannot be found from ${this.name}: give a URL or a path`);
+    throw new HalfclipError(
+      'weights/not-found',
+      `${this.name} names the file ${name} beside it, which cannot be found from ${this.name}: give a URL or a path`,
+    );
   }
 
   async verify() {}

@@ -1,7 +1,7 @@
 // CLIP's byte-pair encoding for one text tower: which vocabulary and cleaning its config asks for, and ids from text.
 
-import { readAsset } from '../network/assets.js';
 import { HalfclipError, describe } from '../base/errors.js';
+import { readAsset } from '../network/assets.js';
 import { exhausted } from '../wasm/memory.js';
 
 const CLEAN = { lower: 0, whitespace: 1, canonicalize: 2 };
@@ -15,13 +15,17 @@ export const readClipMerges = (places) => readAsset('clip-merges.bin', places['c
 /**
  * @param {import('../wasm/instance.js').Wasm} wasm
  * @param {object} textCfg OpenCLIP's text_cfg
- * @param {{ pointer: number, length: number } | null} vocabulary the merges that came with the weights, in wasm's memory
+ * @param {{ pointer: number, length: number } | null} vocabulary the merges that came with the weights, in wasm's
+ *   memory
  * @param {string} name of the model, for messages
  * @param {Record<string, string[]>} places from findAssets
  */
 export async function createTokenizer(wasm, textCfg, vocabulary, name, places) {
   const unsupported = (what) =>
-    new HalfclipError('model/unsupported', `${name}: its tokenizer ${what} is not CLIP's byte-pair encoding: pass token ids to embedTokens()`);
+    new HalfclipError(
+      'model/unsupported',
+      `${name}: its tokenizer ${what} is not CLIP's byte-pair encoding: pass token ids to embedTokens()`,
+    );
   const { clean = 'lower', ...others } = textCfg.tokenizer_kwargs ?? {};
   if (textCfg.hf_tokenizer_name) throw unsupported(JSON.stringify(textCfg.hf_tokenizer_name));
   if (!(clean in CLEAN)) throw unsupported(`with clean ${JSON.stringify(clean)}`);
@@ -30,8 +34,13 @@ export async function createTokenizer(wasm, textCfg, vocabulary, name, places) {
   }
   const { exports } = wasm;
   const make = (pointer, length) => exports.hc_tokenizer_new(pointer, length, CLEAN[clean]);
-  const tokenizer = vocabulary ? make(vocabulary.pointer, vocabulary.length) : wasm.with(await readClipMerges(places), 'the vocabulary', make);
-  if (!tokenizer) throw vocabulary ? new HalfclipError('weights/corrupt', `${name}: its vocabulary is not a list of merges`) : exhausted('the tokenizer');
+  const tokenizer = vocabulary
+    ? make(vocabulary.pointer, vocabulary.length)
+    : wasm.with(await readClipMerges(places), 'the vocabulary', make);
+  if (!tokenizer)
+    throw vocabulary
+      ? new HalfclipError('weights/corrupt', `${name}: its vocabulary is not a list of merges`)
+      : exhausted('the tokenizer');
 
   return {
     /** Int32Array(contextLength) of each text. */
@@ -40,7 +49,11 @@ export async function createTokenizer(wasm, textCfg, vocabulary, name, places) {
       try {
         return texts.map((text) => {
           wasm.with(text, 'a text', (pointer, length) =>
-            wasm.check(exports.hc_tokenize(tokenizer, pointer, length, ids, contextLength, 0), `cannot tokenize ${describe(text)}`));
+            wasm.check(
+              exports.hc_tokenize(tokenizer, pointer, length, ids, contextLength, 0),
+              `cannot tokenize ${describe(text)}`,
+            ),
+          );
           return wasm.ints(ids, contextLength).slice();
         });
       } finally {

@@ -1,4 +1,5 @@
-// The other threads of an encoder: workers that run its module on its memory (worker/serve-encoder.js). They spin briefly and then sleep while there is nothing to do.
+// The other threads of an encoder: workers that run its module on its memory (worker/serve-encoder.js). They spin
+// briefly and then sleep while there is nothing to do.
 
 import { getHost, isNode } from '../base/platform.js';
 import { listenTo, startWorker } from './start-worker.js';
@@ -6,7 +7,10 @@ import { listenTo, startWorker } from './start-worker.js';
 const AUTO = 8; // at most: more gain little for one input at a time
 const WORTH = 1e7; // parameters from which `auto` starts threads: smaller towers take milliseconds
 
-/** Whether memory can be shared between threads here: in pages only with the headers that isolate them from other origins. */
+/**
+ * Whether memory can be shared between threads here: in pages only with the headers that isolate them from other
+ * origins.
+ */
 const canShare = () => typeof SharedArrayBuffer === 'function' && (isNode || globalThis.crossOriginIsolated === true);
 
 /**
@@ -41,7 +45,8 @@ export class Threads {
   #stopped = false;
 
   /**
-   * Starts the threads of a tower that is being loaded; none if it is too small for that, and only `auto` was asked for.
+   * Starts the threads of a tower that is being loaded; none if it is too small for that, and only `auto` was asked
+   * for.
    * @param {import('../wasm/instance.js').Wasm} wasm with shared memory
    * @param {number} loader whose header has been read
    * @param {{ count: number, auto: boolean, assets?: string }} wanted

@@ -48,7 +48,11 @@ export async function startWorker(assets, signal) {
       signal?.removeEventListener('abort', stop);
     }
   }
-  if (!failures.length) throw new HalfclipError('input/type', 'there are no workers here: option worker has to be false');
-  throw new HalfclipError('http/network', `the worker could not be started from ${failures.join(', nor from ')}: the file has to be there, of the page's own origin, and ` +
-    "allowed by worker-src in its Content-Security-Policy; the option assets says where the package's files are");
+  if (!failures.length)
+    throw new HalfclipError('input/type', 'there are no workers here: option worker has to be false');
+  throw new HalfclipError(
+    'http/network',
+    `the worker could not be started from ${failures.join(', nor from ')}: the file has to be there, of the page's own origin, and ` +
+      "allowed by worker-src in its Content-Security-Policy; the option assets says where the package's files are",
+  );
 }

@@ -3,7 +3,8 @@
 import { breathe } from '../base/platform.js';
 
 /**
- * Puts items that come one by one into batches: of `size`, or as many as come before other work of this thread has its turn.
+ * Puts items that come one by one into batches: of `size`, or as many as come before other work of this thread has its
+ * turn.
  * @template Item, Result
  * @param {number} size
  * @param {(items: Item[]) => Promise<Result>[]} work

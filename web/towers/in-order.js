@@ -1,12 +1,13 @@
-// Many inputs, one result each, in the inputs' order: while the caller looks at a result, the next inputs are read and worked on, a bounded number of them.
+// Many inputs, one result each, in the inputs' order: while the caller looks at a result, the next inputs are read and
+// worked on, a bounded number of them.
 
 import { untilAborted } from '../base/abort.js';
 import { HalfclipError, describe } from '../base/errors.js';
 import { attempt } from '../base/realm.js';
 
 /**
- * The results of `start` for each input. Stops reading at the first error of the iterable itself, which is thrown once the results before it were given.
- * However it ends, what is under way is aborted and the iterable closed.
+ * The results of `start` for each input. Stops reading at the first error of the iterable itself, which is thrown once
+ * the results before it were given. However it ends, what is under way is aborted and the iterable closed.
  * @template Source, Result
  * @param {Iterable<Source | Promise<Source>> | AsyncIterable<Source>} sources of any length
  * @param {(source: Source, index: number, signal: AbortSignal) => Promise<Result>} start
@@ -92,12 +93,18 @@ function iteratorOf(sources) {
   const isObject = sources !== null && typeof sources === 'object' && !ArrayBuffer.isView(sources);
   const make = isObject && attempt(() => sources[Symbol.asyncIterator] ?? sources[Symbol.iterator]);
   if (typeof make !== 'function') {
-    throw new HalfclipError('input/type', `the sources are ${describe(sources)}, expected an array, an iterable or an async iterable`);
+    throw new HalfclipError(
+      'input/type',
+      `the sources are ${describe(sources)}, expected an array, an iterable or an async iterable`,
+    );
   }
   return make.call(sources);
 }
 
-/** Tells an iterator that no more will be read; waits for its answer as `for await` does, unless the caller has something else to hear, or it may never come. */
+/**
+ * Tells an iterator that no more will be read; waits for its answer as `for await` does, unless the caller has
+ * something else to hear, or it may never come.
+ */
 async function close(iterator, hasty) {
   const closing = (async () => iterator.return?.())();
   if (!hasty) return closing;

@@ -1,16 +1,18 @@
-// What loadTextEncoder() and loadImageEncoder() give: how one input, an array or a stream of them is checked and gets to the encoder.
+// What loadTextEncoder() and loadImageEncoder() give: how one input, an array or a stream of them is checked and gets
+// to the encoder.
 
 import { underSignal, untilAborted } from '../base/abort.js';
-import { batched } from './batched.js';
-import { disposed, nameInput } from '../encoder/encoder.js';
 import { HalfclipError, describe, messageOf } from '../base/errors.js';
-import { Gate } from './gate.js';
-import { capturePicture } from '../picture/capture.js';
-import { inOrder } from './in-order.js';
 import { CALL_OPTIONS, EMBED_ALL_OPTIONS, EMBED_OPTIONS, PICTURE_OPTIONS, readOptions } from '../base/options.js';
 import { arrayTypeOf, attempt, hasTag, isArray, isPlain } from '../base/realm.js';
+import { disposed, nameInput } from '../encoder/encoder.js';
+import { capturePicture } from '../picture/capture.js';
+import { batched } from './batched.js';
+import { Gate } from './gate.js';
+import { inOrder } from './in-order.js';
 
-// How many inputs are under way besides the one that is waited for, unless the caller says. A picture of 12 megapixels takes 48 MB while it is.
+// How many inputs are under way besides the one that is waited for, unless the caller says. A picture of 12 megapixels
+// takes 48 MB while it is.
 const PICTURES_AHEAD = 2;
 const TEXTS_AHEAD = 127;
 
@@ -99,14 +101,23 @@ export class TextTower extends Tower {
     const { ahead = TEXTS_AHEAD, ...others } = readOptions(options, EMBED_ALL_OPTIONS);
     // Many are sent at once. If that fails, embedding each alone tells which of them it was.
     const send = batched(Math.ceil((ahead + 1) / 2), (items) => {
-      const together = this[CALL]('embed', items.map(({ text }) => text), { ...items[0].options, many: true });
-      const alone = async ({ text, index, options }) => (await this[CALL]('embed', [text], { ...options, many: true, first: index }))[0];
+      const together = this[CALL](
+        'embed',
+        items.map(({ text }) => text),
+        { ...items[0].options, many: true },
+      );
+      const alone = async ({ text, index, options }) =>
+        (await this[CALL]('embed', [text], { ...options, many: true, first: index }))[0];
       const mayBeOthers = (error) => {
         if (isFatal(error)) throw error;
       };
       return items.map(async (item, i) => (await together.catch(mayBeOthers))?.[i] ?? alone(item));
     });
-    yield* this[ALL](texts, async (text, index, options) => send({ text: checkText(text, nameInput(index, true)), index, options }), { ...others, ahead });
+    yield* this[ALL](
+      texts,
+      async (text, index, options) => send({ text: checkText(text, nameInput(index, true)), index, options }),
+      { ...others, ahead },
+    );
   }
 
   /** Token ids of texts, as OpenCLIP's tokenizer gives them. */
@@ -132,7 +143,8 @@ export class ImageTower extends Tower {
   /** Vectors of pictures as they come, and what is wrong with those that have none. */
   async *embedAll(sources, options = {}) {
     const { ahead = PICTURES_AHEAD, ...others } = readOptions(options, { ...EMBED_ALL_OPTIONS, ...PICTURE_OPTIONS });
-    const embed = (source, index, options) => this.#send('embedPicture', source, { ...options, name: nameInput(index, true) }, ahead);
+    const embed = (source, index, options) =>
+      this.#send('embedPicture', source, { ...options, name: nameInput(index, true) }, ahead);
     yield* this[ALL](sources, embed, { ...others, ahead });
   }
 
@@ -150,7 +162,8 @@ export class ImageTower extends Tower {
 
   async #each(method, input, given = {}, known) {
     const { signal, ...options } = readOptions(given, known);
-    if (!isArray(input)) return underSignal(signal, (signal) => untilAborted(this.#one(method, input, { ...options, signal }), signal));
+    if (!isArray(input))
+      return underSignal(signal, (signal) => untilAborted(this.#one(method, input, { ...options, signal }), signal));
     const each = (source, i, signal) => this.#send(method, source, { ...options, signal, name: nameInput(i, true) });
     const outputs = [];
     for await (const output of this[IN_ORDER](listOf(input), each, PICTURES_AHEAD, signal)) outputs.push(output);
@@ -184,18 +197,23 @@ function listOf(array) {
 }
 
 function checkText(text, name) {
-  if (typeof text !== 'string') throw new HalfclipError('input/type', `${name} is ${describe(text)}, expected a string`);
+  if (typeof text !== 'string')
+    throw new HalfclipError('input/type', `${name} is ${describe(text)}, expected a string`);
   return text;
 }
 
 function arrayChecker(Type, length) {
   return (array, name) => {
     if (arrayTypeOf(array) !== Type.name || array.length !== length) {
-      throw new HalfclipError('input/type', `${name} is ${describe(array)}, expected ${describe(new Type(0)).replace(/ of.*/, '')} of length ${length}`);
+      throw new HalfclipError(
+        'input/type',
+        `${name} is ${describe(array)}, expected ${describe(new Type(0)).replace(/ of.*/, '')} of length ${length}`,
+      );
     }
     return isPlain(array.buffer) ? array : new Type(array);
   };
 }
 
 /** Whether whatever comes next would fail as well. */
-const isFatal = (error) => !(error instanceof HalfclipError) || error.code === 'state/disposed' || error.code.startsWith('model/');
+const isFatal = (error) =>
+  !(error instanceof HalfclipError) || error.code === 'state/disposed' || error.code.startsWith('model/');

@@ -1,15 +1,16 @@
-// One instance of the WebAssembly module: its memory, seen from JavaScript. An encoder has an instance of its own, so that dropping the encoder gives all
-// its memory back.
+// One instance of the WebAssembly module: its memory, seen from JavaScript. An encoder has an instance of its own, so
+// that dropping the encoder gives all its memory back.
 
-import { fetchAsset, findAssets, firstPlace, readBody, readPlace } from '../network/assets.js';
 import { HalfclipError, messageOf } from '../base/errors.js';
-import { Memory, exhausted } from './memory.js';
 import { isNode } from '../base/platform.js';
 import { hasTag } from '../base/realm.js';
-import { detectSimd } from './simd.js';
+import { fetchAsset, findAssets, firstPlace, readBody, readPlace } from '../network/assets.js';
 import { Threads, countThreads } from '../threads/helper-threads.js';
+import { Memory, exhausted } from './memory.js';
+import { detectSimd } from './simd.js';
 
-const SHARED = { initial: 16, maximum: 65536, shared: true }; // pages of 64 KiB, as the modules for threads were linked (wasm/build.mk)
+// Pages of 64 KiB, as the modules for threads were linked (wasm/build.mk).
+const SHARED = { initial: 16, maximum: 65536, shared: true };
 const STACK = 1 << 17; // bytes for each further thread; kernels keep up to 45 kB there
 
 const EMPTY_MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
@@ -30,19 +31,26 @@ async function explain(cause, bytes, place) {
   try {
     await WebAssembly.compile(EMPTY_MODULE);
   } catch {
-    return unsupported(`WebAssembly cannot be compiled here (${messageOf(cause)}): a page's Content-Security-Policy needs 'wasm-unsafe-eval' in its script-src; ` +
-      'where nothing may be compiled at run time, as in Cloudflare Workers, the option wasm takes a WebAssembly.Module');
+    return unsupported(
+      `WebAssembly cannot be compiled here (${messageOf(cause)}): a page's Content-Security-Policy needs 'wasm-unsafe-eval' in its script-src; ` +
+        'where nothing may be compiled at run time, as in Cloudflare Workers, the option wasm takes a WebAssembly.Module',
+    );
   }
-  if (EMPTY_MODULE.every((byte, i) => bytes[i] === byte)) return unsupported(`${place} does not compile (${messageOf(cause)}): it is damaged, or this engine lacks SIMD`);
+  if (EMPTY_MODULE.every((byte, i) => bytes[i] === byte))
+    return unsupported(`${place} does not compile (${messageOf(cause)}): it is damaged, or this engine lacks SIMD`);
   const kind = /^\s*</.test(String.fromCharCode(...bytes.subarray(0, 20))) ? 'an HTML page' : 'another file';
-  return new HalfclipError('http/status', `${place}: ${kind} came, expected a WebAssembly module`, { status: 200, cause });
+  return new HalfclipError('http/status', `${place}: ${kind} came, expected a WebAssembly module`, {
+    status: 200,
+    cause,
+  });
 }
 
 async function compileAt(place) {
   if (isNode && place.startsWith('file:')) return compileBytes(await readPlace(place), place);
   const response = await fetchAsset(place);
   // Only what a server sends with the right media type can be compiled while it streams.
-  if (response.headers.get('content-type') !== 'application/wasm' || !WebAssembly.compileStreaming) return compileBytes(await readBody(response, place), place);
+  if (response.headers.get('content-type') !== 'application/wasm' || !WebAssembly.compileStreaming)
+    return compileBytes(await readBody(response, place), place);
   const module = await WebAssembly.compileStreaming(response).catch(() => null);
   return module ?? compileBytes(await readPlace(place), place); // the bytes tell what is wrong
 }
@@ -73,15 +81,20 @@ function reserve(make) {
     return make();
   } catch (error) {
     if (error instanceof RangeError) throw exhausted('another WebAssembly instance');
-    throw new HalfclipError('input/type', `the WebAssembly module is not one of this version of halfclip: ${messageOf(error)}`, { cause: error });
+    throw new HalfclipError(
+      'input/type',
+      `the WebAssembly module is not one of this version of halfclip: ${messageOf(error)}`,
+      { cause: error },
+    );
   }
 }
 
-const instantiate = (module, imports) => reserve(() => {
-  const { exports } = new WebAssembly.Instance(module, imports);
-  if (!exports.hc_status_code) throw new TypeError('it exports nothing of what is needed');
-  return exports;
-});
+const instantiate = (module, imports) =>
+  reserve(() => {
+    const { exports } = new WebAssembly.Instance(module, imports);
+    if (!exports.hc_status_code) throw new TypeError('it exports nothing of what is needed');
+    return exports;
+  });
 
 /**
  * A module of its own, for what few loads need.
@@ -94,8 +107,9 @@ export async function createReader(name, places = findAssets()) {
 
 export class Wasm extends Memory {
   /**
-   * @param {{ simd?: 'relaxed' | 'simd128', threads?: 'auto' | number, places?: Record<string, string[]>, assets?: string, wasm?: WebAssembly.Module | BufferSource |
-   *   string }} [options] as in LoadOptions; places: from findAssets; assets: from assetsFolder; wasm: a URL as a string
+   * @param {{ simd?: 'relaxed' | 'simd128', threads?: 'auto' | number, places?: Record<string, string[]>, assets?:
+   *   string, wasm?: WebAssembly.Module | BufferSource | string }} [options] as in LoadOptions; places: from
+   *   findAssets; assets: from assetsFolder; wasm: a URL as a string
    */
   static async create({ simd, threads = 1, places, assets, wasm } = {}) {
     const count = await countThreads(threads);
@@ -103,7 +117,11 @@ export class Wasm extends Memory {
     if (wasm !== undefined) {
       const module = await compileGiven(wasm);
       const threaded = needsThreads(module);
-      if (threaded && !wanted) throw new HalfclipError('input/type', 'option wasm is a module for several threads, expected that for one: there is one thread here, or as the option threads says');
+      if (threaded && !wanted)
+        throw new HalfclipError(
+          'input/type',
+          'option wasm is a module for several threads, expected that for one: there is one thread here, or as the option threads says',
+        );
       return new Wasm(module, threaded ? wanted : null);
     }
     const flavour = simd ?? detectSimd();
@@ -113,7 +131,8 @@ export class Wasm extends Memory {
       try {
         return new Wasm(await compile(`halfclip-${flavour}-threads.wasm`), wanted);
       } catch (error) {
-        if (error.code !== 'memory/exhausted') throw error; // shared memory reserves all that it may ever grow to, which not every system allows
+        // Shared memory reserves all that it may ever grow to, which not every system allows.
+        if (error.code !== 'memory/exhausted') throw error;
       }
     }
     return new Wasm(await compile(`halfclip-${flavour}.wasm`));
@@ -153,7 +172,8 @@ export class Wasm extends Memory {
 
   /**
    * Where the bytes of a weight file from `offset` on end up as they are, see hc_loader_place.
-   * @returns {{ pointer: number, length: number }} length: of `n` bytes, as many as have their place there; pointer 0: they have to be pushed from elsewhere
+   * @returns {{ pointer: number, length: number }} length: of `n` bytes, as many as have their place there; pointer 0:
+   *   they have to be pushed from elsewhere
    */
   place(loader, offset, n) {
     this.#room ||= this.alloc(4, 'a size');
@@ -162,7 +182,10 @@ export class Wasm extends Memory {
     return { pointer, length: this.ints(this.#room, 1)[0] };
   }
 
-  /** Starts the threads of the tower that is being loaded, as soon as its header is known, so that they are there when it is. */
+  /**
+   * Starts the threads of the tower that is being loaded, as soon as its header is known, so that they are there when
+   * it is.
+   */
   startThreads(loader) {
     if (this.#wanted) this.threads ??= new Threads(this, loader, this.#wanted);
   }

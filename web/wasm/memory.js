@@ -1,7 +1,7 @@
 // One instance of a WebAssembly module of C: its memory, seen from JavaScript.
 
-import { HalfclipError } from '../base/errors.js';
 import { decodeText, encodeText } from '../base/bytes.js';
+import { HalfclipError } from '../base/errors.js';
 
 export function exhausted(what) {
   return new HalfclipError('memory/exhausted', `no memory left for ${what}`);
@@ -57,7 +57,8 @@ export class Memory {
 
   /** A copy of `data` (text as UTF-8) in this memory, which the caller frees. */
   put(data, what) {
-    const bytes = typeof data === 'string' ? encodeText(data) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const bytes =
+      typeof data === 'string' ? encodeText(data) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     const pointer = this.alloc(bytes.length, what);
     this.bytes(pointer, bytes.length).set(bytes);
     return { pointer, length: bytes.length };

@@ -1,8 +1,9 @@
-// A caller's own `fetch`, used from inside the worker: a function cannot be sent there, so requests and bodies go through a MessagePort, chunk by chunk and only
-// as fast as the worker takes them.
+// A caller's own `fetch`, used from inside the worker: a function cannot be sent there, so requests and bodies go
+// through a MessagePort, chunk by chunk and only as fast as the worker takes them.
 //
 //   worker → caller   { id, url, init } | { id, pull: true } | { id, cancel: true }
-//   caller → worker   { id, status, statusText, headers, url, type } | { id, chunk } | { id, end: true } | { id, failure }
+//   caller → worker   { id, status, statusText, headers, url, type } | { id, chunk } | { id, end: true } | { id,
+//                     failure }
 
 import { packError, unpackError } from '../base/errors.js';
 import { checkChunk, checkResponse, networkError } from '../network/request.js';
@@ -81,14 +82,17 @@ export function remoteFetch(port) {
     };
     signal?.addEventListener('abort', cancel, { once: true });
     const { status, statusText, headers, type } = await ask({ id, url: String(url), init });
-    const body = new ReadableStream({
-      async pull(controller) {
-        const { chunk } = await ask({ id, pull: true });
-        if (chunk) controller.enqueue(chunk);
-        else controller.close();
+    const body = new ReadableStream(
+      {
+        async pull(controller) {
+          const { chunk } = await ask({ id, pull: true });
+          if (chunk) controller.enqueue(chunk);
+          else controller.close();
+        },
+        cancel,
       },
-      cancel,
-    }, { highWaterMark: 0 });
+      { highWaterMark: 0 },
+    );
     const empty = [101, 204, 205, 304].includes(status);
     const response = new Response(empty ? null : body, { status, statusText, headers });
     Object.defineProperty(response, 'type', { value: type });

@@ -1,15 +1,18 @@
-// What a worker does: either one Encoder (encoder/encoder.js), driven by messages from worker-encoder.js, or the work of one further thread of an encoder (threads/helper-threads.js).
+// What a worker does: either one Encoder (encoder/encoder.js), driven by messages from worker-encoder.js, or the work
+// of one further thread of an encoder (threads/helper-threads.js).
 //
-//   to the worker     { id, load: options, fetchPort? } | { id, call: method, args } | { id, abort: true } | { thread: { module, memory, stack, threads, number } }
+//   to the worker     { id, load: options, fetchPort? } | { id, call: method, args } | { id, abort: true } | { thread:
+//                     { module, memory, stack, threads, number } }
 //   from the worker   { id: 0 } at first, { id, result, memoryBytes, threads } | { id, error } | { id, progress }
 
-import { Encoder } from '../encoder/encoder.js';
 import { packError } from '../base/errors.js';
+import { Encoder } from '../encoder/encoder.js';
 import { remoteFetch } from './remote-fetch.js';
 
 /**
  * Answers messages for as long as the worker lives.
- * @param {{ listen: (receive: (message: object) => void) => void, postMessage: (message: object, transfer?: Transferable[]) => void, close: () => void }} port
+ * @param {{ listen: (receive: (message: object) => void) => void, postMessage: (message: object, transfer?:
+ *   Transferable[]) => void, close: () => void }} port
  */
 export function serve(port) {
   const aborts = new Map();
@@ -23,12 +26,19 @@ export function serve(port) {
       let result;
       if (load) {
         const fetch = fetchPort ? remoteFetch(fetchPort) : undefined;
-        encoder = await Encoder.load(load, { fetch, signal, onProgress: (progress) => port.postMessage({ id, progress }) });
+        encoder = await Encoder.load(load, {
+          fetch,
+          signal,
+          onProgress: (progress) => port.postMessage({ id, progress }),
+        });
         result = encoder.info;
       } else {
         result = await encoder[call](args[0], { ...args[1], signal });
       }
-      port.postMessage({ id, result, memoryBytes: encoder.info.memoryBytes, threads: encoder.info.threads }, buffersOf(result));
+      port.postMessage(
+        { id, result, memoryBytes: encoder.info.memoryBytes, threads: encoder.info.threads },
+        buffersOf(result),
+      );
     } catch (error) {
       port.postMessage({ id, error: packError(error) });
     } finally {

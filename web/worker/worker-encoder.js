@@ -1,11 +1,12 @@
-// The thread's side of a worker: an object with the methods of Encoder (encoder/encoder.js), each a message and its answer.
+// The thread's side of a worker: an object with the methods of Encoder (encoder/encoder.js), each a message and its
+// answer.
 
 import { untilAborted } from '../base/abort.js';
-import { disposed } from '../encoder/encoder.js';
 import { HalfclipError, unpackError } from '../base/errors.js';
 import { inThisRealm, isPlain } from '../base/realm.js';
-import { serveFetch } from './remote-fetch.js';
+import { disposed } from '../encoder/encoder.js';
 import { listenTo, startWorker } from '../threads/start-worker.js';
+import { serveFetch } from './remote-fetch.js';
 
 const PATIENCE = 1000; // milliseconds for a worker to end by itself
 
@@ -24,10 +25,14 @@ export class WorkerEncoder {
   static async start(assets, signal) {
     const client = new WorkerEncoder();
     client.#worker = await startWorker(assets, signal);
-    listenTo(client.#worker, (data) => client.#receive(data), ({ message }) => {
-      client.#fail(new HalfclipError('memory/exhausted', `the worker stopped: ${message || 'no reason given'}`));
-      client.dispose();
-    });
+    listenTo(
+      client.#worker,
+      (data) => client.#receive(data),
+      ({ message }) => {
+        client.#fail(new HalfclipError('memory/exhausted', `the worker stopped: ${message || 'no reason given'}`));
+        client.dispose();
+      },
+    );
     return client;
   }
 
@@ -35,7 +40,8 @@ export class WorkerEncoder {
   async load(options, { fetch, signal, onProgress }) {
     const message = { load: options };
     const transfer = [];
-    if (options.weights.bytes && isPlain(options.weights.bytes.buffer)) message.load = { ...options, weights: { blob: new Blob([options.weights.bytes]), name: 'the bytes of weights' } };
+    if (options.weights.bytes && isPlain(options.weights.bytes.buffer))
+      message.load = { ...options, weights: { blob: new Blob([options.weights.bytes]), name: 'the bytes of weights' } };
     if (fetch) {
       const { port1, port2 } = new MessageChannel();
       this.#stopFetch = serveFetch(port1, fetch);
@@ -62,12 +68,24 @@ export class WorkerEncoder {
     if (!this.#pending.size) this.#onIdle();
   }
 
-  embed(sources, options) { return this.#call('embed', sources, options); }
-  tokenize(texts, options) { return this.#call('tokenize', texts, options); }
-  embedTokens(ids, options) { return this.#call('embedTokens', ids, options); }
-  embedPixels(pixels, options) { return this.#call('embedPixels', pixels, options); }
-  embedPicture(source, options) { return this.#read('embedPicture', source, options); }
-  preprocessPicture(source, options) { return this.#read('preprocessPicture', source, options); }
+  embed(sources, options) {
+    return this.#call('embed', sources, options);
+  }
+  tokenize(texts, options) {
+    return this.#call('tokenize', texts, options);
+  }
+  embedTokens(ids, options) {
+    return this.#call('embedTokens', ids, options);
+  }
+  embedPixels(pixels, options) {
+    return this.#call('embedPixels', pixels, options);
+  }
+  embedPicture(source, options) {
+    return this.#read('embedPicture', source, options);
+  }
+  preprocessPicture(source, options) {
+    return this.#read('preprocessPicture', source, options);
+  }
 
   dispose() {
     this.#worker?.terminate();
@@ -80,7 +98,10 @@ export class WorkerEncoder {
     return this.#send({ call: method, args: [inputs, options] }, transfer, signal);
   }
 
-  /** A call with a picture: an own one moves to the worker, of another the worker gets a copy, which it closes in either case. */
+  /**
+   * A call with a picture: an own one moves to the worker, of another the worker gets a copy, which it closes in either
+   * case.
+   */
   async #read(method, source, { own, ...options }) {
     const transfer = own && source.close ? [source] : [];
     try {
@@ -97,7 +118,9 @@ export class WorkerEncoder {
     try {
       this.#worker.postMessage({ ...message, id }, transfer);
     } catch (error) {
-      throw new HalfclipError('input/type', `an input cannot be sent to the worker: ${error.message}`, { cause: error });
+      throw new HalfclipError('input/type', `an input cannot be sent to the worker: ${error.message}`, {
+        cause: error,
+      });
     }
     this.#worker.ref?.();
     const answer = new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject, onProgress }));

@@ -1,5 +1,6 @@
-// Apps of other bundlers and hosts: Parcel, Next.js (in the browser and on the server, with Turbopack and with webpack), esbuild and Rollup with the option assets, workerd
-// with the option wasm, and a page that was opened as a file.
+// Apps of other bundlers and hosts: Parcel, Next.js (in the browser and on the server, with Turbopack and with
+// webpack), esbuild and Rollup with the option assets, workerd with the option wasm, and a page that was opened as a
+// file.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -60,7 +61,13 @@ async function whileRunning(command, args, options, url, use) {
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (printed += data));
   try {
     for (let i = 0; ; i++) {
-      if (await fetch(url).then((response) => response.status < 500, () => false)) break;
+      if (
+        await fetch(url).then(
+          (response) => response.status < 500,
+          () => false,
+        )
+      )
+        break;
       if (i === 300 || child.exitCode !== null) throw new Error(`${command} does not answer: ${printed}`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
@@ -84,15 +91,29 @@ async function vectorOf(text) {
 
 test('Parcel 2, as built', async () => {
   const root = path.join(APPS, 'parcel');
-  makeApp(root, packed, { 'index.html': '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>app</title></head><body><script type="module" src="src/main.js"></script></body></html>' });
+  makeApp(root, packed, {
+    'index.html':
+      '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>app</title></head><body><script type="module" src="src/main.js"></script></body></html>',
+  });
   await run(path.join(BIN, 'parcel'), ['build', 'index.html', '--no-cache', '--no-source-maps'], { cwd: root });
   cpSync(path.join(root, 'public'), path.join(root, 'dist'), { recursive: true });
-  await serving(path.join(root, 'dist'), (url) => checkApp(browser, `${url}/index.html`, { expectedMessages: /status of 404/ }),
-    { 'Content-Security-Policy': undefined }); // its import map is an inline script; its page has no icon, which is no answer of the app's
+  await serving(
+    path.join(root, 'dist'),
+    (url) => checkApp(browser, `${url}/index.html`, { expectedMessages: /status of 404/ }),
+    { 'Content-Security-Policy': undefined },
+  ); // its import map is an inline script; its page has no icon, which is no answer of the app's
 });
 
 const BUNDLERS = {
-  esbuild: (root) => build({ absWorkingDir: root, entryPoints: ['src/main.js'], bundle: true, format: 'esm', outfile: 'public/main.js', logLevel: 'error' }),
+  esbuild: (root) =>
+    build({
+      absWorkingDir: root,
+      entryPoints: ['src/main.js'],
+      bundle: true,
+      format: 'esm',
+      outfile: 'public/main.js',
+      logLevel: 'error',
+    }),
   Rollup: async (root) => {
     const { rollup } = await installed('more', 'rollup');
     const { default: resolve } = await installed('more', '@rollup/plugin-node-resolve');
@@ -105,7 +126,10 @@ const BUNDLERS = {
 for (const [name, bundle] of Object.entries(BUNDLERS)) {
   test(`${name}: with the option assets it works, without it the message says so`, async () => {
     const root = path.join(APPS, name);
-    makeApp(root, packed, { 'public/index.html': '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>app</title><script type="module" src="main.js"></script>' });
+    makeApp(root, packed, {
+      'public/index.html':
+        '<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><title>app</title><script type="module" src="main.js"></script>',
+    });
     await bundle(root);
     cpSync(path.join(root, 'node_modules/halfclip/dist'), path.join(root, 'public/halfclip'), { recursive: true });
     await serving(path.join(root, 'public'), async (url) => {
@@ -146,7 +170,8 @@ for (const bundler of ['turbopack', 'webpack']) {
         'index.html': null,
         'next.config.mjs': `export default { async headers() { return [{ source: '/:path*', headers: [
           { key: 'Cross-Origin-Opener-Policy', value: 'same-origin' }, { key: 'Cross-Origin-Embedder-Policy', value: 'require-corp' }] }]; } };`,
-        'app/layout.js': 'export default function Layout({ children }) { return <html lang="en"><head><link rel="icon" href="data:," /></head><body>{children}</body></html>; }',
+        'app/layout.js':
+          'export default function Layout({ children }) { return <html lang="en"><head><link rel="icon" href="data:," /></head><body>{children}</body></html>; }',
         'app/page.js': `'use client';
           import { useEffect } from 'react';
           export default function Page() { useEffect(() => { import('../src/main.js'); }, []); return <p>app</p>; }`,
@@ -187,14 +212,22 @@ test('workerd, with the option wasm', async () => {
     'config.capnp': null,
   });
   await build({
-    absWorkingDir: root, entryPoints: ['src/main.js'], bundle: true, format: 'esm', outfile: 'main.js', conditions: ['workerd', 'worker', 'browser'],
-    external: ['*.wasm', '*.safetensors'], logLevel: 'error',
+    absWorkingDir: root,
+    entryPoints: ['src/main.js'],
+    bundle: true,
+    format: 'esm',
+    outfile: 'main.js',
+    conditions: ['workerd', 'worker', 'browser'],
+    external: ['*.wasm', '*.safetensors'],
+    logLevel: 'error',
   });
   const port = await freePort();
   const dist = path.join(root, 'node_modules/halfclip/dist');
   cpSync(path.join(dist, 'halfclip-relaxed.wasm'), path.join(root, 'halfclip.wasm'));
   cpSync(path.join(dist, 'models/halfclip-emoji-text.safetensors'), path.join(root, 'text.safetensors'));
-  writeFileSync(path.join(root, 'config.capnp'), `using Workerd = import "/workerd/workerd.capnp";
+  writeFileSync(
+    path.join(root, 'config.capnp'),
+    `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [(name = "main", worker = (
     modules = [
@@ -205,7 +238,8 @@ const config :Workerd.Config = (
     compatibilityDate = "2026-01-01",
   ))],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
-);`);
+);`,
+  );
   const url = `http://127.0.0.1:${port}`;
   await whileRunning(path.join(BIN, 'workerd'), ['serve', 'config.capnp'], { cwd: root }, url, async () => {
     const { vector, error } = await (await fetch(url)).json();
@@ -233,8 +267,14 @@ test('a page opened as a file: with the option wasm and bytes it works, without 
     'page.html': '<!doctype html><meta charset="utf-8"><title>app</title><script src="main.js"></script>',
   });
   await build({
-    absWorkingDir: root, entryPoints: ['src/main.js'], bundle: true, format: 'iife', outfile: 'main.js', loader: { '.wasm': 'binary', '.safetensors': 'binary' },
-    logLevel: 'error', logOverride: { 'empty-import-meta': 'silent' },
+    absWorkingDir: root,
+    entryPoints: ['src/main.js'],
+    bundle: true,
+    format: 'iife',
+    outfile: 'main.js',
+    loader: { '.wasm': 'binary', '.safetensors': 'binary' },
+    logLevel: 'error',
+    logOverride: { 'empty-import-meta': 'silent' },
   });
   const page = await browser.newPage();
   await page.goto(pathToFileURL(path.join(root, 'page.html')).href);

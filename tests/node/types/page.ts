@@ -1,9 +1,28 @@
 // A page's project: every part of the interface used as intended, and misuse that must not compile.
 
 import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } from 'halfclip';
-import type { CacheOptions, EmbedProgress, ErrorCode, ImageInfo, ImageSource, ImageTower, LoadOptions, Outcome, Progress, TextInfo, TextTower, Weights } from 'halfclip';
+import type {
+  CacheOptions,
+  EmbedProgress,
+  ErrorCode,
+  ImageInfo,
+  ImageSource,
+  ImageTower,
+  LoadOptions,
+  Outcome,
+  Progress,
+  TextInfo,
+  TextTower,
+  Weights,
+} from 'halfclip';
 
-const weights: Weights[] = ['a.safetensors', new URL('https://example.org/a'), new Blob([]), new ArrayBuffer(8), new Uint8Array(8)];
+const weights: Weights[] = [
+  'a.safetensors',
+  new URL('https://example.org/a'),
+  new Blob([]),
+  new ArrayBuffer(8),
+  new Uint8Array(8),
+];
 
 const options: LoadOptions = {
   model: 'ViT-B-32',
@@ -21,7 +40,12 @@ const options: LoadOptions = {
 };
 
 const cache: CacheOptions = { mode: 'reload', dir: 'towers', maxBytes: 1e9, persist: true };
-const kept: LoadOptions[] = [{ cache }, { cache: 'reload' }, { cache: {} }, { limits: { json: 1e6, picture: 1e6, whole: 1e6, weights: 1e9 } }];
+const kept: LoadOptions[] = [
+  { cache },
+  { cache: 'reload' },
+  { cache: {} },
+  { limits: { json: 1e6, picture: 1e6, whole: 1e6, weights: 1e9 } },
+];
 
 export async function texts(): Promise<number> {
   const text: TextTower = await loadTextEncoder(options);
@@ -37,11 +61,25 @@ export async function texts(): Promise<number> {
 }
 
 export async function pictures(element: HTMLImageElement, bitmap: ImageBitmap): Promise<void> {
-  const image: ImageTower = await loadImageEncoder({ model: { model_cfg: {}, preprocess_cfg: {} }, weights: weights[1] });
-  const sources: ImageSource[] = [element, bitmap, new Blob([]), { data: new Uint8ClampedArray(4), width: 1, height: 1 }, 'a.png', new ImageData(1, 1)];
+  const image: ImageTower = await loadImageEncoder({
+    model: { model_cfg: {}, preprocess_cfg: {} },
+    weights: weights[1],
+  });
+  const sources: ImageSource[] = [
+    element,
+    bitmap,
+    new Blob([]),
+    { data: new Uint8ClampedArray(4), width: 1, height: 1 },
+    'a.png',
+    new ImageData(1, 1),
+  ];
   const vectors: Float32Array[] = await image.embed(sources);
   const pixels: Float32Array = await image.preprocess(element);
-  const turned: Float32Array[] = await image.embed([element], { orientation: 'none', maxPixels: 1e9, normalize: false });
+  const turned: Float32Array[] = await image.embed([element], {
+    orientation: 'none',
+    maxPixels: 1e9,
+    normalize: false,
+  });
   console.log(turned);
   const vector: Float32Array = await image.embedPixels(pixels);
   const info: ImageInfo = image.info;
@@ -49,10 +87,19 @@ export async function pictures(element: HTMLImageElement, bitmap: ImageBitmap): 
   console.log(vectors, vector, size);
 }
 
-export async function streams(image: ImageTower, text: TextTower, files: AsyncIterable<File>): Promise<HalfclipError[]> {
+export async function streams(
+  image: ImageTower,
+  text: TextTower,
+  files: AsyncIterable<File>,
+): Promise<HalfclipError[]> {
   const errors: HalfclipError[] = [];
   const onProgress = ({ phase, loaded, total }: EmbedProgress) => console.log(phase, loaded, total ?? '?');
-  for await (const outcome of image.embedAll(files, { ahead: 4, normalize: false, signal: options.signal, onProgress })) {
+  for await (const outcome of image.embedAll(files, {
+    ahead: 4,
+    normalize: false,
+    signal: options.signal,
+    onProgress,
+  })) {
     const file: File = outcome.source;
     if (outcome.error) errors.push(outcome.error);
     else console.log(outcome.index, file.name, outcome.vector.length);
@@ -64,7 +111,7 @@ export async function streams(image: ImageTower, text: TextTower, files: AsyncIt
 }
 
 export function codeOf(error: unknown): ErrorCode | number | undefined {
-  return error instanceof HalfclipError ? error.status ?? error.code : undefined;
+  return error instanceof HalfclipError ? (error.status ?? error.code) : undefined;
 }
 
 // @ts-expect-error: an option that does not exist

@@ -4,7 +4,14 @@ import { HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder } fr
 import type { EmbedAllOptions, ErrorCode, ImageSource, ImageTower, LoadOptions, TextTower, Weights } from 'halfclip';
 
 const weights: Weights[] = ['a.safetensors', new ArrayBuffer(8), new Uint8Array(8)];
-const options: LoadOptions = { model: 'ViT-B-32', weights: weights[0]!, dtype: 'int8', cache: { dir: 'towers' }, retry: { attempts: 2 }, hub: 'https://example.org' };
+const options: LoadOptions = {
+  model: 'ViT-B-32',
+  weights: weights[0]!,
+  dtype: 'int8',
+  cache: { dir: 'towers' },
+  retry: { attempts: 2 },
+  hub: 'https://example.org',
+};
 
 export async function search(query: string, pictures: string[]): Promise<number[]> {
   const text: TextTower = await loadTextEncoder(options);
@@ -18,7 +25,8 @@ export async function search(query: string, pictures: string[]): Promise<number[
   return vectors.map((vector) => cosineSimilarity(wanted, vector));
 }
 
-export const codeOf = (error: unknown): ErrorCode | undefined => (error instanceof HalfclipError ? error.code : undefined);
+export const codeOf = (error: unknown): ErrorCode | undefined =>
+  error instanceof HalfclipError ? error.code : undefined;
 
 // @ts-expect-error: an option that does not exist
 loadTextEncoder({ ...options, modle: 'ViT-B-32' });
