@@ -132,5 +132,5 @@ def check_options(golden, model, inputs, expected):
         if 'act_kwargs' in golden.config()[section]:
             continue
         effect = effect_of(golden, tower, *given, (), 'quick_gelu', not golden.config().get('quick_gelu', False))
-        if foreign and effect != 0 or not foreign and not effect >= VISIBLE:
+        if foreign and effect > 1e-4 or not foreign and not effect >= VISIBLE:
             sys.exit(f'{golden.name}: {tower} quick_gelu moves the vectors by {effect:.2e} of their median distance')

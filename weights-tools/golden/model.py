@@ -52,7 +52,7 @@ class Golden:
         if config.get('multimodal_cfg') is not None:
             config['multimodal_cfg'] = {**{key: config['text_cfg'][key] for key in ('context_length', 'vocab_size')
                                            if key in config['text_cfg']}, **config['multimodal_cfg']}
-        return config
+        return copy.deepcopy(config)                # nobody changes another's sections
 
 
 def build(config):

@@ -1,0 +1,103 @@
+"""timm's VisionTransformer with map pooling: the image towers of SigLIP and SigLIP2, also as Hugging Face's SiglipVisionModel."""
+import torch
+from transformers import SiglipConfig, SiglipModel, SiglipVisionConfig, SiglipVisionModel
+
+from .model import Golden
+from .openclip import module_prefix
+
+VIT = dict(embed_dim=32, depth=2, num_heads=2, mlp_ratio=2.0, patch_size=8)
+SIGLIP = 'vit_base_patch16_siglip_224'            # exact GELU
+SIGLIP2 = 'vit_so400m_patch16_siglip_256'         # GELU's approximation by tanh; mlp_ratio 3.7362
+# OpenCLIP's SigLIP models: the text tower has no mask and takes the last token.
+SIGLIP_TEXT = dict(width=16, layers=2, pool_type='last', no_causal_mask=True, proj_bias=True)
+SIGLIP_MODEL = dict(custom_text=True, init_logit_bias=-10)
+
+
+def bare(state):
+    """timm's own checkpoints: the trunk alone."""
+    return {name.removeprefix('visual.trunk.'): tensor for name, tensor in state.items()}
+
+
+def timm_vit(name, options, timm_name=SIGLIP, image_size=32, model=None, drop=(), **rest):
+    fields = {key: rest.pop(key) for key in ('dtype', 'tail', 'names', 'towers', 'notes', 'other', 'text') if key in rest}
+    args = {key: value for key, value in {**VIT, **rest}.items() if key not in drop}
+    vision = dict(timm_model_name=timm_name, timm_model_args=args, timm_pool='map', timm_proj='none', image_size=image_size)
+    return Golden(name, options, vision=vision, model={'embed_dim': args['embed_dim'], **(model or {})}, **fields)
+
+
+# ---- Hugging Face ----------------------------------------------------------------------------------------------------------------
+
+def vision_config(config):
+    args = config['vision_cfg']['timm_model_args']
+    return dict(hidden_size=args['embed_dim'], intermediate_size=int(args['embed_dim'] * args.get('mlp_ratio', 3.7362)),
+                num_hidden_layers=args['depth'], num_attention_heads=args['num_heads'], patch_size=args['patch_size'],
+                image_size=config['vision_cfg']['image_size'])
+
+
+def build_siglip(config):
+    """The SiglipModel with the same image tower, and a text tower that nobody asks for."""
+    text = dict(vocab_size=20, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1,
+                max_position_embeddings=4, bos_token_id=1, eos_token_id=2)
+    return SiglipModel(SiglipConfig(vision_config=vision_config(config), text_config=text)).eval()
+
+
+def build_siglip_vision(config):
+    return SiglipVisionModel(SiglipVisionConfig(**vision_config(config))).eval()
+
+
+def from_siglip(state):
+    """The tensors of either under OpenCLIP's names: how this script knows that both are the same towers."""
+    pieces = [('embeddings.patch_embedding.', 'patch_embed.proj.'), ('embeddings.position_embedding.weight', 'pos_embed'),
+              ('post_layernorm.', 'norm.'), ('encoder.layers.', 'blocks.'), ('.layer_norm1.', '.norm1.'), ('.layer_norm2.', '.norm2.'),
+              ('.self_attn.out_proj.', '.attn.proj.'), ('.self_attn.q_proj.', '.attn.qkv.'), ('head.probe', 'attn_pool.latent'),
+              ('head.attention.out_proj.', 'attn_pool.proj.'), ('head.layernorm.', 'attn_pool.norm.'), ('head.mlp.', 'attn_pool.mlp.')]
+    state = {name.removeprefix('vision_model.'): tensor for name, tensor in state.items()
+             if not name.startswith(('text_model.', 'logit_')) and not name.endswith('position_ids')}
+    result = {}
+    for name, tensor in state.items():
+        if '.k_proj.' in name or '.v_proj.' in name:
+            continue
+        renamed = name
+        for theirs, ours in pieces:
+            renamed = renamed.replace(theirs, ours)
+        if '.q_proj.' in name:
+            tensor = torch.cat([state[name.replace('.q_proj.', f'.{which}_proj.')] for which in 'qkv'])
+        if name == 'embeddings.position_embedding.weight':
+            tensor = tensor.unsqueeze(0)
+        if name.startswith('head.attention.in_proj_'):
+            width, leaf = len(tensor) // 3, name.rsplit('_', 1)[-1]
+            result[f'visual.trunk.attn_pool.q.{leaf}'], result[f'visual.trunk.attn_pool.kv.{leaf}'] = tensor.split([width, 2 * width])
+        else:
+            result['visual.trunk.' + renamed] = tensor
+    return result
+
+
+def old_position_ids(state):
+    """Until 2023 transformers stored its counting buffers, too."""
+    positions = state['vision_model.embeddings.position_embedding.weight'].shape[0]
+    return {**state, 'vision_model.embeddings.position_ids': torch.arange(positions).unsqueeze(0)}
+
+
+GOLDENS = [
+    timm_vit('timm-vit-siglip', 'SigLIP: map pooling, timm_proj none, exact GELU; the text tower as in SigLIP', model=SIGLIP_MODEL, text=SIGLIP_TEXT),
+    timm_vit('timm-vit-erf', "exact GELU in its tail, where tanh's would show; F32; quick_gelu, which timm's towers do not know", tail=True,
+             dtype=torch.float32, model=dict(quick_gelu=True)),
+    timm_vit('timm-vit-siglip2', "a name that stands for GELU's approximation by tanh, in its tail, and mlp_ratio 3.7362 (hidden width 119); "
+             'BF16', SIGLIP2, tail=True, dtype=torch.bfloat16, drop=('mlp_ratio',)),
+    timm_vit('timm-vit-act-layer', "act_layer 'gelu_tanh' in timm_model_args, over the name's; quick_gelu", tail=True, act_layer='gelu_tanh',
+             model=dict(quick_gelu=True)),
+    timm_vit('timm-vit-odd-widths', 'width 36, 3 heads of 12, one layer, hidden width 97; image_size 30, not divisible by the patch of 7',
+             image_size=30, embed_dim=36, num_heads=3, depth=1, mlp_ratio=2.7, patch_size=7),
+    timm_vit('timm-vit-wide', 'image_size [height, width] = [16, 40]; 5 heads of 8', image_size=[16, 40], embed_dim=40, num_heads=5),
+    timm_vit('timm-vit-tall', 'image_size [42, 16], the height not divisible by the patch of 8; a checkpoint without the text tower',
+             image_size=[42, 16], towers=('image',)),
+    timm_vit('timm-vit-module-prefix', 'names with module.', names=module_prefix, model=SIGLIP_MODEL, text=SIGLIP_TEXT),
+    timm_vit('timm-vit-bare', "timm's own checkpoint: no visual.trunk. before the names", names=bare, towers=('image',)),
+    timm_vit('siglip-hf', "Hugging Face's SiglipModel: split q/k/v in the layers, packed in the head; other names", SIGLIP2, towers=('image',),
+             other=(build_siglip, from_siglip), notes='text_model.* is of another size than model_cfg says, and not expected'),
+    timm_vit('siglip-hf-tail', "SiglipModel, GELU's approximation by tanh in its tail; position_ids (as old files have); hidden width 119; F32",
+             SIGLIP2, towers=('image',), drop=('mlp_ratio',), tail=True, dtype=torch.float32, names=old_position_ids,
+             other=(build_siglip, from_siglip), notes='text_model.* is of another size than model_cfg says, and not expected'),
+    timm_vit('siglip-hf-vision', "Hugging Face's SiglipVisionModel as transformers 5 writes it: no vision_model. before the names", SIGLIP2,
+             towers=('image',), other=(build_siglip_vision, from_siglip)),
+]
