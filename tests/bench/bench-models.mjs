@@ -6,8 +6,9 @@ import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { architectures } from '../../web/models/architectures.js';
-import { parseSafetensors, randomCheckpoint } from '../node/support.mjs';
+import { buildSafetensors, parseSafetensors, randomCheckpoint } from '../node/support.mjs';
 import { clipOnnx } from './clip-onnx.mjs';
+import { isResnet, randomResnet } from './resnet-onnx.mjs';
 
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 export const DTYPES = ['fp32', 'int8', 'int4'];
@@ -31,6 +32,15 @@ function spreadRanges(tensors) {
   }
 }
 
+function randomTensors(config, tower) {
+  const { vision_cfg, text_cfg, embed_dim } = config;
+  if (tower === 'image' && isResnet(config)) return randomResnet(config);
+  const one = tower === 'image' ? { vision_cfg, embed_dim } : { text_cfg, embed_dim };
+  const { tensors } = parseSafetensors(randomCheckpoint(one).file);
+  spreadRanges(tensors);
+  return tensors;
+}
+
 /**
  * @param {string} model an architecture's name
  * @param {'image' | 'text'} tower
@@ -39,13 +49,10 @@ function spreadRanges(tensors) {
  * @returns {Record<string, { safetensors: string, onnx: string }>} names of files by dtype
  */
 export function makeModels(model, tower, folder, dtypes) {
-  const { vision_cfg, text_cfg, embed_dim } = architectures[model];
-  const { file } = randomCheckpoint(tower === 'image' ? { vision_cfg, embed_dim } : { text_cfg, embed_dim });
-  const { tensors } = parseSafetensors(file);
-  spreadRanges(tensors);
+  const tensors = randomTensors(architectures[model], tower);
   mkdirSync(folder, { recursive: true });
   const checkpoint = path.join(folder, `${tower}.checkpoint`);
-  writeFileSync(checkpoint, file);
+  writeFileSync(checkpoint, buildSafetensors({ tensors }));
   const made = {};
   for (const dtype of dtypes) {
     made[dtype] = { safetensors: `${tower}-${dtype}.safetensors`, onnx: `${tower}-${dtype}.onnx` };

@@ -4,9 +4,9 @@
 // peers in build/peers.
 //
 // Settings in the environment: SECONDS (3), about how long each figure is measured; LOADS (3), fresh starts of each
-// contender; PLACES (node,chromium); DTYPES (fp32,int8,int4); THREADS (1,2); LONGEST (10), seconds: a case of which one
-// run would take longer is left out; CLOCK (wall), or `cpu`: in Node.js the process's time, so that what else runs on
-// the machine matters less.
+// contender; PLACES (node,chromium); DTYPES (fp32,int8,int4); TOWERS (image,text); THREADS (1,2); LONGEST (10),
+// seconds: a case of which one run would take longer is left out; CLOCK (wall), or `cpu`: in Node.js the process's
+// time, so that what else runs on the machine matters less.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -30,6 +30,7 @@ const LOADS = Number(process.env.LOADS ?? 3);
 const CLOCK = process.env.CLOCK ?? 'wall';
 const PLACES = (process.env.PLACES ?? 'node,chromium').split(',');
 const WIDTHS = (process.env.DTYPES ?? DTYPES.join()).split(',');
+const TOWERS = (process.env.TOWERS ?? 'image,text').split(',');
 const THREADS = (process.env.THREADS ?? '1,2').split(',').map(Number);
 // Milliseconds between runs on several threads: some pools spin on, on the next contender's cores, when they are done.
 const PAUSE = 200;
@@ -347,7 +348,7 @@ function save() {
 
 for (const name of names)
   if (!architectures[name]?.vision_cfg || architectures[name].vision_cfg.timm_model_name)
-    throw new Error(`${name} is not a ViT of OpenCLIP's own`);
+    throw new Error(`${name} is no ViT or ResNet of OpenCLIP's own`);
 installPeers();
 const versions = {
   node: process.version,
@@ -364,7 +365,7 @@ console.log(
   cells(['model', 'place', '', 'threads', 'figure', 'halfclip', 'onnxruntime-web', 'native', '÷ native', 'web ÷']),
 );
 for (const model of names) {
-  for (const tower of ['image', 'text']) {
+  for (const tower of TOWERS) {
     const folder = path.join(MODELS, model);
     try {
       const made = makeModels(model, tower, folder, WIDTHS);
