@@ -1,17 +1,35 @@
 /* kernels.c: times the kernels. Natively a program that prints a table; for WebAssembly a module that
- * tests/bench/kernels.mjs calls: `prepare` a GEMM of one kind and shape, then `repeat` it. */
-#include "kernels/kernels.h"
+ * tests/bench/kernels.mjs calls: `prepare` a kernel of one kind and shape, then `repeat` it. */
+#include "kernels/grid.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { F32, F16, F16_EXACT, I8, I8_QUADS, I4, I4_QUADS, ATTENTION, ATTENTION_EXACT, GELU, KINDS };
+enum {
+    F32,
+    F16,
+    F16_EXACT,
+    I8,
+    I8_QUADS,
+    I4,
+    I4_QUADS,
+    ATTENTION,
+    ATTENTION_EXACT,
+    GELU,
+    CONVOLUTION_F32,
+    CONVOLUTION_I8,
+    DEPTHWISE,
+    KINDS
+};
+
+enum { WINDOW = 3, ROWS_AT_ONCE = 128 }; /* of a convolution */
 
 static struct {
-    int kind, m, n, k;
+    int kind, m, n, k, side;
     hc_matrix w;
     hc_rows rows;
-    float *a, *bias, *out, *scratch;
+    float *a, *bias, *out, *scratch, *range;
 } job;
 
 static uint32_t random_state = 1;
@@ -37,10 +55,29 @@ static float *random_floats(size_t n)
     return x;
 }
 
-/* 0 if there is no such kind of job. The shape of attention is m tokens of 64 in one head; of GELU, m × n values. */
-static int start(int kind, int m, int n, int k)
+static hc_storage storage_of(int kind)
 {
-    if (kind >= KINDS) return 0;
+    switch (kind) {
+    case F16:
+    case F16_EXACT: return HC_STORE_F16;
+    case I8:
+    case I8_QUADS:
+    case CONVOLUTION_I8: return HC_STORE_I8;
+    case I4:
+    case I4_QUADS: return HC_STORE_I4;
+    default: return HC_STORE_F32;
+    }
+}
+
+/* The shape of attention is m tokens of 64 in one head; of GELU, m × n values; of convolutions of 3 × 3, m pixels of k
+ * channels in n. */
+static void start(int kind, int m, int n, int k)
+{
+    int convolves = kind >= CONVOLUTION_F32;
+    if (convolves) {
+        k *= WINDOW * WINDOW;
+        job.side = (int)sqrt(m);
+    }
     size_t count = hc_round_up((size_t)n, HC_PANEL) * hc_round_up((size_t)k, HC_GROUP);
     free(job.w.data);
     free(job.w.scale);
@@ -55,16 +92,12 @@ static int start(int kind, int m, int n, int k)
     free(job.bias);
     free(job.out);
     free(job.scratch);
+    free(job.range);
     job.kind = kind;
     job.m = m;
     job.n = n;
     job.k = k;
-    job.w = (hc_matrix){.n = n,
-                        .k = k,
-                        .storage = kind == F32         ? HC_STORE_F32
-                                   : kind <= F16_EXACT ? HC_STORE_F16
-                                   : kind <= I8_QUADS  ? HC_STORE_I8
-                                                       : HC_STORE_I4};
+    job.w = (hc_matrix){.n = n, .k = k, .storage = storage_of(kind)};
     job.w.scale = random_floats((size_t)n + HC_PANEL);
     job.w.sum = allocate(((size_t)n + HC_PANEL) * sizeof(int32_t));
     job.w.group_scale = allocate(hc_group_scales(n, k) * sizeof(uint16_t));
@@ -89,8 +122,27 @@ static int start(int kind, int m, int n, int k)
                 allocate(hc_rows_bytes((uint64_t)m, (uint64_t)k, hc_is_quantised(job.w.storage))));
     job.bias = random_floats((size_t)n + HC_PANEL);
     job.out = random_floats((size_t)m * (size_t)(n > 64 ? n : 64));
-    job.scratch = random_floats(hc_attention_scratch(m, 64));
-    return 1;
+    size_t scratch = convolves ? (size_t)k : (size_t)hc_attention_scratch(m, 64);
+    job.scratch = random_floats(scratch);
+    job.range = random_floats(2 * (size_t)m);
+}
+
+static void convolve(const hc_epilogue *e)
+{
+    int channels = job.k / (WINDOW * WINDOW), quantised = hc_is_quantised(job.w.storage);
+    hc_grid grid = {job.a, job.side, job.side, channels, quantised ? job.range : NULL};
+    hc_window window = {WINDOW, WINDOW, 1, 1, job.side};
+    if (job.kind == DEPTHWISE) {
+        hc_depthwise(&grid, &window, job.w.data, e, 0, job.side, job.out);
+        return;
+    }
+    if (quantised) hc_grid_range(&grid, 0, job.m, job.range);
+    for (int at = 0, n; at < job.m; at += n) {
+        n = job.m - at < ROWS_AT_ONCE ? job.m - at : ROWS_AT_ONCE;
+        hc_rows_lay(&job.rows, &job.w, n, quantised ? (void *)job.rows.q : (void *)job.rows.x);
+        hc_rows_put_windows(&job.rows, 0, n, &grid, &window, at, job.scratch);
+        hc_gemm(NULL, &job.w, &job.rows, e, job.out + (size_t)at * (size_t)job.n, (size_t)job.n);
+    }
 }
 
 /* The GEMM's time includes putting its rows in their order, as in a tower. */
@@ -114,6 +166,8 @@ static void run(void)
             .scratch = job.scratch,
         };
         hc_attention_head(&t);
+    } else if (job.kind >= CONVOLUTION_F32) {
+        convolve(&e);
     } else if (job.kind == GELU) {
         hc_activate(HC_GELU, job.out, (size_t)job.m * (size_t)job.n);
     } else {
@@ -123,7 +177,7 @@ static void run(void)
 }
 
 #ifdef __wasm__
-__attribute__((export_name("prepare"))) int prepare(int kind, int m, int n, int k) { return start(kind, m, n, k); }
+__attribute__((export_name("prepare"))) void prepare(int kind, int m, int n, int k) { start(kind, m, n, k); }
 
 __attribute__((export_name("repeat"))) void repeat(int times)
 {
@@ -136,25 +190,31 @@ __attribute__((export_name("repeat"))) void repeat(int times)
 /* Of processor time, so that what else runs on the machine matters less. */
 static double seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
 
+static const char *const NAMES[KINDS] = {"f32",        "f16",         "f16 exact",      "int8 pairs",      "int8 quads",
+                                         "int4 pairs", "int4 quads",  "attention",      "attention exact", "GELU",
+                                         "3 x 3, f32", "3 x 3, int8", "depthwise 3 x 3"};
+
 /* Operations: two a multiply-add; one a value for GELU. */
 static double operations(int kind, int m, int n, int k)
 {
-    return kind == ATTENTION || kind == ATTENTION_EXACT ? 4.0 * m * m * 64
-           : kind == GELU                               ? (double)m * n
-                                                        : 2.0 * m * n * k;
+    switch (kind) {
+    case ATTENTION:
+    case ATTENTION_EXACT: return 4.0 * m * m * 64;
+    case GELU: return (double)m * n;
+    case CONVOLUTION_F32:
+    case CONVOLUTION_I8: return (double)(2 * WINDOW * WINDOW) * m * n * k;
+    case DEPTHWISE: return (double)(2 * WINDOW * WINDOW) * m * k;
+    default: return 2.0 * m * n * k;
+    }
 }
 
-int main(void)
+static void print_table(int first, int last, const int (*shapes)[3], int count)
 {
-    static const char *const names[KINDS] = {"f32",        "f16",        "f16 exact", "int8 pairs",      "int8 quads",
-                                             "int4 pairs", "int4 quads", "attention", "attention exact", "GELU"};
-    static const int shapes[][3] = {{50, 3072, 768}, {50, 768, 3072}, {197, 3072, 768}, {8, 3072, 768}, {1, 3072, 768}};
     printf("10^9 operations a second, best of runs    ");
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
-        printf("%5d x %4d x %4d", shapes[s][0], shapes[s][1], shapes[s][2]);
-    for (int kind = 0; kind < KINDS; kind++) {
-        printf("\n%-42s", names[kind]);
-        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+    for (int s = 0; s < count; s++) printf("%5d x %4d x %4d", shapes[s][0], shapes[s][1], shapes[s][2]);
+    for (int kind = first; kind < last; kind++) {
+        printf("\n%-42s", NAMES[kind]);
+        for (int s = 0; s < count; s++) {
             int m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
             double best = 1e9, all = 0;
             start(kind, m, n, k);
@@ -171,6 +231,14 @@ int main(void)
         }
     }
     printf("\n");
+}
+
+int main(void)
+{
+    static const int gemms[][3] = {{50, 3072, 768}, {50, 768, 3072}, {197, 3072, 768}, {8, 3072, 768}, {1, 3072, 768}},
+                     grids[][3] = {{3136, 64, 64}, {784, 128, 128}, {196, 256, 256}, {49, 512, 512}};
+    print_table(0, CONVOLUTION_F32, gemms, 5);
+    print_table(CONVOLUTION_F32, KINDS, grids, 4);
     return 0;
 }
 #endif

@@ -16,7 +16,11 @@ const KINDS = [
   'attention',
   'attention exact',
   'GELU',
+  '3 x 3, f32',
+  '3 x 3, int8',
+  'depthwise 3 x 3',
 ];
+const FIRST_ON_GRIDS = KINDS.indexOf('3 x 3, f32');
 const SHAPES = [
   [50, 3072, 768],
   [50, 768, 3072],
@@ -24,10 +28,21 @@ const SHAPES = [
   [8, 3072, 768],
   [1, 3072, 768],
 ];
+/** Pixels, channels that come out, channels that go in. */
+const GRIDS = [
+  [3136, 64, 64],
+  [784, 128, 128],
+  [196, 256, 256],
+  [49, 512, 512],
+];
 const SECONDS = Number(process.env.SECONDS ?? 0.15); // a cell
 
-const operations = (kind, m, n, k) =>
-  kind.startsWith('attention') ? 4 * m * m * 64 : kind === 'GELU' ? m * n : 2 * m * n * k;
+function operations(kind, m, n, k) {
+  if (kind.startsWith('attention')) return 4 * m * m * 64;
+  if (kind === 'GELU') return m * n;
+  if (kind.startsWith('depthwise')) return 18 * m * k;
+  return (kind.startsWith('3 x 3') ? 18 : 2) * m * n * k;
+}
 
 function best(exports, kind, shape) {
   exports.prepare(KINDS.indexOf(kind), ...shape);
@@ -55,18 +70,21 @@ const files = named.length
       .map((name) => build + name);
 if (!files.length) throw new Error(`no module build/bench-kernels-*.wasm: run \`make bench\``);
 
-console.log(
-  `${`${process.release.name} ${process.version}`.padEnd(42)}${SHAPES.map((s) => s.join(' x ').padStart(18)).join('')}`,
-);
-for (const file of files) {
-  const bytes = await readFile(file);
-  if (!WebAssembly.validate(bytes)) {
-    console.log(`${basename(file)}: not for this engine`);
-    continue;
-  }
-  const { instance } = await WebAssembly.instantiate(bytes);
-  for (const kind of KINDS) {
-    const cells = SHAPES.map((shape) => best(instance.exports, kind, shape).toFixed(1).padStart(18));
-    console.log(`${`${basename(file, '.wasm')} ${kind}`.padEnd(42)}${cells.join('')}`);
+function printTable(modules, title, kinds, shapes) {
+  console.log(title.padEnd(42) + shapes.map((shape) => shape.join(' x ').padStart(18)).join(''));
+  for (const [name, exports] of modules) {
+    for (const kind of kinds) {
+      const cells = shapes.map((shape) => best(exports, kind, shape).toFixed(1).padStart(18));
+      console.log(`${name} ${kind}`.padEnd(42) + cells.join(''));
+    }
   }
 }
+
+const modules = [];
+for (const file of files) {
+  const bytes = await readFile(file);
+  if (!WebAssembly.validate(bytes)) console.log(`${basename(file)}: not for this engine`);
+  else modules.push([basename(file, '.wasm'), (await WebAssembly.instantiate(bytes)).instance.exports]);
+}
+printTable(modules, `${process.release.name} ${process.version}`, KINDS.slice(0, FIRST_ON_GRIDS), SHAPES);
+printTable(modules, 'convolutions of grids', KINDS.slice(FIRST_ON_GRIDS), GRIDS);
