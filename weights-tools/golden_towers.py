@@ -30,7 +30,7 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
-from golden import openclip, resnet, timm_vit
+from golden import hf_text, openclip, resnet, timm_vit
 from golden.checks import check_options, check_tensors, check_vectors
 from golden.inputs import make_pixels, make_tokens
 from golden.model import build, features, in_tower
@@ -39,7 +39,7 @@ from golden.weights import randomise
 
 FOLDER = Path(__file__).resolve().parent.parent / 'tests' / 'golden'
 # What the encoder loads; and what it is to load next, by family.
-INDEXES = {'index.json': openclip.GOLDENS, 'families.json': resnet.GOLDENS + timm_vit.GOLDENS}
+INDEXES = {'index.json': openclip.GOLDENS, 'families.json': resnet.GOLDENS + timm_vit.GOLDENS + hf_text.GOLDENS}
 
 
 def save(tensors, path, metadata=None):
@@ -80,7 +80,7 @@ def make_golden(golden):
     model = make(config)
     randomise(model, generator, golden.dtype, golden.tail)
     inputs = {'image': make_pixels(golden.inputs, config['vision_cfg']['image_size'], generator),
-              'text': make_tokens(golden.inputs, config['text_cfg'], generator)}
+              'text': (hf_text.make_tokens if golden.is_foreign('text') else make_tokens)(golden.inputs, config['text_cfg'], generator)}
     if golden.prepare:
         golden.prepare(model, inputs, generator, golden.dtype)
     exact = copy.deepcopy(model).double()

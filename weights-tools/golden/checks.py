@@ -71,7 +71,13 @@ def is_idle(golden, section, option):
         or option == 'pool_type' and cfg.get('embed_cls') \
         or option == 'heads' and cfg.get('pool_type') == 'first' and not cfg.get('no_causal_mask') \
         or option == 'ls_init_value' \
-        or option == 'mlp_ratio'
+        or option == 'mlp_ratio' \
+        or option == 'hf_pooler_type' and cfg[option] is None and cfg['hf_config']['model_type'] != 'bert'   # the mean either way
+
+
+def is_idle_in_hugging_face(key, value):
+    # Shapes; and an eps too small to be seen in these networks.
+    return key in ('max_position_embeddings', 'vocab_size') or key == 'layer_norm_eps' and value < 1e-3
 
 
 REMOVED = object()
@@ -87,7 +93,7 @@ def other_options(golden, section, foreign):
         elif option == 'hf_config':
             standard = AutoConfig.for_model(value['model_type'])
             yield from (((section, option), key, REMOVED) for key in value
-                        if key not in ('model_type', 'max_position_embeddings', 'vocab_size') and value[key] != getattr(standard, key))
+                        if value[key] != getattr(standard, key) and not is_idle_in_hugging_face(key, value[key]))
         elif value == getattr(defaults, option) or is_idle(golden, section, option):
             continue
         elif option == 'head_width':                    # one head: 64 is more than there is

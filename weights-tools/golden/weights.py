@@ -56,7 +56,7 @@ def randomise(model, generator, dtype, tail):
         elif leaf.endswith('bias'):                     # those of an MLP as in trained models, mostly off
             value = uniform(shape, -0.3, 0.3) - (3 if tail else 1) * is_first_of_mlp(name)
         elif 'embed' in leaf or leaf in ('cls_emb', 'query', 'latent', 'probe') or 'embedding' in parent and parent != 'patch_embedding':
-            value = normal(shape, 0.5)
+            value = normal(shape, 1.5 if parent == 'word_embeddings' else 0.5)
         elif leaf in ('proj', 'text_projection') and tensor.ndim == 2:
             value = normal(shape, shape[0] ** -0.5)
         else:
