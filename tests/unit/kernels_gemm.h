@@ -228,7 +228,10 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
 static void check_gemms_i4(void)
 {
     for (int m = 1; m <= 9; m++)
-        for (int n = 1; n <= 40; n += 1 + n % 3) check_gemm_i4(m, n, 1 + random_below(140), RANDOM, random_below(64));
+        for (int n = 1; n <= 40; n += 1 + n % 3) {
+            int k = 1 + random_below(140), which = random_below(64);
+            check_gemm_i4(m, n, k, RANDOM, which);
+        }
     for (int k = 1; k <= 70; k++) {
         check_gemm_i4(5, 9, k, (range)(k % 3), k);
         check_gemm_i4(1, 33, k, (range)(k % 3), k);

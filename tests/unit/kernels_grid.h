@@ -184,10 +184,15 @@ static void check_pool(const test_grid *t, hc_pooling pooling)
 static void check_grid(int height, int width, int channels, hc_window window)
 {
     test_grid t = make_grid(height, width, channels, window);
-    for (int storage = HC_STORE_F32; storage <= HC_STORE_I4; storage++)
-        check_windows(&t, (hc_storage)storage, random_below(2), (hc_dot)random_below(2), random_below(3) * 5);
+    for (int storage = HC_STORE_F32; storage <= HC_STORE_I4; storage++) {
+        int exact = random_below(2), dot = random_below(2), before = random_below(3) * 5;
+        check_windows(&t, (hc_storage)storage, exact, (hc_dot)dot, before);
+    }
     check_convolution(&t, 1 + random_below(9));
-    check_depthwise(&t, random_below(64) | (random_bits() & 1 ? SCALE | RELU : 0) | (random_bits() & 1 ? LAST : 0));
+    int which = random_below(64);
+    which |= random_bits() & 1 ? SCALE | RELU : 0;
+    which |= random_bits() & 1 ? LAST : 0;
+    check_depthwise(&t, which);
     if (window.padding < window.height && window.padding < window.width) check_pool(&t, HC_POOL_MOST);
     check_pool(&t, HC_POOL_AVERAGE);
     free(t.values);
@@ -221,12 +226,15 @@ static void check_grids(void)
 {
     for (int channels = 1; channels <= 20; channels++)
         for (int size = 1; size <= 3; size++)
-            for (int stride = 1; stride <= 2; stride++)
-                check_grid(size + random_below(9), size + random_below(12), channels,
-                           (hc_window){size, size, stride, size / 2, 0});
+            for (int stride = 1; stride <= 2; stride++) {
+                int height = size + random_below(9), width = size + random_below(12);
+                check_grid(height, width, channels, (hc_window){size, size, stride, size / 2, 0});
+            }
     for (int i = 0; i < 60; i++) {
-        hc_window window = {1 + random_below(7), 1 + random_below(7), 1 + random_below(4), random_below(5), 0};
-        check_grid(window.height + random_below(8), window.width + random_below(20), 1 + random_below(24), window);
+        int down = 1 + random_below(7), across = 1 + random_below(7), stride = 1 + random_below(4),
+            padding = random_below(5), height = down + random_below(8), width = across + random_below(20),
+            channels = 1 + random_below(24);
+        check_grid(height, width, channels, (hc_window){down, across, stride, padding, 0});
     }
     check_grid(2, 140, 8, (hc_window){3, 3, 1, 1, 0});  /* a long row */
     check_grid(9, 9, 16, (hc_window){7, 7, 1, 3, 0});   /* a window almost as large as the grid */
