@@ -45,7 +45,7 @@ def make_tokens(n, text, generator):
     return tokens
 
 
-def rename_buffers(state):
+def old_position_ids(state):
     """What transformers stored until 2023, and OpenCLIP still takes out of a file: a count of the positions."""
     positions = state['text.transformer.embeddings.position_embeddings.weight'].shape[0]
     return {**state, 'text.transformer.embeddings.position_ids': torch.arange(positions).unsqueeze(0)}
@@ -82,20 +82,22 @@ GOLDENS = [
     hf_text('roberta-no-proj', 'hf_proj_type null: the vector is as wide as the tower; hf_pooler_type null: that of the architecture (mean)',
             ROBERTA, dict(hf_pooler_type=None, hf_proj_type=None)),
     hf_text('roberta-coca', 'RoBERTa in CoCa (as coca_roberta-ViT-B-32): linear projection, output_tokens', ROBERTA,
-            dict(hf_proj_type='linear', output_tokens=True, width=24, vocab_size=96), vision=dict(output_tokens=True, layers=1),
+            dict(hf_proj_type='linear', output_tokens=True, width=24, vocab_size=96),
+            vision=dict(output_tokens=True, layers=1),
             model=dict(custom_text=True, multimodal_cfg=dict(width=16, heads=2, layers=1, context_length=LENGTH - 1)),
             notes='text_decoder.* belongs to no tower'),
     hf_text('roberta-context', 'no context_length in the config: 77', ROBERTA, dict(MEAN_MLP, context_length=DEFAULT),
             max_position_embeddings=80),
-    hf_text('roberta-position-ids', 'embeddings.position_ids, as old files have; names with module.; a checkpoint without the image tower', ROBERTA,
-            MEAN_MLP, names=lambda state: module_prefix(rename_buffers(state)), towers=('text',)),
+    hf_text('roberta-position-ids', 'embeddings.position_ids, as old files have; names with module.; a checkpoint without the image tower',
+            ROBERTA, MEAN_MLP, names=lambda state: module_prefix(old_position_ids(state)), towers=('text',)),
     hf_text('bert', 'BERT, cls_pooler: tanh of pooler.dense; linear projection; two types of tokens, of which the first is used', BERT,
             dict(hf_pooler_type='cls_pooler', hf_proj_type='linear')),
     hf_text('bert-default-pooler', 'hf_pooler_type null: cls_pooler, but without pooler.dense: the state of the first token', BERT,
             dict(hf_pooler_type=None, hf_proj_type='linear')),
     hf_text('bert-mean', 'mean_pooler; three types of tokens; hidden_act relu; a pooler.dense in the file that nobody uses', BERT, MEAN_MLP,
             type_vocab_size=3, hidden_act='relu', names=unused_pooler),
-    hf_text('bert-max', 'max_pooler, as OpenCLIP means it (3.3.0 fails); pad_token_id 90', BERT, dict(hf_pooler_type='max_pooler'), pad_token_id=90),
+    hf_text('bert-max', 'max_pooler, as OpenCLIP means it (3.3.0 fails); pad_token_id 90', BERT, dict(hf_pooler_type='max_pooler'),
+            pad_token_id=90),
     hf_text('bert-erf', "hidden_act gelu in its tail, where tanh's would show; 3 layers", BERT, MEAN_MLP, tail=True, num_hidden_layers=3),
     hf_text('bert-gelu-new', 'hidden_act gelu_new (by tanh) in its tail; layer_norm_eps 0.05; no projection', BERT,
             dict(hf_pooler_type='mean_pooler', hf_proj_type=None), tail=True, hidden_act='gelu_new', layer_norm_eps=0.05),

@@ -2,16 +2,13 @@
 import copy
 import hashlib
 import json
-import sys
-from pathlib import Path
 from unittest.mock import patch
 
 import open_clip
 import torch
 from open_clip.model import _build_text_tower, _build_vision_tower
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
-from sizes import HUGGING_FACE, hugging_face_config, timm_rows  # noqa: E402
+from sizes import HUGGING_FACE, hugging_face_config, timm_rows
 
 
 def family(config, tower):
@@ -49,5 +46,6 @@ def write_parameters(path):
     lines = []
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)
-        lines.append(f'  {json.dumps(name)}: ' + json.dumps({tower: tower_parameters(config, tower, timm_names) for tower in ('image', 'text')}))
+        towers = {tower: tower_parameters(config, tower, timm_names) for tower in ('image', 'text')}
+        lines.append(f'  {json.dumps(name)}: {json.dumps(towers)}')
     path.write_text('{\n' + ',\n'.join(lines) + '\n}\n')

@@ -47,7 +47,7 @@ GOLDENS = [
            'head_width 48, which does not divide the width (2 heads of 64)', dict(image_size=94, head_width=48)),
     resnet('one-token', 'pictures of 32: one token and the mean, which are the same; BF16; CustomTextCLIP', dict(image_size=32),
            model=CUSTOM, dtype=torch.bfloat16),
-    resnet('openai', "OpenAI's state dict: mixed F16 and F32, I64 scalars; quick_gelu, which a ResNet does not know", names=openai_resnet_names,
-           model=dict(quick_gelu=True), notes='tensors that no tower needs: input_resolution, context_length, vocab_size, attn_mask'),
+    resnet('openai', "OpenAI's state dict: mixed F16 and F32, I64 scalars; quick_gelu, which a ResNet does not know",
+           names=openai_resnet_names, model=dict(quick_gelu=True), notes='tensors that no tower needs: input_resolution, context_length, vocab_size, attn_mask'),
     resnet('module-prefix', 'names with module.; a checkpoint without the text tower; F32', names=module_prefix, towers=('image',), dtype=torch.float32),
 ]

@@ -79,7 +79,8 @@ def old_position_ids(state):
 
 
 GOLDENS = [
-    timm_vit('timm-vit-siglip', 'SigLIP: map pooling, timm_proj none, exact GELU; the text tower as in SigLIP', model=SIGLIP_MODEL, text=SIGLIP_TEXT),
+    timm_vit('timm-vit-siglip', 'SigLIP: map pooling, timm_proj none, exact GELU; the text tower as in SigLIP',
+             model=SIGLIP_MODEL, text=SIGLIP_TEXT),
     timm_vit('timm-vit-erf', "exact GELU in its tail, where tanh's would show; F32; quick_gelu, which timm's towers do not know", tail=True,
              dtype=torch.float32, model=dict(quick_gelu=True)),
     timm_vit('timm-vit-siglip2', "a name that stands for GELU's approximation by tanh, in its tail, and mlp_ratio 3.7362 (hidden width 119); "
