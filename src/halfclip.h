@@ -148,6 +148,23 @@ hc_status hc_embed_begin(hc_encoder *encoder, const void *input, size_t count, i
 /* Computes on: about so many multiplications. Returns 0 when `out` is complete, and 1 before. */
 int hc_embed_step(hc_encoder *encoder, uint64_t multiplications);
 
+/* One operation of the tower. */
+typedef struct hc_operation {
+    const char *kind;         /* "linear", "attention", …; static storage                                   */
+    const char *name;         /* what the names of its tensors begin with; owned by the encoder             */
+    int rows;                 /* of what it makes, for one input of full length                             */
+    int height, width;        /* the same as a grid; 0 where it is none                                     */
+    int n, k;                 /* numbers in a row of what it makes, and of what it reads (0: the input)     */
+    uint64_t multiplications; /* for one input of full length; 0 where there are none to speak of           */
+} hc_operation;
+
+/* Operation `index` of the list that the tower is, in the order of computing; 0 behind the last. For profiles. */
+int hc_encoder_profile(const hc_encoder *encoder, size_t index, hc_operation *out);
+
+/* Does the next operation of what hc_embed_begin began, the whole of it, and returns its index; the last one's result
+ * includes that `out` is normalised. -1 when `out` is complete. */
+int hc_embed_operation(hc_encoder *encoder);
+
 /* Which instructions multiply int8 weights. Both compute the same integers, so vectors don't depend on it, to the last
  * bit; speed does, by a factor of 1.4 to 2.5. HC_DOT_QUADS sums four products in one instruction, where the machine has
  * one (VNNI, ARM's dot product); HC_DOT_PAIRS needs none. */

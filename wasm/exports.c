@@ -90,11 +90,11 @@ EXPORT(hc_wasm_embed_step) int hc_wasm_embed_step(hc_encoder *encoder)
     return hc_embed_step(encoder, (UINT64_C(1) << 28) * (uint64_t)hc_threads_count(encoder->threads));
 }
 
-/* The encoder's own input and output, see hc_tower_buffers. */
+/* The encoder's own input and output, see hc_encoder_buffers. */
 EXPORT(hc_wasm_buffers) void hc_wasm_buffers(const hc_encoder *encoder, void *out[2])
 {
     float *output;
-    hc_tower_buffers(encoder, &out[0], &output);
+    hc_encoder_buffers(encoder, &out[0], &output);
     out[1] = output;
 }
 

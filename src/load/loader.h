@@ -1,15 +1,16 @@
-/* loader.h: what plan.c and loader.c share: a load under way. */
+/* loader.h: a load under way, and what the files of this room do of it. */
 #ifndef HC_LOADER_H
 #define HC_LOADER_H
 
-#include "load/layout.h"
+#include "base/problem.h"
 #include "checkpoint/safetensors.h"
-#include "base/text_format.h"
-#include "tower/tower.h"
+#include "families/family.h"
+#include "load/stored.h"
+#include "tower/encoder.h"
 
 /* Where an item's values go. */
 typedef enum hc_target {
-    TO_VECTOR,    /* floats, one by one                                               */
+    TO_FLOATS,    /* one by one                                                       */
     TO_ROWS,      /* output channels of a matrix                                      */
     TO_COLUMNS,   /* its input channels                                               */
     TO_TABLE,     /* rows of a table                                                  */
@@ -18,10 +19,9 @@ typedef enum hc_target {
     TO_VOCABULARY
 } hc_target;
 
-typedef struct hc_item hc_item;
-struct hc_item {
-    const hc_tensor *tensor;   /* NULL for the vocabulary                          */
-    char name[HC_LAYOUT_NAME]; /* in the file                                      */
+typedef struct hc_item {
+    hc_tensor *tensor;         /* NULL for the vocabulary                          */
+    char name[HC_NAME_LENGTH]; /* in the file                                      */
     hc_target target;
     hc_element element;
     uint64_t begin, at, end;  /* in the file; `at` is the next byte that is awaited */
@@ -42,37 +42,29 @@ struct hc_item {
     size_t partner;
     uint8_t *place; /* where they go as they are: the tower's own memory if it holds them so, */
     int owns_place; /* else memory of the item's until both have come   */
-};
+} hc_item;
 
 struct hc_loader {
     hc_tower tower;
     hc_dtype dtype;
     int threads;
-    hc_status status;
-    char message[512];
+    hc_problem problem;
     char *config; /* as given, or NULL                                */
     size_t config_length;
+    hc_network net; /* of that config; the encoder's once there is one  */
+    const hc_family *family;
     uint64_t file_size, header_need, described_size;
     int file_size_known;
     hc_encoder *encoder;
-    hc_tensor *tensors;
-    size_t tensor_count;
     hc_item *items; /* in file order once planned                       */
     size_t item_count;
     size_t waiting; /* items that have come whole and are not taken whole */
     size_t settled; /* units or rows that are, of the first of them     */
     hc_range *ranges;
     size_t range_count;
-    float *row; /* the longest unit, as floats                      */
+    float *row; /* the longest unit, as floats, twice               */
+    size_t row_length;
 };
-
-#define FAIL(loader, code, ...)                                                 \
-    do {                                                                        \
-        if ((loader)->status == HC_OK) {                                        \
-            (loader)->status = (code);                                          \
-            hc_format((loader)->message, sizeof(loader)->message, __VA_ARGS__); \
-        }                                                                       \
-    } while (0)
 
 /* Zeroed memory, at least a byte; NULL and a failure that says `what` it was for if there is none. */
 void *hc_loader_allocate(hc_loader *loader, uint64_t count, size_t size, const char *what);
@@ -80,14 +72,30 @@ void *hc_loader_allocate(hc_loader *loader, uint64_t count, size_t size, const c
 /* Bytes of an item's values, which those of the file that they are made of may be more than, or less. */
 uint64_t hc_item_bytes(const hc_item *item);
 
-/* How messages and shards call a tower. */
-const char *hc_tower_name(hc_tower tower);
+/* How a tensor is held at the loader's dtype. */
+hc_storage hc_loader_storage(const hc_loader *loader, const hc_tensor *tensor);
 
-/* How a tensor is stored at the loader's dtype. */
-hc_storage hc_loader_storage(const hc_loader *loader, hc_role role);
-
-/* Reads what a shard says about itself, makes the encoder's config, finds every tensor of the tower in the file and
- * checks its shape, and allocates the encoder. Failures are the loader's. */
+/* plan.c: reads what a shard says about itself, makes the encoder, finds every tensor of the tower in the file and
+ * checks its shape. Failures are the loader's. */
 void hc_plan(hc_loader *loader, const hc_safetensors *file);
+
+/* config.c: {"model_cfg", "preprocess_cfg", "tokenizer"}: the given config first, then what a shard's metadata adds.
+ * *settled: whether the model says more than the one that was given: the activation, which the file knows. */
+char *hc_loader_config(hc_loader *loader, const hc_safetensors *file, int *settled);
+void hc_loader_read_metadata(hc_loader *loader, const hc_json *metadata);
+
+/* memory.c: places for the encoder's weights and its arena, once the items are known, and threads. */
+void hc_loader_allocate_encoder(hc_loader *loader);
+
+/* units.c: takes whole units of an item in order. */
+void hc_loader_take(hc_loader *loader, hc_item *item, const uint8_t *bytes, size_t units);
+
+/* Whether weights whose largest has these bits fit the storage: halves, or int4 with its scales in halves. 0 and a
+ * failure if not. */
+int hc_loader_fits_half(hc_loader *loader, const hc_item *item, uint32_t largest);
+
+/* pending.c: an item has come whole; something of it is left to do. */
+void hc_loader_complete(hc_loader *loader, hc_item *item);
+void hc_loader_defer(hc_loader *loader, hc_item *item);
 
 #endif

@@ -5,7 +5,9 @@
 #include "load/pack.h"
 #include "base/size.h"
 #include "base/text_format.h"
-#include "tower/tower.h"
+#include "load/stored.h"
+#include "tower/encoder.h"
+#include "base/constants.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,10 +17,7 @@ enum { BUFFER = 64 * 1024 };
 /* One tensor of the file: of one in the tower, or its scales. */
 typedef struct entry {
     const hc_tensor *tensor; /* NULL for the vocabulary */
-    int scales;
-    hc_element element;
-    int rank;
-    uint32_t shape[4];
+    hc_stored_part part;
 } entry;
 
 typedef struct shard {
@@ -101,55 +100,30 @@ static const char *name_of(hc_element element)
 
 static hc_storage storage_of(const hc_tensor *t)
 {
-    if (t->role == HC_ROLE_VECTOR) return HC_STORE_F32;
-    return t->role == HC_ROLE_TABLE ? ((const hc_table *)t->slot)->storage : ((const hc_matrix *)t->slot)->storage;
+    return t->kind == HC_FLOATS ? HC_STORE_F32 : t->kind == HC_TABLE ? t->table.storage : t->matrix.storage;
 }
 
 static uint64_t bytes_of(const entry *e)
 {
-    uint64_t bytes = hc_pack_element_bytes(e->element);
-    for (int i = 0; i < e->rank; i++) bytes *= e->shape[i];
+    uint64_t bytes = hc_pack_element_bytes(e->part.element);
+    for (int i = 0; i < e->part.rank; i++) bytes *= e->part.shape[i];
     return bytes;
 }
 
-/* A tensor's values and, where it is quantised, its scales; the values last. Returns how many entries these are. */
-static int entries_of(const hc_tensor *t, entry out[2])
-{
-    static const hc_element elements[] = {HC_F32, HC_F16, HC_I8, HC_U8};
-    uint32_t rows = t->shape[0], k = t->shape[1], panels = (rows + HC_PANEL - 1) / HC_PANEL;
-    uint32_t steps = (k + HC_DEPTH - 1) / HC_DEPTH, groups = (k + HC_GROUP - 1) / HC_GROUP;
-    hc_storage storage = storage_of(t);
-    entry e = {t, 0, elements[storage], t->rank, {t->shape[0], t->shape[1], t->shape[2], t->shape[3]}};
-    int table = t->role == HC_ROLE_TABLE;
-    switch (storage) {
-    case HC_STORE_F32:
-    case HC_STORE_F16: out[0] = e; return 1;
-    case HC_STORE_I8:
-        out[0] = (entry){t, 1, HC_F32, 1, {rows}};
-        out[1] = table ? e : (entry){t, 0, HC_I8, 4, {panels, steps, HC_PANEL, HC_DEPTH}};
-        return 2;
-    case HC_STORE_I4:
-        out[0] =
-            table ? (entry){t, 1, HC_F16, 2, {rows, groups}} : (entry){t, 1, HC_F16, 3, {panels, groups, HC_PANEL}};
-        out[1] = table ? (entry){t, 0, HC_U8, 3, {rows, groups, HC_GROUP_BYTES}}
-                       : (entry){t, 0, HC_U8, 4, {panels, groups, HC_PANEL, HC_GROUP_BYTES}};
-        return 2;
-    }
-    return 0;
-}
-
 /* Wide elements first, so that every tensor is aligned to its element, as readers that map files expect. */
-static void list_entries(shard *s, const hc_tensor *tensors, size_t count)
+static void list_entries(shard *s)
 {
+    const hc_network *net = &s->encoder->net;
     for (size_t size = sizeof(float); size; size /= 2)
-        for (size_t i = 0; i < count; i++) {
-            entry found[2];
-            int n = entries_of(&tensors[i], found);
-            for (int j = 0; j < n; j++)
-                if (hc_pack_element_bytes(found[j].element) == size) s->entries[s->entry_count++] = found[j];
+        for (int i = 1; i < net->tensor_count; i++) {
+            hc_stored_part parts[2];
+            int n = hc_stored_parts(&net->tensors[i], storage_of(&net->tensors[i]), parts);
+            while (n--)
+                if (hc_pack_element_bytes(parts[n].element) == size)
+                    s->entries[s->entry_count++] = (entry){&net->tensors[i], parts[n]};
         }
     if (s->vocabulary_length)
-        s->entries[s->entry_count++] = (entry){NULL, 0, HC_U8, 1, {(uint32_t)s->vocabulary_length}};
+        s->entries[s->entry_count++] = (entry){NULL, {"", HC_U8, 1, {(uint32_t)s->vocabulary_length}}};
 }
 
 /* ---- the file -----------------------------------------------------------------------------------------------------
@@ -165,11 +139,9 @@ static void emit_metadata(shard *s, const char *key, const char *text, size_t n)
 
 static void emit_header(shard *s)
 {
-    static const char *const dtypes[] = {"", "fp32", "fp16", "int8", "int4"}, *const keys[] = {"model_cfg",
-                                                                                               "preprocess_cfg",
-                                                                                               "tokenizer"};
+    static const char *const keys[] = {"model_cfg", "preprocess_cfg", "tokenizer"};
     const hc_encoder *encoder = s->encoder;
-    const char *tower = encoder->config.tower == HC_IMAGE ? "image" : "text", *dtype = dtypes[encoder->dtype];
+    const char *tower = hc_tower_name(encoder->net.tower), *dtype = hc_dtype_name(encoder->dtype);
     hc_json config = {HC_JSON_ABSENT, "", 0};
     hc_json_error error;
     emit_text(s, "{\"__metadata__\":{\"format\":\"pt\",\"halfclip\":\"1\"");
@@ -185,11 +157,12 @@ static void emit_header(shard *s)
     for (size_t i = 0; i < s->entry_count; i++) {
         const entry *e = &s->entries[i];
         char shape[64];
-        hc_format(shape, sizeof shape, "%x", e->shape, e->rank);
+        hc_format(shape, sizeof shape, "%x", e->part.shape, e->part.rank);
         emit_text(s, ",\"");
         emit_text(s, e->tensor ? e->tensor->name : "halfclip.merges");
-        emit_text(s, e->scales ? ".scale\":{\"dtype\":\"" : "\":{\"dtype\":\"");
-        emit_text(s, name_of(e->element));
+        emit_text(s, e->part.ending);
+        emit_text(s, "\":{\"dtype\":\"");
+        emit_text(s, name_of(e->part.element));
         emit_text(s, "\",\"shape\":");
         emit_text(s, shape);
         emit_text(s, ",\"data_offsets\":[");
@@ -202,47 +175,48 @@ static void emit_header(shard *s)
     while (s->written % 8) emit_text(s, " ");
 }
 
-static void emit_data(shard *s, const entry *e, void *row)
+/* A convolution's output channel from the kernels' order [y, x, c] to the checkpoint's, [c, y, x]. */
+static void channels_first(const hc_tensor *t, const uint8_t *from, size_t size, uint8_t *to)
 {
-    const hc_tensor *t = e->tensor;
-    size_t bytes = (size_t)bytes_of(e), size = hc_pack_element_bytes(e->element);
-    if (!t) {
-        emit(s, s->vocabulary, bytes);
-    } else if (t->role == HC_ROLE_VECTOR) {
-        emit(s, *(float *const *)t->slot, bytes);
-    } else if (t->role == HC_ROLE_TABLE) {
-        const hc_table *table = t->slot;
-        const void *scales = table->scale ? (const void *)table->scale : table->group_scale;
-        emit(s, e->scales ? scales : table->data, bytes);
-    } else {
-        const hc_matrix *matrix = t->slot;
-        const void *scales = matrix->scale ? (const void *)matrix->scale : matrix->group_scale;
-        if (scales) {
-            emit(s, e->scales ? scales : matrix->data, bytes);
-            return;
-        }
-        int by_column = t->role == HC_ROLE_PROJECTION, count = by_column ? matrix->k : matrix->n;
-        size_t row_bytes = (size_t)(by_column ? matrix->n : matrix->k) * size;
-        for (int i = 0; i < count && !s->stopped; i++) {
-            int wanted = s->written + row_bytes > s->begin;
-            if (wanted && by_column) hc_unpack_column(matrix, i, row);
-            else if (wanted) hc_unpack_row(matrix, i, row);
-            emit(s, row, row_bytes);
-        }
+    size_t positions = (size_t)t->positions, channels = t->shape[1];
+    for (size_t c = 0; c < channels; c++)
+        for (size_t p = 0; p < positions; p++)
+            memcpy(to + (c * positions + p) * size, from + (p * channels + c) * size, size);
+}
+
+/* A matrix in the checkpoint's order; `row` has room for two of its rows or columns. */
+static void emit_matrix(shard *s, const hc_tensor *t, size_t size, uint8_t *row)
+{
+    const hc_matrix *m = &t->matrix;
+    int count = t->transposed ? m->k : m->n;
+    size_t row_bytes = (size_t)(t->transposed ? m->n : m->k) * size;
+    for (int i = 0; i < count && !s->stopped; i++) {
+        int wanted = s->written + row_bytes > s->begin;
+        if (wanted && t->transposed) hc_unpack_column(m, i, row);
+        else if (wanted) hc_unpack_row(m, i, row);
+        if (wanted && t->positions) channels_first(t, row, size, row + row_bytes);
+        emit(s, t->positions ? row + row_bytes : row, row_bytes);
     }
 }
 
-static size_t longest_row(const shard *s)
+static void emit_data(shard *s, const entry *e, void *row)
 {
-    size_t longest = 1;
-    for (size_t i = 0; i < s->entry_count; i++) {
-        const hc_tensor *t = s->entries[i].tensor;
-        if (!t || t->role == HC_ROLE_VECTOR || t->role == HC_ROLE_TABLE) continue;
-        const hc_matrix *matrix = t->slot;
-        size_t values = (size_t)(matrix->k > matrix->n ? matrix->k : matrix->n);
-        if (values > longest) longest = values;
+    const hc_tensor *t = e->tensor;
+    const void *bytes = t ? hc_stored_at(t, &e->part) : s->vocabulary;
+    if (bytes) emit(s, bytes, (size_t)bytes_of(e));
+    else emit_matrix(s, t, hc_pack_element_bytes(e->part.element), row);
+}
+
+static size_t longest_row(const hc_network *net)
+{
+    uint64_t longest = 1;
+    for (int i = 1; i < net->tensor_count; i++) {
+        hc_extent extent = hc_stored_extent(&net->tensors[i]);
+        if (net->tensors[i].kind != HC_MATRIX) continue;
+        if (extent.k > longest) longest = extent.k;
+        if (extent.rows > longest) longest = extent.rows;
     }
-    return longest;
+    return (size_t)longest;
 }
 
 static void write_file(shard *s, int (*write)(void *user, const void *bytes, size_t n), void *row)
@@ -263,28 +237,21 @@ static void write_file(shard *s, int (*write)(void *user, const void *bytes, siz
 static hc_status write_from(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length, uint64_t begin,
                             int (*write)(void *user, const void *bytes, size_t n), void *user, int *stopped)
 {
-    hc_weights weights = encoder->weights;
     shard s = {.encoder = encoder, .user = user, .begin = begin};
-    if (vocabulary && encoder->config.tower == HC_TEXT) {
+    if (vocabulary && encoder->net.tower == HC_TEXT) {
         s.vocabulary = vocabulary;
         s.vocabulary_length = vocabulary_length;
     }
-    size_t count = hc_tower_tensors(&encoder->config, &weights, NULL, 0);
-    hc_tensor *tensors = hc_allocate_zeros(count, sizeof *tensors);
-    s.entries = hc_allocate_zeros(2 * (uint64_t)count + 1, sizeof *s.entries);
+    s.entries = hc_allocate_zeros(2 * (uint64_t)encoder->net.tensor_count + 1, sizeof *s.entries);
     s.buffer = malloc(BUFFER);
+    void *row = hc_allocate(2 * (uint64_t)longest_row(&encoder->net), sizeof(float));
     hc_status status = HC_OUT_OF_MEMORY;
-    if (tensors && s.entries && s.buffer) {
-        hc_tower_tensors(&encoder->config, &weights, tensors, count);
-        list_entries(&s, tensors, count);
-        void *row = hc_allocate(longest_row(&s), sizeof(float));
-        if (row) {
-            write_file(&s, write, row);
-            status = HC_OK;
-        }
-        free(row);
+    if (s.entries && s.buffer && row) {
+        list_entries(&s);
+        write_file(&s, write, row);
+        status = HC_OK;
     }
-    free(tensors);
+    free(row);
     free(s.entries);
     free(s.buffer);
     *stopped = s.stopped;

@@ -1,6 +1,8 @@
-/* arena.c: where a pass's buffers lie. Each is needed from one step of the pass to another; buffers that are never
- * needed at the same time share memory. */
-#include "families/transformer.h"
+/* arena.c: where values lie. Each lives from the operation that makes it to the last that reads it; what never lives at
+ * the same time shares memory. */
+#include "tower/network.h"
+
+#include "base/size.h"
 
 #include <string.h>
 
@@ -10,146 +12,146 @@ enum { MOST_INPUTS = 64, MOST_ROWS = 200 };
 /* What an arena may have in any case, and beside large weights: beyond it, batches get smaller. */
 enum { ARENA_BYTES = 32 << 20, ARENA_TIMES_WEIGHTS = 2 };
 
-/* Patches of one picture that are rows at once: all of them, unless the picture is very large. */
-enum { PATCH_BYTES = 4 << 20 };
+static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-/* The steps of a pass in order; those from NORM to PROJ are done again for each block. */
-enum { EMBED, NORM, QKV, ATTEND, HEADS, OUT, FC, MLP, PROJ, POOL, PROJECT };
+/* ---- lives --------------------------------------------------------------------------------------------------------
+ */
+
+static void touch(hc_network *net, hc_value value, int op)
+{
+    hc_value_info *memory = &net->values[hc_network_memory(net, value)];
+    if (op < memory->begin) memory->begin = op;
+    if (op > memory->end) memory->end = op;
+}
+
+/* What lies in the rows of `from` lies in those of `to` from now on. */
+static void move_in(hc_network *net, hc_value from, hc_value to)
+{
+    net->values[from].memory = to;
+    touch(net, to, net->values[from].begin);
+    touch(net, to, net->values[from].end);
+}
+
+/* Whether the value of an operation may lie where the one that it replaces does: nobody reads that any more, and its
+ * rows are as wide and at least as many. */
+static int may_replace(const hc_network *net, const hc_op *op, int index)
+{
+    hc_value memory = hc_network_memory(net, op->replaces);
+    const hc_value_info *old = &net->values[memory], *new = &net->values[op->out];
+    int as_many = old->span == new->span ? old->rows >= new->rows : old->span == HC_PACKED &&new->rows == 1;
+    return old->end == index && !old->tensor && !old->is_output && !new->is_output &&new->memory == op->out &&as_many &&
+           old->width == new->width && net->values[op->replaces].column == 0;
+}
+
+static void find_lives(hc_network *net)
+{
+    for (int i = 1; i < net->value_count; i++) net->values[i].begin = net->op_count, net->values[i].end = -1;
+    for (int i = 0; i < net->op_count; i++) {
+        touch(net, net->ops[i].out, i);
+        for (int j = 0; j < HC_OP_VALUES; j++) {
+            hc_value in = net->ops[i].in[j];
+            if (in) touch(net, net->values[in].normed ? net->values[in].normed : in, i);
+        }
+    }
+    for (int i = 0; i < net->op_count; i++) {
+        const hc_op *op = &net->ops[i];
+        if (op->replaces && may_replace(net, op, i)) move_in(net, op->out, hc_network_memory(net, op->replaces));
+    }
+}
+
+/* ---- places -------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct buffer {
-    uint64_t bytes, at;
-    int from, to; /* the first and the last step that need it */
-    void *field;  /* the pass's pointer */
+    uint64_t bytes;
+    uint64_t *at;
+    int begin, end; /* the first and the last operation that need it */
 } buffer;
 
-enum { MOST_BUFFERS = 32 };
+/* Values that live at the same time are few; those that lived before make room. */
+enum { MOST_LIVING = 64 };
 
-typedef struct plan {
-    buffer buffers[MOST_BUFFERS];
+typedef struct layout {
+    buffer living[MOST_LIVING];
     int count;
-} plan;
+    uint64_t bytes;
+} layout;
 
-static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
-static uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
-
-static uint64_t product3(uint64_t a, uint64_t b, uint64_t c) { return hc_size_product(hc_size_product(a, b), c); }
-
-static void add(plan *p, void *field, uint64_t bytes, int from, int to)
+/* Puts a buffer as low as those that live at the same time leave room. Buffers come in the order in which they begin.
+ */
+static void put(layout *l, uint64_t bytes, uint64_t *at, int begin, int end)
 {
-    if (bytes) p->buffers[p->count++] = (buffer){hc_size_round_up(bytes, HC_ALIGN), 0, from, to, field};
+    int kept = 0;
+    buffer b = {hc_size_round_up(bytes, HC_ALIGN), at, begin, end};
+    *at = 0;
+    if (!bytes) return;
+    for (int i = 0; i < l->count; i++)
+        if (l->living[i].end >= begin) l->living[kept++] = l->living[i];
+    l->count = kept;
+    for (int i = 0; i < l->count; i++) {
+        uint64_t other_end = hc_size_sum(*l->living[i].at, l->living[i].bytes);
+        if (other_end <= *at || hc_size_sum(*at, b.bytes) <= *l->living[i].at) continue;
+        *at = other_end;
+        i = -1; /* those before may be in the way there */
+    }
+    l->bytes = larger(l->bytes, hc_size_sum(*at, b.bytes));
+    if (l->count < MOST_LIVING) l->living[l->count++] = b;
+    else l->bytes = HC_SIZE_TOO_LARGE;
 }
 
-/* Rows of floats. Vectors may be loaded as whole panels. */
-static void add_floats(plan *p, float **field, uint64_t rows, uint64_t width, int from, int to)
+/* Floats of so many rows, which may be loaded as whole panels. */
+static uint64_t floats(uint64_t rows, uint64_t width)
 {
-    add(p, field, hc_size_product(hc_size_round_up(hc_size_product(rows, width), HC_PANEL), sizeof(float)), from, to);
+    return hc_size_product(hc_size_round_up(hc_size_product(rows, width), HC_PANEL), sizeof(float));
 }
 
-static void add_all(plan *p, hc_pass *pass, const hc_config *c, hc_dtype dtype, hc_batch batch)
+/* What a pass knows of its inputs, the inputs, and the vectors. */
+static void put_inputs(layout *l, hc_network *net, const hc_batch *batch)
 {
-    int quantised = dtype >= HC_INT8, image = c->tower == HC_IMAGE;
-    uint64_t queries = c->attn_pool ? (uint64_t)c->attn_pooler_queries : 0, positions = (uint64_t)c->positions,
-             longest = larger(positions, queries);
-    uint64_t width = (uint64_t)c->width, mlp_width = (uint64_t)c->mlp_width, embed_dim = (uint64_t)c->embed_dim,
-             dim = larger(embed_dim, (uint64_t)c->dim);
-    uint64_t full = (uint64_t)batch.full, inputs = (uint64_t)batch.inputs, n = hc_size_product(full, positions);
-    uint64_t outputs = larger(hc_size_product(full, (uint64_t)c->tokens_out), inputs),
-             threads = (uint64_t)batch.threads;
-    uint64_t picture = product3(3, (uint64_t)c->image_height, (uint64_t)c->image_width),
-             patch = product3(3, (uint64_t)c->patch_height, (uint64_t)c->patch_width);
-
-    add(p, &pass->first, (MOST_INPUTS + 1) * sizeof(int), EMBED, PROJECT);
-    add(p, &pass->pooled, MOST_INPUTS * sizeof(int), EMBED, PROJECT);
-    add(p, &pass->hidden, n, EMBED, PROJECT);
+    int image = net->tower == HC_IMAGE, last = net->op_count - 1;
+    uint64_t inputs = (uint64_t)batch->inputs;
+    uint64_t pixels = hc_size_product(3, hc_size_product((uint64_t)net->image_height, (uint64_t)net->image_width));
+    put(l, (MOST_INPUTS + 1) * sizeof(int), &net->first_at, 0, last);
+    put(l, MOST_INPUTS * sizeof(int), &net->pooled_at, 0, last);
+    put(l, image ? 0 : hc_size_product((uint64_t)batch->full, (uint64_t)net->row_most), &net->hidden_at, 0, last);
     /* A pass takes as many texts as there is room for: the ids of the others and the vectors of those before must
      * outlive it. */
-    add(p, &pass->input, product3(inputs, image ? picture : (uint64_t)c->context_length, sizeof(float)), EMBED,
-        image ? EMBED : PROJECT);
-    add_floats(p, &pass->output, outputs, (uint64_t)c->dim, image ? PROJECT : EMBED, PROJECT);
-    if (image) {
-        uint64_t patches = (uint64_t)c->grid_height * (uint64_t)c->grid_width, bytes = hc_rows_bytes(1, patch, 0);
-        pass->patches_at_once = (int)larger(smaller(patches, PATCH_BYTES / bytes), 1);
-        add(p, &pass->patch_rows, hc_rows_bytes((uint64_t)pass->patches_at_once, patch, 0), EMBED, EMBED);
-    }
-    add_floats(p, &pass->x, n, width, EMBED, POOL);
-    add(p, &pass->norm_rows, hc_rows_bytes(n, width, quantised), NORM, FC);
-    add_floats(p, &pass->qkv, n, 3 * width, QKV, ATTEND);
-    add_floats(p, &pass->heads, n, width, QKV, HEADS);
-    add(p, &pass->head_rows, hc_rows_bytes(n, width, quantised), HEADS, OUT);
-    if (c->scale_attn) add_floats(p, &pass->branch, n, width, OUT, OUT);
-    add_floats(p, &pass->mlp, n, mlp_width, FC, MLP);
-    add(p, &pass->mlp_rows, hc_rows_bytes(n, mlp_width, quantised), MLP, PROJ);
-    add_floats(p, &pass->tail, outputs, larger(width, dim), POOL, PROJECT);
-    uint64_t tail_rows = hc_rows_bytes(outputs, larger(width, dim), 0),
-             scratch = hc_attention_scratch(c->positions, c->head_dim);
-    if (queries) {
-        tail_rows = larger(tail_rows, hc_rows_bytes(longest, larger(width, dim), quantised));
-        scratch = larger(scratch, hc_attention_scratch((int)longest, c->embed_dim / c->attn_pooler_heads));
-        add_floats(p, &pass->query, queries, 3 * dim, POOL, POOL);
-        add_floats(p, &pass->context, longest, 3 * dim, POOL, POOL);
-        add_floats(p, &pass->attended, queries, dim, POOL, POOL);
-        add_floats(p, &pass->pools, queries, dim, POOL, POOL);
-    }
-    add(p, &pass->tail_rows, tail_rows, POOL, PROJECT);
-    pass->row_size = (size_t)hc_size_round_up(larger(width, dim), HC_PANEL);
-    pass->scratch_size = (size_t)hc_size_round_up(scratch, HC_PANEL);
-    add_floats(p, &pass->row, threads, pass->row_size, EMBED, PROJECT);
-    add_floats(p, &pass->scratch, threads, hc_size_round_up(scratch, HC_PANEL), ATTEND, POOL);
-    uint64_t most = larger(larger(n, longest), outputs);
-    add_floats(p, &pass->rows.scale, most, 1, EMBED, PROJECT);
-    add(p, &pass->rows.zero, hc_size_product(most, sizeof(int32_t)), EMBED, PROJECT);
+    put(l, hc_size_product(hc_size_product(inputs, image ? pixels : (uint64_t)net->text.context_length), sizeof(float)),
+        &net->input_at, 0, image ? net->input_end : last);
 }
 
-static int meet(const buffer *a, const buffer *b) { return a->from <= b->to && b->from <= a->to; }
-
-static uint64_t end_of(const buffer *b) { return hc_size_sum(b->at, b->bytes); }
-
-/* Largest first, each as low as those it meets leave room. Returns where the last one ends. */
-static uint64_t place(plan *p)
+static void put_output(layout *l, hc_network *net, const hc_batch *batch, int begin)
 {
-    uint64_t end = 0;
-    for (int i = 0; i < p->count; i++) {
-        for (int j = i + 1; j < p->count; j++)
-            if (p->buffers[j].bytes > p->buffers[i].bytes) {
-                buffer swap = p->buffers[i];
-                p->buffers[i] = p->buffers[j];
-                p->buffers[j] = swap;
-            }
-        buffer *b = &p->buffers[i];
-        for (int j = 0; j < i; j++) {
-            const buffer *other = &p->buffers[j];
-            if (!meet(b, other) || end_of(other) <= b->at || end_of(b) <= other->at) continue;
-            b->at = end_of(other);
-            j = -1; /* those before may be in the way there */
-        }
-        end = larger(end, end_of(b));
-    }
-    return end;
+    uint64_t rows = larger(hc_size_product((uint64_t)batch->full, (uint64_t)net->tokens_out), (uint64_t)batch->inputs);
+    put(l, floats(rows, (uint64_t)net->dim), &net->output_at, begin, net->op_count - 1);
 }
 
-uint64_t hc_pass_plan(hc_pass *pass, const hc_config *config, hc_dtype dtype, hc_batch batch, void *arena)
+uint64_t hc_arena_plan(hc_network *net, const hc_batch *batch)
 {
-    plan p = {.count = 0};
-    memset(pass, 0, sizeof *pass);
-    pass->config = config;
-    pass->exact = dtype >= HC_INT8;
-    add_all(&p, pass, config, dtype, batch);
-    uint64_t bytes = place(&p);
-    for (int i = 0; arena && i < p.count; i++) {
-        void *at = (char *)arena + (size_t)p.buffers[i].at;
-        memcpy(p.buffers[i].field, &at, sizeof at); /* whatever type of pointer it is */
+    layout l = {.count = 0};
+    int output_begin = net->tower == HC_IMAGE ? net->values[hc_network_memory(net, net->output)].begin : 0;
+    if (!net->lives_known) find_lives(net);
+    net->lives_known = 1;
+    put_inputs(&l, net, batch);
+    for (int i = 0; i < net->op_count; i++) {
+        hc_op *op = &net->ops[i];
+        hc_value memory = hc_network_memory(net, op->out);
+        hc_value_info *v = &net->values[memory];
+        if (i == output_begin) put_output(&l, net, batch, i);
+        if (v->begin == i && !v->tensor && !v->is_output)
+            put(&l, floats(hc_network_rows(net, memory, batch), (uint64_t)v->width), &v->at, i, v->end);
+        put(&l, op->kind->scratch ? op->kind->scratch(net, op, batch) : 0, &op->scratch_at, i, i);
     }
-    return bytes;
+    return l.bytes;
 }
 
-hc_batch hc_pass_batch(const hc_config *config, hc_dtype dtype, int threads, uint64_t weights)
+hc_batch hc_arena_batch(hc_network *net, int threads, uint64_t weights)
 {
-    int full = MOST_ROWS / config->positions;
+    int full = MOST_ROWS / net->row_most;
     hc_batch batch = {.full = full < 1 ? 1 : full > MOST_INPUTS ? MOST_INPUTS : full, .threads = threads};
-    batch.inputs = config->tower == HC_IMAGE ? batch.full : MOST_INPUTS;
+    batch.inputs = net->tower == HC_IMAGE ? batch.full : MOST_INPUTS;
     uint64_t most = larger(ARENA_BYTES, hc_size_product(weights, ARENA_TIMES_WEIGHTS));
-    hc_pass pass;
-    while (batch.inputs > 1 && hc_pass_plan(&pass, config, dtype, batch, NULL) > most) {
+    while (batch.inputs > 1 && hc_arena_plan(net, &batch) > most) {
         batch.inputs /= 2;
         batch.full = batch.full / 2 < 1 ? 1 : batch.full / 2;
     }

@@ -1,53 +1,53 @@
 /* encoder.c: the public face of a loaded tower: its description, and embeddings of checked input. */
-#include "tower/tower.h"
+#include "tower/encoder.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 void hc_encoder_info(const hc_encoder *encoder, hc_info *info)
 {
-    const hc_config *c = &encoder->config;
+    const hc_network *net = &encoder->net;
     *info = (hc_info){
-        .tower = c->tower,
+        .tower = net->tower,
         .dtype = encoder->dtype,
-        .dim = c->dim,
-        .tokens_out = c->tokens_out,
-        .context_length = c->context_length,
-        .vocab_size = c->vocab_size,
-        .image_height = c->image_height,
-        .image_width = c->image_width,
+        .dim = net->dim,
+        .tokens_out = net->tokens_out,
+        .context_length = net->text.context_length,
+        .vocab_size = net->text.vocab_size,
+        .image_height = net->image_height,
+        .image_width = net->image_width,
         .threads = hc_threads_count(encoder->threads),
         .batch = encoder->batch.inputs,
         .parameters = encoder->parameters,
         .memory_bytes = (uint64_t)encoder->packed_bytes + encoder->arena_bytes + encoder->vocabulary_bytes +
-                        sizeof *encoder + (uint64_t)c->layers * sizeof(hc_block),
+                        sizeof *encoder + hc_network_bytes(net),
     };
 }
 
 /* The largest number of 32 bits that counts as finite: as many pixels as there are become sums. */
 static const float LARGEST_PIXEL = 3.4e38f;
 
-static hc_status check_pixels(const hc_config *c, const float *pixels, size_t count)
+static hc_status check_pixels(const hc_network *net, const float *pixels, size_t count)
 {
-    size_t n = 3 * (size_t)c->image_height * (size_t)c->image_width;
+    size_t n = 3 * (size_t)net->image_height * (size_t)net->image_width;
     for (size_t picture = 0; picture < count; picture++, pixels += n)
         for (size_t i = 0; i < n; i++)
             if (!(fabsf(pixels[i]) <= LARGEST_PIXEL)) return HC_INPUT_TYPE;
     return HC_OK;
 }
 
-static hc_status check_ids(const hc_config *c, const int32_t *ids, size_t count)
+static hc_status check_ids(const hc_text_rows *text, const int32_t *ids, size_t count)
 {
-    for (size_t text = 0; text < count; text++, ids += c->context_length)
-        for (int i = 0; i < c->context_length; i++)
-            if (ids[i] < 0 || ids[i] >= c->vocab_size) return HC_INPUT_TYPE;
+    for (size_t i = 0; i < count; i++, ids += text->context_length)
+        for (int j = 0; j < text->context_length; j++)
+            if (ids[j] < 0 || ids[j] >= text->vocab_size) return HC_INPUT_TYPE;
     return HC_OK;
 }
 
 hc_status hc_embed_begin(hc_encoder *encoder, const void *input, size_t count, int normalize, float *out)
 {
-    const hc_config *c = &encoder->config;
-    hc_status status = c->tower == HC_IMAGE ? check_pixels(c, input, count) : check_ids(c, input, count);
+    const hc_network *net = &encoder->net;
+    hc_status status = net->tower == HC_IMAGE ? check_pixels(net, input, count) : check_ids(&net->text, input, count);
     encoder->run = (hc_run){.input = input,
                             .count = status == HC_OK ? count : 0,
                             .out = out,
@@ -56,11 +56,11 @@ hc_status hc_embed_begin(hc_encoder *encoder, const void *input, size_t count, i
     return status;
 }
 
-int hc_embed_step(hc_encoder *encoder, uint64_t multiplications) { return hc_tower_run(encoder, multiplications); }
+int hc_embed_step(hc_encoder *encoder, uint64_t multiplications) { return hc_encoder_run(encoder, multiplications); }
 
 static hc_status embed(hc_encoder *encoder, hc_tower tower, const void *input, size_t count, int normalize, float *out)
 {
-    if (encoder->config.tower != tower) return HC_INPUT_TYPE;
+    if (encoder->net.tower != tower) return HC_INPUT_TYPE;
     hc_status status = hc_embed_begin(encoder, input, count, normalize, out);
     hc_embed_step(encoder, UINT64_MAX);
     return status;
@@ -90,9 +90,9 @@ void hc_encoder_free(hc_encoder *encoder)
 {
     if (!encoder) return;
     hc_threads_free(encoder->threads);
+    hc_network_free(&encoder->net);
     free(encoder->packed);
     free(encoder->arena);
-    free(encoder->weights.blocks);
     free(encoder->config_json);
     free(encoder->vocabulary);
     free(encoder);

@@ -1,17 +1,11 @@
-/* run.c: passes over as many inputs as a caller has, each in as many steps as it takes. */
-#include "families/transformer.h"
+/* run.c: passes over as many inputs as a caller has, operation after operation, each in as many steps as it takes. */
+#include "tower/encoder.h"
+#include "tower/texts.h"
 
-static void lay_pass(hc_pass *pass, const hc_encoder *encoder)
+void hc_encoder_buffers(const hc_encoder *encoder, void **input, float **output)
 {
-    hc_pass_plan(pass, &encoder->config, encoder->dtype, encoder->batch, encoder->arena);
-}
-
-void hc_tower_buffers(const hc_encoder *encoder, void **input, float **output)
-{
-    hc_pass pass;
-    lay_pass(&pass, encoder);
-    *input = pass.input;
-    *output = pass.output;
+    *input = (char *)encoder->arena + (size_t)encoder->net.input_at;
+    *output = (float *)(void *)((char *)encoder->arena + (size_t)encoder->net.output_at);
 }
 
 typedef struct unit_job {
@@ -26,40 +20,83 @@ static void make_unit(void *context, int first, int last, int thread)
     for (int i = first; i < last; i++) hc_normalise(j->vectors + (size_t)i * (size_t)j->dim, j->dim);
 }
 
-/* One pass over the next inputs. Returns how many it takes. */
-static int pass_over(hc_encoder *encoder, hc_pass *pass)
+/* The pass under way, or a new one over the next inputs. */
+static hc_pass pass_of(hc_encoder *encoder)
 {
-    const hc_config *c = &encoder->config;
+    hc_network *net = &encoder->net;
     hc_run *run = &encoder->run;
-    int limit = c->tower == HC_IMAGE || c->tokens_out > 1 ? encoder->batch.full : encoder->batch.inputs,
-        taken = run->count < (size_t)limit ? (int)run->count : limit;
-    if (c->tower == HC_IMAGE) hc_image_run(pass, run->input, taken, run->out);
-    else taken = hc_text_run(pass, run->input, taken, encoder->batch.full * c->positions, run->out);
-    unit_job unit = {run->out, c->dim};
-    if (run->normalize) hc_each(&run->steps, taken * c->tokens_out, 1, (uint64_t)c->dim * 4, make_unit, &unit);
-    return taken;
+    char *arena = encoder->arena;
+    hc_pass pass = {.net = net,
+                    .steps = &run->steps,
+                    .batch = encoder->batch,
+                    .dot = encoder->dot,
+                    .exact = encoder->dtype >= HC_INT8,
+                    .arena = arena,
+                    .input = run->input,
+                    .out = run->out,
+                    .first = (int *)(void *)(arena + (size_t)net->first_at),
+                    .pooled = (int *)(void *)(arena + (size_t)net->pooled_at),
+                    .hidden = (uint8_t *)arena + (size_t)net->hidden_at};
+    int image = net->tower == HC_IMAGE,
+        limit = image || net->tokens_out > 1 ? encoder->batch.full : encoder->batch.inputs;
+    int count = run->taken ? run->taken : run->count < (size_t)limit ? (int)run->count : limit;
+    if (image) pass.inputs = count;
+    else hc_texts_take(&pass, run->input, count, encoder->batch.full * net->row_most);
+    run->taken = pass.inputs;
+    return pass;
 }
 
-int hc_tower_run(hc_encoder *encoder, uint64_t multiplications)
+/* Goes on with the pass until its end, until there is no time left, or (`one`) until an operation is done. Returns
+ * whether the pass is over. */
+static int go_on(hc_encoder *encoder, int one)
 {
-    const hc_config *c = &encoder->config;
+    hc_network *net = &encoder->net;
     hc_run *run = &encoder->run;
-    size_t values =
-        c->tower == HC_IMAGE ? 3 * (size_t)c->image_height * (size_t)c->image_width : (size_t)c->context_length;
-    hc_steps_begin(&run->steps, multiplications);
-    while (run->count) {
-        hc_pass pass;
-        lay_pass(&pass, encoder);
-        pass.weights = &encoder->weights;
-        pass.steps = &run->steps;
-        pass.rows.dot = encoder->dot;
-        pass.rows.exact = pass.exact;
-        int taken = pass_over(encoder, &pass);
-        if (run->steps.stopped) return 1;
+    hc_pass pass = pass_of(encoder);
+    while (run->op <= net->op_count) {
+        if (run->op < net->op_count) {
+            net->ops[run->op].kind->run(&pass, &net->ops[run->op]);
+        } else if (run->normalize) {
+            unit_job unit = {run->out, net->dim};
+            hc_each(&run->steps, pass.inputs * net->tokens_out, 1, (uint64_t)net->dim * 4, make_unit, &unit);
+        }
+        if (run->steps.stopped) return 0;
+        run->op++;
         hc_steps_again(&run->steps, 1);
-        run->input = (const float *)run->input + (size_t)taken * values; /* ids are as wide */
-        run->out += (size_t)taken * (size_t)c->tokens_out * (size_t)c->dim;
-        run->count -= (size_t)taken;
+        if (one && run->op < net->op_count) return 0;
+    }
+    return 1;
+}
+
+/* The pass is over: the next one takes the inputs behind its own. */
+static void advance(hc_encoder *encoder)
+{
+    const hc_network *net = &encoder->net;
+    hc_run *run = &encoder->run;
+    size_t taken = (size_t)run->taken, values = net->tower == HC_IMAGE
+                                                    ? 3 * (size_t)net->image_height * (size_t)net->image_width
+                                                    : (size_t)net->text.context_length;
+    run->input = (const float *)run->input + taken * values; /* ids are as wide */
+    run->out += taken * (size_t)net->tokens_out * (size_t)net->dim;
+    run->count -= taken;
+    run->taken = run->op = 0;
+}
+
+int hc_encoder_run(hc_encoder *encoder, uint64_t multiplications)
+{
+    hc_steps_begin(&encoder->run.steps, multiplications);
+    while (encoder->run.count) {
+        if (!go_on(encoder, 0)) return 1;
+        advance(encoder);
     }
     return 0;
+}
+
+int hc_embed_operation(hc_encoder *encoder)
+{
+    int op = encoder->run.op;
+    if (!encoder->run.count) return -1;
+    hc_steps_begin(&encoder->run.steps, UINT64_MAX);
+    if (go_on(encoder, 1)) advance(encoder);
+    return op;
 }

@@ -7,7 +7,7 @@
 #include "halfclip.h"
 #include "kernels/kernels.h"
 #include "base/text_format.h"
-#include "tower/tower.h"
+#include "families/family.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,28 +43,24 @@ static inline void made_up_put(made_up *file, const char *text)
 static inline made_up made_up_file(hc_tower tower, const char *config)
 {
     made_up file = {.header = NULL};
-    hc_config parsed;
-    hc_weights weights = {0};
-    file.status = hc_config_parse(&parsed, tower, config, strlen(config), file.message, sizeof file.message);
+    hc_problem problem = {.status = HC_OK};
+    hc_network net;
+    hc_network_init(&net, tower, &problem);
+    hc_family_build(&net, config, strlen(config));
+    file.status = problem.status;
+    memcpy(file.message, problem.message, sizeof file.message);
     made_up_put(&file, "        {");
-    if (file.status == HC_OK) {
-        weights.blocks = calloc((size_t)parsed.layers, sizeof *weights.blocks);
-        size_t count = hc_tower_tensors(&parsed, &weights, NULL, 0);
-        hc_tensor *tensors = calloc(count, sizeof *tensors);
-        if (!weights.blocks || !tensors) exit(1);
-        hc_tower_tensors(&parsed, &weights, tensors, count);
-        for (size_t i = 0; i < count; i++) {
-            char entry[320];
-            uint64_t bytes = 2;
-            for (int d = 0; d < tensors[i].rank; d++) bytes *= tensors[i].shape[d];
-            hc_format(entry, sizeof entry, "%s\"%s\":{\"dtype\":\"F16\",\"shape\":%x,\"data_offsets\":[%u,%u]}",
-                      i ? "," : "", tensors[i].name, tensors[i].shape, tensors[i].rank, file.bytes, file.bytes + bytes);
-            made_up_put(&file, entry);
-            file.bytes += bytes;
-        }
-        free(tensors);
-        free(weights.blocks);
+    for (int i = 1; i < net.tensor_count && file.status == HC_OK; i++) {
+        const hc_tensor *t = &net.tensors[i];
+        char entry[320];
+        uint64_t bytes = 2;
+        for (int d = 0; d < t->rank; d++) bytes *= t->shape[d];
+        hc_format(entry, sizeof entry, "%s\"%s\":{\"dtype\":\"F16\",\"shape\":%x,\"data_offsets\":[%u,%u]}",
+                  i > 1 ? "," : "", t->name, t->shape, t->rank, file.bytes, file.bytes + bytes);
+        made_up_put(&file, entry);
+        file.bytes += bytes;
     }
+    hc_network_free(&net);
     made_up_put(&file, "}");
     uint64_t length = file.header_length - 8;
     for (int i = 0; i < 8; i++) file.header[i] = (char)(length >> (8 * i));

@@ -2,7 +2,7 @@
  * holds say it, leave it open, or contradict one another. */
 #include "check.h"
 #include "loading.h"
-#include "tower/tower.h"
+#include "inside.h"
 
 static const hc_tower TOWERS[] = {HC_IMAGE, HC_TEXT};
 
@@ -62,7 +62,7 @@ static void expect(bytes file, const char *statement, hc_activation expected, co
                 hc_encoder_free(encoder);
                 continue;
             }
-            CHECK(encoder && encoder->config.activation == expected, "%s, model with %s: %s", label, statement,
+            CHECK(encoder && activation_of(encoder) == expected, "%s, model with %s: %s", label, statement,
                   end.message);
             if (!encoder) continue;
             CHECK(!strstr(hc_encoder_config(encoder), "\"quick_gelu\":true") == (expected != HC_QUICK_GELU), "%s: %s",
@@ -70,7 +70,7 @@ static void expect(bytes file, const char *statement, hc_activation expected, co
             bytes shard = shard_of(encoder);
             hc_encoder_free(encoder);
             encoder = load_bytes(TOWERS[t], shard, NULL, HC_AUTO, 1000, 1, &end);
-            CHECK(encoder && encoder->config.activation == expected, "%s: the shard: %s", label, end.message);
+            CHECK(encoder && activation_of(encoder) == expected, "%s: the shard: %s", label, end.message);
             hc_encoder_free(encoder);
             free(shard.data);
         }
@@ -124,7 +124,7 @@ static void test_shards(void)
                 config = config_with(statements[i], i % 2);
                 encoder = load_bytes(TOWERS[t], shard, config, HC_AUTO, 1000, 1, &end);
                 if (fits)
-                    CHECK(encoder && encoder->config.activation == (quick ? HC_QUICK_GELU : HC_GELU), "%s: %s",
+                    CHECK(encoder && activation_of(encoder) == (quick ? HC_QUICK_GELU : HC_GELU), "%s: %s",
                           statements[i], end.message);
                 else
                     CHECK(!encoder && end.status == HC_WEIGHTS_MISMATCH &&

@@ -4,30 +4,25 @@
 #include "checkpoint/json.h"
 #include "loading.h"
 #include "sha256.h"
-#include "tower/tower.h"
+#include "families/family.h"
+#include "families/openclip.h"
 
 static int by_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 /* The SHA-256 of the sorted lines "name 2x3\n" of a tower's tensors; also how many tensors and numbers they are. */
-static void describe(const hc_config *config, size_t *count, uint64_t *parameters, char hex[65])
+static void describe(const hc_network *net, size_t *count, uint64_t *parameters, char hex[65])
 {
-    hc_weights weights = {.blocks = calloc((size_t)config->layers, sizeof(hc_block))};
-    *count = hc_tower_tensors(config, &weights, NULL, 0);
-    hc_tensor *tensors = calloc(*count, sizeof *tensors);
+    *count = (size_t)net->tensor_count - 1;
     char **lines = calloc(*count, sizeof *lines), *text = calloc(*count, 160);
-    hc_tower_tensors(config, &weights, tensors, *count);
-    *parameters = 0;
     for (size_t i = 0; i < *count; i++) {
-        uint64_t numbers = 1;
+        const hc_tensor *t = &net->tensors[i + 1];
         lines[i] = calloc(1, 160);
-        size_t length = (size_t)snprintf(lines[i], 160, "%s ", tensors[i].name);
-        for (int d = 0; d < tensors[i].rank; d++) {
-            length += (size_t)snprintf(lines[i] + length, 160 - length, "%s%u", d ? "x" : "", tensors[i].shape[d]);
-            numbers *= tensors[i].shape[d];
-        }
+        size_t length = (size_t)snprintf(lines[i], 160, "%s ", t->name);
+        for (int d = 0; d < t->rank; d++)
+            length += (size_t)snprintf(lines[i] + length, 160 - length, "%s%u", d ? "x" : "", t->shape[d]);
         snprintf(lines[i] + length, 160 - length, "\n");
-        *parameters += numbers;
     }
+    *parameters = hc_network_parameters(net);
     qsort(lines, *count, sizeof *lines, by_text);
     for (size_t i = 0; i < *count; i++) {
         strcat(text, lines[i]);
@@ -36,15 +31,15 @@ static void describe(const hc_config *config, size_t *count, uint64_t *parameter
     sha256(text, hex);
     free(lines);
     free(text);
-    free(tensors);
-    free(weights.blocks);
 }
 
 static void compare(const char *name, hc_tower tower, const char *json, size_t length, const hc_json *expected)
 {
-    char message[512], hex[65];
-    hc_config config;
-    hc_status status = hc_config_parse(&config, tower, json, length, message, sizeof message);
+    char hex[65];
+    hc_problem problem = {.status = HC_OK};
+    hc_network net;
+    hc_network_init(&net, tower, &problem);
+    hc_family_build(&net, json, length);
     hc_json family = hc_json_get(expected, "family"), tensors = hc_json_get(expected, "tensors"),
             parameters = hc_json_get(expected, "parameters");
     hc_json hash = hc_json_get(expected, "sha256");
@@ -52,17 +47,17 @@ static void compare(const char *name, hc_tower tower, const char *json, size_t l
         const char *word = hc_json_is(&family, "timm")     ? "timm"
                            : hc_json_is(&family, "resnet") ? "ResNet"
                                                            : "Hugging Face";
-        CHECK(status == HC_MODEL_UNSUPPORTED && strstr(message, word), "%s: %s", name, message);
-        return;
+        CHECK(problem.status == HC_MODEL_UNSUPPORTED && strstr(problem.message, word), "%s: %s", name, problem.message);
+    } else {
+        size_t count;
+        uint64_t numbers;
+        describe(&net, &count, &numbers, hex);
+        CHECK(problem.status == HC_OK, "%s: %s", name, problem.message);
+        CHECK(count == (size_t)hc_json_number(&tensors) && numbers == (uint64_t)hc_json_number(&parameters),
+              "%s: %zu tensors, %llu numbers", name, count, (unsigned long long)numbers);
+        CHECK(hc_json_is(&hash, hex), "%s: other names or shapes than OpenCLIP's", name);
     }
-    CHECK(status == HC_OK, "%s: %s", name, message);
-    if (status != HC_OK) return;
-    size_t count;
-    uint64_t numbers;
-    describe(&config, &count, &numbers, hex);
-    CHECK(count == (size_t)hc_json_number(&tensors) && numbers == (uint64_t)hc_json_number(&parameters),
-          "%s: %zu tensors, %llu numbers", name, count, (unsigned long long)numbers);
-    CHECK(hc_json_is(&hash, hex), "%s: other names or shapes than OpenCLIP's", name);
+    hc_network_free(&net);
 }
 
 /* Lines `  "name": {…},` of the module that holds OpenCLIP's configs. */
@@ -95,143 +90,170 @@ static void test_known_models(void)
 /* ---- options ------------------------------------------------------------------------------------------------------
  */
 
-static hc_status parse(hc_config *config, hc_tower tower, const char *model, const char *vision, const char *text,
-                       char message[512])
+/* What a config gives: its options as they were read, and what the network is. */
+typedef struct parsed {
+    hc_openclip_config c;
+    int dim, tokens_out;
+} parsed;
+
+static parsed parse(hc_tower tower, const char *json, size_t length, hc_problem *problem)
+{
+    parsed p = {.dim = 0};
+    hc_network net;
+    hc_json document;
+    hc_json_error error;
+    *problem = (hc_problem){.status = HC_OK};
+    hc_network_init(&net, tower, problem);
+    if (hc_family_build(&net, json, length) && hc_json_parse(json, length, &document, &error)) {
+        hc_options o = {.model = hc_options_model(&document), .problem = problem};
+        o.section_name = tower == HC_IMAGE ? "vision_cfg" : "text_cfg";
+        o.section = hc_json_get(&o.model, o.section_name);
+        p.c.embed_dim = hc_embed_dim(&o);
+        if (tower == HC_IMAGE) hc_vision_read(&o, &p.c);
+        else hc_text_read(&o, &p.c);
+        p.dim = net.dim;
+        p.tokens_out = net.tokens_out;
+    }
+    hc_network_free(&net);
+    return p;
+}
+
+static parsed parse_sections(hc_tower tower, const char *model, const char *vision, const char *text,
+                             hc_problem *problem)
 {
     char json[1024];
     snprintf(json, sizeof json, "{\"embed_dim\": 64%s, \"vision_cfg\": {%s}, \"text_cfg\": {%s}}", model, vision, text);
-    return hc_config_parse(config, tower, json, strlen(json), message, 512);
+    return parse(tower, json, strlen(json), problem);
 }
 
-static hc_config image(const char *model, const char *vision)
+static parsed image(const char *model, const char *vision)
 {
-    hc_config config;
-    char message[512];
-    hc_status status = parse(&config, HC_IMAGE, model, vision, "\"unknown_in_the_other_tower\": 1", message);
-    CHECK(status == HC_OK, "%s: %s", vision, message);
-    return config;
+    hc_problem problem;
+    parsed p = parse_sections(HC_IMAGE, model, vision, "\"unknown_in_the_other_tower\": 1", &problem);
+    CHECK(problem.status == HC_OK, "%s: %s", vision, problem.message);
+    return p;
 }
 
-static hc_config text(const char *model, const char *section)
+static parsed text(const char *model, const char *section)
 {
-    hc_config config;
-    char message[512];
-    hc_status status = parse(&config, HC_TEXT, model, "\"timm_model_name\": \"of_the_other_tower\"", section, message);
-    CHECK(status == HC_OK, "%s: %s", section, message);
-    return config;
+    hc_problem problem;
+    parsed p = parse_sections(HC_TEXT, model, "\"timm_model_name\": \"of_the_other_tower\"", section, &problem);
+    CHECK(problem.status == HC_OK, "%s: %s", section, problem.message);
+    return p;
 }
 
 static void test_defaults(void)
 {
-    hc_config c = image("", "");
-    CHECK(c.width == 768 && c.layers == 12 && c.heads == 12 && c.head_dim == 64 && c.mlp_width == 3072 &&
-              c.activation == HC_GELU,
+    parsed p = image("", "");
+    CHECK(p.c.width == 768 && p.c.layers == 12 && p.c.heads == 12 && p.c.head_dim == 64 && p.c.mlp_width == 3072 &&
+              p.c.activation == HC_GELU,
           "the transformer");
-    CHECK(c.image_height == 224 && c.image_width == 224 && c.patch_height == 16 && c.grid_height == 14 &&
-              c.positions == 197,
+    CHECK(p.c.image_height == 224 && p.c.image_width == 224 && p.c.patch_height == 16 && p.c.positions == 197,
           "the grid");
-    CHECK(c.pool == HC_POOL_TOK && c.ln_pre && !c.final_ln_after_pool && !c.attn_pool && !c.layer_scale &&
-              c.dim == 64 && c.tokens_out == 1,
+    CHECK(p.c.pool == HC_POOL_TOK && p.c.ln_pre && !p.c.final_ln_after_pool && !p.c.attn_pool && !p.c.layer_scale &&
+              p.dim == 64 && p.tokens_out == 1,
           "the ends");
-    CHECK(c.eps == 1e-5f && c.proj == HC_PROJ_MATRIX && c.embed_dim == 64, "eps and projection");
-    c = text("", "");
-    CHECK(c.width == 512 && c.layers == 12 && c.heads == 8 && c.mlp_width == 2048 && c.context_length == 77 &&
-              c.vocab_size == 49408,
+    CHECK(p.c.eps == 1e-5f && p.c.proj == HC_PROJ_MATRIX && p.c.embed_dim == 64, "eps and projection");
+    p = text("", "");
+    CHECK(p.c.width == 512 && p.c.layers == 12 && p.c.heads == 8 && p.c.mlp_width == 2048 &&
+              p.c.text.context_length == 77 && p.c.text.vocab_size == 49408,
           "the transformer");
-    CHECK(c.causal && c.pool == HC_POOL_ARGMAX && !c.embed_cls && c.positions == 77 && c.proj == HC_PROJ_MATRIX &&
-              c.dim == 64 && c.eos_id == 2,
+    CHECK(p.c.causal && p.c.text.pool == HC_TEXT_ARGMAX && !p.c.text.class_row && p.c.proj == HC_PROJ_MATRIX &&
+              p.dim == 64 && p.c.text.eos_id == 2,
           "the ends");
 }
 
 static void test_image_options(void)
 {
-    CHECK(image("", "\"width\": 96, \"head_width\": 40").heads == 2, "floor division, as width // head_width");
-    CHECK(image("", "\"width\": 95, \"head_width\": 48").heads == 1, "floor division once more");
-    CHECK(image("", "\"width\": 30, \"head_width\": 15, \"mlp_ratio\": 4.9231").mlp_width == 147, "int(30 * 4.9231)");
-    CHECK(image("", "\"width\": 1664, \"head_width\": 104, \"mlp_ratio\": 4.9231").mlp_width == 8192,
+    CHECK(image("", "\"width\": 96, \"head_width\": 40").c.heads == 2, "floor division, as width // head_width");
+    CHECK(image("", "\"width\": 95, \"head_width\": 48").c.heads == 1, "floor division once more");
+    CHECK(image("", "\"width\": 30, \"head_width\": 15, \"mlp_ratio\": 4.9231").c.mlp_width == 147, "int(30 * 4.9231)");
+    CHECK(image("", "\"width\": 1664, \"head_width\": 104, \"mlp_ratio\": 4.9231").c.mlp_width == 8192,
           "int(1664 * 4.9231), ViT-bigG-14");
-    CHECK(image("", "\"width\": 1408, \"head_width\": 88, \"mlp_ratio\": 4.3637").mlp_width == 6144,
+    CHECK(image("", "\"width\": 1408, \"head_width\": 88, \"mlp_ratio\": 4.3637").c.mlp_width == 6144,
           "int(1408 * 4.3637), ViT-g-14");
-    hc_config c = image("", "\"image_size\": [32, 50], \"patch_size\": [7, 9]");
-    CHECK(c.image_height == 32 && c.image_width == 50 && c.grid_height == 4 && c.grid_width == 5 && c.positions == 21,
-          "height before width");
-    CHECK(image("", "\"pos_embed_type\": \"sin_cos_2d\"").positions == 197, "positions come from the file");
-    CHECK(image("", "\"pool_type\": \"avg\", \"final_ln_after_pool\": true, \"no_ln_pre\": 1").ln_pre == 0,
+    parsed p = image("", "\"image_size\": [32, 50], \"patch_size\": [7, 9]");
+    CHECK(p.c.image_height == 32 && p.c.image_width == 50 && p.c.positions == 21, "height before width");
+    CHECK(image("", "\"pos_embed_type\": \"sin_cos_2d\"").c.positions == 197, "positions come from the file");
+    CHECK(image("", "\"pool_type\": \"avg\", \"final_ln_after_pool\": true, \"no_ln_pre\": 1").c.ln_pre == 0,
           "truth as in Python");
-    CHECK(image("", "\"pool_type\": \"avg\", \"final_ln_after_pool\": true").final_ln_after_pool,
+    CHECK(image("", "\"pool_type\": \"avg\", \"final_ln_after_pool\": true").c.final_ln_after_pool,
           "final_ln_after_pool");
     CHECK(image("", "\"pool_type\": \"none\"").tokens_out == 197, "a vector a token");
-    CHECK(image("", "\"patch_dropout\": 0.5, \"output_tokens\": true, \"ls_init_value\": 1e-5").layer_scale,
+    CHECK(image("", "\"patch_dropout\": 0.5, \"output_tokens\": true, \"ls_init_value\": 1e-5").c.layer_scale,
           "layer scale; dropout is idle");
-    CHECK(image(", \"quick_gelu\": true", "\"act_kwargs\": {}").activation == HC_QUICK_GELU, "quick_gelu");
-    CHECK(image("", "\"act_kwargs\": {\"approximate\": \"tanh\"}").activation == HC_GELU_TANH, "tanh");
-    CHECK(image("", "\"act_kwargs\": {\"approximate\": \"none\"}").activation == HC_GELU, "none");
-    CHECK(image("", "\"norm_kwargs\": {\"eps\": 1e-06}").eps == 1e-6f && image("", "\"norm_kwargs\": {}").eps == 1e-5f,
+    CHECK(image(", \"quick_gelu\": true", "\"act_kwargs\": {}").c.activation == HC_QUICK_GELU, "quick_gelu");
+    CHECK(image("", "\"act_kwargs\": {\"approximate\": \"tanh\"}").c.activation == HC_GELU_TANH, "tanh");
+    CHECK(image("", "\"act_kwargs\": {\"approximate\": \"none\"}").c.activation == HC_GELU, "none");
+    CHECK(image("", "\"norm_kwargs\": {\"eps\": 1e-06}").c.eps == 1e-6f &&
+              image("", "\"norm_kwargs\": {}").c.eps == 1e-5f,
           "eps");
-    c = image(
+    p = image(
         "",
         "\"attentional_pool\": true, \"final_ln_after_pool\": true, \"attn_pooler_heads\": 4, \"pool_type\": \"none\"");
-    CHECK(c.attn_pool == HC_ATTN_POOL_YES && c.attn_pooler_queries == 256 && c.attn_pooler_heads == 4 &&
-              c.tokens_out == 256 && !c.final_ln_after_pool,
+    CHECK(p.c.attn_pool == HC_ATTN_POOL_YES && p.c.attn_pooler_queries == 256 && p.c.attn_pooler_heads == 4 &&
+              p.tokens_out == 256 && !p.c.final_ln_after_pool,
           "a pooled query a vector");
-    c = image("", "\"width\": 64, \"head_width\": 16, \"attentional_pool\": \"cascade\"");
-    CHECK(c.attn_pool == HC_ATTN_POOL_CASCADE && c.pool == HC_POOL_NONE && c.tokens_out == 1, "one vector");
-    c = image("", "\"qk_norm\": true, \"scale_heads\": true, \"scale_attn_inner\": true, \"scale_attn\": true, "
+    p = image("", "\"width\": 64, \"head_width\": 16, \"attentional_pool\": \"cascade\"");
+    CHECK(p.c.attn_pool == HC_ATTN_POOL_CASCADE && p.c.pool == HC_POOL_NONE && p.tokens_out == 1, "one vector");
+    p = image("", "\"qk_norm\": true, \"scale_heads\": true, \"scale_attn_inner\": true, \"scale_attn\": true, "
                   "\"scale_fc\": true");
-    CHECK(c.qk_norm && c.scale_heads && c.scale_attn_inner && c.scale_attn && c.scale_fc && !c.scaled_cosine_attn,
+    CHECK(p.c.qk_norm && p.c.scale_heads && p.c.scale_attn_inner && p.c.scale_attn && p.c.scale_fc &&
+              !p.c.scaled_cosine_attn,
           "the custom block");
-    c = image("", "\"block_type\": \"default\", \"qk_norm\": true, \"scaled_cosine_attn\": true, \"scale_fc\": true");
-    CHECK(!c.qk_norm && !c.scale_fc, "the default block has no such parts");
-    CHECK(image("", "\"block_type\": \"custom\", \"scaled_cosine_attn\": true").scaled_cosine_attn, "cosine attention");
-    CHECK(image("", "\"width\": 12, \"width\": 128").width == 128, "of two keys the last counts");
+    p = image("", "\"block_type\": \"default\", \"qk_norm\": true, \"scaled_cosine_attn\": true, \"scale_fc\": true");
+    CHECK(!p.c.qk_norm && !p.c.scale_fc, "the default block has no such parts");
+    CHECK(image("", "\"block_type\": \"custom\", \"scaled_cosine_attn\": true").c.scaled_cosine_attn,
+          "cosine attention");
+    CHECK(image("", "\"width\": 12, \"width\": 128").c.width == 128, "of two keys the last counts");
 }
 
 static void test_text_options(void)
 {
     static const struct {
         const char *name;
-        hc_pool pool;
-    } pools[] = {{"argmax", HC_POOL_ARGMAX},
-                 {"first", HC_POOL_FIRST},
-                 {"last", HC_POOL_LAST},
-                 {"eos", HC_POOL_EOS},
-                 {"none", HC_POOL_NONE}};
+        hc_text_pool pool;
+    } pools[] = {{"argmax", HC_TEXT_ARGMAX},
+                 {"first", HC_TEXT_FIRST},
+                 {"last", HC_TEXT_LAST},
+                 {"eos", HC_TEXT_EOS},
+                 {"none", HC_TEXT_ALL}};
     for (size_t i = 0; i < 5; i++) {
         char section[64];
         snprintf(section, sizeof section, "\"pool_type\": \"%s\", \"eos_id\": 49407", pools[i].name);
-        hc_config c = text("", section);
-        CHECK(c.pool == pools[i].pool && c.eos_id == 49407 && c.tokens_out == (pools[i].pool == HC_POOL_NONE ? 77 : 1),
+        parsed p = text("", section);
+        CHECK(p.c.text.pool == pools[i].pool && p.c.text.eos_id == 49407 &&
+                  p.tokens_out == (pools[i].pool == HC_TEXT_ALL ? 77 : 1),
               "%s", section);
     }
-    CHECK(text("", "\"no_causal_mask\": true").causal == 0, "bidirectional");
-    hc_config c = text("", "\"proj_type\": \"none\", \"proj_bias\": true");
-    CHECK(c.proj == HC_PROJ_NONE && c.dim == 512, "as wide as the tower");
-    CHECK(text("", "\"proj_bias\": true").proj == HC_PROJ_LINEAR &&
-              text("", "\"proj_type\": null").proj == HC_PROJ_MATRIX,
+    CHECK(text("", "\"no_causal_mask\": true").c.causal == 0, "bidirectional");
+    parsed p = text("", "\"proj_type\": \"none\", \"proj_bias\": true");
+    CHECK(p.c.proj == HC_PROJ_NONE && p.dim == 512, "as wide as the tower");
+    CHECK(text("", "\"proj_bias\": true").c.proj == HC_PROJ_LINEAR &&
+              text("", "\"proj_type\": null").c.proj == HC_PROJ_MATRIX,
           "projections");
-    c = text(", \"custom_text\": true, \"multimodal_cfg\": {\"anything\": 1}",
+    p = text(", \"custom_text\": true, \"multimodal_cfg\": {\"anything\": 1}",
              "\"embed_cls\": true, \"context_length\": 76, \"pad_id\": 3, \"pool_type\": \"none\"");
-    CHECK(c.embed_cls && c.positions == 77 && c.context_length == 76 && c.pad_id == 3 && c.tokens_out == 1,
+    CHECK(p.c.text.class_row && p.c.text.context_length == 76 && p.c.text.pad_id == 3 && p.tokens_out == 1,
           "a class token at the end");
-    CHECK(text("", "\"embed_cls\": true, \"hf_model_name\": null").embed_cls, "the key alone makes CustomTextCLIP");
+    CHECK(text("", "\"embed_cls\": true, \"hf_model_name\": null").c.text.class_row,
+          "the key alone makes CustomTextCLIP");
     CHECK(text("", "\"hf_tokenizer_name\": \"x\", \"tokenizer_kwargs\": {\"clean\": \"canonicalize\"}, "
                    "\"final_ln_after_pool\": true")
-                  .width == 512,
+                  .c.width == 512,
           "options of others");
 }
 
 static void test_wrapping(void)
 {
-    hc_config c;
-    char message[512];
+    hc_problem problem;
     const char *wrapped = "{\"preprocess_cfg\": {\"size\": 9}, \"model_cfg\": {\"embed_dim\": 32, \"text_cfg\": "
                           "{\"heads\": 4}}, \"more\": 1}";
-    CHECK(hc_config_parse(&c, HC_TEXT, wrapped, strlen(wrapped), message, sizeof message) == HC_OK && c.heads == 4,
-          "%s", message);
+    parsed p = parse(HC_TEXT, wrapped, strlen(wrapped), &problem);
+    CHECK(problem.status == HC_OK && p.c.heads == 4, "%s", problem.message);
     bytes golden = golden_tower("image-wide", ".json");
-    CHECK(hc_config_parse(&c, HC_IMAGE, (char *)golden.data, golden.size, message, sizeof message) == HC_OK &&
-              c.image_height == 16 && c.image_width == 40,
-          "%s", message);
+    p = parse(HC_IMAGE, (char *)golden.data, golden.size, &problem);
+    CHECK(problem.status == HC_OK && p.c.image_height == 16 && p.c.image_width == 40, "%s", problem.message);
     free(golden.data);
 }
 
@@ -293,14 +315,13 @@ static void test_refused(void)
         {HC_MODEL_CONFIG, HC_IMAGE, "", "\"act_kwargs\": 3", "object"},
         {HC_MODEL_CONFIG, HC_IMAGE, "", "\"ls_init_value\": \"small\"", "ls_init_value"},
     };
-    hc_config config;
-    char message[512];
+    hc_problem problem;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *section = cases[i].section;
-        hc_status status = parse(&config, cases[i].tower, cases[i].model, cases[i].tower == HC_IMAGE ? section : "",
-                                 cases[i].tower == HC_TEXT ? section : "", message);
-        CHECK(status == cases[i].status && strstr(message, cases[i].word), "%s %s: %s \"%s\"", cases[i].model, section,
-              hc_status_code(status), message);
+        parse_sections(cases[i].tower, cases[i].model, cases[i].tower == HC_IMAGE ? section : "",
+                       cases[i].tower == HC_TEXT ? section : "", &problem);
+        CHECK(problem.status == cases[i].status && strstr(problem.message, cases[i].word), "%s %s: %s \"%s\"",
+              cases[i].model, section, hc_status_code(problem.status), problem.message);
     }
     static const char *const documents[] = {"",
                                             "nothing",
@@ -315,14 +336,10 @@ static void test_refused(void)
                                             "{\"embed_dim\": \"x\", \"text_cfg\": {}}",
                                             "{\"architectures\": [\"CLIPModel\"]}"};
     for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
-        hc_status status =
-            hc_config_parse(&config, HC_TEXT, documents[i], strlen(documents[i]), message, sizeof message);
-        CHECK(status == HC_MODEL_CONFIG && *message, "%s: %s \"%s\"", documents[i], hc_status_code(status), message);
+        parse(HC_TEXT, documents[i], strlen(documents[i]), &problem);
+        CHECK(problem.status == HC_MODEL_CONFIG && *problem.message, "%s: %s \"%s\"", documents[i],
+              hc_status_code(problem.status), problem.message);
     }
-    char shown[24];
-    memset(shown, 'x', sizeof shown);
-    hc_config_parse(&config, HC_TEXT, "{\"embed_dim\": 4}", 16, shown, 16);
-    CHECK(strlen(shown) == 15 && shown[16] == 'x', "a short buffer is cut");
 }
 
 /* ---- preprocessing ------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 #include "checkpoint/json.h"
 #include "kernels/kernels.h"
 #include "loading.h"
-#include "tower/tower.h"
+#include "inside.h"
 
 enum { WHOLE = 1 << 30 };
 
@@ -262,7 +262,7 @@ static void test_sums(void)
         hc_info info;
         hc_encoder_info(e, &info);
         CHECK(info.dtype == HC_INT8 && info.tower == TOWERS[t] && info.memory_bytes > e->packed_bytes, "info");
-        const hc_matrix *m = &e->weights.blocks[0].out_proj;
+        const hc_matrix *m = &tensor_of(e, "resblocks.0.attn.out_proj.weight")->matrix;
         const int8_t *q = m->data;
         size_t blocks = ((size_t)m->k + 3) / 4, wrong = 0;
         CHECK((uintptr_t)m->data % HC_ALIGN == 0 && (uintptr_t)m->scale % HC_ALIGN == 0 && (m->n % 8 || m->k % 4),

@@ -4,7 +4,7 @@
 #include "checkpoint/json.h"
 #include "loading.h"
 #include "load/pack.h"
-#include "tower/tower.h"
+#include "inside.h"
 
 static const hc_tower TOWERS[] = {HC_IMAGE, HC_TEXT};
 static const char *const DTYPES[] = {"", "fp32", "fp16", "int8", "int4"};
@@ -398,7 +398,7 @@ static void test_metadata(void)
     const char *model = "{\"embed_dim\": 24, \"vision_cfg\": {}, \"text_cfg\": {\"context_length\": 12, "
                         "\"vocab_size\": 96, \"width\": 48, \"heads\": 6, \"layers\": 2}}";
     hc_encoder *given = load_bytes(HC_TEXT, shard, model, HC_AUTO, 100, 1, &end);
-    CHECK(given && given->config.heads == 6 && strstr(hc_encoder_config(given), "\"heads\": 6") &&
+    CHECK(given && op_of(given, "attention")->heads == 6 && strstr(hc_encoder_config(given), "\"heads\": 6") &&
               strstr(hc_encoder_config(given), "0.48145466"),
           "%s", end.message);
     hc_encoder_free(given);
@@ -595,7 +595,7 @@ static void test_int4_padding(void)
     part *parts = take_apart(shard, &count);
     const part *q = part_of(parts, count, "transformer.resblocks.0.attn.out_proj.weight");
     const part *scale = part_of(parts, count, "transformer.resblocks.0.attn.out_proj.weight.scale");
-    const hc_matrix *m = &encoder->weights.blocks[0].out_proj;
+    const hc_matrix *m = &tensor_of(encoder, "resblocks.0.attn.out_proj.weight")->matrix;
     CHECK(m->n % 8 && m->n % 8 < 7 && m->k % 32, "%d x %d is padded", m->n, m->k);
     uint8_t *last = shard.data + (q->data - shard.data) + q->size - 1,
             *end_scale = shard.data + (scale->data - shard.data) + scale->size - 1;
@@ -606,7 +606,7 @@ static void test_int4_padding(void)
     *last = *end_scale = 0;
     bytes again = shard_of(cleaned);
     CHECK(same_bytes(shard, again), "%s", end.message);
-    CHECK(cleaned && !memcmp(cleaned->weights.blocks[0].out_proj.total, m->total,
+    CHECK(cleaned && !memcmp(tensor_of(cleaned, "resblocks.0.attn.out_proj.weight")->matrix.total, m->total,
                              hc_round_up((size_t)m->n, 8) * sizeof(float)),
           "totals");
     for (int row = 0; row < m->n; row++) {

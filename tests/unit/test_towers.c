@@ -11,7 +11,7 @@
 #include "loading.h"
 #include "sha256.h"
 #include "checkpoint/safetensors.h"
-#include "tower/tower.h"
+#include "tower/encoder.h"
 
 #include <string.h>
 
@@ -177,7 +177,7 @@ static void check_own_buffers(hc_encoder *encoder, const char *name, const void 
         void *own_input;
         float *own_output;
         n = count - i < batch ? count - i : batch;
-        hc_tower_buffers(encoder, &own_input, &own_output);
+        hc_encoder_buffers(encoder, &own_input, &own_output);
         memcpy(own_input, (const char *)input + i * item * 4, n * item * 4);
         hc_status status = info.tower == HC_IMAGE ? hc_embed_pixels(encoder, own_input, n, 0, own_output)
                                                   : hc_embed_tokens(encoder, own_input, n, 0, own_output);
@@ -199,7 +199,7 @@ static void check_steps(hc_encoder *encoder, const char *name, const void *input
         void *own_input;
         float *own_output;
         int steps = 1;
-        hc_tower_buffers(encoder, &own_input, &own_output);
+        hc_encoder_buffers(encoder, &own_input, &own_output);
         for (int begun = 0; begun < 2; begun++) {
             memcpy(own_input, input, item * 4);
             CHECK(hc_embed_begin(encoder, own_input, 1, 0, own_output) == HC_OK, "%s", name);

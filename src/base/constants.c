@@ -1,5 +1,5 @@
-/* status.c: the stable codes that callers match on. */
-#include "halfclip.h"
+/* constants.c: names of the interface's constants: the stable codes that callers match on, towers, dtypes. */
+#include "base/constants.h"
 
 const char *hc_status_code(hc_status status)
 {
@@ -17,4 +17,12 @@ const char *hc_status_code(hc_status status)
     case HC_OUT_OF_MEMORY: return "memory/exhausted";
     }
     return "";
+}
+
+const char *hc_tower_name(hc_tower tower) { return tower == HC_IMAGE ? "image" : "text"; }
+
+const char *hc_dtype_name(hc_dtype dtype)
+{
+    static const char *const names[] = {"", "fp32", "fp16", "int8", "int4"};
+    return names[dtype];
 }

@@ -1,0 +1,131 @@
+/* family.c: the table of families, from a config to its tower, and what a file holds of which. */
+#include "families/family.h"
+#include "base/constants.h"
+#include "families/keys.h"
+#include "families/openclip.h"
+
+#include <string.h>
+
+static const hc_family *const FAMILIES[] = {&hc_vision_transformer, &hc_text_transformer};
+
+enum { FAMILY_COUNT = sizeof FAMILIES / sizeof *FAMILIES };
+
+/* ---- from a config to a tower -------------------------------------------------------------------------------------
+ */
+
+int hc_embed_dim(hc_options *o)
+{
+    hc_json dim = hc_json_get(&o->model, "embed_dim");
+    return hc_option_integer_of(o, "", "embed_dim", &dim, 1, HC_MAX_WIDTH);
+}
+
+/* The tower's section of a config. */
+static void find_section(hc_options *o, hc_tower tower, const char *config, size_t length)
+{
+    hc_json document;
+    hc_json_error error;
+    o->section_name = tower == HC_IMAGE ? "vision_cfg" : "text_cfg";
+    if (!hc_json_parse(config, length, &document, &error)) {
+        HC_FAIL(o->problem, HC_MODEL_CONFIG, "the config is not JSON: %s at byte %u", error.reason,
+                (uint64_t)error.position);
+        return;
+    }
+    o->model = hc_options_model(&document);
+    if (o->model.type != HC_JSON_OBJECT) {
+        HC_FAIL(o->problem, HC_MODEL_CONFIG,
+                "the config is %t, expected an object with embed_dim, vision_cfg and text_cfg", o->model.text,
+                o->model.length);
+        return;
+    }
+    hc_json dim = hc_json_get(&o->model, "embed_dim");
+    o->section = hc_json_get(&o->model, o->section_name);
+    if (dim.type == HC_JSON_ABSENT || o->section.type != HC_JSON_OBJECT)
+        HC_FAIL(o->problem, HC_MODEL_CONFIG, "the config is not that of an OpenCLIP model: it has no %s",
+                dim.type == HC_JSON_ABSENT ? "embed_dim" : o->section_name);
+}
+
+/* No family answers: what the config asks for, by name. */
+static void refuse(hc_options *o)
+{
+    static const struct {
+        const char *key, *phrase;
+    } foreign[] = {{"timm_model_name", "image towers from timm"},
+                   {"layers", "image towers of the ResNet family"},
+                   {"hf_model_name", "text towers from Hugging Face transformers"}};
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+        hc_json value = hc_option(o, foreign[i].key);
+        if (value.type == HC_JSON_STRING || value.type == HC_JSON_ARRAY)
+            HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "%s.%s is %t: such %s are not supported yet", o->section_name,
+                    foreign[i].key, value.text, value.length, foreign[i].phrase);
+    }
+}
+
+const hc_family *hc_family_build(hc_network *net, const char *config, size_t length)
+{
+    hc_options o = {.problem = net->problem};
+    find_section(&o, net->tower, config, length);
+    if (o.problem->status != HC_OK) return NULL;
+    hc_embed_dim(&o);
+    hc_options_check_keys(&o, &o.model, "model_cfg", HC_MODEL_KEYS);
+    for (int i = 0; i < FAMILY_COUNT; i++) {
+        if (FAMILIES[i]->tower != net->tower || !FAMILIES[i]->answers(&o)) continue;
+        FAMILIES[i]->build(net, &o);
+        return o.problem->status == HC_OK ? FAMILIES[i] : NULL;
+    }
+    refuse(&o);
+    return NULL;
+}
+
+/* ---- what a file holds --------------------------------------------------------------------------------------------
+ */
+
+static size_t name_count(const hc_family *family)
+{
+    size_t count = 0;
+    while (count < HC_FAMILY_NAMES && family->names[count].anchors[0]) count++;
+    return count;
+}
+
+hc_names_match hc_family_match(const hc_family *family, const hc_network *net, const hc_safetensors *file)
+{
+    return hc_names_find(file, family->names, name_count(family), net->tensors[1].name, sizeof *net->tensors,
+                         (size_t)net->tensor_count - 1);
+}
+
+static int holds(const hc_safetensors *file, const hc_family *family)
+{
+    return hc_names_find(file, family->names, name_count(family), NULL, 0, 0).names != NULL;
+}
+
+void hc_family_describe(const hc_safetensors *file, const hc_family *asked, char *out, size_t size)
+{
+    static const struct {
+        const char *beginning, *phrase;
+    } foreign[] = {
+        {"visual.trunk.", "an image tower from timm, which is not supported yet"},
+        {"visual.layer1.", "an image tower of the ResNet family, which is not supported yet"},
+        {"text.transformer.embeddings.", "a text tower from Hugging Face transformers, which is not supported yet"},
+        {"text.transformer.encoder.", "a text tower from Hugging Face transformers, which is not supported yet"},
+        {"image_encoder.", "a MobileCLIP model under Apple's names, which is not supported yet"},
+    };
+    /* First another class of the tower that was asked for, then the other tower. */
+    for (int other = 0; other < 2; other++)
+        for (int i = 0; i < FAMILY_COUNT; i++) {
+            int same = FAMILIES[i]->tower == asked->tower;
+            if (FAMILIES[i] == asked || same == other || !holds(file, FAMILIES[i])) continue;
+            if (same)
+                hc_format(out, size, "%s tower of the class %s",
+                          same && asked->tower == HC_IMAGE ? "an image" : "a text", FAMILIES[i]->name);
+            else hc_format(out, size, "the %s tower", hc_tower_name(FAMILIES[i]->tower));
+            return;
+        }
+    for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+        if (hc_names_begin(file, foreign[i].beginning)) {
+            hc_format(out, size, "%s", foreign[i].phrase);
+            return;
+        }
+    if (!file->count) hc_format(out, size, "no tensors");
+    else
+        hc_format(out, size, "%u tensors such as %t", (uint64_t)file->count, file->tensors[0].name.text + 1,
+                  file->tensors[0].name.length - 2);
+}

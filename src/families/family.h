@@ -1,0 +1,39 @@
+/* family.h: a family of towers: one class of OpenCLIP's, or of the libraries that it takes towers from. */
+#ifndef HC_FAMILY_H
+#define HC_FAMILY_H
+
+#include "checkpoint/names.h"
+#include "checkpoint/options.h"
+#include "tower/network.h"
+
+enum { HC_FAMILY_NAMES = 4 };
+
+typedef struct hc_family {
+    const char *name; /* as messages call its towers: "an image tower of …" */
+    hc_tower tower;
+    /* Whether the config's section asks for it. */
+    int (*answers)(const hc_options *o);
+    /* Reads the section and builds the tower. */
+    void (*build)(hc_network *net, hc_options *o);
+    /* How checkpoints name its tensors; one without anchors ends the list. */
+    hc_names names[HC_FAMILY_NAMES];
+} hc_family;
+
+/* Builds the tower that a config (see hc_loader_new) asks for, in a network that hc_network_init has made, whose
+ * problem says what is wrong. NULL then. */
+const hc_family *hc_family_build(hc_network *net, const char *config, size_t length);
+
+/* How the file names the tensors of a network of this family; without `names` if it holds none. */
+hc_names_match hc_family_match(const hc_family *family, const hc_network *net, const hc_safetensors *file);
+
+/* What a file without the tower that was asked for seems to hold, as a noun phrase. */
+void hc_family_describe(const hc_safetensors *file, const hc_family *asked, char *out, size_t size);
+
+/* What in a file says that its towers were trained with QuickGELU, as a noun phrase; NULL if nothing does. The shapes
+ * cannot: GELU has the same. */
+const char *hc_family_quick_gelu(const hc_safetensors *file);
+
+/* The families, each in the file of its name. */
+extern const hc_family hc_vision_transformer, hc_text_transformer;
+
+#endif

@@ -1,0 +1,35 @@
+/* quick_gelu.c: which files were trained with QuickGELU. */
+#include "families/family.h"
+
+/* Everything that OpenAI published has these buffers, in which its archives keep the model's sizes. */
+static int is_openai(const hc_safetensors *file, const char *outer, const char *inner)
+{
+    static const char *const buffers[] = {"input_resolution", "context_length", "vocab_size"};
+    int found = 0;
+    for (int i = 0; i < 3; i++) found += hc_names_has(file, outer, inner, buffers[i]);
+    return found >= 2;
+}
+
+/* CLIP4Clip is OpenAI's CLIP under "clip." and, beside it, what looks at several frames. */
+static int is_clip4clip(const hc_safetensors *file, const char *outer)
+{
+    static const char *const beside[] = {"frame_position_embeddings.", "transformerClip.", "lstm_visual.", "cross.",
+                                         "similarity_dense."};
+    if (!hc_names_has(file, outer, "clip.", "visual.conv1.weight") &&
+        !hc_names_has(file, outer, "clip.", "token_embedding.weight"))
+        return 0;
+    for (size_t t = 0; t < file->count; t++)
+        for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+            if (hc_json_begins(&file->tensors[t].name, (const char *const[]){outer, "", beside[i]}, 3)) return 1;
+    return 0;
+}
+
+const char *hc_family_quick_gelu(const hc_safetensors *file)
+{
+    for (int i = 0; i < HC_PREFIX_COUNT * HC_PREFIX_COUNT; i++)
+        if (is_openai(file, HC_PREFIXES[i % HC_PREFIX_COUNT], HC_PREFIXES[i / HC_PREFIX_COUNT]))
+            return "one of OpenAI's (it holds context_length or input_resolution)";
+    for (int i = 0; i < HC_PREFIX_COUNT; i++)
+        if (is_clip4clip(file, HC_PREFIXES[i])) return "one of CLIP4Clip's";
+    return NULL;
+}

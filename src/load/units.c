@@ -1,0 +1,116 @@
+/* units.c: rows and columns of a tensor as they arrive: converted, checked, quantised and packed. */
+#include "load/loader.h"
+#include "load/pack.h"
+
+#include <string.h>
+
+int hc_loader_fits_half(hc_loader *loader, const hc_item *it, uint32_t largest)
+{
+    hc_storage storage = hc_loader_storage(loader, it->tensor);
+    if ((storage == HC_STORE_F16 || storage == HC_STORE_I4) && largest > HC_LARGEST_HALF_BITS)
+        HC_FAIL(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a weight beyond 65504, which %s cannot hold",
+                it->name, storage == HC_STORE_F16 ? "fp16" : "int4");
+    return loader->problem.status == HC_OK;
+}
+
+static void fail_not_finite(hc_loader *loader, const hc_item *it)
+{
+    HC_FAIL(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds NaN or infinity, expected finite weights", it->name);
+}
+
+/* Converts whole units to floats and checks them. 0 after a failure. */
+static int convert(hc_loader *loader, hc_item *it, const uint8_t *bytes, float *to, size_t values)
+{
+    uint32_t largest = hc_pack_floats(it->element, bytes, to, values);
+    it->nonzero |= largest != 0;
+    if (largest >= HC_INFINITY_BITS) fail_not_finite(loader, it);
+    return loader->problem.status == HC_OK && (it->target == TO_SCALES || hc_loader_fits_half(loader, it, largest));
+}
+
+/* Whole rows or columns of halves that are held as they come. */
+static void take_halves(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t units)
+{
+    for (size_t i = 0; i < units && loader->problem.status == HC_OK; i++) {
+        int row = it->first + (int)(it->done + i);
+        uint32_t largest = it->target == TO_ROWS
+                               ? hc_pack_row_halves(&it->tensor->matrix, row, bytes + i * it->unit)
+                               : hc_pack_column_halves(&it->tensor->matrix, row, bytes + i * it->unit);
+        it->nonzero |= largest != 0;
+        if (largest >= HC_INFINITE_HALF) fail_not_finite(loader, it);
+    }
+}
+
+/* Quantisers to 8 bits write -127 to 127; all 4 bits are in use. 0 after a failure. */
+static int check_quantised(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t n)
+{
+    uint8_t any = 0, lowest = 255; /* q + 128, so that the lowest is unsigned, which every SIMD has a minimum for */
+    for (size_t i = 0; i < n; i++) {
+        uint8_t shifted = bytes[i] ^ 0x80;
+        any |= bytes[i];
+        lowest = shifted < lowest ? shifted : lowest;
+    }
+    it->nonzero |= any != 0;
+    if (!lowest && it->element == HC_I8)
+        HC_FAIL(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds -128, expected -127 to 127", it->name);
+    return loader->problem.status == HC_OK;
+}
+
+/* 127 times a scale of int8 must still be a number. Those of int4 may be negative. */
+static void take_scales(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t units)
+{
+    enum { CHUNK = 64 };
+    float scales[CHUNK];
+    for (size_t i = 0, n; i < units; i += n) {
+        n = units - i < CHUNK ? units - i : CHUNK;
+        if (!convert(loader, it, bytes + i * it->unit, scales, n)) return;
+        for (size_t j = 0; j < n && it->element == HC_F32; j++)
+            if (!(scales[j] >= 0 && scales[j] <= 3.4e38f / 127))
+                HC_FAIL(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a scale that is negative or too large",
+                        it->name);
+    }
+    memcpy(it->place + it->done * it->unit, bytes, units * it->unit);
+}
+
+/* Output channel `row` of a convolution, from the file's order [c, y, x] to the kernels', [y, x, c]. */
+static const float *channels_last(const hc_loader *loader, const hc_tensor *t)
+{
+    if (!t->positions) return loader->row;
+    size_t positions = (size_t)t->positions, channels = t->shape[1];
+    float *to = loader->row + loader->row_length;
+    for (size_t c = 0; c < channels; c++)
+        for (size_t p = 0; p < positions; p++) to[p * channels + c] = loader->row[c * positions + p];
+    return to;
+}
+
+/* Whole rows or columns, by way of floats. */
+static void take_rows(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t units)
+{
+    hc_tensor *t = it->tensor;
+    for (size_t i = 0; i < units && convert(loader, it, bytes + i * it->unit, loader->row, it->unit_values); i++) {
+        int row = it->first + (int)(it->done + i);
+        if (it->target == TO_ROWS) hc_pack_row(&t->matrix, row, channels_last(loader, t));
+        else if (it->target == TO_COLUMNS) hc_pack_column(&t->matrix, row, loader->row);
+        else hc_pack_table_row(&t->table, row, loader->row);
+    }
+}
+
+void hc_loader_take(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t units)
+{
+    switch (it->target) {
+    case TO_VOCABULARY: memcpy(loader->encoder->vocabulary + it->done, bytes, units); break;
+    case TO_FLOATS: convert(loader, it, bytes, it->tensor->floats + (size_t)it->first + it->done, units); break;
+    case TO_SCALES: take_scales(loader, it, bytes, units); break;
+    case TO_QUANTISED:
+        if (check_quantised(loader, it, bytes, units) && bytes != it->place + it->done)
+            memcpy(it->place + it->done, bytes, units);
+        break;
+    case TO_TABLE: take_rows(loader, it, bytes, units); break;
+    case TO_ROWS:
+    case TO_COLUMNS:
+        if (it->element == HC_F16 && it->tensor->matrix.storage == HC_STORE_F16 && !it->tensor->positions)
+            take_halves(loader, it, bytes, units);
+        else take_rows(loader, it, bytes, units);
+        break;
+    }
+    it->done += units;
+}

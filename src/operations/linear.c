@@ -1,0 +1,99 @@
+/* linear.c: rows times a matrix, LayerNorm of the rows before and everything after the sums included. */
+#include "operations/operations.h"
+#include "operations/rows_in.h"
+
+#include "base/size.h"
+
+static const hc_op_kind LINEAR;
+
+/* ---- building -----------------------------------------------------------------------------------------------------
+ */
+
+hc_tensor_id hc_weight(hc_network *net, const char *name, int n, int k, hc_matrix_options options)
+{
+    hc_tensor_id id =
+        hc_network_tensor(net, name, "", HC_MATRIX, 2, options.transposed ? k : n, options.transposed ? n : k, 0, 0);
+    net->tensors[id].transposed = options.transposed;
+    net->tensors[id].keep_half = options.keep_half;
+    return id;
+}
+
+hc_tensor_id hc_vector(hc_network *net, const char *name, int n)
+{
+    return hc_network_tensor(net, name, "", HC_FLOATS, 1, n, 0, 0, 0);
+}
+
+hc_value hc_multiply(hc_network *net, const char *name, hc_value x, hc_tensor_id matrix, hc_tensor_id bias, int first,
+                     int n, hc_finish finish)
+{
+    const hc_tensor *t = &net->tensors[matrix];
+    /* Only whole panels can be multiplied by: where a part begins within one, all of it is, and columns are taken. */
+    if (first % HC_PANEL) {
+        hc_value all = hc_multiply(net, name, x, matrix, bias, 0, (int)t->shape[t->transposed],
+                                   (hc_finish){.bias_first = finish.bias_first});
+        return hc_columns(net, all, first, n);
+    }
+    const hc_value_info *v = &net->values[x];
+    int height = v->height, across = v->across;
+    hc_value out = hc_network_value(net, v->span, v->rows, n);
+    net->values[out].height = height;
+    net->values[out].across = across;
+    return hc_network_op(net, name,
+                         (hc_op){.kind = &LINEAR,
+                                 .in = {x, finish.add},
+                                 .out = out,
+                                 .replaces = finish.add,
+                                 .tensors = {matrix, bias, finish.gamma},
+                                 .fold = finish.fold,
+                                 .activation = finish.activation,
+                                 .activate_last = finish.activate_last,
+                                 .first = first,
+                                 .bias_first = first + finish.bias_first,
+                                 .n = n});
+}
+
+hc_value hc_linear(hc_network *net, const char *name, hc_value x, hc_linear_options options)
+{
+    int k = net->values[x].width;
+    hc_tensor_id matrix = hc_network_tensor(net, name, "weight", HC_MATRIX, 2, options.n, k, 0, 0);
+    hc_tensor_id bias = options.plain ? 0 : hc_network_tensor(net, name, "bias", HC_FLOATS, 1, options.n, 0, 0, 0);
+    hc_tensor_id gamma = options.gamma ? hc_vector(net, options.gamma, options.n) : 0;
+    return hc_multiply(net, name, x, matrix, bias, 0, options.n,
+                       (hc_finish){.activation = options.activation, .gamma = gamma, .add = options.add});
+}
+
+/* ---- running ------------------------------------------------------------------------------------------------------
+ */
+
+static void run(hc_pass *pass, const hc_op *op)
+{
+    const hc_network *net = pass->net;
+    hc_matrix w = hc_matrix_part(&net->tensors[op->tensors[0]].matrix, op->first, op->n);
+    hc_span_of_rows out = hc_pass_value(pass, op->out);
+    const float *bias = hc_pass_floats(pass, op->tensors[1]);
+    hc_epilogue epilogue = {.bias = bias ? bias + op->bias_first : NULL,
+                            .activation = op->activation,
+                            .activate_last = op->activate_last,
+                            .gamma = hc_pass_floats(pass, op->tensors[2]),
+                            .residual = op->in[1] ? hc_pass_value(pass, op->in[1]).at : NULL};
+    if (op->fold) {
+        epilogue.scale = net->folds[op->fold].scale;
+        epilogue.bias = net->folds[op->fold].shift;
+    }
+    hc_rows rows;
+    hc_rows_in(pass, op, &w, &rows);
+    hc_each_panel(pass->steps, &w, &rows, &epilogue, out.at, out.stride);
+}
+
+static uint64_t scratch(const hc_network *net, const hc_op *op, const hc_batch *batch)
+{
+    return hc_rows_in_bytes(net, op, batch);
+}
+
+static uint64_t multiplications(const hc_network *net, const hc_op *op)
+{
+    const hc_value_info *in = &net->values[op->in[0]];
+    return hc_size_product(hc_size_product((uint64_t)in->rows, (uint64_t)in->width), (uint64_t)op->n);
+}
+
+static const hc_op_kind LINEAR = {"linear", run, scratch, multiplications};

@@ -1,0 +1,103 @@
+/* norm.c: LayerNorm of rows, and of the heads' parts of rows. */
+#include "operations/operations.h"
+#include "operations/real.h"
+#include "operations/rows_in.h"
+
+#include "base/size.h"
+
+/* LayerNorm of x with these tensors, left to whoever reads it. */
+static hc_value norm_of(hc_network *net, hc_value x, hc_tensor_id weight, hc_tensor_id bias, float eps)
+{
+    hc_value source = hc_real(net, x);
+    hc_value_info v = net->values[source];
+    hc_value out = hc_network_value(net, v.span, v.rows, v.width);
+    hc_value_info normed = {.span = v.span, .rows = v.rows, .width = v.width, .height = v.height, .across = v.across};
+    normed.memory = out;
+    normed.normed = source;
+    normed.norm_weight = weight;
+    normed.norm_bias = bias;
+    normed.eps = eps;
+    net->values[out] = normed;
+    return out;
+}
+
+hc_value hc_norm(hc_network *net, const char *name, hc_value x, float eps)
+{
+    int width = net->values[x].width;
+    hc_tensor_id weight = hc_network_tensor(net, name, "weight", HC_FLOATS, 1, width, 0, 0, 0);
+    return norm_of(net, x, weight, hc_network_tensor(net, name, "bias", HC_FLOATS, 1, width, 0, 0, 0), eps);
+}
+
+hc_value hc_normed(hc_network *net, const char *name, hc_value x, float eps)
+{
+    return hc_real(net, hc_norm(net, name, x, eps));
+}
+
+hc_value hc_norm_again(hc_network *net, hc_value normed, hc_value x)
+{
+    hc_value_info v = net->values[normed];
+    return norm_of(net, x, v.norm_weight, v.norm_bias, v.eps);
+}
+
+static void run_norm(hc_pass *pass, const hc_op *op)
+{
+    hc_span_of_rows out = hc_pass_value(pass, op->out);
+    hc_rows_normed(pass, op->in[0], out.at, out.stride);
+}
+
+static const hc_op_kind NORM = {.name = "norm", .run = run_norm};
+
+hc_value hc_real(hc_network *net, hc_value x)
+{
+    hc_value_info v = net->values[x];
+    if (!v.normed) return x;
+    hc_value out = hc_network_value(net, v.span, v.rows, v.width);
+    net->values[out].height = v.height;
+    net->values[out].across = v.across;
+    hc_op op = {.kind = &NORM, .in = {x}, .out = out, .replaces = v.normed};
+    hc_value made = hc_network_op(net, "", op);
+    return made;
+}
+
+/* ---- heads ---- */
+
+typedef struct heads_job {
+    const float *weight, *bias; /* NULL: length 1 */
+    float eps;
+    hc_span_of_rows rows;
+    int heads;
+} heads_job;
+
+static void do_heads(void *context, int first, int last, int thread)
+{
+    (void)thread;
+    const heads_job *j = context;
+    int dim = j->rows.width / j->heads;
+    for (int r = first; r < last; r++)
+        for (int head = 0; head < j->heads; head++) {
+            float *at = j->rows.at + (size_t)r * j->rows.stride + (size_t)head * (size_t)dim;
+            if (j->weight) hc_layer_norm(at, dim, j->weight, j->bias, j->eps, at);
+            else hc_normalise(at, dim);
+        }
+}
+
+static void run_heads(hc_pass *pass, const hc_op *op)
+{
+    heads_job job = {hc_pass_floats(pass, op->tensors[0]), hc_pass_floats(pass, op->tensors[1]), op->eps,
+                     hc_pass_value(pass, op->out), op->heads};
+    uint64_t cost = (uint64_t)job.rows.width * HC_VALUE_COST;
+    hc_each(pass->steps, job.rows.count, HC_ROWS_A_CHUNK, cost, do_heads, &job);
+}
+
+static const hc_op_kind HEADS = {.name = "heads", .run = run_heads};
+
+hc_value hc_norm_heads(hc_network *net, const char *name, hc_value x, int heads, float eps)
+{
+    int width = net->values[x].width;
+    hc_op op = {.kind = &HEADS, .in = {x}, .out = hc_columns(net, x, 0, width), .heads = heads, .eps = eps};
+    if (name) {
+        op.tensors[0] = hc_network_tensor(net, name, "weight", HC_FLOATS, 1, width / heads, 0, 0, 0);
+        op.tensors[1] = hc_network_tensor(net, name, "bias", HC_FLOATS, 1, width / heads, 0, 0, 0);
+    }
+    return hc_network_op(net, name ? name : "", op);
+}

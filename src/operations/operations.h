@@ -1,0 +1,149 @@
+/* operations.h: what a family builds its tower with. Each call appends one operation to the network (tower/network.h),
+ * with the tensors that it reads: those of the prefix in force (HC_IN) and the call's name. It returns the value that
+ * it makes.
+ *
+ * Names of options that are tensors' are complete, like "ls_1.gamma"; others end where "weight" and "bias" follow, like
+ * "mlp.c_fc.". */
+#ifndef HC_OPERATIONS_H
+#define HC_OPERATIONS_H
+
+#include "tower/network.h"
+
+/* ---- where rows come from ---- */
+
+/* The input's pixels as a grid of three channels, channels last. */
+hc_value hc_pixels(hc_network *net);
+
+typedef struct hc_patches_options {
+    int width, patch_height, patch_width;
+    const char *class_embedding; /* [width], the first row; NULL: there is none */
+    const char *positions;       /* [rows, width] or, with `positions_rank` 3, [1, rows, width] */
+    int positions_rank;
+    int bias; /* whether the convolution has one */
+} hc_patches_options;
+
+/* Patches of the input's pixels times a matrix (a convolution whose windows do not overlap; pixels beyond the last
+ * whole patch are not seen), plus positions. */
+hc_value hc_patches(hc_network *net, const char *name, hc_patches_options options);
+
+typedef struct hc_tokens_options {
+    int width, position_count;
+    const char *positions; /* [position_count, width]                                              */
+    const char *types;     /* [type_count, width], of which the first row is added to all; or NULL */
+    int type_count;
+    const char *class_embedding; /* [width]: the class row's; or NULL                              */
+} hc_tokens_options;
+
+/* Rows of a table for the input's tokens, plus their positions. Which tokens have rows is net->text's to say. */
+hc_value hc_tokens(hc_network *net, const char *name, hc_tokens_options options);
+
+/* The first `used` rows of a tensor [rows, width], the same for all inputs. */
+hc_value hc_parameter(hc_network *net, const char *name, int rows, int used, int width);
+
+/* ---- matrices ---- */
+
+typedef struct hc_matrix_options {
+    int transposed; /* [k, n] in the file                              */
+    int keep_half;  /* fp16 where others are quantised                 */
+} hc_matrix_options;
+
+/* [n, k], to be multiplied by. `name` is complete. */
+hc_tensor_id hc_weight(hc_network *net, const char *name, int n, int k, hc_matrix_options options);
+
+/* [n] floats. `name` is complete. */
+hc_tensor_id hc_vector(hc_network *net, const char *name, int n);
+
+/* What a multiplication does with its sums: add + gamma * activation(scale * sum + bias), or with activate_last
+ * activation(add + scale * sum + bias). */
+typedef struct hc_finish {
+    hc_fold_id fold; /* scale and bias, in place of a tensor's */
+    hc_activation activation;
+    hc_tensor_id gamma;
+    hc_value add;
+    int activate_last;
+    int bias_first; /* of the bias, the number for row `first` 0 of the matrix */
+} hc_finish;
+
+/* x times rows `first` to `first + n - 1` of a matrix, plus as many numbers of the bias (0: none). */
+hc_value hc_multiply(hc_network *net, const char *name, hc_value x, hc_tensor_id matrix, hc_tensor_id bias, int first,
+                     int n, hc_finish finish);
+
+typedef struct hc_linear_options {
+    int n;
+    int plain;         /* no bias              */
+    const char *gamma; /* LayerScale, or NULL  */
+    hc_value add;
+    hc_activation activation;
+} hc_linear_options;
+
+/* nn.Linear(width of x, n). */
+hc_value hc_linear(hc_network *net, const char *name, hc_value x, hc_linear_options options);
+
+/* ---- rows ---- */
+
+/* LayerNorm, done by whatever reads the value. */
+hc_value hc_norm(hc_network *net, const char *name, hc_value x, float eps);
+
+/* LayerNorm, done at once: for a value that is read more than once. */
+hc_value hc_normed(hc_network *net, const char *name, hc_value x, float eps);
+
+/* The LayerNorm that made `normed`, of another value. */
+hc_value hc_norm_again(hc_network *net, hc_value normed, hc_value x);
+
+/* LayerNorm of each head's part of x, of `heads`, in place; then each has length 1 instead if `name` is NULL. */
+hc_value hc_norm_heads(hc_network *net, const char *name, hc_value x, int heads, float eps);
+
+/* Columns `first` to `first + n - 1` of x: the same memory. */
+hc_value hc_columns(hc_network *net, hc_value x, int first, int n);
+
+/* The row that pooling takes of each input: of a packed value what net->text says, else the first. */
+hc_value hc_pick(hc_network *net, hc_value x);
+
+/* The mean of each input's rows but the first `skip`; rows that net->text hides do not count. */
+hc_value hc_mean(hc_network *net, hc_value x, int skip);
+
+/* The same with the largest in place of the mean. */
+hc_value hc_largest(hc_network *net, hc_value x);
+
+/* x + gamma * y, gamma NULL for 1. */
+hc_value hc_add(hc_network *net, hc_value x, hc_value y, const char *gamma);
+
+/* The mean of each input's rows, then those rows, all plus positions [rows + 1, width]: what AttentionPool2d looks at.
+ */
+hc_value hc_mean_first(hc_network *net, const char *positions, hc_value x);
+
+/* ---- attention ---- */
+
+typedef struct hc_attention_options {
+    int heads, causal;
+    const char *logit_scale; /* [heads, 1, 1]: e to this, at most 100, in place of 1 / sqrt(head_dim); or NULL */
+    const char *head_scale;  /* [heads, 1, 1]: factors of the heads' results; or NULL                          */
+} hc_attention_options;
+
+/* softmax(q kᵀ / sqrt(head_dim)) v, head by head, within each input. */
+hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_attention_options options);
+
+/* ---- grids, channels last ---- */
+
+/* BatchNorm of n channels, to be an operation's `fold`. */
+hc_fold_id hc_batch_norm(hc_network *net, const char *name, int n, float eps);
+
+typedef struct hc_conv_options {
+    int n, kernel, stride, padding; /* kernel 0: 1 */
+    hc_fold_id fold;                /* in place of a bias */
+    hc_activation activation;
+    hc_value add;
+    int activate_last;
+} hc_conv_options;
+
+hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options options);
+
+/* nn.AvgPool2d(size). */
+hc_value hc_average_pool(hc_network *net, hc_value x, int size);
+
+/* ---- the end ---- */
+
+/* Says that x is the result: a vector for each of its rows of an input. */
+void hc_result(hc_network *net, hc_value x);
+
+#endif

@@ -1,0 +1,109 @@
+/* rows_in.c: rows of a value, or LayerNorm of them, put in place one by one. */
+#include "operations/rows_in.h"
+
+#include "base/size.h"
+
+typedef struct row_job {
+    const hc_value_info *value;
+    hc_span_of_rows from;
+    const float *weight, *bias; /* of a LayerNorm, or NULL */
+    const hc_rows *rows;        /* where to, or NULL: */
+    float *out;
+    size_t stride;
+    float *row; /* of each thread */
+    size_t row_size;
+} row_job;
+
+static void do_rows(void *context, int first, int last, int thread)
+{
+    const row_job *j = context;
+    for (int r = first; r < last; r++) {
+        const float *x = j->from.at + (size_t)r * j->from.stride;
+        float *to = j->out ? j->out + (size_t)r * j->stride : j->row + (size_t)thread * j->row_size;
+        if (j->weight) {
+            hc_layer_norm(x, j->from.width, j->weight, j->bias, j->value->eps, to);
+            x = to;
+        }
+        if (j->rows) hc_rows_put(j->rows, r, x);
+    }
+}
+
+static row_job job_of(const hc_pass *pass, hc_value value)
+{
+    const hc_value_info *v = &pass->net->values[value];
+    return (row_job){.value = v,
+                     .from = hc_pass_value(pass, v->normed ? v->normed : value),
+                     .weight = hc_pass_floats(pass, v->norm_weight),
+                     .bias = hc_pass_floats(pass, v->norm_bias)};
+}
+
+static void each_row(hc_pass *pass, row_job *job)
+{
+    uint64_t cost = (uint64_t)job->from.width * HC_VALUE_COST;
+    hc_each(pass->steps, job->from.count, HC_ROWS_A_CHUNK, cost, do_rows, job);
+}
+
+/* ---- scratch memory -----------------------------------------------------------------------------------------------
+ */
+
+static uint64_t values_bytes(uint64_t count, uint64_t k, int quantised)
+{
+    return hc_size_round_up(hc_rows_bytes(count, k, quantised), HC_ALIGN);
+}
+
+uint64_t hc_rows_scratch_bytes(uint64_t count, uint64_t k, int quantised)
+{
+    uint64_t scales = quantised ? hc_size_product(count, sizeof(float) + sizeof(int32_t)) : 0;
+    return hc_size_round_up(hc_size_sum(values_bytes(count, k, quantised), scales), HC_ALIGN);
+}
+
+hc_rows hc_rows_scratch(const hc_pass *pass, void *scratch, uint64_t count, uint64_t k, int quantised)
+{
+    char *scales = (char *)scratch + (size_t)values_bytes(count, k, quantised);
+    hc_rows rows = {.exact = pass->exact, .dot = pass->dot};
+    if (!quantised) return rows;
+    rows.scale = (float *)(void *)scales;
+    rows.zero = (int32_t *)(void *)(scales + (size_t)count * sizeof(float));
+    return rows;
+}
+
+/* ---- into a GEMM --------------------------------------------------------------------------------------------------
+ */
+
+static size_t row_size(int width) { return hc_round_up((size_t)width, HC_PANEL); }
+
+static int is_quantised(const hc_network *net, const hc_op *op)
+{
+    return hc_is_quantised(net->tensors[op->tensors[0]].matrix.storage);
+}
+
+uint64_t hc_rows_in_bytes(const hc_network *net, const hc_op *op, const hc_batch *batch)
+{
+    const hc_value_info *v = &net->values[op->in[0]];
+    uint64_t count = hc_network_rows(net, op->in[0], batch);
+    uint64_t rows = hc_rows_scratch_bytes(count, (uint64_t)v->width, is_quantised(net, op));
+    uint64_t normed = v->normed ? (uint64_t)batch->threads * row_size(v->width) * sizeof(float) : 0;
+    return hc_size_sum(rows, normed);
+}
+
+void hc_rows_in(hc_pass *pass, const hc_op *op, const hc_matrix *w, hc_rows *rows)
+{
+    char *scratch = hc_pass_scratch(pass, op);
+    uint64_t count = hc_network_rows(pass->net, op->in[0], &pass->batch);
+    int quantised = hc_is_quantised(w->storage);
+    row_job job = job_of(pass, op->in[0]);
+    *rows = hc_rows_scratch(pass, scratch, count, (uint64_t)w->k, quantised);
+    hc_rows_lay(rows, w, job.from.count, scratch);
+    job.rows = rows;
+    job.row = (float *)(void *)(scratch + (size_t)hc_rows_scratch_bytes(count, (uint64_t)w->k, quantised));
+    job.row_size = row_size(w->k);
+    each_row(pass, &job);
+}
+
+void hc_rows_normed(hc_pass *pass, hc_value normed, float *out, size_t stride)
+{
+    row_job job = job_of(pass, normed);
+    job.out = out;
+    job.stride = stride;
+    each_row(pass, &job);
+}

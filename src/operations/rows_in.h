@@ -1,0 +1,19 @@
+/* rows_in.h: rows of a value on their way into a GEMM, through a LayerNorm where the value is one. */
+#ifndef HC_ROWS_IN_H
+#define HC_ROWS_IN_H
+
+#include "tower/pass.h"
+
+/* Lays the rows of op->in[0] out for a GEMM with w, in the operation's scratch memory of hc_rows_in_bytes. */
+void hc_rows_in(hc_pass *pass, const hc_op *op, const hc_matrix *w, hc_rows *rows);
+
+uint64_t hc_rows_in_bytes(const hc_network *net, const hc_op *op, const hc_batch *batch);
+
+/* Scratch memory of `count` rows of k values, with scales and zero points; and the hc_rows that lies in it. */
+uint64_t hc_rows_scratch_bytes(uint64_t count, uint64_t k, int quantised);
+hc_rows hc_rows_scratch(const hc_pass *pass, void *scratch, uint64_t count, uint64_t k, int quantised);
+
+/* LayerNorm of the rows of a value that is one, into `out`. */
+void hc_rows_normed(hc_pass *pass, hc_value normed, float *out, size_t stride);
+
+#endif

@@ -1,0 +1,217 @@
+/* network.h: a tower as one list of operations, in the order of the paper.
+ *
+ * A family (families/) builds the list by calling operations (operations/operations.h), with the names of the
+ * checkpoint. Each call says which tensors it reads, which value it makes, and what is computed. Everything else
+ * follows from the list: what is loaded and how it is held (load/), where values lie (arena.c), the pass (run.c), and
+ * what a profile shows (profile.c). */
+#ifndef HC_NETWORK_H
+#define HC_NETWORK_H
+
+#include "base/problem.h"
+#include "halfclip.h"
+#include "kernels/kernels.h"
+#include "kernels/tensor.h"
+
+/* ---- tensors ---- */
+
+/* How a tensor of the checkpoint is held. */
+typedef enum hc_kind {
+    HC_FLOATS, /* fp32, flat                                                                    */
+    HC_MATRIX, /* [n, k …], for a GEMM: fp16 at HC_FP16, quantised at HC_INT8 and HC_INT4       */
+    HC_TABLE   /* looked up by row; as a matrix is                                              */
+} hc_kind;
+
+enum { HC_NAME = 112 };
+
+typedef struct hc_tensor {
+    char name[HC_NAME]; /* OpenCLIP's state dict: visual.… for the image tower, for the text tower as `CLIP` has it, or
+                           `CustomTextCLIP` where the family has no other */
+    hc_kind kind;
+    int transposed; /* [k, n] in the file                                          */
+    int keep_half;  /* fp16 where others are quantised                             */
+    int positions;  /* of a convolution's kernel, more than 1: [n, c, y, x] in the file, [n, y, x, c] here; else 0 */
+    int rank;
+    uint32_t shape[4]; /* as the file has it */
+    union {
+        float *floats;
+        hc_matrix matrix;
+        hc_table table;
+    };
+} hc_tensor;
+
+/* The index of a tensor, from 1 on; 0: none. */
+typedef int hc_tensor_id;
+
+/* BatchNorm as what it is once trained: x * scale + shift, both [n padded], worked out when the last of its four
+ * tensors has come. */
+typedef struct hc_fold {
+    hc_tensor_id weight, bias, mean, variance;
+    float eps;
+    int n;
+    float *scale, *shift;
+} hc_fold;
+
+typedef int hc_fold_id; /* from 1 on */
+
+/* ---- values ---- */
+
+/* How many rows a value has in a pass over several inputs. */
+typedef enum hc_span {
+    HC_PACKED, /* as many of each input as it needs, up to `rows`, without padding between them */
+    HC_EACH,   /* `rows` of each input                                                          */
+    HC_SHARED  /* `rows`, the same for all inputs                                               */
+} hc_span;
+
+/* Rows of floats that an operation makes, and others read; from 1 on, 0: none. */
+typedef int hc_value;
+
+typedef struct hc_value_info {
+    hc_span span;
+    int rows, width;
+    int height, across;  /* of a grid, channels last: rows = height * across; else 0                  */
+    hc_value memory;     /* in whose rows it lies: its own, or those that it is columns of or replaces */
+    int column;          /* of `memory`, its first                                                     */
+    hc_tensor_id tensor; /* whose floats it is; 0: it lies in the arena                                */
+    int is_output;       /* it lies where the caller wants the vectors                                 */
+    /* A LayerNorm that is done by whoever reads it: of this value, with these. */
+    hc_value normed;
+    hc_tensor_id norm_weight, norm_bias;
+    float eps;
+    int begin, end; /* the first and the last operation that touch its memory */
+    uint64_t at;    /* in the arena                                           */
+} hc_value_info;
+
+/* ---- operations ---- */
+
+typedef struct hc_op hc_op;
+typedef struct hc_pass hc_pass;
+typedef struct hc_network hc_network;
+
+/* How much one pass computes. */
+typedef struct hc_batch {
+    int full;   /* inputs of full length: enough rows for the GEMMs, not so many that the arena grows large */
+    int inputs; /* inputs in all: the same, and more texts, which may be short                              */
+    int threads;
+} hc_batch;
+
+typedef struct hc_op_kind {
+    const char *name;
+    /* Computes, by steps (steps.h). */
+    void (*run)(hc_pass *pass, const hc_op *op);
+    /* Bytes that it needs while it runs; NULL: none. */
+    uint64_t (*scratch)(const hc_network *net, const hc_op *op, const hc_batch *batch);
+    /* Multiplications for one input of full length; NULL: none to speak of. */
+    uint64_t (*multiplications)(const hc_network *net, const hc_op *op);
+} hc_op_kind;
+
+/* Kernel of a convolution or of a pooling. */
+typedef struct hc_kernel_size {
+    int height, width, stride, padding;
+} hc_kernel_size;
+
+/* Where a text's vector is taken from, see operations/tokens.c. */
+typedef enum hc_text_pool { HC_TEXT_ALL, HC_TEXT_FIRST, HC_TEXT_LAST, HC_TEXT_ARGMAX, HC_TEXT_EOS } hc_text_pool;
+
+/* Which rows a text has, and what a row begins with. */
+typedef struct hc_text_rows {
+    int context_length, vocab_size;
+    hc_text_pool pool;
+    int32_t pad_id, eos_id;
+    int causal;    /* what follows the pooled token cannot reach it, and is not computed              */
+    int class_row; /* a row after the tokens, which is pooled: CoCa's                                 */
+    int unpadded;  /* tokens that are pad_id have no row                                              */
+    int counted;   /* positions count from pad_id + 1 and leave pads out, as RoBERTa has them, in place of from 0 */
+} hc_text_rows;
+
+enum { HC_OP_VALUES = 4, HC_OP_TENSORS = 5 };
+
+struct hc_op {
+    const hc_op_kind *kind;
+    char name[HC_NAME]; /* what its tensors' names begin with */
+    hc_value in[HC_OP_VALUES], out;
+    hc_value replaces; /* it may write over this one, whose last reader it is */
+    hc_tensor_id tensors[HC_OP_TENSORS];
+    hc_fold_id fold;
+    hc_activation activation;
+    int activate_last;
+    int first, n, bias_first;   /* rows of a matrix that it multiplies by, and of the bias */
+    int heads, causal, largest; /* largest: of rows, in place of their mean       */
+    int skip;                   /* rows that are left out                         */
+    float eps;
+    hc_kernel_size kernel;
+    uint64_t scratch_at; /* in the arena */
+};
+
+/* ---- the network ---- */
+
+struct hc_network {
+    hc_tower tower;
+    int dim, tokens_out; /* of one input's result */
+    int image_height, image_width;
+    hc_text_rows text;
+    hc_tensor *tensors;
+    hc_fold *folds;
+    hc_value_info *values;
+    hc_op *ops;
+    int tensor_count, fold_count, value_count, op_count; /* entry 0 of the first three is none's */
+    int tensor_room, fold_room, value_room, op_room;
+    hc_value output;
+    int lives_known;
+    int row_most;        /* rows an input at most, of any value that is not shared */
+    int input_end;       /* the last operation that reads the input     */
+    hc_problem *problem; /* whoever builds the network looks at it      */
+    char prefix[HC_NAME];
+    /* the arena, see arena.c */
+    uint64_t input_at, output_at, first_at, pooled_at, hidden_at;
+};
+
+/* An empty network. Failures are kept in `problem`, which outlives it. */
+void hc_network_init(hc_network *net, hc_tower tower, hc_problem *problem);
+void hc_network_free(hc_network *net);
+
+/* What all names begin with from here on, until hc_leave is given what this returns: `format` may have one %d. */
+size_t hc_enter(hc_network *net, const char *format, int number);
+void hc_leave(hc_network *net, size_t outer);
+
+/* The block that follows, with names that begin so. */
+#define HC_IN(net, format, number)                                              \
+    for (size_t hc_outer = hc_enter(net, format, number); hc_outer != SIZE_MAX; \
+         hc_leave(net, hc_outer), hc_outer = SIZE_MAX)
+
+/* A tensor of the prefix's name and `name` and `end`. Its other fields are 0. The pointer is good until the next call.
+ */
+hc_tensor_id hc_network_tensor(hc_network *net, const char *name, const char *end, hc_kind kind, int rank, int d0,
+                               int d1, int d2, int d3);
+hc_fold_id hc_network_fold(hc_network *net, hc_fold fold);
+
+/* A value of its own memory. */
+hc_value hc_network_value(hc_network *net, hc_span span, int rows, int width);
+
+/* `op` at the list's end, under the prefix and `name`; returns the value that it makes. */
+hc_value hc_network_op(hc_network *net, const char *name, hc_op op);
+
+/* Says that the result is this value, which no operation reads any more. */
+void hc_network_output(hc_network *net, hc_value value);
+
+/* The value in whose rows it lies. */
+hc_value hc_network_memory(const hc_network *net, hc_value value);
+
+/* Rows of a value in a pass over `inputs` inputs, of which `full` have full length. */
+uint64_t hc_network_rows(const hc_network *net, hc_value value, const hc_batch *batch);
+
+/* Numbers in the tower's tensors. */
+uint64_t hc_network_parameters(const hc_network *net);
+
+/* What the lists take. */
+uint64_t hc_network_bytes(const hc_network *net);
+
+/* ---- the arena ---- */
+
+/* Lays the values, what operations need while they run, and what a pass knows of its inputs, in as little memory as
+ * their lives allow. Returns its bytes, which may be more than there can be. Matrices are to know their storage. */
+uint64_t hc_arena_plan(hc_network *net, const hc_batch *batch);
+
+/* The batch that computes fast, or as much of it as leaves the arena in proportion to `weights` bytes of weights. */
+hc_batch hc_arena_batch(hc_network *net, int threads, uint64_t weights);
+
+#endif
