@@ -33,6 +33,9 @@ typedef struct hc_epilogue {
 void hc_gemm(hc_threads *threads, const hc_matrix *w, const hc_rows *a, const hc_epilogue *epilogue, float *out,
              size_t out_stride);
 
+/* A row of a table as floats [width]. */
+void hc_table_row(const hc_table *table, int row, float *out);
+
 /* LayerNorm over n with the biased variance, as torch: (x - mean) / sqrt(var + eps) * weight + bias. out may be x. */
 void hc_layer_norm(const float *x, int n, const float *weight, const float *bias, float eps, float *out);
 

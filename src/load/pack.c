@@ -310,16 +310,3 @@ void hc_pack_table_row(hc_table *t, int row, const float *values)
     case HC_STORE_I4: hc_pack_table_row_i4(t, row, values); break;
     }
 }
-
-void hc_unpack_table_row(const hc_table *t, int row, float *out)
-{
-    size_t width = (size_t)t->width, at = (size_t)row * width;
-    switch (t->storage) {
-    case HC_STORE_F32: memcpy(out, (const float *)t->data + at, width * sizeof *out); break;
-    case HC_STORE_F16: hc_halves_to_floats((const uint16_t *)t->data + at, out, width); break;
-    case HC_STORE_I8:
-        for (size_t j = 0; j < width; j++) out[j] = (float)((const int8_t *)t->data)[at + j] * t->scale[row];
-        break;
-    case HC_STORE_I4: hc_unpack_table_row_i4(t, row, out); break;
-    }
-}

@@ -43,9 +43,6 @@ void hc_pack_finish(hc_matrix *matrix);
 /* Puts one row of a table in its place, quantised at int8 and int4. */
 void hc_pack_table_row(hc_table *table, int row, const float *values);
 
-/* A row of any table as floats [width]. */
-void hc_unpack_table_row(const hc_table *table, int row, float *out);
-
 /* An output channel of an int8 or int4 matrix as floats [k]. */
 void hc_dequantise_row(const hc_matrix *matrix, int row, float *out);
 
@@ -58,6 +55,5 @@ void hc_pack_row_i4(hc_matrix *matrix, int row, const float *values);
 void hc_pack_finish_i4(hc_matrix *matrix);
 void hc_unpack_row_i4(const hc_matrix *matrix, int row, float *out);
 void hc_pack_table_row_i4(hc_table *table, int row, const float *values);
-void hc_unpack_table_row_i4(const hc_table *table, int row, float *out);
 
 #endif

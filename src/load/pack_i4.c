@@ -163,13 +163,3 @@ void hc_pack_table_row_i4(hc_table *t, int row, const float *values)
         for (int i = 0; i < HC_GROUP_BYTES; i++) to[i] = (uint8_t)((q[i] & 15) | (q[i + HC_GROUP_BYTES] & 15) << 4);
     }
 }
-
-void hc_unpack_table_row_i4(const hc_table *t, int row, float *out)
-{
-    size_t groups = hc_groups(t->width);
-    for (size_t j = 0; j < (size_t)t->width; j++) {
-        size_t index = (size_t)row * groups + j / HC_GROUP, at = j % HC_GROUP;
-        int byte = ((const uint8_t *)t->data)[index * HC_GROUP_BYTES + at % HC_GROUP_BYTES];
-        out[j] = (float)signed_nibble(byte, at < HC_GROUP_BYTES ? 0 : 4) * hc_half_to_float(t->group_scale[index]);
-    }
-}

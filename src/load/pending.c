@@ -24,7 +24,7 @@ static void requantise(hc_loader *loader, const hc_item *values, const hc_matrix
     hc_tensor *t = values->tensor;
     for (; (int)loader->settled < end && loader->problem.status == HC_OK; loader->settled++) {
         int row = (int)loader->settled;
-        if (t->kind == HC_TABLE) hc_unpack_table_row(table, row, loader->row);
+        if (t->kind == HC_TABLE) hc_table_row(table, row, loader->row);
         else hc_dequantise_row(matrix, row, loader->row);
         if (!hc_loader_fits_half(loader, values, hc_largest_bits(loader->row, (size_t)matrix->k))) return;
         if (t->kind == HC_TABLE) hc_pack_table_row(&t->table, row, loader->row);

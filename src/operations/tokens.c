@@ -1,7 +1,6 @@
 /* tokens.c: what a text's rows begin with: the token's row of a table, plus its position's. */
 #include "operations/operations.h"
 
-#include "load/pack.h"
 #include "tower/pass.h"
 #include "tower/texts.h"
 
@@ -12,8 +11,8 @@ static const hc_op_kind TOKENS;
 hc_value hc_tokens(hc_network *net, const char *name, hc_tokens_options o)
 {
     hc_op op = {.kind = &TOKENS};
-    op.tensors[0] = hc_network_tensor(net, name, "", HC_TABLE, 2, net->text.vocab_size, o.width, 0, 0);
     op.tensors[1] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 2, o.position_count, o.width, 0, 0);
+    op.tensors[0] = hc_network_tensor(net, name, "", HC_TABLE, 2, net->text.vocab_size, o.width, 0, 0);
     if (o.class_embedding) op.tensors[2] = hc_vector(net, o.class_embedding, o.width);
     if (o.types) op.tensors[3] = hc_network_tensor(net, o.types, "", HC_FLOATS, 2, o.type_count, o.width, 0, 0);
     op.out = hc_network_value(net, HC_PACKED, net->text.context_length + net->text.class_row, o.width);
@@ -35,7 +34,7 @@ static void embed_token(const token_job *j, int row, int32_t id, int position)
     const float *positions = hc_pass_floats(j->pass, j->op->tensors[1]) + (size_t)position * width;
     const float *type = hc_pass_floats(j->pass, j->op->tensors[3]);
     if (id < 0) memcpy(x, hc_pass_floats(j->pass, j->op->tensors[2]), width * sizeof(float));
-    else hc_unpack_table_row(&j->pass->net->tensors[j->op->tensors[0]].table, id, x);
+    else hc_table_row(&j->pass->net->tensors[j->op->tensors[0]].table, id, x);
     for (size_t k = 0; type && k < width; k++) x[k] += type[k];
     for (size_t k = 0; k < width; k++) x[k] += positions[k];
 }

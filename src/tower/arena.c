@@ -3,8 +3,9 @@
 #include "tower/network.h"
 
 #include "base/size.h"
+#include "base/sort.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 /* How much is worth computing at once: more rows make no GEMM faster. */
 enum { MOST_INPUTS = 64, MOST_ROWS = 200 };
@@ -68,35 +69,49 @@ typedef struct buffer {
     int begin, end; /* the first and the last operation that need it */
 } buffer;
 
-/* Values that live at the same time are few; those that lived before make room. */
-enum { MOST_LIVING = 64 };
-
+/* All that has to lie in the arena. */
 typedef struct layout {
-    buffer living[MOST_LIVING];
+    buffer *buffers;
     int count;
-    uint64_t bytes;
 } layout;
 
-/* Puts a buffer as low as those that live at the same time leave room. Buffers come in the order in which they begin.
- */
+/* For each operation its value and what it needs while it runs, and the five that a pass has. */
+static int most_buffers(const hc_network *net) { return 2 * net->op_count + 5; }
+
 static void put(layout *l, uint64_t bytes, uint64_t *at, int begin, int end)
 {
-    int kept = 0;
-    buffer b = {hc_size_round_up(bytes, HC_ALIGN), at, begin, end};
     *at = 0;
-    if (!bytes) return;
-    for (int i = 0; i < l->count; i++)
-        if (l->living[i].end >= begin) l->living[kept++] = l->living[i];
-    l->count = kept;
+    if (bytes) l->buffers[l->count++] = (buffer){hc_size_round_up(bytes, HC_ALIGN), at, begin, end};
+}
+
+static int larger_first(const void *a, const void *b)
+{
+    const buffer *x = a, *y = b;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
+    return x->begin != y->begin ? (x->begin > y->begin) - (x->begin < y->begin) : (x->at > y->at) - (x->at < y->at);
+}
+
+static int meet(const buffer *a, const buffer *b)
+{
+    return a->begin <= b->end && b->begin <= a->end && *a->at < hc_size_sum(*b->at, b->bytes) &&
+           *b->at < hc_size_sum(*a->at, a->bytes);
+}
+
+/* Largest first, each as low as those that live at the same time leave room. Returns where the last one ends. */
+static uint64_t place(layout *l)
+{
+    uint64_t end = 0;
+    hc_sort(l->buffers, (size_t)l->count, sizeof *l->buffers, larger_first);
     for (int i = 0; i < l->count; i++) {
-        uint64_t other_end = hc_size_sum(*l->living[i].at, l->living[i].bytes);
-        if (other_end <= *at || hc_size_sum(*at, b.bytes) <= *l->living[i].at) continue;
-        *at = other_end;
-        i = -1; /* those before may be in the way there */
+        const buffer *b = &l->buffers[i];
+        for (int j = 0; j < i; j++) {
+            if (!meet(b, &l->buffers[j])) continue;
+            *b->at = hc_size_sum(*l->buffers[j].at, l->buffers[j].bytes);
+            j = -1; /* those before may be in the way there */
+        }
+        end = larger(end, hc_size_sum(*b->at, b->bytes));
     }
-    l->bytes = larger(l->bytes, hc_size_sum(*at, b.bytes));
-    if (l->count < MOST_LIVING) l->living[l->count++] = b;
-    else l->bytes = HC_SIZE_TOO_LARGE;
+    return end;
 }
 
 /* Floats of so many rows, which may be loaded as whole panels. */
@@ -128,7 +143,12 @@ static void put_output(layout *l, hc_network *net, const hc_batch *batch, int be
 
 uint64_t hc_arena_plan(hc_network *net, const hc_batch *batch)
 {
-    layout l = {.count = 0};
+    layout l = {hc_allocate((uint64_t)most_buffers(net), sizeof *l.buffers), 0};
+    if (!l.buffers) {
+        HC_FAIL(net->problem, HC_OUT_OF_MEMORY, "out of memory: %m for the plan of the arena",
+                (uint64_t)most_buffers(net) * sizeof *l.buffers);
+        return HC_SIZE_TOO_LARGE;
+    }
     int output_begin = net->tower == HC_IMAGE ? net->values[hc_network_memory(net, net->output)].begin : 0;
     if (!net->lives_known) find_lives(net);
     net->lives_known = 1;
@@ -142,7 +162,9 @@ uint64_t hc_arena_plan(hc_network *net, const hc_batch *batch)
             put(&l, floats(hc_network_rows(net, memory, batch), (uint64_t)v->width), &v->at, i, v->end);
         put(&l, op->kind->scratch ? op->kind->scratch(net, op, batch) : 0, &op->scratch_at, i, i);
     }
-    return l.bytes;
+    uint64_t bytes = place(&l);
+    free(l.buffers);
+    return bytes;
 }
 
 hc_batch hc_arena_batch(hc_network *net, int threads, uint64_t weights)

@@ -35,13 +35,16 @@ static hc_pass pass_of(hc_encoder *encoder)
                     .input = run->input,
                     .out = run->out,
                     .first = (int *)(void *)(arena + (size_t)net->first_at),
-                    .pooled = (int *)(void *)(arena + (size_t)net->pooled_at),
-                    .hidden = (uint8_t *)arena + (size_t)net->hidden_at};
+                    .pooled = (int *)(void *)(arena + (size_t)net->pooled_at)};
     int image = net->tower == HC_IMAGE,
         limit = image || net->tokens_out > 1 ? encoder->batch.full : encoder->batch.inputs;
     int count = run->taken ? run->taken : run->count < (size_t)limit ? (int)run->count : limit;
-    if (image) pass.inputs = count;
-    else hc_texts_take(&pass, run->input, count, encoder->batch.full * net->row_most);
+    if (image) {
+        pass.inputs = count;
+    } else {
+        pass.hidden = (uint8_t *)arena + (size_t)net->hidden_at;
+        hc_texts_take(&pass, run->input, count, encoder->batch.full * net->row_most);
+    }
     run->taken = pass.inputs;
     return pass;
 }
