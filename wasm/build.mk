@@ -18,7 +18,7 @@ WASM_CFLAGS_relaxed-threads = -mrelaxed-simd -matomics -mmutable-globals
 WASM_LDFLAGS_BARE = --no-entry --gc-sections --strip-all --stack-first -z stack-size=524288
 WASM_LDFLAGS = $(WASM_LDFLAGS_BARE) --max-memory=4294967296 $(WASM_EXPORTS:%=--export=%)
 
-# The memory is JavaScript's, of at least so many bytes (SHARED in web/wasm/instance.js); each instance sets its own stack.
+# The memory is JavaScript's, of at least so many bytes (SHARED_PAGES in web/wasm/interface.js); each instance sets its own stack.
 WASM_LDFLAGS_THREADS = --shared-memory --import-memory --initial-memory=1048576 --export=__stack_pointer
 WASM_LDFLAGS_simd128-threads = $(WASM_LDFLAGS_THREADS)
 WASM_LDFLAGS_relaxed-threads = $(WASM_LDFLAGS_THREADS)

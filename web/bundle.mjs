@@ -25,19 +25,33 @@ const folder = path.resolve(process.argv[2]);
 /** Where a module lies, as esbuild's reports call it. */
 const nameOf = (place) => path.relative(WEB, place);
 
-/** The name under which worker.js exports `name` of a module. */
-const exportName = (module, name) => `${path.basename(module, '.js').replace(/\W/g, '_')}_${name}`;
-
 async function exportsOf(module) {
   const { metafile } = await build({ ...OPTIONS, bundle: false, entryPoints: [module], write: false, outdir: folder });
   return Object.values(metafile.outputs)[0].exports;
 }
 
-/** What index.js imports, once that is known. */
-let wanted = null;
+/**
+ * The modules of worker.js, each with its exports and the short names that these have outside: `errors.describe` may be
+ * `x4` there.
+ * @type {Map<string, Map<string, string>>}
+ */
+const shared = new Map();
 
 const { metafile } = await build({ ...OPTIONS, entryPoints: ['page/worker.js'], write: false, outdir: folder });
-const shared = new Set(Object.keys(metafile.inputs));
+let count = 0;
+for (const module of Object.keys(metafile.inputs)) {
+  const names = await exportsOf(module);
+  shared.set(module, new Map(names.map((name) => [name, `x${(count++).toString(36)}`])));
+}
+
+/** What index.js imports, by its short names, once that is known. */
+let wanted = null;
+
+/** The exports of a module that index.js imports, as the inside of `export { … }`. */
+function listExports(module, write) {
+  const used = [...shared.get(module)].filter(([, short]) => wanted?.has(short) ?? true);
+  return used.map(([name, short]) => write(name, short)).join(', ');
+}
 
 /** Takes what worker.js holds from there. */
 const fromWorker = {
@@ -48,12 +62,9 @@ const fromWorker = {
       const name = nameOf(path.resolve(resolveDir, wanted));
       return shared.has(name) ? { path: name, namespace: SHARED, sideEffects: false } : undefined;
     });
-    onLoad({ filter: /.*/, namespace: SHARED }, async ({ path: module }) => {
-      const names = (await exportsOf(module)).filter((name) => wanted?.has(exportName(module, name)) ?? true);
-      return {
-        contents: `export { ${names.map((name) => `${exportName(module, name)} as ${name}`).join(', ')} } from './worker.js';`,
-        resolveDir: WEB,
-      };
+    onLoad({ filter: /.*/, namespace: SHARED }, ({ path: module }) => {
+      const list = listExports(module, (name, short) => `${short} as ${name}`);
+      return { contents: `export { ${list} } from './worker.js';`, resolveDir: WEB };
     });
   },
 };
@@ -64,24 +75,23 @@ const PAGE = {
   outfile: path.join(folder, 'index.js'),
   plugins: [fromWorker],
 };
-const {
-  outputFiles: [{ text }],
-} = await build({ ...PAGE, minify: false, write: false });
-const imports = [...text.matchAll(/\bimport \{([^}]*)\} from "\.\/worker\.js"/g)].flatMap(([, list]) =>
-  list.split(',').map((item) => item.trim().split(' as ')),
-);
-const isUsed = (local) =>
-  // Once, where it is imported.
-  text.match(new RegExp(`(?<![\\w$])${local.replaceAll('$', '\\$')}(?![\\w$])`, 'g')).length > 1;
-wanted = new Set(imports.filter(([name, local = name]) => isUsed(local)).map(([name]) => name));
 
+/** The short names that index.js uses of those that it imports. */
+async function namesInPage() {
+  const { outputFiles } = await build({ ...PAGE, minify: false, write: false });
+  const [{ text }] = outputFiles;
+  const lists = [...text.matchAll(/\bimport \{([^}]*)\} from "\.\/worker\.js"/g)].map(([, list]) => list.split(','));
+  const imports = lists.flat().map((item) => item.trim().split(' as '));
+  const timesOf = (local) => text.match(new RegExp(`(?<![\\w$])${local.replaceAll('$', '\\$')}(?![\\w$])`, 'g')).length;
+  const used = imports.filter(([short, local = short]) => timesOf(local) > 1); // once, where it is imported
+  return new Set(used.map(([short]) => short));
+}
+
+wanted = await namesInPage();
 const lines = ["import './page/worker.js';"];
-for (const module of shared) {
-  const names = (await exportsOf(module)).filter((name) => wanted.has(exportName(module, name)));
-  if (names.length)
-    lines.push(
-      `export { ${names.map((name) => `${name} as ${exportName(module, name)}`).join(', ')} } from './${module}';`,
-    );
+for (const module of shared.keys()) {
+  const list = listExports(module, (name, short) => `${name} as ${short}`);
+  if (list) lines.push(`export { ${list} } from './${module}';`);
 }
 
 await build({

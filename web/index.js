@@ -9,13 +9,14 @@ import { LOAD_OPTIONS, readOptions } from './base/options.js';
 import { getHost, isNode, isPage, locate } from './base/platform.js';
 import { hasTag } from './base/realm.js';
 import { askToPersist, completeCache } from './cache/tower-cache.js';
-import { Encoder } from './encoder/encoder.js';
+import { loadEncoder } from './encoder/load-encoder.js';
 import { explaining } from './models/closest.js';
 import { resolveModel } from './models/resolve.js';
 import { assetsFolder, findAssets } from './network/assets.js';
 import { completeLimits } from './network/limits.js';
 import { completeRetry } from './network/retry.js';
-import { ImageTower, TextTower } from './towers/towers.js';
+import { ImageTower } from './towers/image-tower.js';
+import { TextTower } from './towers/text-tower.js';
 import { WorkerEncoder } from './worker/worker-encoder.js';
 
 export { HalfclipError };
@@ -108,7 +109,7 @@ async function load(tower, options) {
     const hooks = { fetch, signal, onProgress: onProgress && stopping(onProgress, stop) };
     askToPersist(keep);
     const thread = (worker ?? isPage) && (await startWorker(assets, signal, worker === true));
-    return explaining(core, () => (thread ? thread.load(core, hooks) : Encoder.load(core, hooks)));
+    return explaining(core, () => (thread ? thread.load(core, hooks) : loadEncoder(core, hooks)));
   });
 }
 

@@ -63,13 +63,14 @@ test('shards are kept too, at the dtype that they hold', async () => {
 /** The bytes of a shard, and a text that only its own vocabulary tokenizes. */
 async function shardOf(tower) {
   await import('../../web/node/index.js');
-  const { Encoder } = await import('../../web/encoder/encoder.js');
-  const encoder = await Encoder.load(
+  const { loadEncoder } = await import('../../web/encoder/load-encoder.js');
+  const { writeShard } = await import('../../web/encoder/write-shard.js');
+  const encoder = await loadEncoder(
     { tower, model: null, config: JSON.stringify(clip.config), weights: { bytes: file }, dtype: 'fp16' },
     {},
   );
   const parts = [];
-  await encoder.writeShard((piece) => parts.push(Buffer.from(piece)));
+  await writeShard(encoder.tower, (piece) => parts.push(Buffer.from(piece)));
   encoder.dispose();
   return { data: Buffer.concat(parts) };
 }

@@ -6,13 +6,13 @@
 
 import { decodeText, encodeText } from '../base/bytes.js';
 import { HalfclipError } from '../base/errors.js';
+import { DTYPES, TOWERS } from '../wasm/interface.js';
 import { exhausted } from '../wasm/memory.js';
 import { MAGIC } from './names.js';
 
 const BLOCK = 1 << 19; // bytes that are hashed at once, and in WebAssembly's memory
 const FOOTER = 24;
 const MAX_METADATA = 1 << 20;
-const TOWERS = { image: 0, text: 1 };
 
 /**
  * The bytes of an entry, in pieces that are valid until the next one is asked for.
@@ -80,9 +80,9 @@ export async function readMetadata(reader) {
  * @param {{ signal?: AbortSignal, onProgress?: Function }} hooks
  * @returns {Promise<number | null>} the pointer to the encoder; null if the entry is damaged
  */
-export async function readTower(wasm, tower, reader, { text, hash: expected, shardBytes }, { signal, onProgress }) {
+export async function unpackTower(wasm, tower, reader, { text, hash: expected, shardBytes }, { signal, onProgress }) {
   const { exports } = wasm;
-  const loader = wasm.newLoader(TOWERS[tower], 0, 0, 0);
+  const loader = wasm.newLoader(TOWERS[tower], 0, 0, DTYPES.auto);
   const staging = wasm.alloc(BLOCK, 'staging');
   const hash = startHash(wasm);
   exports.hc_wasm_file_size(loader, shardBytes);

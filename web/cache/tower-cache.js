@@ -11,7 +11,7 @@ import { HalfclipError, describe } from '../base/errors.js';
 import { CACHE_OPTIONS, readOptions } from '../base/options.js';
 import { getHost, isNode, isPage } from '../base/platform.js';
 import { isSibling, keyOfUrl, publicUrl, withQueryOf } from '../network/public-url.js';
-import { bareEntry, entryPieces, readMetadata, readTower } from './entry.js';
+import { bareEntry, entryPieces, readMetadata, unpackTower } from './entry.js';
 import { openOriginFiles } from './origin-files.js';
 import { compareVersions, isUnreachable } from './revalidate.js';
 
@@ -124,7 +124,7 @@ export class TowerCache {
   #options;
 
   /**
-   * @param {object} options of Encoder.load
+   * @param {object} options of loadEncoder
    * @returns {Promise<TowerCache | null>} null where nothing is kept: not of paths, Blobs, bytes and the bundled model,
    *   and not without a place for it
    */
@@ -173,7 +173,7 @@ export class TowerCache {
       comparing.catch(() => {}); // reported by the await below, after the tower was read
       const touching = this.#storage.touch(this.#name).catch(() => {});
       const wasm = await starting;
-      const encoder = await readTower(wasm, tower, reader, entry, { signal, onProgress }).catch((error) => {
+      const encoder = await unpackTower(wasm, tower, reader, entry, { signal, onProgress }).catch((error) => {
         signal?.throwIfAborted();
         if (error instanceof HalfclipError) throw error;
         return null;

@@ -2,7 +2,8 @@
 
 import { readFile } from 'node:fs/promises';
 
-import { Encoder } from '../encoder/encoder.js';
+import { loadEncoder } from '../encoder/load-encoder.js';
+import { writeShard } from '../encoder/write-shard.js';
 import { resolveModel } from '../models/resolve.js';
 import { Wasm } from '../wasm/instance.js';
 import { OptionError, SOURCE_HELP, SOURCE_OPTIONS, UsageError, atOption, loadOptions, oneOf } from './options.js';
@@ -35,7 +36,7 @@ export async function run(values, inputs, signal) {
   const { model, weights, dtype = 'auto', integrity, hub, onProgress } = await loadOptions(values, signal);
   const resolved = await resolveModel(model, weights, tower, { hub, signal });
   const source = { tower, model: resolved.name, config: resolved.config, weights: resolved.weights, dtype, integrity };
-  const encoder = await Encoder.load(source, { signal, onProgress });
+  const encoder = await loadEncoder(source, { signal, onProgress });
   // Bytes, bytes that end a word, merges, start and end of text.
   const tokens = vocabulary && 512 + vocabulary.length / 4 + 2;
   if (tokens > encoder.info.vocabSize) {
@@ -45,11 +46,15 @@ export async function run(values, inputs, signal) {
   const file = new SafeFile(values.out);
   let bytes = 0;
   try {
-    await encoder.writeShard((piece) => {
-      signal.throwIfAborted();
-      file.write(piece);
-      bytes += piece.length;
-    }, vocabulary);
+    await writeShard(
+      encoder.tower,
+      (piece) => {
+        signal.throwIfAborted();
+        file.write(piece);
+        bytes += piece.length;
+      },
+      vocabulary,
+    );
     file.commit();
   } catch (error) {
     file.discard();

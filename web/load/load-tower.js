@@ -1,20 +1,13 @@
-// Drives the loader in WebAssembly: shows it what the file holds, asks which bytes it wants, reads them from a source
-// and pushes them in.
+// Loads one tower: finds out what kind of file it is, and reads what the loader wants of it.
 
 import { pausing } from '../base/abort.js';
-import { concatenate, decodeText } from '../base/bytes.js';
 import { HalfclipError } from '../base/errors.js';
 import { readDirectory } from '../checkpoint/directory.js';
 import { DETECT, detectFormat } from '../checkpoint/file-format.js';
-import { measureTowers } from '../checkpoint/measure-towers.js';
 import { completeLimits } from '../network/limits.js';
 import { tapSource } from '../sources/open.js';
-import { readBytes } from '../sources/source.js';
 import { startDigest } from './digest.js';
-
-const STAGING = 1 << 19; // bytes: how much of the file is in WebAssembly's memory at once, besides its header
-const TOWERS = { image: 0, text: 1 };
-const DTYPES = { auto: 0, fp32: 1, fp16: 2, int8: 3, int4: 4 };
+import { TowerLoader } from './tower-loader.js';
 
 /**
  * Loads one tower.
@@ -31,7 +24,7 @@ export async function loadTower(wasm, options, file, hooks) {
   const digest = options.integrity === undefined ? null : await startDigest(options.integrity, options.places);
   const opened = await openTensors(options, file, digest, completeLimits(options.limits));
   try {
-    return await readTower(wasm, options, opened, digest, hooks);
+    return await readTensors(new TowerLoader(wasm, options, opened.source.name), opened, digest, hooks);
   } finally {
     if (opened.owner !== file) await opened.owner.close();
   }
@@ -82,94 +75,30 @@ async function openTensors({ tower, places }, file, digest, limits) {
   return { source: tapSource(source, update), owner: source, directory: json };
 }
 
-async function readTower(
-  wasm,
-  { tower, model, config, dtype },
-  { source, owner, directory },
-  digest,
-  { signal, onProgress = () => {} },
-) {
-  const { exports } = wasm;
-  const start = (pointer, length) => wasm.newLoader(TOWERS[tower], pointer, length, DTYPES[dtype]);
-  const loader = config === null ? start(0, 0) : wasm.with(config, 'the config', start);
-  const check = () => {
-    const status = exports.hc_loader_status(loader);
-    if (!status) return;
-    const code = wasm.string(exports.hc_status_code(status));
-    const named = model === null ? 'option model' : `model ${JSON.stringify(model)}`;
-    const place =
-      config === null
-        ? source.name
-        : code.startsWith('model/')
-          ? named
-          : code === 'weights/mismatch'
-            ? `${source.name} as ${named}`
-            : source.name;
-    wasm.check(status, `${place}: ${wasm.string(exports.hc_loader_message(loader))}`);
+/** Reads what the tower needs, and makes an encoder of it. */
+async function readTensors(loader, { source, owner, directory }, digest, { signal, onProgress = () => {} }) {
+  const headerLength = directory ? loader.readDirectory(directory) : await loader.readHeader(source);
+  const ranges = loader.planRanges();
+  const total = expectedBytes(source, headerLength, ranges, digest);
+  let loaded = headerLength;
+  const report = () => {
+    const bytes = source.forward ? source.fetched : loaded;
+    onProgress({ phase: 'fetch', loaded: Math.min(bytes, total ?? Infinity), total });
   };
-  const truncated = (length, expected) =>
-    new HalfclipError('weights/truncated', `${source.name}: ends after ${length} bytes, expected at least ${expected}`);
-  check();
-
-  let header = new Uint8Array(0);
-  try {
-    if (directory) {
-      wasm.with(directory, 'the directory', (pointer, length) => exports.hc_loader_directory(loader, pointer, length));
-    } else {
-      if (source.size !== undefined) exports.hc_wasm_file_size(loader, source.size);
-      check();
-      for (let need; (need = exports.hc_wasm_header_need(loader));) {
-        header = concatenate([header, await readBytes(source, header.length, need)]);
-        wasm.with(header, 'the header', (pointer, length) => exports.hc_loader_header(loader, pointer, length));
-        check();
-        if (header.length < need) throw truncated(header.length, need);
-      }
-    }
-    check();
-  } catch (error) {
-    if (error.code !== 'weights/mismatch' || config === null) throw error;
-    const { __metadata__, ...tensors } = JSON.parse(directory ?? decodeText(header.subarray(8)));
-    throw Object.assign(error, { measured: measureTowers(tensors) }); // for explaining(), see models/closest.js
-  }
-
-  wasm.startThreads(loader);
-  const ranges = plannedRanges(wasm, loader);
-  check();
-  const total = expectedBytes(source, header.length, ranges, digest);
-  let loaded = header.length;
-  const report = () =>
-    onProgress({
-      phase: 'fetch',
-      loaded: Math.min(source.forward ? source.fetched : loaded, total ?? Infinity),
-      total,
-    });
-  const staging = wasm.alloc(STAGING, 'staging');
   const pause = pausing(signal);
-  const settle = async () => {
-    while (exports.hc_loader_settle(loader)) await pause();
-    check();
-  };
   report();
   await inParallel(ranges, source, async ({ begin, end }) => {
     let offset = begin;
     for await (const chunk of source.read(begin, end)) {
       signal?.throwIfAborted();
-      for (let at = 0, n; at < chunk.length; at += n, offset += n) {
-        await pause();
-        await settle();
-        const { pointer, length } = wasm.place(loader, offset, chunk.length - at);
-        n = pointer ? length : Math.min(length, STAGING);
-        wasm.bytes(pointer || staging, n).set(chunk.subarray(at, at + n));
-        exports.hc_wasm_push(loader, offset, pointer || staging, n);
-        check();
-      }
+      await loader.push(offset, chunk, pause);
+      offset += chunk.length;
       loaded += chunk.length;
       report();
     }
-    if (offset < end) throw truncated(offset, end);
+    if (offset < end) throw loader.truncated(offset, end);
   });
-  wasm.free(staging);
-  await settle();
+  await loader.settle(pause);
   if (digest) {
     for await (const _ of source.read(ranges.at(-1)?.end ?? 0, Infinity)) {
       report();
@@ -178,11 +107,7 @@ async function readTower(
     digest.verify(source.name);
   }
   await source.verify();
-
-  const encoder = exports.hc_loader_finish(loader);
-  check();
-  exports.hc_loader_free(loader);
-  return { encoder, fetched: owner.fetched, size: owner.size };
+  return { encoder: loader.finish(), fetched: owner.fetched, size: owner.size };
 }
 
 /**
@@ -205,15 +130,6 @@ async function inParallel(ranges, source, work) {
   };
   await Promise.all(Array.from({ length: source.parallel }, worker));
   if (failure) throw failure.error;
-}
-
-function plannedRanges(wasm, loader) {
-  const count = wasm.exports.hc_wasm_ranges(loader, 0, 0);
-  const out = wasm.alloc(16 * count + 16, 'ranges');
-  wasm.exports.hc_wasm_ranges(loader, out, count);
-  const numbers = wasm.doubles(out, 2 * count).slice();
-  wasm.free(out);
-  return Array.from({ length: count }, (_, i) => ({ begin: numbers[2 * i], end: numbers[2 * i + 1] }));
 }
 
 /** How many bytes will have been read at the end, if that is known. */

@@ -7,12 +7,10 @@ import { getHost, isNode } from '../base/platform.js';
 import { hasTag } from '../base/realm.js';
 import { nameOfUrl } from '../network/public-url.js';
 import { getBytes } from '../network/small-file.js';
+import { readPictureInfo } from '../wasm/interface.js';
 import { preprocessBitmap, preprocessDecoded, toBitmap } from './bitmap.js';
-import { inspectPicture, preprocessFile, preprocessRows } from './rows.js';
+import { preprocessFile, preprocessRows } from './rows.js';
 import { MAX_PIXELS, checkSize } from './size.js';
-
-/** As src/halfclip.h numbers them. */
-const FORMATS = [null, 'PNG', 'GIF', 'BMP', 'JPEG', 'WebP', 'AVIF', 'HEIF', 'TIFF', 'SVG'];
 
 /** More bytes than this are large. */
 const LARGE = 1 << 20;
@@ -81,8 +79,8 @@ async function readFile(bytes, options) {
   const file = wasm.put(bytes, 'a picture');
   let info;
   try {
-    info = inspectPicture(wasm, file);
-    const format = FORMATS[info.format];
+    info = readPictureInfo(wasm, file);
+    const { format } = info;
     // Pillow always turns TIFF.
     const orientation = options.orientation === 'none' && format !== 'TIFF' ? 1 : info.orientation;
     options = { ...options, format, orientation };
@@ -122,7 +120,7 @@ function checkFile(bytes, { width, height, channels, ends }, { name, format, max
   if (width || height) checkSize(width, height, name, maxPixels);
 }
 
-const isOpaque = ({ format, channels }) => FORMATS[format] === 'JPEG' || (FORMATS[format] === 'WebP' && channels === 3);
+const isOpaque = ({ format, channels }) => format === 'JPEG' || (format === 'WebP' && channels === 3);
 
 /** The file without its orientation, which browsers would follow, each in other formats. */
 function unturned(bytes, { orientation, orientationAt }) {

@@ -2,12 +2,10 @@
 
 import { HalfclipError } from '../base/errors.js';
 import { breathe } from '../base/platform.js';
+import { MODES } from '../wasm/interface.js';
 
 /** About how many pixels are done between two looks at the signal: some milliseconds. */
 const PIXELS_AT_ONCE = 1 << 20;
-
-/** How pixels of so many channels are held: src/halfclip.h's hc_mode. */
-const MODES = { 3: 0, 4: 1 };
 
 /** Blocks of WebAssembly's memory that last as long as `work` does. */
 async function withMemory(wasm, work) {
@@ -78,15 +76,6 @@ export function preprocessRows(wasm, { width, height, channels }, { config, orie
       exports.hc_preprocessor_push(preprocessor, buffer, rows);
     }
   });
-}
-
-/** What a file says of the picture in it: src/halfclip.h's hc_picture_info; format: its number there. */
-export function inspectPicture(wasm, { pointer, length }) {
-  const out = wasm.alloc(56, 'a size');
-  wasm.exports.hc_wasm_picture_info(pointer, length, out);
-  const [format, width, height, channels, ends, orientation, orientationAt] = wasm.doubles(out, 7);
-  wasm.free(out);
-  return { format, width, height, channels, ends, orientation, orientationAt };
 }
 
 /**

@@ -2,9 +2,8 @@
 
 import { HalfclipError, describe } from '../base/errors.js';
 import { readAsset } from '../network/assets.js';
+import { CLEANS } from '../wasm/interface.js';
 import { exhausted } from '../wasm/memory.js';
-
-const CLEAN = { lower: 0, whitespace: 1, canonicalize: 2 };
 
 /**
  * CLIP's own list of merges.
@@ -28,12 +27,12 @@ export async function createTokenizer(wasm, textCfg, vocabulary, name, places) {
     );
   const { clean = 'lower', ...others } = textCfg.tokenizer_kwargs ?? {};
   if (textCfg.hf_tokenizer_name) throw unsupported(JSON.stringify(textCfg.hf_tokenizer_name));
-  if (!(clean in CLEAN)) throw unsupported(`with clean ${JSON.stringify(clean)}`);
+  if (!(clean in CLEANS)) throw unsupported(`with clean ${JSON.stringify(clean)}`);
   for (const option of ['reduction_mask', 'additional_special_tokens']) {
     if (others[option]?.length) throw unsupported(`with ${option}`);
   }
   const { exports } = wasm;
-  const make = (pointer, length) => exports.hc_tokenizer_new(pointer, length, CLEAN[clean]);
+  const make = (pointer, length) => exports.hc_tokenizer_new(pointer, length, CLEANS[clean]);
   const tokenizer = vocabulary
     ? make(vocabulary.pointer, vocabulary.length)
     : wasm.with(await readClipMerges(places), 'the vocabulary', make);

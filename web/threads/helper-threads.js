@@ -1,4 +1,4 @@
-// The other threads of an encoder: workers that run its module on its memory (worker/serve-encoder.js). They spin
+// The other threads of an encoder: workers that run its module on its memory (helper.js). They spin
 // briefly and then sleep while there is nothing to do.
 
 import { getHost, isNode } from '../base/platform.js';
@@ -34,7 +34,7 @@ function maySleep() {
   }
 }
 
-export class Threads {
+export class HelperThreads {
   /** How many compute, the caller's included. */
   count = 1;
   /** Called when there are fewer. */

@@ -5,12 +5,12 @@ import { HalfclipError, messageOf } from '../base/errors.js';
 import { isNode } from '../base/platform.js';
 import { hasTag } from '../base/realm.js';
 import { fetchAsset, findAssets, firstPlace, readBody, readPlace } from '../network/assets.js';
-import { Threads, countThreads } from '../threads/helper-threads.js';
+import { HelperThreads, countThreads } from '../threads/helper-threads.js';
+import { SHARED_PAGES } from './interface.js';
 import { Memory, exhausted } from './memory.js';
 import { detectSimd } from './simd.js';
 
 // Pages of 64 KiB, as the modules for threads were linked (wasm/build.mk).
-const SHARED = { initial: 16, maximum: 65536, shared: true };
 const STACK = 1 << 17; // bytes for each further thread; kernels keep up to 45 kB there
 
 const EMPTY_MODULE = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
@@ -142,7 +142,7 @@ export class Wasm extends Memory {
   #room = 0; // pointer to four bytes
 
   constructor(module, wanted = null) {
-    const memory = wanted ? reserve(() => new WebAssembly.Memory(SHARED)) : undefined;
+    const memory = wanted ? reserve(() => new WebAssembly.Memory({ ...SHARED_PAGES, shared: true })) : undefined;
     const write = (pointer, n) => {
       this.write(this.bytes(pointer, n));
       return 0;
@@ -187,7 +187,7 @@ export class Wasm extends Memory {
    * it is.
    */
   startThreads(loader) {
-    if (this.#wanted) this.threads ??= new Threads(this, loader, this.#wanted);
+    if (this.#wanted) this.threads ??= new HelperThreads(this, loader, this.#wanted);
   }
 
   /** Ends the threads: to be called for every instance that may have started some. */

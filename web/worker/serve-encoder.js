@@ -1,12 +1,14 @@
 // What a worker does: either one Encoder (encoder/encoder.js), driven by messages from worker-encoder.js, or the work
-// of one further thread of an encoder (threads/helper-threads.js).
+// of one further thread of an encoder (threads/helper.js).
 //
-//   to the worker     { id, load: options, fetchPort? } | { id, call: method, args } | { id, abort: true } | { thread:
-//                     { module, memory, stack, threads, number } }
-//   from the worker   { id: 0 } at first, { id, result, memoryBytes, threads } | { id, error } | { id, progress }
+//   to the worker     { id, load: options, fetchPort? }, { id, call, input, options } with the name of one of CALLS,
+//                     { id, abort: true }, or { thread } from HelperThreads
+//   from the worker   { id: 0 } at first, { id, result, memoryBytes, threads }, { id, error } or { id, progress }
 
 import { packError } from '../base/errors.js';
-import { Encoder } from '../encoder/encoder.js';
+import { CALLS } from '../encoder/calls.js';
+import { loadEncoder } from '../encoder/load-encoder.js';
+import { help } from '../threads/helper.js';
 import { remoteFetch } from './remote-fetch.js';
 
 /**
@@ -18,7 +20,7 @@ export function serve(port) {
   const aborts = new Map();
   let encoder;
 
-  async function answer({ id, load, fetchPort, call, args }) {
+  async function answer({ id, load, fetchPort, call, input, options }) {
     const abort = new AbortController();
     const { signal } = abort;
     aborts.set(id, abort);
@@ -26,14 +28,14 @@ export function serve(port) {
       let result;
       if (load) {
         const fetch = fetchPort ? remoteFetch(fetchPort) : undefined;
-        encoder = await Encoder.load(load, {
+        encoder = await loadEncoder(load, {
           fetch,
           signal,
           onProgress: (progress) => port.postMessage({ id, progress }),
         });
         result = encoder.info;
       } else {
-        result = await encoder[call](args[0], { ...args[1], signal });
+        result = await encoder.call(CALLS[call], input, { ...options, signal });
       }
       port.postMessage(
         { id, result, memoryBytes: encoder.info.memoryBytes, threads: encoder.info.threads },
@@ -48,7 +50,7 @@ export function serve(port) {
 
   port.listen((message) => {
     if (message.thread) {
-      compute(message.thread);
+      help(message.thread);
       port.close();
     } else if (message.abort) aborts.get(message.id)?.abort();
     else answer(message);
@@ -57,10 +59,3 @@ export function serve(port) {
 }
 
 const buffersOf = (result) => [result].flat().flatMap((array) => (ArrayBuffer.isView(array) ? [array.buffer] : []));
-
-/** Runs the encoder's module on its memory, and does chunks of its loops until it is told to stop. */
-function compute({ module, memory, stack, threads, number }) {
-  const { exports } = new WebAssembly.Instance(module, { env: { memory, write: () => 1 } });
-  exports.__stack_pointer.value = stack;
-  exports.hc_threads_work(threads, number);
-}

@@ -1,10 +1,11 @@
-// The thread's side of a worker: an object with the methods of Encoder (encoder/encoder.js), each a message and its
-// answer.
+// An encoder in a worker, as the thread sees it that wants its vectors: what Encoder (encoder/encoder.js) can do, each
+// call a message and its answer.
 
 import { untilAborted } from '../base/abort.js';
 import { HalfclipError, unpackError } from '../base/errors.js';
 import { inThisRealm, isPlain } from '../base/realm.js';
-import { disposed } from '../encoder/encoder.js';
+import { CALLS } from '../encoder/calls.js';
+import { disposed } from '../encoder/messages.js';
 import { listenTo, startWorker } from '../threads/start-worker.js';
 import { serveFetch } from './remote-fetch.js';
 
@@ -36,7 +37,7 @@ export class WorkerEncoder {
     return client;
   }
 
-  /** As Encoder.load. Disposes of the worker if it fails. */
+  /** As loadEncoder(). Disposes of the worker if it fails. */
   async load(options, { fetch, signal, onProgress }) {
     const message = { load: options };
     const transfer = [];
@@ -68,23 +69,19 @@ export class WorkerEncoder {
     if (!this.#pending.size) this.#onIdle();
   }
 
-  embed(sources, options) {
-    return this.#call('embed', sources, options);
-  }
-  tokenize(texts, options) {
-    return this.#call('tokenize', texts, options);
-  }
-  embedTokens(ids, options) {
-    return this.#call('embedTokens', ids, options);
-  }
-  embedPixels(pixels, options) {
-    return this.#call('embedPixels', pixels, options);
-  }
-  embedPicture(source, options) {
-    return this.#read('embedPicture', source, options);
-  }
-  preprocessPicture(source, options) {
-    return this.#read('preprocessPicture', source, options);
+  /**
+   * As Encoder.call. A picture of our own moves to the worker; of another the worker gets a copy, which it closes in
+   * either case.
+   */
+  async call(call, input, { signal, ...options } = {}) {
+    const name = Object.keys(CALLS).find((name) => CALLS[name] === call);
+    const transfer = options.own && input.close ? [input] : [];
+    if (options.own !== undefined) options.own = true;
+    try {
+      return await this.#send({ call: name, input, options }, transfer, signal);
+    } finally {
+      transfer[0]?.close(); // if it was not sent
+    }
   }
 
   dispose() {
@@ -92,23 +89,6 @@ export class WorkerEncoder {
     this.#worker = null;
     this.#stopFetch();
     this.#fail(disposed());
-  }
-
-  #call(method, inputs, { signal, ...options } = {}, transfer = []) {
-    return this.#send({ call: method, args: [inputs, options] }, transfer, signal);
-  }
-
-  /**
-   * A call with a picture: an own one moves to the worker, of another the worker gets a copy, which it closes in either
-   * case.
-   */
-  async #read(method, source, { own, ...options }) {
-    const transfer = own && source.close ? [source] : [];
-    try {
-      return await this.#call(method, source, { ...options, own: true }, transfer);
-    } finally {
-      transfer[0]?.close(); // if it was not sent
-    }
   }
 
   async #send(message, transfer, signal, onProgress) {

@@ -1,0 +1,90 @@
+// Makes an encoder on this thread, of weights or of what the cache has kept of them.
+
+import { untilAborted } from '../base/abort.js';
+import { TowerCache } from '../cache/tower-cache.js';
+import { loadTower } from '../load/load-tower.js';
+import { findAssets } from '../network/assets.js';
+import { completeLimits } from '../network/limits.js';
+import { completeRetry } from '../network/retry.js';
+import { openWeights } from '../sources/open.js';
+import { Wasm } from '../wasm/instance.js';
+import { Encoder } from './encoder.js';
+import { LoadedTower } from './loaded-tower.js';
+
+/**
+ * @param {object} options
+ * @param {'image' | 'text'} options.tower
+ * @param {string | null} options.model its name, for messages and `info`
+ * @param {string | null} options.config JSON text of an open_clip_config.json, or null: the file is a shard
+ * @param {object} options.weights from describeWeights
+ * @param {string} options.dtype 'auto' | 'fp32' | 'fp16' | 'int8' | 'int4'
+ * @param {RequestCache} [options.cache] for requests
+ * @param {object} [options.keep] from completeCache: where towers are kept; without it, nowhere
+ * @param {object} [options.retry] see index.d.ts
+ * @param {object} [options.limits] the same
+ * @param {string} [options.integrity]
+ * @param {Record<string, string[]>} [options.places] from findAssets
+ * @param {string} [options.assets] from assetsFolder
+ * @param {WebAssembly.Module | BufferSource | string} [options.wasm]
+ * @param {'relaxed' | 'simd128'} [options.simd]
+ * @param {'pairs' | 'quads'} [options.dot]
+ * @param {{ fetch?: typeof fetch, signal?: AbortSignal, onProgress?: Function }} hooks
+ * @returns {Promise<Encoder>}
+ */
+export async function loadEncoder(options, hooks) {
+  const { signal } = hooks;
+  const starting = Wasm.create(options);
+  starting.catch(() => {}); // reported when it is awaited, after the file was opened
+  const cache = await TowerCache.open(options);
+  signal?.throwIfAborted();
+  const loading = load(options, starting, cache, hooks);
+  const { encoder, versions } = await untilAborted(loading, signal).catch((error) => {
+    const tooLate = ({ encoder }) => encoder.dispose(); // to stop it
+    loading.then(tooLate, () => {});
+    throw error;
+  });
+  try {
+    if (cache && !encoder.info.cached) await keep(encoder.tower, cache, versions, signal);
+  } catch (error) {
+    encoder.dispose();
+    throw error;
+  }
+  return encoder;
+}
+
+async function load(options, starting, towers, { fetch, signal, onProgress }) {
+  const { cache, integrity, places = findAssets() } = options;
+  const network = { fetch, retry: completeRetry(options.retry), limits: completeLimits(options.limits) };
+  const make = (wasm, pointer, sizes) => new Encoder(new LoadedTower(wasm, pointer, options, sizes), places, network);
+  const kept = await towers?.load(starting, { fetch, signal, onProgress });
+  if (kept) {
+    const { wasm, encoder, fetchedBytes, fileBytes } = kept;
+    return { encoder: make(wasm, encoder, { fetchedBytes, fileBytes, cached: true }) };
+  }
+  const file = await openWeights(options.weights, {
+    ...network,
+    cache: towers?.outdated ? 'no-cache' : cache,
+    signal,
+    whole: integrity !== undefined || options.config === null,
+  });
+  let wasm;
+  try {
+    wasm = towers ? (await starting).spawn() : await starting;
+    signal?.throwIfAborted();
+    const { encoder, fetched, size } = await loadTower(wasm, options, file, { signal, onProgress });
+    const sizes = { fetchedBytes: fetched, fileBytes: size ?? null, cached: false };
+    return { encoder: make(wasm, encoder, sizes), versions: file.versions };
+  } catch (error) {
+    wasm?.release();
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+async function keep(tower, cache, versions, signal) {
+  const { dtype, fetchedBytes, fileBytes } = tower.info;
+  const wasm = tower.wasm();
+  await cache.store(wasm, tower.encoder, { versions, dtype, fetchedBytes, fileBytes }, signal);
+  tower.info.memoryBytes = wasm.memoryBytes;
+}

@@ -1,0 +1,64 @@
+// The numbers and the orders that C has for things, all of them here: tests/node/interface.test.mjs compares them with
+// src/halfclip.h, wasm/exports.c and wasm/build.mk.
+
+/** hc_tower */
+export const TOWERS = { image: 0, text: 1 };
+
+/** hc_dtype */
+export const DTYPES = { auto: 0, fp32: 1, fp16: 2, int8: 3, int4: 4 };
+
+/** hc_dot */
+export const DOTS = { pairs: 0, quads: 1 };
+
+/** hc_clean */
+export const CLEANS = { lower: 0, whitespace: 1, canonicalize: 2 };
+
+/** hc_mode, by the number of a picture's channels. */
+export const MODES = { 3: 0, 4: 1 };
+
+/** hc_picture_format, as messages call the formats. */
+const FORMATS = [null, 'PNG', 'GIF', 'BMP', 'JPEG', 'WebP', 'AVIF', 'HEIF', 'TIFF', 'SVG'];
+
+/** hc_info, in the order of hc_wasm_info. */
+const INFO = [
+  ...['tower', 'dtype', 'dim', 'tokensOut', 'contextLength', 'vocabSize', 'imageHeight', 'imageWidth', 'threads'],
+  ...['batch', 'parameters', 'memoryBytes'],
+];
+
+/** hc_picture_info, in the order of hc_wasm_picture_info. */
+const PICTURE_INFO = ['format', 'width', 'height', 'channels', 'ends', 'orientation', 'orientationAt'];
+
+/** Pages of 64 KiB of the modules for threads, as wasm/build.mk links them. */
+export const SHARED_PAGES = { initial: 16, maximum: 65536 };
+
+const nameOf = (names, number) => Object.keys(names).find((name) => names[name] === number);
+
+/** The fields that `fill` writes, a double each, by their names. */
+function readFields(wasm, names, fill) {
+  const out = wasm.alloc(8 * names.length, 'numbers');
+  fill(out);
+  const numbers = wasm.doubles(out, names.length);
+  const fields = Object.fromEntries(names.map((name, i) => [name, numbers[i]]));
+  wasm.free(out);
+  return fields;
+}
+
+/**
+ * What an encoder is: hc_info, with names in place of numbers.
+ * @param {import('./memory.js').Memory} wasm
+ * @param {number} encoder
+ */
+export function readInfo(wasm, encoder) {
+  const info = readFields(wasm, INFO, (out) => wasm.exports.hc_wasm_info(encoder, out));
+  return { ...info, tower: nameOf(TOWERS, info.tower), dtype: nameOf(DTYPES, info.dtype) };
+}
+
+/**
+ * What a file says of the picture in it: hc_picture_info, with the format's name, or null.
+ * @param {import('./memory.js').Memory} wasm
+ * @param {{ pointer: number, length: number }} file in its memory
+ */
+export function readPictureInfo(wasm, { pointer, length }) {
+  const info = readFields(wasm, PICTURE_INFO, (out) => wasm.exports.hc_wasm_picture_info(pointer, length, out));
+  return { ...info, format: FORMATS[info.format] };
+}
