@@ -90,6 +90,30 @@ EXPORT(hc_wasm_embed_step) int hc_wasm_embed_step(hc_encoder *encoder)
     return hc_embed_step(encoder, (UINT64_C(1) << 28) * (uint64_t)hc_threads_count(encoder->threads));
 }
 
+/* hc_encoder_profile: the numbers in their own order, one double a field, and the two texts apart. */
+EXPORT(hc_wasm_operation)
+int hc_wasm_operation(const hc_encoder *encoder, size_t index, double out[6], const char *texts[2])
+{
+    hc_operation info;
+    if (!hc_encoder_profile(encoder, index, &info)) return 0;
+    const double fields[6] = {info.rows, info.height, info.width, info.n, info.k, (double)info.multiplications};
+    for (int i = 0; i < 6; i++) out[i] = fields[i];
+    texts[0] = info.kind;
+    texts[1] = info.name;
+    return 1;
+}
+
+/* Tensor `index` of the tower that a config asks for, as OpenCLIP's state dict has it: its name, and in out its rank
+ * and shape. NULL behind the last. */
+EXPORT(hc_wasm_tensor) const char *hc_wasm_tensor(const hc_loader *loader, size_t index, int out[5])
+{
+    if (index + 1 >= (size_t)loader->net.tensor_count) return NULL;
+    const hc_tensor *tensor = &loader->net.tensors[index + 1];
+    out[0] = tensor->rank;
+    for (int i = 0; i < 4; i++) out[1 + i] = (int)tensor->shape[i];
+    return tensor->name;
+}
+
 /* The encoder's own input and output, see hc_encoder_buffers. */
 EXPORT(hc_wasm_buffers) void hc_wasm_buffers(const hc_encoder *encoder, void *out[2])
 {

@@ -2,8 +2,8 @@
 // torch.onnx.export makes of Hugging Face's CLIPVisionModelWithProjection and CLIPTextModelWithProjection, quantised
 // with op_types_to_quantize=['MatMul', 'Gemm', 'Gather']; for a ModifiedResNet see resnet-onnx.mjs.
 
-import { ELEMENT } from './onnx.mjs';
 import { Tower } from './onnx-tower.mjs';
+import { ELEMENT } from './onnx.mjs';
 import { isResnet, resnet } from './resnet-onnx.mjs';
 
 class Transformer extends Tower {

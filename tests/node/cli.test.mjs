@@ -42,6 +42,7 @@ test('--help and --version: each command tells its own options', async () => {
     rank: ['--query', '--picture', '--top', '--json', '--image-weights', '--fail-fast', '--weights', '--cache-dir'],
     shard: ['--tower', '--out', '--vocabulary', '--weights', '--dtype'],
     inspect: ['--json', '--hub'],
+    profile: ['--tower', '--runs', '--all', '--json', '--weights', '--dtype', '--threads'],
     cache: ['ls', 'rm', '--all', '--cache-dir'],
     serve: ['folder', '--port'],
   };

@@ -85,3 +85,15 @@ test('the memory of several threads', () => {
   assert.equal(js.SHARED_PAGES.initial * 65536, bytes('initial-memory'));
   assert.equal(js.SHARED_PAGES.maximum * 65536, bytes('max-memory'));
 });
+
+test('what hc_wasm_operation writes', () => {
+  const fields = fieldsOf('hc_wasm_operation');
+  const wasm = counting('hc_wasm_operation', fields.length);
+  wasm.exports.hc_wasm_operation = () => 1;
+  wasm.ints = () => [1, 2];
+  wasm.string = (pointer) => ['', 'kind', 'name'][pointer];
+  const expected = Object.fromEntries(fields.map((field, i) => [field, i + 1]));
+  assert.deepEqual(js.readOperation(wasm, 0, 0), { kind: 'kind', name: 'name', ...expected });
+  wasm.exports.hc_wasm_operation = () => 0;
+  assert.equal(js.readOperation(wasm, 0, 1), null);
+});

@@ -4,7 +4,7 @@ import { loadImageEncoder, loadTextEncoder } from '../node/index.js';
 import { countInputs, from, readInputs } from './inputs.js';
 import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, loadOptions, oneOf } from './options.js';
 import { prepareOutput } from './output.js';
-import { inspect } from './report.js';
+import { towerOfShard } from './report.js';
 import { checkFailed, runOver } from './run.js';
 import { Counter } from './terminal.js';
 
@@ -33,7 +33,7 @@ export const options = {
 };
 
 export async function run(values, args, signal) {
-  const wanted = oneOf('tower', values.tower, 'text', 'image') ?? (await towerOf(values.weights));
+  const wanted = oneOf('tower', values.tower, 'text', 'image') ?? (await towerOfShard(values.weights));
   const openOutput = await prepareOutput(values.out);
   const { tower, items } = await readInputs(args, {
     tower: wanted,
@@ -66,11 +66,4 @@ export async function run(values, args, signal) {
   } finally {
     encoder.dispose();
   }
-}
-
-/** Which tower a local shard holds, if `weights` is one; whatever is wrong with it, the loader says it. */
-async function towerOf(weights) {
-  if (weights === undefined || /^https?:/i.test(weights)) return undefined;
-  const { metadata } = await inspect(weights).catch(() => ({ metadata: {} }));
-  return metadata.tower === 'image' || metadata.tower === 'text' ? metadata.tower : undefined;
 }

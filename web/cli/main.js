@@ -12,13 +12,14 @@ import * as embed from './embed.js';
 import * as inspect from './inspect.js';
 import { interruptible } from './interrupt.js';
 import { OptionError, UsageError } from './options.js';
+import * as profile from './profile.js';
 import * as rank from './rank.js';
 import { FailedInputs } from './run.js';
 import * as serve from './serve.js';
 import * as shard from './shard.js';
 import { complain, print } from './terminal.js';
 
-const COMMANDS = { embed, rank, shard, inspect, cache, serve };
+const COMMANDS = { embed, rank, shard, inspect, profile, cache, serve };
 
 const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded alone
 

@@ -220,3 +220,10 @@ function sums(tensors, key) {
   }
   return groups;
 }
+
+/** Which tower a local shard holds, if `weights` is one; whatever is wrong with it, the loader says it. */
+export async function towerOfShard(weights) {
+  if (weights === undefined || /^https?:/i.test(weights)) return undefined;
+  const { metadata } = await inspect(weights).catch(() => ({ metadata: {} }));
+  return metadata.tower === 'image' || metadata.tower === 'text' ? metadata.tower : undefined;
+}

@@ -154,26 +154,32 @@ export class LoadedTower {
    * @param {(i: number) => string} nameOf how messages call input i
    * @param {string} [hint] ends the message about a token id that is out of range
    */
-  async run(inputs, { normalize, signal }, nameOf, hint = '') {
-    const wasm = this.wasm();
-    const { dim, tokensOut } = this.info;
-    const length = dim * tokensOut;
-    const count = inputs.length;
-    inputs.forEach((input, i) => this.#put(input, i, nameOf(i)));
-    const status = wasm.exports.hc_embed_begin(this.#encoder, this.#input, count, normalize ? 1 : 0, this.#output);
-    if (status) wasm.check(status, this.#offender(count, nameOf, hint));
+  async run(inputs, { normalize, signal }, nameOf, hint) {
+    const wasm = this.begin(inputs, normalize, nameOf, hint);
     const pause = pausing(signal);
     while (wasm.exports.hc_wasm_embed_step(this.#encoder)) {
       await pause();
       this.wasm(signal);
     }
     this.info.memoryBytes = wasm.memoryBytes;
-    const vectors = wasm.floats(this.#output, count * length);
-    return Array.from({ length: count }, (_, i) => vectors.slice(i * length, (i + 1) * length));
+    const { dim, tokensOut } = this.info;
+    const length = dim * tokensOut;
+    const vectors = wasm.floats(this.#output, inputs.length * length);
+    return inputs.map((_, i) => vectors.slice(i * length, (i + 1) * length));
+  }
+
+  /** Puts inputs in their place, as run() takes them, and begins to compute; returns the instance. */
+  begin(inputs, normalize, nameOf, hint = '') {
+    const wasm = this.wasm();
+    const count = inputs.length;
+    inputs.forEach((input, i) => this.#put(input, i, nameOf(i)));
+    const status = wasm.exports.hc_embed_begin(this.#encoder, this.#input, count, normalize ? 1 : 0, this.#output);
+    if (status) wasm.check(status, this.#offender(count, nameOf, hint));
+    return wasm;
   }
 
   /** How many numbers an input of the tower has. */
-  get #inputLength() {
+  get inputLength() {
     const { tower, contextLength, imageSize } = this.info;
     if (tower === 'text') return contextLength;
     const [height, width] = [imageSize, imageSize].flat();
@@ -182,13 +188,13 @@ export class LoadedTower {
 
   /** The encoder's own memory for `count` inputs. */
   #inputs(count) {
-    const length = count * this.#inputLength;
+    const length = count * this.inputLength;
     return this.info.tower === 'text' ? this.#wasm.ints(this.#input, length) : this.#wasm.floats(this.#input, length);
   }
 
   /** Puts ids or pixels into the encoder's input with index i. */
   #put(input, i, name) {
-    const length = this.#inputLength;
+    const length = this.inputLength;
     if (input.length !== length) {
       throw new HalfclipError('input/type', `${name}: its memory was transferred or resized before it was read`);
     }
@@ -199,7 +205,7 @@ export class LoadedTower {
   #offender(count, nameOf, hint) {
     const { tower, vocabSize } = this.info;
     const isBad = tower === 'text' ? (id) => id < 0 || id >= vocabSize : (pixel) => !(Math.abs(pixel) <= LARGEST_PIXEL);
-    const length = this.#inputLength;
+    const length = this.inputLength;
     const inputs = this.#inputs(count);
     const bad = inputs.findIndex(isBad);
     const [i, at] = [Math.floor(bad / length), bad % length];

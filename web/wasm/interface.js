@@ -28,6 +28,9 @@ const INFO = [
 /** hc_picture_info, in the order of hc_wasm_picture_info. */
 const PICTURE_INFO = ['format', 'width', 'height', 'channels', 'ends', 'orientation', 'orientationAt'];
 
+/** hc_operation, in the order of hc_wasm_operation, which gives its two texts apart. */
+const OPERATION = ['rows', 'height', 'width', 'n', 'k', 'multiplications'];
+
 /** Pages of 64 KiB of the modules for threads, as wasm/build.mk links them. */
 export const SHARED_PAGES = { initial: 16, maximum: 65536 };
 
@@ -61,4 +64,38 @@ export function readInfo(wasm, encoder) {
 export function readPictureInfo(wasm, { pointer, length }) {
   const info = readFields(wasm, PICTURE_INFO, (out) => wasm.exports.hc_wasm_picture_info(pointer, length, out));
   return { ...info, format: FORMATS[info.format] };
+}
+
+/**
+ * One of the operations that a tower is, in the order of computing: hc_operation; null behind the last.
+ * @param {import('./memory.js').Memory} wasm
+ * @param {number} encoder
+ * @param {number} index
+ */
+export function readOperation(wasm, encoder, index) {
+  const texts = wasm.alloc(8, 'pointers');
+  let found;
+  const numbers = readFields(wasm, OPERATION, (out) => {
+    found = wasm.exports.hc_wasm_operation(encoder, index, out, texts);
+  });
+  const [kind, name] = found ? Array.from(wasm.ints(texts, 2), (pointer) => wasm.string(pointer)) : [];
+  wasm.free(texts);
+  return found ? { kind, name, ...numbers } : null;
+}
+
+/**
+ * The tensors of the tower that a loader is made for, as OpenCLIP's state dict has them.
+ * @param {import('./memory.js').Memory} wasm
+ * @param {number} loader of a config
+ * @returns {{ name: string, shape: number[] }[]}
+ */
+export function readTensors(wasm, loader) {
+  const out = wasm.alloc(20, 'a shape');
+  const tensors = [];
+  for (let name; (name = wasm.exports.hc_wasm_tensor(loader, tensors.length, out));) {
+    const [rank, ...shape] = wasm.ints(out, 5);
+    tensors.push({ name: wasm.string(name), shape: shape.slice(0, rank) });
+  }
+  wasm.free(out);
+  return tensors;
 }
