@@ -37,7 +37,7 @@ void hc_rows_put_windows(const hc_rows *rows, int first, int last, const hc_grid
 void hc_depthwise(const hc_grid *grid, const hc_window *window, const float *weights, const hc_epilogue *epilogue,
                   int first, int last, float *out);
 
-typedef enum hc_pooling { HC_POOL_AVERAGE, HC_POOL_MOST } hc_pooling;
+typedef enum hc_pooling { HC_POOL_AVERAGE, HC_POOL_MAX } hc_pooling;
 
 /* The average or the largest of each channel, in output rows [first, last) of out [rows][across][channels]. As torch's
  * AvgPool2d, the average counts what lies beyond the border; as its MaxPool2d, the largest does not. */

@@ -23,7 +23,7 @@ static void pool_window(hc_pooling pooling, const hc_grid *grid, const hc_window
         for (int x = left < 0 ? 0 : left; x < left + window->width && x < grid->width; x++) {
             const float *in = grid->at + ((size_t)y * (size_t)grid->width + (size_t)x) * (size_t)channels;
             if (pooling == HC_POOL_AVERAGE) pool(HC_POOL_AVERAGE, in, channels, out);
-            else pool(HC_POOL_MOST, in, channels, out);
+            else pool(HC_POOL_MAX, in, channels, out);
         }
     for (int c = 0; pooling == HC_POOL_AVERAGE && c < channels; c++) out[c] /= (float)(window->height * window->width);
 }

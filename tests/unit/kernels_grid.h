@@ -193,7 +193,7 @@ static void check_grid(int height, int width, int channels, hc_window window)
     which |= random_bits() & 1 ? SCALE | RELU : 0;
     which |= random_bits() & 1 ? LAST : 0;
     check_depthwise(&t, which);
-    if (window.padding < window.height && window.padding < window.width) check_pool(&t, HC_POOL_MOST);
+    if (window.padding < window.height && window.padding < window.width) check_pool(&t, HC_POOL_MAX);
     check_pool(&t, HC_POOL_AVERAGE);
     free(t.values);
 }
