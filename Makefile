@@ -202,8 +202,8 @@ demo: dist node_modules/.package-lock.json
 start: dist
 	$(NODE) dist/cli.js serve
 
-# MODELS: architectures with a ViT of OpenCLIP's own.
-MODELS ?= ViT-B-32 ViT-B-16 ViT-L-14
+# MODELS: architectures with a ViT or a ResNet of OpenCLIP's own.
+MODELS ?= ViT-B-32 ViT-B-16 ViT-L-14 RN50
 bench: dist $(WASM_FLAVOURS:%=build/bench-kernels-%.wasm) build/setup node_modules/.package-lock.json
 	$(NODE) tests/bench/kernels.mjs
 	"$$($(NODE) tests/newest-node.mjs)" tests/bench/peers.mjs $(MODELS)
