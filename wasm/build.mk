@@ -68,7 +68,7 @@ endef
 $(foreach flavour,$(WASM_FLAVOURS) $(WASM_THREADED),$(eval $(call WASM_RULES,$(flavour))))
 
 # The reader of PyTorch files and digests of whole files, which few pages need.
-dist/halfclip-files.wasm: $(patsubst %.c,build/wasm/simd128/%.o,$(filter-out wasm/exports.c,$(WASM_SOURCES)))
+dist/halfclip-files.wasm: $(patsubst %.c,build/wasm/simd128/%.o,$(filter-out wasm/exports.c wasm/checkpoint.c,$(WASM_SOURCES)))
 	@mkdir -p $(@D)
 	@echo $@
 	@. build/wasm/toolchain && $$WASM_LD $(WASM_LDFLAGS_BARE) --max-memory=4294967296 --export=malloc --export=free --export=hc_status_code $^ -o $@

@@ -97,6 +97,18 @@ static int holds(const hc_safetensors *file, const hc_family *family)
     return hc_names_find(file, family->names, name_count(family), NULL, 0, 0).names != NULL;
 }
 
+int hc_family_tower_of(const hc_safetensors *file, const hc_json *name)
+{
+    for (int i = 0; i < FAMILY_COUNT; i++) {
+        const hc_family *family = FAMILIES[i];
+        hc_names_match match = hc_names_find(file, family->names, name_count(family), NULL, 0, 0);
+        if (match.names && hc_names_own(&match, name)) return (int)family->tower;
+    }
+    /* Of a class that no family is of, by OpenCLIP's names for towers of any. */
+    if (hc_json_begins(name, (const char *const[]){"visual."}, 1)) return HC_IMAGE;
+    return hc_json_begins(name, (const char *const[]){"text."}, 1) ? HC_TEXT : -1;
+}
+
 void hc_family_describe(const hc_safetensors *file, const hc_family *asked, char *out, size_t size)
 {
     static const struct {

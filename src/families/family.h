@@ -26,6 +26,9 @@ const hc_family *hc_family_build(hc_network *net, const char *config, size_t len
 /* How the file names the tensors of a network of this family; without `names` if it holds none. */
 hc_names_match hc_family_match(const hc_family *family, const hc_network *net, const hc_safetensors *file);
 
+/* The tower that a tensor of the file belongs to, by its name; -1: neither. */
+int hc_family_tower_of(const hc_safetensors *file, const hc_json *name);
+
 /* What a file without the tower that was asked for seems to hold, as a noun phrase. */
 void hc_family_describe(const hc_safetensors *file, const hc_family *asked, char *out, size_t size);
 

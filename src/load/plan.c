@@ -3,6 +3,7 @@
 #include "base/constants.h"
 #include "base/size.h"
 #include "base/sort.h"
+#include "load/fit.h"
 #include "load/loader.h"
 #include "load/pack.h"
 
@@ -120,12 +121,7 @@ static void plan_tensor(hc_loader *loader, const hc_safetensors *file, const hc_
     char names[HC_NAME_PARTS][HC_NAME_LENGTH];
     int linear, parts = hc_names_of(match, tensor->name, names, &linear);
     uint32_t shape[4];
-    memcpy(shape, tensor->shape, sizeof shape);
-    shape[0] /= (uint32_t)parts;
-    if (linear) {
-        shape[0] = tensor->shape[1];
-        shape[1] = tensor->shape[0];
-    }
+    hc_fit_shape(tensor, parts, linear, shape);
     for (int part = 0; part < parts; part++) {
         hc_file_tensor *found = hc_safetensors_find(file, names[part]);
         int quantised = found && (found->element == HC_I8 || found->element == HC_U8);

@@ -8,10 +8,11 @@ import { after, before, beforeEach, test } from 'node:test';
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
 import { inspect } from '../../web/cli/report.js';
+import { architectures } from '../../web/models/architectures.js';
 import '../../web/node/index.js';
 import { fails } from './fails.mjs';
-import { FaultServer, inMemory } from './fault-server.mjs';
-import { GOLDEN, buildSafetensors, golden, parseSafetensors, rows } from './support.mjs';
+import { FaultServer, inMemory, zerosBehind } from './fault-server.mjs';
+import { GOLDEN, buildSafetensors, golden, headerOf, parseSafetensors, rows, tensorShapes } from './support.mjs';
 
 const clip = golden('clip');
 const { tensors } = parseSafetensors(readFileSync(clip.path));
@@ -141,60 +142,46 @@ test('an index that is wrong', async () => {
 test('another architecture than the config says, with the one that fits', async () => {
   const { config } = golden('clip');
   // Tensors of ViT-B-32 by shape alone: the loader looks at no byte of them before it refuses.
-  const shapes = {
-    'token_embedding.weight': [49408, 512],
-    positional_embedding: [77, 512],
-    text_projection: [512, 512],
-    'visual.conv1.weight': [768, 3, 32, 32],
-    'visual.positional_embedding': [50, 768],
-    'visual.proj': [768, 512],
-  };
-  for (let i = 0; i < 12; i++) {
-    shapes[`transformer.resblocks.${i}.ln_1.weight`] = [512];
-    shapes[`visual.transformer.resblocks.${i}.ln_1.weight`] = [768];
-  }
-  let at = 0;
-  const header = Object.fromEntries(
-    Object.entries(shapes).map(([name, shape]) => {
-      const begin = at;
-      at += 2 * shape.reduce((a, b) => a * b);
-      return [name, { dtype: 'F16', shape, data_offsets: [begin, at] }];
-    }),
-  );
-  const body = Buffer.from(JSON.stringify(header));
-  const head = Buffer.concat([Buffer.alloc(8), body]);
-  head.writeBigUInt64LE(BigInt(body.length));
-  server.files['/b32'] = {
-    size: head.length + at,
-    read: (begin, end) =>
-      Buffer.concat([
-        head.subarray(begin, end),
-        Buffer.alloc(end - Math.max(begin, head.length) > 0 ? end - Math.max(begin, head.length) : 0),
-      ]),
-  };
+  const shapes = tensorShapes(architectures['ViT-B-32']);
+  const file = headerOf(shapes);
+  server.files['/b32'] = zerosBehind(file);
   const weights = `${server.base}/b32`;
   const { architecture, fetchedBytes, bytes, towers } = await inspect(weights);
   assert.deepEqual(
     [architecture, bytes, towers.image.count + towers.text.count],
-    [{ name: 'ViT-B-32', exact: true }, head.length + at, 30],
+    [{ name: 'ViT-B-32', exact: true }, file.size, Object.keys(shapes).length],
   );
   assert.equal(fetchedBytes, 262144);
-  await fails(
-    loadImageEncoder({ model: 'ViT-B-16', weights }),
-    'weights/mismatch',
-    /ViT-B-16 has width 768, 12 layers, patches of 16/,
-    /patches of 32/,
-    /the size of ViT-B-32$/,
+  const mismatch = (load, model, ...patterns) => fails(load({ model, weights }), 'weights/mismatch', ...patterns);
+  await mismatch(
+    loadImageEncoder,
+    'ViT-B-16',
+    /visual\.conv1\.weight has shape \[768, ?3, ?32, ?32\]/,
+    /\[768, ?3, ?16, ?16\]; the file has the tensors of ViT-B-32$/,
   );
-  await fails(
-    loadTextEncoder({ model: 'ViT-L-14', weights }),
-    'weights/mismatch',
-    /ViT-L-14 has width 768/,
-    /width 512/,
-    /ViT-B-32$/,
+  await mismatch(
+    loadTextEncoder,
+    'ViT-L-14',
+    /has shape \[77, ?512\], expected .*; the file has the tensors of ViT-B-32$/,
   );
-  await fails(loadTextEncoder({ model: config, weights }), 'weights/mismatch', /the config has width 48/, /ViT-B-32$/);
-  await fails(loadTextEncoder({ model: 'ViT-B-32', weights: clip.path }), 'weights/mismatch', /width 48/, /closest/);
+  await mismatch(loadTextEncoder, config, /the file has the tensors of ViT-B-32$/);
+  const other = { model: 'ViT-B-32', weights: clip.path };
+  const { message } = await fails(
+    loadTextEncoder(other),
+    'weights/mismatch',
+    /of OpenCLIP's architectures .* is the closest/,
+  );
+  assert.doesNotMatch(message, /architectures ViT-B-32 /);
+  // What the architecture says is right, and the file lacks something: nothing is known better.
+  const { [Object.keys(shapes).at(-1)]: _, ...fewer } = shapes;
+  server.files['/cut'] = zerosBehind(headerOf(fewer));
+  for (const model of ['ViT-B-32', 'ViT-B-32-quickgelu', architectures['ViT-B-32']]) {
+    await fails(
+      loadTextEncoder({ model, weights: `${server.base}/cut` }),
+      'weights/mismatch',
+      /is missing from the file, expected with shape \[[\d, ]+\]$/,
+    );
+  }
 });
 
 test('inspect, whatever the checkpoint is, by its headers alone', async () => {

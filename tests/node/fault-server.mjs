@@ -32,6 +32,12 @@ import { gzipSync } from 'node:zlib';
 
 export const inMemory = (bytes) => ({ size: bytes.length, read: (begin, end) => bytes.subarray(begin, end) });
 
+/** A file that begins with a header and holds zeros behind it, see headerOf(). */
+export const zerosBehind = ({ head, size }) => ({
+  size,
+  read: (begin, end) => Buffer.concat([head], end).subarray(begin),
+});
+
 export class FaultServer {
   /** What lies where: { '/path': Content }. Anything else is 404. */
   files;

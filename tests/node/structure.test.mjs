@@ -37,7 +37,7 @@ const WEB = {
   checkpoint: ['base', 'network', 'wasm', 'sources'],
   load: ['base', 'network', 'wasm', 'sources', 'checkpoint'],
   cache: ['base', 'network', 'wasm'],
-  models: ['base', 'network', 'sources', 'cache'],
+  models: ['base', 'network', 'wasm', 'sources', 'checkpoint', 'cache'],
   encoder: ['base', 'network', 'wasm', 'text', 'picture', 'sources', 'load', 'cache'],
   worker: ['base', 'network', 'threads', 'encoder'],
   towers: ['base', 'picture', 'encoder'],

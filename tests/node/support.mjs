@@ -92,18 +92,10 @@ export function medianDistance(vectors) {
   return all.sort((a, b) => a - b)[all.length >> 1];
 }
 
-/** A checkpoint of random weights in fp16, with its config; without a cfg, a tower is left out. */
-export function randomCheckpoint({ vision_cfg, text_cfg, embed_dim = 16 }) {
-  let seed = 1;
-  const tensors = {};
-  const add = (name, ...shape) => {
-    const halves = new Uint16Array(shape.reduce((a, b) => a * b));
-    for (let i = 0; i < halves.length; i++) {
-      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
-      halves[i] = ((seed >>> 31) << 15) | 0x2a00 | ((seed >>> 16) & 0x5ff); // a magnitude of 0.05 to 0.12
-    }
-    tensors[name] = { dtype: 'F16', shape, bytes: Buffer.from(halves.buffer) };
-  };
+/** { name: shape } of the tensors of a ViT's checkpoint, as OpenCLIP has them; without a cfg, a tower is left out. */
+export function tensorShapes({ vision_cfg, text_cfg, embed_dim = 16 }) {
+  const shapes = {};
+  const add = (name, ...shape) => (shapes[name] = shape);
   const norm = (name, width) => ['weight', 'bias'].forEach((part) => add(`${name}.${part}`, width));
   const blocks = (prefix, { width, layers }) => {
     for (let i = 0; i < layers; i++) {
@@ -139,6 +131,21 @@ export function randomCheckpoint({ vision_cfg, text_cfg, embed_dim = 16 }) {
     add('text_projection', width, embed_dim);
     blocks('', text_cfg);
   }
+  return shapes;
+}
+
+/** A checkpoint of random weights in fp16, with its config; without a cfg, a tower is left out. */
+export function randomCheckpoint({ vision_cfg, text_cfg, embed_dim = 16 }) {
+  let seed = 1;
+  const tensors = {};
+  for (const [name, shape] of Object.entries(tensorShapes({ vision_cfg, text_cfg, embed_dim }))) {
+    const halves = new Uint16Array(shape.reduce((a, b) => a * b));
+    for (let i = 0; i < halves.length; i++) {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+      halves[i] = ((seed >>> 31) << 15) | 0x2a00 | ((seed >>> 16) & 0x5ff); // a magnitude of 0.05 to 0.12
+    }
+    tensors[name] = { dtype: 'F16', shape, bytes: Buffer.from(halves.buffer) };
+  }
   const tiny = { image_size: 32, patch_size: 16, width: 64, layers: 1 };
   const config = {
     embed_dim,
@@ -146,6 +153,23 @@ export function randomCheckpoint({ vision_cfg, text_cfg, embed_dim = 16 }) {
     text_cfg: text_cfg ?? { context_length: 8, vocab_size: 64, width: 64, heads: 1, layers: 1 },
   };
   return { config, file: buildSafetensors({ tensors }) };
+}
+
+/**
+ * A .safetensors file of fp16 tensors by shape alone, for what looks at no byte of them: its header, and its size.
+ * @param {Record<string, number[]>} shapes
+ */
+export function headerOf(shapes) {
+  let at = 0;
+  const entries = Object.entries(shapes).map(([name, shape]) => {
+    const begin = at;
+    at += 2 * shape.reduce((a, b) => a * b, 1);
+    return [name, { dtype: 'F16', shape, data_offsets: [begin, at] }];
+  });
+  const body = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const head = Buffer.concat([Buffer.alloc(8), body]);
+  head.writeBigUInt64LE(BigInt(body.length));
+  return { head, size: head.length + at };
 }
 
 /**

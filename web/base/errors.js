@@ -54,18 +54,18 @@ export const printable = (text) =>
 export function packError(error) {
   const halfclip = error instanceof HalfclipError;
   const { name, stack } = isError(error) ? error : new Error();
-  const { code, status, measured } = halfclip ? error : {};
+  const { code, status, directory } = halfclip ? error : {};
   return {
     name: String(name),
     message: messageOf(error),
     stack: String(stack),
-    ...(halfclip && { code, status, measured }),
+    ...(halfclip && { code, status, directory }),
   };
 }
 
 /** The error that packError packed. */
-export function unpackError({ name, message, stack, code, status, measured }) {
-  if (code) return Object.assign(new HalfclipError(code, message, { status }), measured && { measured });
+export function unpackError({ name, message, stack, code, status, directory }) {
+  if (code) return Object.assign(new HalfclipError(code, message, { status }), directory && { directory });
   return Object.assign(new Error(message), { name, stack });
 }
 

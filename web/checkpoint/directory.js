@@ -9,7 +9,6 @@ import { readBytes, readText } from '../sources/source.js';
 import { createReader } from '../wasm/instance.js';
 import { exhausted } from '../wasm/memory.js';
 import { DETECT, detectFormat } from './file-format.js';
-import { towerOf } from './tensor-names.js';
 
 const PREFIX = 8; // bytes before a safetensors header: its length
 const MAX_HEADER = 16 * 2 ** 20; // as in src/checkpoint/safetensors.h
@@ -23,15 +22,15 @@ const MAX_FILES = 500;
  * @param {Record<string, string[]> | undefined} places from findAssets, for the reader of PyTorch files
  * @param {object} source see source.js
  * @param {'pytorch' | 'index'} format
- * @param {'image' | 'text' | null} tower whose tensors are wanted; null: all
+ * @param {(names: string[]) => string[]} choose of a checkpoint in several files the tensors that are wanted
  * @param {object} limits from completeLimits
  * @returns {Promise<{ json: string, source: object, files: string[], pieces: { begin: number, bytes: Uint8Array }[] }>}
  *   json: the directory; source: where its tensors are; files: names of all files; pieces: the bytes of `source` that
  *   the directory was made of
  */
-export async function readDirectory(places, source, format, tower, limits) {
+export async function readDirectory(places, source, format, choose, limits) {
   const held = { bytes: 0, limit: limits.whole };
-  return format === 'pytorch' ? readPyTorch(places, source, held) : readIndex(places, source, tower, limits, held);
+  return format === 'pytorch' ? readPyTorch(places, source, held) : readIndex(places, source, choose, limits, held);
 }
 
 /** @param {{ bytes: number, limit: number }} held what is kept in memory of this checkpoint's files */
@@ -82,16 +81,9 @@ async function withRandomAccess(source, held) {
   return Object.assign(new BlobSource(new Blob(parts), source.name), { close: () => source.close() });
 }
 
-async function readIndex(places, source, tower, limits, held) {
+async function readIndex(places, source, choose, limits, held) {
   const weightMap = await readWeightMap(source, limits);
-  const wanted = (name) => tower === null || towerOf(name) !== (tower === 'image' ? 'text' : 'image');
-  const names = [
-    ...new Set(
-      Object.entries(weightMap)
-        .filter(([name]) => wanted(name))
-        .map(([, file]) => file),
-    ),
-  ].sort();
+  const names = [...new Set(choose(Object.keys(weightMap)).map((name) => weightMap[name]))].sort();
   if (names.length > MAX_FILES)
     throw new HalfclipError(
       'weights/format',

@@ -2,12 +2,11 @@
 // activation, and what each would cost. For the command line.
 
 import { NOT_KEPT, hasValidators } from '../cache/tower-cache.js';
+import { withContents } from '../checkpoint/contents.js';
 import { readDirectory, readFileDirectory } from '../checkpoint/directory.js';
 import { DETECT, detectFormat } from '../checkpoint/file-format.js';
-import { measureTowers } from '../checkpoint/measure-towers.js';
-import { quickGeluEvidence, towerOf } from '../checkpoint/tensor-names.js';
 import { architectures } from '../models/architectures.js';
-import { closestArchitecture, rankArchitectures } from '../models/closest.js';
+import { rankArchitectures } from '../models/closest.js';
 import { knownTags } from '../models/hub.js';
 import { translateConfig } from '../models/hugging-face.js';
 import { parameters } from '../models/parameters.js';
@@ -16,6 +15,7 @@ import { findAssets } from '../network/assets.js';
 import { completeLimits } from '../network/limits.js';
 import { describeWeights, openWeights } from '../sources/open.js';
 import { readText } from '../sources/source.js';
+import { Wasm } from '../wasm/instance.js';
 
 /**
  * @typedef {{ quickGelu: boolean | null, because: string }} Activation quickGelu: null where nothing says it; because:
@@ -103,7 +103,7 @@ async function inspectFiles(weights, options, said) {
     if (format === 'safetensors') {
       held = await readFileDirectory(undefined, source);
     } else {
-      const directory = await readDirectory(undefined, source, format, null, limits);
+      const directory = await readDirectory(undefined, source, format, (names) => names, limits);
       source = directory.source;
       held = { tensors: JSON.parse(directory.json), metadata: {}, files: directory.files };
     }
@@ -120,36 +120,35 @@ async function inspectFiles(weights, options, said) {
           },
         ]) => ({ name, dtype, shape, bytes: end - begin }),
       );
-    const activation = activationOf(
-      Object.keys(entries),
-      metadata,
-      said ?? (weights.path === undefined ? null : await configBeside(source, limits)),
-    );
-    return {
-      file: name,
-      format,
-      files,
-      bytes: source.size ?? null,
-      fetchedBytes: source.fetched,
-      ...nameArchitecture(measureTowers(entries), activation, metadata),
-      activation,
-      notKept: hasValidators(source.versions ?? []) ? null : NOT_KEPT,
-      metadata,
-      towers: sums(tensors, ({ name }) => metadata.tower ?? towerOf(name)),
-      dtypes: sums(tensors, ({ dtype }) => dtype),
-      tensors,
-    };
+    const beside = weights.path === undefined ? null : await configBeside(source, limits);
+    const wasm = await Wasm.create();
+    return withContents(wasm, JSON.stringify(entries), name, (contents) => {
+      const activation = activationOf(contents, metadata, said ?? beside);
+      return {
+        file: name,
+        format,
+        files,
+        bytes: source.size ?? null,
+        fetchedBytes: source.fetched,
+        ...nameArchitecture(contents, activation, metadata),
+        activation,
+        notKept: hasValidators(source.versions ?? []) ? null : NOT_KEPT,
+        metadata,
+        towers: sums(tensors, ({ name }) => metadata.tower ?? contents.towerOf(name)),
+        dtypes: sums(tensors, ({ dtype }) => dtype),
+        tensors,
+      };
+    });
   } finally {
     await source.close();
   }
 }
 
 /** The file itself says it first: a shard in its config, OpenAI's and CLIP4Clip's by what else they hold. */
-function activationOf(names, { model_cfg }, said) {
+function activationOf({ quickGelu }, { model_cfg }, said) {
   const own = parseObject(model_cfg);
   if (own) return { quickGelu: Boolean(own.quick_gelu), because: 'its own config' };
-  const evidence = quickGeluEvidence(names);
-  if (evidence) return { quickGelu: true, because: evidence };
+  if (quickGelu) return { quickGelu: true, because: `the file is ${quickGelu}` };
   return said ?? { quickGelu: null, because: 'nothing in the file says it, and its shapes are the same with both' };
 }
 
@@ -183,31 +182,23 @@ function parseObject(text) {
 const withoutActivation = ({ quick_gelu, ...config }) => JSON.stringify(config);
 
 /** @returns {{ architecture: { name: string, exact: boolean } | null, names: string[] }} */
-function nameArchitecture(measured, { quickGelu }, { model_cfg }) {
+function nameArchitecture(contents, { quickGelu }, { model_cfg }) {
   const own = parseObject(model_cfg);
+  const isSayable = (name) => quickGelu === null || Boolean(architectures[name].quick_gelu) === quickGelu;
+  const isLike = (config) => (name) => withoutActivation(architectures[name]) === withoutActivation(config);
   if (own) {
-    const names = Object.keys(architectures).filter(
-      (name) =>
-        withoutActivation(architectures[name]) === withoutActivation(own) &&
-        Boolean(architectures[name].quick_gelu) === quickGelu,
-    );
-    return names.length
-      ? { architecture: { name: names[0], exact: true }, names }
-      : { architecture: closestArchitecture(measured), names: [] };
+    const names = Object.keys(architectures).filter(isLike(own)).filter(isSayable);
+    if (names.length) return { architecture: { name: names[0], exact: true }, names };
   }
-  const fitting = rankArchitectures(measured)
-    .filter(({ different }) => different === 0)
-    .map(({ name }) => name);
-  if (!fitting.length) return { architecture: closestArchitecture(measured), names: [] };
-  const sayable = fitting.filter((name) => quickGelu === null || Boolean(architectures[name].quick_gelu) === quickGelu);
-  // One tower alone may be that of several architectures; of both, those that differ in more than the activation have
-  // tensors that were not measured.
+  const ranked = rankArchitectures(contents);
+  const closest = ranked.length ? { name: ranked[0].name, exact: ranked[0].distance === 0 } : null;
+  if (own || !closest?.exact) return { architecture: closest, names: [] };
+  const fitting = ranked.filter(({ distance }) => distance === 0).map(({ name }) => name);
+  const sayable = fitting.filter(isSayable);
+  // One tower alone may be that of several architectures; of both, those that differ in more than the activation differ
+  // in what no tensor shows.
   const names =
-    measured.image && measured.text
-      ? sayable.filter(
-          (name) => withoutActivation(architectures[name]) === withoutActivation(architectures[sayable[0]]),
-        )
-      : sayable;
+    Object.keys(ranked[0].distances).length === 2 ? sayable.filter(isLike(architectures[sayable[0]] ?? {})) : sayable;
   return { architecture: { name: names[0] ?? fitting[0], exact: names.length > 0 }, names };
 }
 

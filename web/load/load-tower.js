@@ -2,6 +2,7 @@
 
 import { pausing } from '../base/abort.js';
 import { HalfclipError } from '../base/errors.js';
+import { namesFor } from '../checkpoint/contents.js';
 import { readDirectory } from '../checkpoint/directory.js';
 import { DETECT, detectFormat } from '../checkpoint/file-format.js';
 import { completeLimits } from '../network/limits.js';
@@ -22,7 +23,7 @@ import { TowerLoader } from './tower-loader.js';
  */
 export async function loadTower(wasm, options, file, hooks) {
   const digest = options.integrity === undefined ? null : await startDigest(options.integrity, options.places);
-  const opened = await openTensors(options, file, digest, completeLimits(options.limits));
+  const opened = await openTensors(wasm, options, file, digest, completeLimits(options.limits));
   try {
     return await readTensors(new TowerLoader(wasm, options, opened.source.name), opened, digest, hooks);
   } finally {
@@ -35,12 +36,13 @@ export async function loadTower(wasm, options, file, hooks) {
  * @returns {Promise<{ source: object, owner: object, directory: string | null }>} source: what to read from; owner: the
  *   source that is to be closed; directory: null for safetensors, whose own header the loader reads
  */
-async function openTensors({ tower, places }, file, digest, limits) {
+async function openTensors(wasm, { tower, places }, file, digest, limits) {
   const format = detectFormat(await file.peek(DETECT));
+  const choose = (names) => namesFor(wasm, tower, names, file.name);
   if (format === 'safetensors')
     return { source: digest ? tapSource(file, digest.update) : file, owner: file, directory: null };
   if (!digest) {
-    const { json, source } = await readDirectory(places, file, format, tower, limits);
+    const { json, source } = await readDirectory(places, file, format, choose, limits);
     return { source, owner: source, directory: json };
   }
   if (format === 'index') {
@@ -52,7 +54,7 @@ async function openTensors({ tower, places }, file, digest, limits) {
   const again = (file.forward && (await file.reopen())) || file;
   let found;
   try {
-    found = await readDirectory(places, again, format, tower, limits);
+    found = await readDirectory(places, again, format, choose, limits);
   } catch (error) {
     await again.close();
     throw error;

@@ -3,7 +3,6 @@
 
 import { concatenate, decodeText } from '../base/bytes.js';
 import { HalfclipError } from '../base/errors.js';
-import { measureTowers } from '../checkpoint/measure-towers.js';
 import { readBytes } from '../sources/source.js';
 import { DTYPES, TOWERS } from '../wasm/interface.js';
 
@@ -114,8 +113,8 @@ export class TowerLoader {
   }
 
   /**
-   * Calls `take` of C with a header or a directory. A mismatch gets to know what the file holds instead, for
-   * explaining() in models/closest.js.
+   * Calls `take` of C with a header or a directory. A mismatch keeps the directory, for explaining() in
+   * models/closest.js.
    */
   #show(data, what, take) {
     this.#wasm.with(data, what, (pointer, length) => take(this.#loader, pointer, length));
@@ -123,8 +122,8 @@ export class TowerLoader {
       this.#check();
     } catch (error) {
       if (error.code !== 'weights/mismatch' || this.#config === null) throw error;
-      const { __metadata__, ...tensors } = JSON.parse(typeof data === 'string' ? data : decodeText(data.subarray(8)));
-      throw Object.assign(error, { measured: measureTowers(tensors) });
+      const directory = typeof data === 'string' ? data : decodeText(data.subarray(8));
+      throw Object.assign(error, { directory });
     }
   }
 

@@ -1,0 +1,66 @@
+/* fit.c: compares a file with a config's tower. */
+#include "load/fit.h"
+#include "base/problem.h"
+#include "families/family.h"
+
+#include <string.h>
+
+void hc_fit_shape(const hc_tensor *tensor, int parts, int linear, uint32_t shape[4])
+{
+    memcpy(shape, tensor->shape, sizeof tensor->shape);
+    shape[0] /= (uint32_t)parts;
+    if (linear) {
+        shape[0] = tensor->shape[1];
+        shape[1] = tensor->shape[0];
+    }
+}
+
+/* 0 for the shape that is expected, below 1 for another of as many dimensions, 1 for one of more or fewer. */
+static double distance(const hc_file_tensor *found, const uint32_t *shape, int rank)
+{
+    uint32_t has[4];
+    double sum = 0;
+    if (hc_safetensors_shape(found, has) != rank) return 1;
+    for (int i = 0; i < rank; i++) {
+        double less = has[i] < shape[i] ? has[i] : shape[i], more = has[i] < shape[i] ? shape[i] : has[i];
+        if (less < more) sum += 1 - less / more;
+    }
+    return rank ? sum / rank : 0;
+}
+
+/* The distance of one tensor of the tower, and which of the file's it is made of. */
+static double measure(const hc_tensor *tensor, const hc_names_match *match, hc_safetensors *file)
+{
+    char names[HC_NAME_PARTS][HC_NAME_LENGTH];
+    uint32_t shape[4];
+    int linear, parts = hc_names_of(match, tensor->name, names, &linear);
+    double sum = 0;
+    hc_fit_shape(tensor, parts, linear, shape);
+    for (int part = 0; part < parts; part++) {
+        hc_file_tensor *found = hc_safetensors_find(file, names[part]);
+        sum += found ? distance(found, shape, tensor->rank) : 1;
+        if (found) found->used = 1;
+    }
+    return sum / parts;
+}
+
+double hc_fit(hc_tower tower, const char *config, size_t length, hc_safetensors *file)
+{
+    hc_problem problem = {.status = HC_OK};
+    hc_network net;
+    hc_network_init(&net, tower, &problem);
+    const hc_family *family = hc_family_build(&net, config, length);
+    double sum = 0, count = net.tensor_count - 1;
+    hc_names_match match = {NULL, "", ""};
+    if (family) match = hc_family_match(family, &net, file);
+    for (size_t i = 0; i < file->count; i++) file->tensors[i].used = 0;
+    for (int i = 1; match.names && i < net.tensor_count; i++) sum += measure(&net.tensors[i], &match, file);
+    for (size_t i = 0; match.names && i < file->count; i++) {
+        if (file->tensors[i].used || !hc_names_own(&match, &file->tensors[i].name)) continue;
+        sum++;
+        count++;
+    }
+    hc_network_free(&net);
+    if (!family) return -1;
+    return match.names ? sum / count : 1;
+}
