@@ -3,8 +3,9 @@
 
 import { NOT_KEPT, hasValidators } from '../cache/tower-cache.js';
 import { withContents } from '../checkpoint/contents.js';
-import { readDirectory, readFileDirectory } from '../checkpoint/directory.js';
+import { readDirectory } from '../checkpoint/directory.js';
 import { DETECT, detectFormat } from '../checkpoint/file-format.js';
+import { readFileDirectory } from '../checkpoint/one-file.js';
 import { architectures } from '../models/architectures.js';
 import { rankArchitectures } from '../models/closest.js';
 import { knownTags } from '../models/hub.js';

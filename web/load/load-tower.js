@@ -6,7 +6,7 @@ import { namesFor } from '../checkpoint/contents.js';
 import { readDirectory } from '../checkpoint/directory.js';
 import { DETECT, detectFormat } from '../checkpoint/file-format.js';
 import { completeLimits } from '../network/limits.js';
-import { tapSource } from '../sources/open.js';
+import { tapSource } from '../sources/forward-source.js';
 import { startDigest } from './digest.js';
 import { TowerLoader } from './tower-loader.js';
 
