@@ -165,6 +165,11 @@ test('another architecture than the config says, with the one that fits', async 
     /has shape \[77, ?512\], expected .*; the file has the tensors of ViT-B-32$/,
   );
   await mismatch(loadTextEncoder, config, /the file has the tensors of ViT-B-32$/);
+  await fails(
+    loadTextEncoder({ model: 'ViT-L-14', weights, worker: true }),
+    'weights/mismatch',
+    /the file has the tensors of ViT-B-32$/,
+  );
   const other = { model: 'ViT-B-32', weights: clip.path };
   const { message } = await fails(
     loadTextEncoder(other),

@@ -91,5 +91,5 @@ int main(void)
     test_own_configs();
     test_other_configs();
     test_towers_of_names();
-    return check_result("test_fit");
+    return check_result("fit");
 }
