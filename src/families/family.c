@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static const hc_family *const FAMILIES[] = {&hc_vision_transformer, &hc_text_transformer};
+static const hc_family *const FAMILIES[] = {&hc_vision_transformer, &hc_modified_resnet, &hc_text_transformer};
 
 enum { FAMILY_COUNT = sizeof FAMILIES / sizeof *FAMILIES };
 
@@ -50,7 +50,6 @@ static void refuse(hc_options *o)
     static const struct {
         const char *key, *phrase;
     } foreign[] = {{"timm_model_name", "image towers from timm"},
-                   {"layers", "image towers of the ResNet family"},
                    {"hf_model_name", "text towers from Hugging Face transformers"}};
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         hc_json value = hc_option(o, foreign[i].key);
@@ -115,7 +114,6 @@ void hc_family_describe(const hc_safetensors *file, const hc_family *asked, char
         const char *beginning, *phrase;
     } foreign[] = {
         {"visual.trunk.", "an image tower from timm, which is not supported yet"},
-        {"visual.layer1.", "an image tower of the ResNet family, which is not supported yet"},
         {"text.transformer.embeddings.", "a text tower from Hugging Face transformers, which is not supported yet"},
         {"text.transformer.encoder.", "a text tower from Hugging Face transformers, which is not supported yet"},
         {"image_encoder.", "a MobileCLIP model under Apple's names, which is not supported yet"},

@@ -37,6 +37,6 @@ void hc_family_describe(const hc_safetensors *file, const hc_family *asked, char
 const char *hc_family_quick_gelu(const hc_safetensors *file);
 
 /* The families, each in the file of its name. */
-extern const hc_family hc_vision_transformer, hc_text_transformer;
+extern const hc_family hc_modified_resnet, hc_text_transformer, hc_vision_transformer;
 
 #endif

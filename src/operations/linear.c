@@ -56,6 +56,7 @@ hc_value hc_linear(hc_network *net, const char *name, hc_value x, hc_linear_opti
 {
     int k = net->values[x].width;
     hc_tensor_id matrix = hc_network_tensor(net, name, "weight", HC_MATRIX, 2, options.n, k, 0, 0);
+    net->tensors[matrix].keep_half = options.keep_half;
     hc_tensor_id bias = options.plain ? 0 : hc_network_tensor(net, name, "bias", HC_FLOATS, 1, options.n, 0, 0, 0);
     hc_tensor_id gamma = options.gamma ? hc_vector(net, options.gamma, options.n) : 0;
     return hc_multiply(net, name, x, matrix, bias, 0, options.n,

@@ -71,6 +71,7 @@ hc_value hc_multiply(hc_network *net, const char *name, hc_value x, hc_tensor_id
 typedef struct hc_linear_options {
     int n;
     int plain;         /* no bias              */
+    int keep_half;     /* as in hc_matrix_options */
     const char *gamma; /* LayerScale, or NULL  */
     hc_value add;
     hc_activation activation;
@@ -131,6 +132,7 @@ hc_fold_id hc_batch_norm(hc_network *net, const char *name, int n, float eps);
 typedef struct hc_conv_options {
     int n, kernel, stride, padding; /* kernel 0: 1 */
     hc_fold_id fold;                /* in place of a bias */
+    int keep_half;                  /* fp16 where others are quantised: of the first one, and of the last */
     hc_activation activation;
     hc_value add;
     int activate_last;

@@ -116,6 +116,58 @@ static hc_value pool(hc_network *net, const hc_op_kind *kind, hc_value x, int sk
 hc_value hc_mean(hc_network *net, hc_value x, int skip) { return pool(net, &MEAN, x, skip); }
 hc_value hc_largest(hc_network *net, hc_value x) { return pool(net, &LARGEST, x, 0); }
 
+/* ---- all rows, and their mean before them ---- */
+
+typedef struct mean_first_job {
+    const float *positions;
+    hc_span_of_rows x, out;
+    int rows; /* of an input in x */
+} mean_first_job;
+
+static void add_positions(void *context, int first, int last, int thread)
+{
+    (void)thread;
+    const mean_first_job *j = context;
+    for (int r = first; r < last; r++) {
+        int input = r / j->rows, row = r % j->rows + 1;
+        const float *x = j->x.at + (size_t)r * j->x.stride, *position = j->positions + (size_t)row * (size_t)j->x.width;
+        float *out = j->out.at + (size_t)(input * (j->rows + 1) + row) * j->out.stride;
+        for (int k = 0; k < j->x.width; k++) out[k] = x[k] + position[k];
+    }
+}
+
+static void add_means(void *context, int first, int last, int thread)
+{
+    const mean_first_job *j = context;
+    for (int input = 0; input * j->rows < j->x.count; input++) {
+        mean_job mean = {.x = j->x.at + (size_t)(input * j->rows) * j->x.stride,
+                         .stride = j->x.stride,
+                         .rows = j->rows,
+                         .out = j->out.at + (size_t)(input * (j->rows + 1)) * j->out.stride};
+        average(&mean, first, last, thread);
+        for (int k = first; k < last; k++) mean.out[k] += j->positions[k];
+    }
+}
+
+static void run_mean_first(hc_pass *pass, const hc_op *op)
+{
+    mean_first_job job = {hc_pass_floats(pass, op->tensors[0]), hc_pass_value(pass, op->in[0]),
+                          hc_pass_value(pass, op->out), pass->net->values[op->in[0]].rows};
+    hc_each(pass->steps, job.x.count, HC_ROWS_A_CHUNK, (uint64_t)job.x.width, add_positions, &job);
+    hc_each(pass->steps, job.x.width, 16, (uint64_t)job.x.count, add_means, &job);
+}
+
+static const hc_op_kind MEAN_FIRST = {.name = "mean first", .run = run_mean_first};
+
+hc_value hc_mean_first(hc_network *net, const char *positions, hc_value x)
+{
+    hc_value from = hc_real(net, x);
+    int rows = net->values[from].rows + 1, width = net->values[from].width;
+    hc_tensor_id table = hc_network_tensor(net, positions, "", HC_FLOATS, 2, rows, width, 0, 0);
+    hc_value out = hc_network_value(net, HC_EACH, rows, width);
+    return hc_network_op(net, "", (hc_op){.kind = &MEAN_FIRST, .in = {from}, .out = out, .tensors = {table}});
+}
+
 /* ---- sums and copies ---- */
 
 /* x += gamma * y, gamma NULL for 1; `copy`: x = y */

@@ -174,9 +174,11 @@ size_t hc_enter(hc_network *net, const char *format, int number);
 void hc_leave(hc_network *net, size_t outer);
 
 /* The block that follows, with names that begin so. */
-#define HC_IN(net, format, number)                                              \
-    for (size_t hc_outer = hc_enter(net, format, number); hc_outer != SIZE_MAX; \
-         hc_leave(net, hc_outer), hc_outer = SIZE_MAX)
+#define HC_IN(net, format, number)            HC_IN_LINE(net, format, number, __LINE__)
+#define HC_IN_LINE(net, format, number, line) HC_IN_NAMED(net, format, number, HC_JOIN(hc_outer_, line))
+#define HC_JOIN(a, b)                         a##b
+#define HC_IN_NAMED(net, format, number, outer) \
+    for (size_t outer = hc_enter(net, format, number); outer != SIZE_MAX; hc_leave(net, outer), outer = SIZE_MAX)
 
 /* A tensor of the prefix's name and `name` and `end`. Its other fields are 0. The pointer is good until the next call.
  */

@@ -61,6 +61,7 @@ void hc_each_panel(hc_steps *steps, const hc_matrix *w, const hc_rows *a, const 
     int column = first * HC_PANEL, columns = now * HC_PANEL;
     hc_matrix part = hc_matrix_part(w, column, columns < w->n - column ? columns : w->n - column);
     hc_epilogue e = *epilogue;
+    if (e.scale) e.scale += column;
     if (e.bias) e.bias += column;
     if (e.gamma) e.gamma += column;
     if (e.residual) e.residual += column;
