@@ -40,9 +40,9 @@ static void append(char *out, size_t *length, const char *text, size_t n)
 }
 
 int hc_names_of(const hc_names_match *match, const char *canonical, char names[HC_NAME_PARTS][HC_NAME_LENGTH],
-                int *linear)
+                const hc_name_rule **rule)
 {
-    const char *number = "", *rest = "";
+    const char *number = "", *rest = "", *prefix = match->names->prefix ? match->names->prefix : "";
     const hc_name_rule *r = match->names->rules;
     while (r->canonical && !fits(r->canonical, canonical, &number, &rest)) r++;
 
@@ -51,11 +51,12 @@ int hc_names_of(const hc_names_match *match, const char *canonical, char names[H
     int parts = memchr(pattern, '@', strlen(pattern)) ? HC_NAME_PARTS : 1;
     size_t digits = 0;
     while (is_digit(number[digits])) digits++;
-    *linear = r->canonical ? r->linear : 0;
+    *rule = r;
     for (int part = 0; part < parts; part++) {
         size_t length = 0;
         append(names[part], &length, match->outer, strlen(match->outer));
         append(names[part], &length, match->inner, strlen(match->inner));
+        append(names[part], &length, prefix, strlen(prefix));
         for (const char *p = pattern; *p; p++) {
             if (*p == '*') append(names[part], &length, rest, strlen(rest));
             else if (*p == '#') append(names[part], &length, number, digits);
@@ -71,9 +72,9 @@ int hc_names_of(const hc_names_match *match, const char *canonical, char names[H
 static int holds(const hc_safetensors *file, const hc_names_match *match, const char *canonical)
 {
     char names[HC_NAME_PARTS][HC_NAME_LENGTH];
-    int linear;
+    const hc_name_rule *rule;
     if (!canonical) return 0;
-    hc_names_of(match, canonical, names, &linear);
+    hc_names_of(match, canonical, names, &rule);
     return hc_safetensors_find(file, names[0]) != NULL;
 }
 

@@ -8,14 +8,24 @@
 /* '#' is the number of a layer, '*' the rest of the name, and '@' in the file's name stands for q, k and v in turn. */
 typedef struct hc_name_rule {
     const char *canonical, *file;
-    int linear; /* a projection that OpenCLIP has as [k, n] is stored [n, k], as nn.Linear has it */
+    /* A projection that OpenCLIP has as [k, n] is stored [n, k], as nn.Linear has it. */
+    int linear;
+    /* `of` not 0: it is `count` of the `of` parts of equal size that the file has stacked by rows, from part `first`
+     * on. */
+    int first, count, of;
 } hc_name_rule;
+
+#define HC_RULE(canonical, file)                        {canonical, file, 0, 0, 0, 0}
+#define HC_LINEAR_RULE(canonical, file)                 {canonical, file, 1, 0, 0, 0}
+#define HC_PART_RULE(canonical, file, first, count, of) {canonical, file, 0, first, count, of}
 
 typedef struct hc_names {
     const char *anchors[2]; /* OpenCLIP's names, one of which a file of this naming surely has               */
     const char *owned[8];   /* beginnings of the file's names that belong to the tower; "": all              */
-    hc_name_rule rules[24]; /* the first that fits counts; what has no rule the naming does not have         */
-    const char *unused[8];  /* endings of names that belong to the tower and that it does without            */
+    const char *unused[4];  /* endings of names that belong to the tower and that it does without            */
+    const hc_name_rule
+        *rules; /* the first that fits counts, up to one without names; what has no rule the naming does not have */
+    const char *prefix; /* before every name that a rule gives, or NULL                                  */
 } hc_names;
 
 enum { HC_NAME_LENGTH = 192, HC_NAME_PARTS = 3 };
@@ -31,10 +41,10 @@ typedef struct hc_names_match {
 hc_names_match hc_names_find(const hc_safetensors *file, const hc_names *names, size_t name_count, const char *first,
                              size_t stride, size_t count);
 
-/* Under which names the file has a tensor: 1, or 3 if it has q, k and v apart, stacked by rows; and the rule's
- * `linear`. */
+/* Under which names the file has a tensor: 1, or 3 if it has q, k and v apart, stacked by rows; and the rule that says
+ * so, one without names where there is none. */
 int hc_names_of(const hc_names_match *match, const char *canonical, char names[HC_NAME_PARTS][HC_NAME_LENGTH],
-                int *linear);
+                const hc_name_rule **rule);
 
 /* Whether a tensor that the config does not ask for belongs to the tower all the same. */
 int hc_names_own(const hc_names_match *match, const hc_json *name);

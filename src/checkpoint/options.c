@@ -37,6 +37,12 @@ int hc_option_flag(const hc_options *o, const char *key)
     return hc_json_truthy(&value);
 }
 
+int hc_option_given(const hc_options *o, const char *key)
+{
+    hc_json value = hc_option(o, key);
+    return value.type != HC_JSON_ABSENT && value.type != HC_JSON_NULL;
+}
+
 int hc_option_integer_of(hc_options *o, const char *section, const char *key, const hc_json *value, int low, int high)
 {
     double number = hc_json_number(value);
@@ -57,7 +63,7 @@ int hc_option_integer(hc_options *o, const char *key, int fallback, int low, int
 {
     hc_json value = hc_option(o, key);
     if (value.type == HC_JSON_ABSENT) return fallback;
-    char name[16];
+    char name[48];
     hc_format(name, sizeof name, "%s.", o->section_name);
     return hc_option_integer_of(o, name, key, &value, low, high);
 }

@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-static const hc_family *const FAMILIES[] = {&hc_vision_transformer, &hc_modified_resnet, &hc_text_transformer};
+static const hc_family *const FAMILIES[] = {&hc_vision_transformer, &hc_modified_resnet, &hc_timm_vit,
+                                            &hc_text_transformer, &hc_bert_text};
 
 enum { FAMILY_COUNT = sizeof FAMILIES / sizeof *FAMILIES };
 
@@ -108,34 +109,43 @@ int hc_family_tower_of(const hc_safetensors *file, const hc_json *name)
     return hc_json_begins(name, (const char *const[]){"text."}, 1) ? HC_TEXT : -1;
 }
 
-void hc_family_describe(const hc_safetensors *file, const hc_family *asked, char *out, size_t size)
+/* A family of this tower, other than `family`, of which the file holds a tower; NULL if there is none. */
+static const hc_family *find_other(const hc_safetensors *file, hc_tower tower, const hc_family *family)
+{
+    for (int i = 0; i < FAMILY_COUNT; i++)
+        if (FAMILIES[i]->tower == tower && FAMILIES[i] != family && holds(file, FAMILIES[i])) return FAMILIES[i];
+    return NULL;
+}
+
+void hc_family_describe(const hc_safetensors *file, const hc_family *family, char *held, size_t held_size, char *asked,
+                        size_t asked_size)
 {
     static const struct {
         const char *beginning, *phrase;
     } foreign[] = {
         {"visual.trunk.", "an image tower from timm, which is not supported yet"},
-        {"text.transformer.embeddings.", "a text tower from Hugging Face transformers, which is not supported yet"},
-        {"text.transformer.encoder.", "a text tower from Hugging Face transformers, which is not supported yet"},
+        {"text.transformer.", "a text tower from Hugging Face transformers, which is not supported yet"},
         {"image_encoder.", "a MobileCLIP model under Apple's names, which is not supported yet"},
     };
-    /* First another class of the tower that was asked for, then the other tower. */
-    for (int other = 0; other < 2; other++)
-        for (int i = 0; i < FAMILY_COUNT; i++) {
-            int same = FAMILIES[i]->tower == asked->tower;
-            if (FAMILIES[i] == asked || same == other || !holds(file, FAMILIES[i])) continue;
-            if (same)
-                hc_format(out, size, "%s tower of the class %s",
-                          same && asked->tower == HC_IMAGE ? "an image" : "a text", FAMILIES[i]->name);
-            else hc_format(out, size, "the %s tower", hc_tower_name(FAMILIES[i]->tower));
-            return;
-        }
+    hc_tower tower = family->tower, opposite = tower == HC_IMAGE ? HC_TEXT : HC_IMAGE;
+    const hc_family *same = find_other(file, tower, family);
+    hc_format(asked, asked_size, "the %s tower", hc_tower_name(tower));
+    if (same) {
+        hc_format(held, held_size, "%s tower of the kind of %s", tower == HC_IMAGE ? "an image" : "a text", same->name);
+        hc_format(asked, asked_size, "one of %s", family->name);
+        return;
+    }
+    if (find_other(file, opposite, family)) {
+        hc_format(held, held_size, "the %s tower", hc_tower_name(opposite));
+        return;
+    }
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
         if (hc_names_begin(file, foreign[i].beginning)) {
-            hc_format(out, size, "%s", foreign[i].phrase);
+            hc_format(held, held_size, "%s", foreign[i].phrase);
             return;
         }
-    if (!file->count) hc_format(out, size, "no tensors");
+    if (!file->count) hc_format(held, held_size, "no tensors");
     else
-        hc_format(out, size, "%u tensors such as %t", (uint64_t)file->count, file->tensors[0].name.text + 1,
+        hc_format(held, held_size, "%u tensors such as %t", (uint64_t)file->count, file->tensors[0].name.text + 1,
                   file->tensors[0].name.length - 2);
 }

@@ -6,10 +6,10 @@
 #include "checkpoint/options.h"
 #include "tower/network.h"
 
-enum { HC_FAMILY_NAMES = 4 };
+enum { HC_FAMILY_NAMES = 5 };
 
 typedef struct hc_family {
-    const char *name; /* as messages call its towers: "an image tower of …" */
+    const char *name; /* as messages call it: "an image tower of the kind of …" */
     hc_tower tower;
     /* Whether the config's section asks for it. */
     int (*answers)(const hc_options *o);
@@ -29,14 +29,15 @@ hc_names_match hc_family_match(const hc_family *family, const hc_network *net, c
 /* The tower that a tensor of the file belongs to, by its name; -1: neither. */
 int hc_family_tower_of(const hc_safetensors *file, const hc_json *name);
 
-/* What a file without the tower that was asked for seems to hold, as a noun phrase. */
-void hc_family_describe(const hc_safetensors *file, const hc_family *asked, char *out, size_t size);
+/* What a file without a tower of `family` seems to hold, and what was asked for, as noun phrases. */
+void hc_family_describe(const hc_safetensors *file, const hc_family *family, char *held, size_t held_size, char *asked,
+                        size_t asked_size);
 
 /* What in a file says that its towers were trained with QuickGELU, as a noun phrase; NULL if nothing does. The shapes
  * cannot: GELU has the same. */
 const char *hc_family_quick_gelu(const hc_safetensors *file);
 
 /* The families, each in the file of its name. */
-extern const hc_family hc_modified_resnet, hc_text_transformer, hc_vision_transformer;
+extern const hc_family hc_bert_text, hc_modified_resnet, hc_text_transformer, hc_timm_vit, hc_vision_transformer;
 
 #endif

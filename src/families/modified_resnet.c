@@ -123,16 +123,19 @@ static int answers(const hc_options *o)
     return !hc_option_flag(o, "timm_model_name") && layers.type == HC_JSON_ARRAY;
 }
 
+static const hc_name_rule AS_IS[] = {HC_RULE("visual.*", "visual.*"), {0}};
+static const hc_name_rule BARE[] = {HC_RULE("visual.*", "*"), {0}};
+
 #define ANCHORS .anchors = {"visual.layer1.0.conv1.weight", "visual.attnpool.c_proj.weight"}
 
 const hc_family hc_modified_resnet = {
-    "ModifiedResNet",
+    "OpenCLIP's ModifiedResNet",
     HC_IMAGE,
     answers,
     build,
     {
         /* OpenCLIP's CLIP and CustomTextCLIP; OpenAI; CLIP4Clip. */
-        {ANCHORS, .owned = {"visual."}, .rules = {{"visual.*", "visual.*", 0}}, .unused = {"num_batches_tracked"}},
+        {ANCHORS, .owned = {"visual."}, .rules = AS_IS, .unused = {"num_batches_tracked"}},
         /* A ModifiedResNet's own state dict. */
-        {ANCHORS, .owned = {""}, .rules = {{"visual.*", "*", 0}}, .unused = {"num_batches_tracked"}},
+        {ANCHORS, .owned = {""}, .rules = BARE, .unused = {"num_batches_tracked"}},
     }};

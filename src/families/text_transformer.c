@@ -64,10 +64,29 @@ static void build(hc_network *net, hc_options *o)
 
 static int answers(const hc_options *o) { return !hc_option_flag(o, "hf_model_name"); }
 
+/* Hugging Face's. */
+static const hc_name_rule HUGGING_FACE[] = {
+    HC_RULE("token_embedding.weight", "text_model.embeddings.token_embedding.weight"),
+    HC_RULE("positional_embedding", "text_model.embeddings.position_embedding.weight"),
+    HC_RULE("ln_final.*", "text_model.final_layer_norm.*"),
+    HC_LINEAR_RULE("text_projection", "text_projection.weight"),
+    HC_RULE("text_projection.*", "text_projection.*"),
+    HC_RULE("transformer.resblocks.#.ln_1.*", "text_model.encoder.layers.#.layer_norm1.*"),
+    HC_RULE("transformer.resblocks.#.ln_2.*", "text_model.encoder.layers.#.layer_norm2.*"),
+    HC_RULE("transformer.resblocks.#.attn.in_proj_weight", "text_model.encoder.layers.#.self_attn.@_proj.weight"),
+    HC_RULE("transformer.resblocks.#.attn.in_proj_bias", "text_model.encoder.layers.#.self_attn.@_proj.bias"),
+    HC_RULE("transformer.resblocks.#.attn.out_proj.*", "text_model.encoder.layers.#.self_attn.out_proj.*"),
+    HC_RULE("transformer.resblocks.#.mlp.c_fc.*", "text_model.encoder.layers.#.mlp.fc1.*"),
+    HC_RULE("transformer.resblocks.#.mlp.c_proj.*", "text_model.encoder.layers.#.mlp.fc2.*"),
+    {0}};
+
+static const hc_name_rule AS_IS[] = {HC_RULE("*", "*"), {0}};
+static const hc_name_rule IN_TEXT[] = {HC_RULE("*", "text.*"), {0}};
+
 #define ANCHORS .anchors = {"token_embedding.weight", "ln_final.weight"}
 
 const hc_family hc_text_transformer = {
-    "TextTransformer",
+    "OpenCLIP's TextTransformer",
     HC_TEXT,
     answers,
     build,
@@ -76,22 +95,9 @@ const hc_family hc_text_transformer = {
         {ANCHORS,
          .owned = {"transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection",
                    "cls_emb"},
-         .rules = {{"*", "*", 0}}},
+         .rules = AS_IS},
         /* OpenCLIP's CustomTextCLIP and CoCa. */
-        {ANCHORS, .owned = {"text."}, .rules = {{"*", "text.*", 0}}},
+        {ANCHORS, .owned = {"text."}, .rules = IN_TEXT},
         /* Hugging Face's CLIPModel, CLIPTextModel and CLIPTextModelWithProjection. */
-        {ANCHORS, .owned = {"text_model.", "text_projection."},
-         .rules =
-             {{"token_embedding.weight", "text_model.embeddings.token_embedding.weight", 0},
-              {"positional_embedding", "text_model.embeddings.position_embedding.weight", 0},
-              {"ln_final.*", "text_model.final_layer_norm.*", 0},
-              {"text_projection", "text_projection.weight", 1},
-              {"text_projection.*", "text_projection.*", 0},
-              {"transformer.resblocks.#.ln_1.*", "text_model.encoder.layers.#.layer_norm1.*", 0},
-              {"transformer.resblocks.#.ln_2.*", "text_model.encoder.layers.#.layer_norm2.*", 0},
-              {"transformer.resblocks.#.attn.in_proj_weight", "text_model.encoder.layers.#.self_attn.@_proj.weight", 0},
-              {"transformer.resblocks.#.attn.in_proj_bias", "text_model.encoder.layers.#.self_attn.@_proj.bias", 0},
-              {"transformer.resblocks.#.attn.out_proj.*", "text_model.encoder.layers.#.self_attn.out_proj.*", 0},
-              {"transformer.resblocks.#.mlp.c_fc.*", "text_model.encoder.layers.#.mlp.fc1.*", 0},
-              {"transformer.resblocks.#.mlp.c_proj.*", "text_model.encoder.layers.#.mlp.fc2.*", 0}}},
+        {ANCHORS, .owned = {"text_model.", "text_projection."}, .rules = HUGGING_FACE},
     }};

@@ -97,7 +97,7 @@ static pooler_weights pooler_weights_of(hc_network *net, const hc_openclip_confi
 {
     int dim = c->embed_dim;
     const hc_matrix_options plain = {0};
-    pooler_weights w = {.query = hc_norm(net, "ln_q.", hc_parameter(net, "query", all, queries, dim), POOLER_EPS),
+    pooler_weights w = {.query = hc_norm(net, "ln_q.", hc_parameter(net, "query", 2, all, queries, dim), POOLER_EPS),
                         .context = hc_norm(net, "ln_k.", x, POOLER_EPS)};
     if (c->width == dim) {
         w.joint = hc_weight(net, "attn.in_proj_weight", 3 * dim, dim, plain);
@@ -199,34 +199,39 @@ static int answers(const hc_options *o)
     return !hc_option_flag(o, "timm_model_name") && layers.type != HC_JSON_ARRAY;
 }
 
+/* Hugging Face's. */
+static const hc_name_rule HUGGING_FACE[] = {
+    HC_RULE("visual.class_embedding", "vision_model.embeddings.class_embedding"),
+    HC_RULE("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight"),
+    HC_RULE("visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"),
+    HC_RULE("visual.ln_pre.*", "vision_model.pre_layrnorm.*"),
+    HC_RULE("visual.ln_post.*", "vision_model.post_layernorm.*"),
+    HC_LINEAR_RULE("visual.proj", "visual_projection.weight"),
+    HC_RULE("visual.transformer.resblocks.#.ln_1.*", "vision_model.encoder.layers.#.layer_norm1.*"),
+    HC_RULE("visual.transformer.resblocks.#.ln_2.*", "vision_model.encoder.layers.#.layer_norm2.*"),
+    HC_RULE("visual.transformer.resblocks.#.attn.in_proj_weight",
+            "vision_model.encoder.layers.#.self_attn.@_proj.weight"),
+    HC_RULE("visual.transformer.resblocks.#.attn.in_proj_bias", "vision_model.encoder.layers.#.self_attn.@_proj.bias"),
+    HC_RULE("visual.transformer.resblocks.#.attn.out_proj.*", "vision_model.encoder.layers.#.self_attn.out_proj.*"),
+    HC_RULE("visual.transformer.resblocks.#.mlp.c_fc.*", "vision_model.encoder.layers.#.mlp.fc1.*"),
+    HC_RULE("visual.transformer.resblocks.#.mlp.c_proj.*", "vision_model.encoder.layers.#.mlp.fc2.*"),
+    {0}};
+
+static const hc_name_rule AS_IS[] = {HC_RULE("visual.*", "visual.*"), {0}};
+static const hc_name_rule BARE[] = {HC_RULE("visual.*", "*"), {0}};
+
 #define ANCHORS .anchors = {"visual.class_embedding", "visual.conv1.weight"}
 
 const hc_family hc_vision_transformer = {
-    "VisionTransformer",
+    "OpenCLIP's VisionTransformer",
     HC_IMAGE,
     answers,
     build,
     {
         /* OpenCLIP's CLIP, CustomTextCLIP and CoCa; OpenAI; CLIP4Clip. */
-        {ANCHORS, .owned = {"visual."}, .rules = {{"visual.*", "visual.*", 0}}},
+        {ANCHORS, .owned = {"visual."}, .rules = AS_IS},
         /* A VisionTransformer's own state dict. */
-        {ANCHORS, .owned = {""}, .rules = {{"visual.*", "*", 0}}},
+        {ANCHORS, .owned = {""}, .rules = BARE},
         /* Hugging Face's CLIPModel, CLIPVisionModel and CLIPVisionModelWithProjection. */
-        {ANCHORS, .owned = {"vision_model.", "visual_projection."},
-         .rules = {{"visual.class_embedding", "vision_model.embeddings.class_embedding", 0},
-                   {"visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight", 0},
-                   {"visual.positional_embedding", "vision_model.embeddings.position_embedding.weight", 0},
-                   {"visual.ln_pre.*", "vision_model.pre_layrnorm.*", 0},
-                   {"visual.ln_post.*", "vision_model.post_layernorm.*", 0},
-                   {"visual.proj", "visual_projection.weight", 1},
-                   {"visual.transformer.resblocks.#.ln_1.*", "vision_model.encoder.layers.#.layer_norm1.*", 0},
-                   {"visual.transformer.resblocks.#.ln_2.*", "vision_model.encoder.layers.#.layer_norm2.*", 0},
-                   {"visual.transformer.resblocks.#.attn.in_proj_weight",
-                    "vision_model.encoder.layers.#.self_attn.@_proj.weight", 0},
-                   {"visual.transformer.resblocks.#.attn.in_proj_bias",
-                    "vision_model.encoder.layers.#.self_attn.@_proj.bias", 0},
-                   {"visual.transformer.resblocks.#.attn.out_proj.*",
-                    "vision_model.encoder.layers.#.self_attn.out_proj.*", 0},
-                   {"visual.transformer.resblocks.#.mlp.c_fc.*", "vision_model.encoder.layers.#.mlp.fc1.*", 0},
-                   {"visual.transformer.resblocks.#.mlp.c_proj.*", "vision_model.encoder.layers.#.mlp.fc2.*", 0}}},
+        {ANCHORS, .owned = {"vision_model.", "visual_projection."}, .rules = HUGGING_FACE},
     }};

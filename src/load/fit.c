@@ -5,14 +5,21 @@
 
 #include <string.h>
 
-void hc_fit_shape(const hc_tensor *tensor, int parts, int linear, uint32_t shape[4])
+void hc_fit_shape(const hc_tensor *tensor, int parts, const hc_name_rule *rule, uint32_t shape[4])
 {
     memcpy(shape, tensor->shape, sizeof tensor->shape);
     shape[0] /= (uint32_t)parts;
-    if (linear) {
+    if (rule->of) shape[0] = shape[0] / (uint32_t)rule->count * (uint32_t)rule->of;
+    if (rule->linear) {
         shape[0] = tensor->shape[1];
         shape[1] = tensor->shape[0];
     }
+}
+
+int hc_fit_is(const uint32_t *shape, int rank, const uint32_t *expected, int expected_rank)
+{
+    if (rank < expected_rank && rank > 0 && *expected == 1) expected++, expected_rank--;
+    return rank == expected_rank && !memcmp(shape, expected, (size_t)rank * sizeof *shape);
 }
 
 /* 0 for the shape that is expected, below 1 for another of as many dimensions, 1 for one of more or fewer. */
@@ -20,7 +27,9 @@ static double distance(const hc_file_tensor *found, const uint32_t *shape, int r
 {
     uint32_t has[4];
     double sum = 0;
-    if (hc_safetensors_shape(found, has) != rank) return 1;
+    int found_rank = hc_safetensors_shape(found, has);
+    if (found_rank < rank && found_rank > 0 && *shape == 1) shape++, rank--; /* as hc_fit_is says */
+    if (found_rank != rank) return 1;
     for (int i = 0; i < rank; i++) {
         double less = has[i] < shape[i] ? has[i] : shape[i], more = has[i] < shape[i] ? shape[i] : has[i];
         if (less < more) sum += 1 - less / more;
@@ -33,9 +42,10 @@ static double measure(const hc_tensor *tensor, const hc_names_match *match, hc_s
 {
     char names[HC_NAME_PARTS][HC_NAME_LENGTH];
     uint32_t shape[4];
-    int linear, parts = hc_names_of(match, tensor->name, names, &linear);
+    const hc_name_rule *rule;
+    int parts = hc_names_of(match, tensor->name, names, &rule);
     double sum = 0;
-    hc_fit_shape(tensor, parts, linear, shape);
+    hc_fit_shape(tensor, parts, rule, shape);
     for (int part = 0; part < parts; part++) {
         hc_file_tensor *found = hc_safetensors_find(file, names[part]);
         sum += found ? distance(found, shape, tensor->rank) : 1;

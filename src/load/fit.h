@@ -2,7 +2,7 @@
 #ifndef HC_FIT_H
 #define HC_FIT_H
 
-#include "checkpoint/safetensors.h"
+#include "checkpoint/names.h"
 #include "tower/network.h"
 
 /* 0: the file has each tensor of the tower in its shape, and no other that belongs to it. Up to 1, where it has none
@@ -10,7 +10,11 @@
  * computes such a tower, the config is none, or memory is exhausted. */
 double hc_fit(hc_tower tower, const char *config, size_t length, hc_safetensors *file);
 
-/* The shape in which the file is to have each of the parts of a tensor; see hc_names_of for `parts` and `linear`. */
-void hc_fit_shape(const hc_tensor *tensor, int parts, int linear, uint32_t shape[4]);
+/* The shape in which the file is to have each of the parts of a tensor; see hc_names_of for `parts` and `rule`. */
+void hc_fit_shape(const hc_tensor *tensor, int parts, const hc_name_rule *rule, uint32_t shape[4]);
+
+/* Whether a shape is the expected one, or that without a dimension of 1 at its beginning: Hugging Face has positions
+ * [n, k] where timm has [1, n, k]. */
+int hc_fit_is(const uint32_t *shape, int rank, const uint32_t *expected, int expected_rank);
 
 #endif

@@ -53,7 +53,7 @@ static hc_file_tensor *require(hc_loader *loader, const hc_safetensors *file, co
         return NULL;
     }
     found->used = 1;
-    if (hc_safetensors_shape(found, has) != rank || memcmp(has, shape, (size_t)rank * sizeof *shape)) {
+    if (!hc_fit_is(has, hc_safetensors_shape(found, has), shape, rank)) {
         HC_FAIL(&loader->problem, HC_WEIGHTS_MISMATCH, "tensor %s has shape %t, expected %x", name, found->shape.text,
                 found->shape.length, shape, rank);
         return NULL;
@@ -115,17 +115,30 @@ static hc_target target_of(const hc_tensor *tensor, int linear)
     return tensor->transposed && !linear ? TO_COLUMNS : TO_ROWS;
 }
 
+/* Of a tensor of the file the rows that are the tower's: `count` of `of` parts of equal size. */
+static void cut_item(hc_loader *loader, hc_item *it, const hc_name_rule *rule)
+{
+    uint64_t part = (it->end - it->begin) / (uint64_t)rule->of;
+    if (it->strided)
+        HC_FAIL(&loader->problem, HC_MODEL_UNSUPPORTED,
+                "tensor %s is stored with strides, expected in the order of its shape, of which parts can be read",
+                it->name);
+    it->begin = it->at = it->begin + part * (uint64_t)rule->first;
+    it->end = it->begin + part * (uint64_t)rule->count;
+}
+
 /* What the file calls a tensor, in one piece or three, each of the shape that the config implies. */
 static void plan_tensor(hc_loader *loader, const hc_safetensors *file, const hc_names_match *match, hc_tensor *tensor)
 {
     char names[HC_NAME_PARTS][HC_NAME_LENGTH];
-    int linear, parts = hc_names_of(match, tensor->name, names, &linear);
+    const hc_name_rule *rule;
+    int parts = hc_names_of(match, tensor->name, names, &rule);
     uint32_t shape[4];
-    hc_fit_shape(tensor, parts, linear, shape);
+    hc_fit_shape(tensor, parts, rule, shape);
     for (int part = 0; part < parts; part++) {
         hc_file_tensor *found = hc_safetensors_find(file, names[part]);
         int quantised = found && (found->element == HC_I8 || found->element == HC_U8);
-        if (quantised && tensor->kind != HC_FLOATS && !tensor->keep_half && parts == 1) {
+        if (quantised && tensor->kind != HC_FLOATS && !tensor->keep_half && parts == 1 && !rule->of) {
             plan_quantised(loader, file, tensor, names[part], found->element);
             return;
         }
@@ -136,9 +149,11 @@ static void plan_tensor(hc_loader *loader, const hc_safetensors *file, const hc_
                     names[part], found->dtype.text, found->dtype.length);
             return;
         }
-        hc_target where = target_of(tensor, linear);
+        hc_target where = target_of(tensor, rule->linear);
         uint64_t row = where == TO_FLOATS ? 1 : values_of(shape + 1, tensor->rank - 1);
-        add_item(loader, tensor, names[part], found, where, row)->first = part * (int)shape[0];
+        hc_item *it = add_item(loader, tensor, names[part], found, where, row);
+        it->first = part * (int)shape[0];
+        if (rule->of) cut_item(loader, it, rule);
     }
 }
 
@@ -274,10 +289,9 @@ static void plan_items(hc_loader *loader, const hc_safetensors *file)
     hc_network *net = &loader->encoder->net;
     hc_names_match match = hc_family_match(loader->family, net, file);
     if (!match.names) {
-        char held[256];
-        hc_family_describe(file, loader->family, held, sizeof held);
-        HC_FAIL(&loader->problem, HC_WEIGHTS_MISMATCH, "the file holds %s, the %s tower was asked for", held,
-                hc_tower_name(loader->tower));
+        char held[256], asked[128];
+        hc_family_describe(file, loader->family, held, sizeof held, asked, sizeof asked);
+        HC_FAIL(&loader->problem, HC_WEIGHTS_MISMATCH, "the file holds %s, %s was asked for", held, asked);
         return;
     }
     loader->items =

@@ -37,8 +37,8 @@ typedef struct hc_tokens_options {
 /* Rows of a table for the input's tokens, plus their positions. Which tokens have rows is net->text's to say. */
 hc_value hc_tokens(hc_network *net, const char *name, hc_tokens_options options);
 
-/* The first `used` rows of a tensor [rows, width], the same for all inputs. */
-hc_value hc_parameter(hc_network *net, const char *name, int rows, int used, int width);
+/* The first `used` rows of a tensor [rows, width], or with `rank` 3 [1, rows, width], the same for all inputs. */
+hc_value hc_parameter(hc_network *net, const char *name, int rank, int rows, int used, int width);
 
 /* ---- matrices ---- */
 
@@ -105,6 +105,9 @@ hc_value hc_mean(hc_network *net, hc_value x, int skip);
 
 /* The same with the largest in place of the mean. */
 hc_value hc_largest(hc_network *net, hc_value x);
+
+/* tanh of every number. */
+hc_value hc_tanh(hc_network *net, hc_value x);
 
 /* x + gamma * y, gamma NULL for 1. */
 hc_value hc_add(hc_network *net, hc_value x, hc_value y, const char *gamma);
