@@ -40,7 +40,7 @@ enum { CLASS_COUNT = sizeof DEFAULTS / sizeof *DEFAULTS };
 static int is_name(const hc_json *value, const char *name)
 {
     static const char *const owners[] = {"", "FacebookAI/", "google-bert/"};
-    int owned = strchr(name, '/') != NULL;
+    int owned = memchr(name, '/', strlen(name)) != NULL;
     for (int i = 0; i < (owned ? 1 : 3); i++) {
         char whole[96];
         hc_format(whole, sizeof whole, "%s%s", owners[i], name);
@@ -236,7 +236,7 @@ static const hc_name_rule AS_IS[] = {HC_RULE("*", "*"), {0}}, IN_TEXT[] = {HC_RU
 /* What the class has for other tasks. */
 #define UNUSED .unused = {"pooler.dense.weight", "pooler.dense.bias"}
 
-const hc_family hc_bert_text = {"HFTextEncoder",
+const hc_family hc_bert_text = {"Hugging Face's BERT or RoBERTa",
                                 HC_TEXT,
                                 answers,
                                 build,
