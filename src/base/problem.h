@@ -11,16 +11,9 @@ typedef struct hc_problem {
     char message[512];
 } hc_problem;
 
-/* Keeps the first failure, later ones change nothing; the message as hc_format takes it. Its value is 0, so that a
- * function that says whether it succeeded can return it. */
-#define HC_FAIL(problem, code, ...)                                                                  \
-    (hc_format((problem)->message, (problem)->status ? 0 : sizeof((problem)->message), __VA_ARGS__), \
-     hc_fail((problem), (code)))
-
-static inline int hc_fail(hc_problem *problem, hc_status status)
-{
-    if (!problem->status) problem->status = status;
-    return 0;
-}
+/* Keeps the first failure, later ones change nothing; the message as hc_format takes it. Returns 0, so that a function
+ * that says whether it succeeded can return it. */
+int hc_fail(hc_problem *problem, hc_status status, const char *format, ...);
+#define HC_FAIL hc_fail
 
 #endif

@@ -1,7 +1,6 @@
 /* text_format.c: the few conversions that error messages need, because WebAssembly builds have no snprintf. */
 #include "base/text_format.h"
 
-#include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -61,12 +60,10 @@ static void put_quote(writer *w, const char *text, size_t n)
     if (shown < n) put(w, "...", 3);
 }
 
-void hc_format(char *out, size_t size, const char *format, ...)
+void hc_format_list(char *out, size_t size, const char *format, va_list args)
 {
-    if (!size) return;
     writer w = {out, size, 0};
-    va_list args;
-    va_start(args, format);
+    if (!size) return;
     for (; *format; format++) {
         if (*format != '%') {
             put(&w, format, 1);
@@ -105,6 +102,13 @@ void hc_format(char *out, size_t size, const char *format, ...)
         default: put(&w, format, 1);
         }
     }
-    va_end(args);
     out[w.length] = '\0';
+}
+
+void hc_format(char *out, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    hc_format_list(out, size, format, args);
+    va_end(args);
 }

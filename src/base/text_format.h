@@ -2,6 +2,7 @@
 #ifndef HC_TEXT_FORMAT_H
 #define HC_TEXT_FORMAT_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 /* Writes a NUL-terminated sentence, cut if it does not fit. In `format`:
@@ -13,5 +14,6 @@
  *     %x   const uint32_t *, int           a shape of that rank, as [2, 3]
  */
 void hc_format(char *out, size_t size, const char *format, ...);
+void hc_format_list(char *out, size_t size, const char *format, va_list args);
 
 #endif

@@ -228,12 +228,17 @@ uint32_t hc_pack_column_halves(hc_matrix *m, int column, const void *halves)
 /* Whatever a file has in the padding, it must not count. */
 static void clear_padding(hc_matrix *m)
 {
-    size_t blocks = blocks_a_panel(m), panels = ((size_t)m->n + HC_PANEL - 1) / HC_PANEL;
+    size_t blocks = blocks_a_panel(m), panels = ((size_t)m->n + HC_PANEL - 1) / HC_PANEL,
+           behind = (size_t)m->k % HC_DEPTH;
     int8_t *data = m->data;
-    for (size_t panel = 0; panel < panels; panel++)
+    /* Behind the last value of each channel, and channels behind the last. */
+    for (size_t block = blocks - 1; behind && block < panels * blocks; block += blocks)
         for (size_t lane = 0; lane < HC_PANEL; lane++)
-            for (size_t j = panel * HC_PANEL + lane < (size_t)m->n ? (size_t)m->k : 0; j < blocks * HC_DEPTH; j++)
-                data[(panel * blocks + j / HC_DEPTH) * BLOCK + lane * HC_DEPTH + j % HC_DEPTH] = 0;
+            memset(data + block * BLOCK + lane * HC_DEPTH + behind, 0, HC_DEPTH - behind);
+    for (size_t block = (panels - 1) * blocks; m->n % HC_PANEL && block < panels * blocks; block++) {
+        size_t lane = (size_t)m->n % HC_PANEL * HC_DEPTH;
+        memset(data + block * BLOCK + lane, 0, BLOCK - lane);
+    }
 }
 
 static void sum_channels(hc_matrix *m)
