@@ -162,8 +162,49 @@ static void check_normalise(int n, float scale)
     free(x);
 }
 
+/* Rows of a table, as tensor.h says how they lie. */
+static void check_table(int rows, int width, hc_storage storage)
+{
+    static const size_t sizes[] = {[HC_STORE_F32] = 4, [HC_STORE_F16] = 2, [HC_STORE_I8] = 1};
+    size_t groups = hc_groups(width),
+           row_bytes = storage == HC_STORE_I4 ? groups * HC_GROUP_BYTES : (size_t)width * sizes[storage],
+           bytes = (size_t)rows * row_bytes;
+    hc_table t = {.rows = rows, .width = width, .storage = storage, .data = allocate(bytes)};
+    float *scale = random_floats((size_t)rows, 1), *out = guarded(1, width);
+    uint16_t *group_scale = allocate((size_t)rows * groups * sizeof *group_scale);
+    t.scale = scale;
+    t.group_scale = group_scale;
+    for (size_t i = 0; i < bytes; i++) ((uint8_t *)t.data)[i] = (uint8_t)random_below(120);
+    for (size_t i = 0; i < (size_t)rows * groups; i++) group_scale[i] = hc_float_to_half(random_float());
+    int wrong = 0;
+    for (int r = 0; r < rows; r++) {
+        hc_table_row(&t, r, out);
+        for (int i = 0; i < width; i++) {
+            size_t at = (size_t)(r * width + i), group = (size_t)r * groups + (size_t)(i / HC_GROUP);
+            int byte = ((uint8_t *)t.data)[storage == HC_STORE_I4 ? group * HC_GROUP_BYTES + (size_t)(i % 16) : 0],
+                four = i % HC_GROUP < 16 ? byte & 15 : byte >> 4;
+            float expected = storage == HC_STORE_F32   ? ((float *)t.data)[at]
+                             : storage == HC_STORE_F16 ? (float)reference_half(((uint16_t *)t.data)[at])
+                             : storage == HC_STORE_I8
+                                 ? (float)((int8_t *)t.data)[at] * scale[r]
+                                 : (float)(four < 8 ? four : four - 16) * hc_half_to_float(group_scale[group]);
+            wrong += out[i] != expected;
+        }
+    }
+    CHECK(!wrong && guards_stand(out, 1, width), "table of %d rows of %d, storage %d: %d wrong", rows, width,
+          (int)storage, wrong);
+    free(group_scale);
+    free(out);
+    free(scale);
+    free(t.data);
+}
+
 static void check_norms(void)
 {
+    for (int width = 1; width <= 70; width += 3)
+        for (int storage = HC_STORE_F32; storage <= HC_STORE_I4; storage++)
+            check_table(1 + width % 4, width, (hc_storage)storage);
+    random_state = 1; /* as what follows found it before */
     for (int n = 1; n <= 40; n++) {
         check_layer_norm(2, n, 1, 0);
         check_quantise(2 + n % 9, n, 3, (float)(n % 5 - 2), n % 2 ? HC_STORE_I8 : HC_STORE_I4);
