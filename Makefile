@@ -136,7 +136,7 @@ $(FUZZED): build/fuzzed/%.o: src/%.c $(HEADERS) | build/setup
 	@echo cc $@
 	@$(CLANG) $(CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link -Isrc -c $< -o $@
 
-$(FUZZERS): build/fuzz/%: tests/fuzz/%.c $(FUZZED)
+$(FUZZERS): build/fuzz/%: tests/fuzz/%.c tests/unit/made_up.h tests/unit/sparse.h $(FUZZED)
 	@mkdir -p $(@D)
 	@echo cc $@
 	@$(CLANG) $(CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer -Isrc $< $(FUZZED) -lm -pthread -o $@

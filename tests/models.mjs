@@ -36,9 +36,9 @@ export async function supported() {
   }));
 }
 
-function imageCell({ image, config }) {
+function imageCell({ image }) {
   if (!image) return 'yes';
-  return config.vision_cfg.timm_model_name ? 'not yet (timm)' : 'not yet (ResNet)';
+  return 'not yet (timm)';
 }
 
 function textCell({ text, config }) {

@@ -1,6 +1,6 @@
 /* fuzz_config.c: configs with extreme numbers, each with the checkpoint that it asks for, through load and the first
- * steps of one embedding. The first byte chooses tower and dtype; each of the others one option's number, from those at
- * and around the edges of 8, 16, 32 and 64 bits. */
+ * steps of one embedding. The first byte chooses family and dtype; each of the others one option's number, from those
+ * at and around the edges of 8, 16, 32 and 64 bits. */
 #include "../unit/made_up.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,24 +27,40 @@ static const char *const NUMBERS[] = {
 };
 enum { NUMBER_COUNT = sizeof NUMBERS / sizeof *NUMBERS };
 
-static const char *const IMAGE_KEYS[] = {"image_size",
-                                         "patch_size",
-                                         "width",
-                                         "head_width",
-                                         "layers",
-                                         "mlp_ratio",
-                                         "attentional_pool",
-                                         "attn_pooler_queries",
-                                         "attn_pooler_heads",
-                                         "pool_type",
-                                         "ls_init_value",
-                                         "no_ln_pre",
-                                         "final_ln_after_pool"};
-static const char *const TEXT_KEYS[] = {"context_length", "vocab_size", "width",  "heads",  "layers",
-                                        "mlp_ratio",      "pool_type",  "pad_id", "eos_id", "embed_cls",
-                                        "no_causal_mask", "proj_bias",  "qk_norm"};
-enum { KEY_COUNT = sizeof IMAGE_KEYS / sizeof *IMAGE_KEYS };
-_Static_assert(KEY_COUNT == sizeof TEXT_KEYS / sizeof *TEXT_KEYS, "as many options of either tower");
+/* What is fuzzed of each family: what its config begins and ends with, and the options between. */
+enum { MOST_KEYS = 13 };
+static const struct kind {
+    hc_tower tower;
+    const char *begin, *end, *keys[MOST_KEYS + 1];
+} KINDS[] = {
+    {HC_IMAGE,
+     "\"vision_cfg\":{\"layers\":1",
+     "}",
+     {"image_size", "patch_size", "width", "head_width", "layers", "mlp_ratio", "attentional_pool",
+      "attn_pooler_queries", "attn_pooler_heads", "pool_type", "ls_init_value", "no_ln_pre", "final_ln_after_pool"}},
+    {HC_TEXT,
+     "\"text_cfg\":{\"layers\":1",
+     "}",
+     {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio", "pool_type", "pad_id", "eos_id",
+      "embed_cls", "no_causal_mask", "proj_bias", "qk_norm"}},
+    {HC_IMAGE,
+     "\"vision_cfg\":{\"layers\":[1,1,1,1],\"width\":4,\"image_size\":32",
+     "}",
+     {"width", "image_size", "head_width"}},
+    {HC_IMAGE,
+     "\"vision_cfg\":{\"timm_model_name\":\"vit_base_patch16_siglip_224\",\"timm_pool\":\"map\",\"timm_proj\":\"none\","
+     "\"image_size\":32,\"timm_model_args\":{\"depth\":1",
+     "}}",
+     {"embed_dim", "num_heads", "mlp_ratio", "patch_size", "depth"}},
+    {HC_TEXT,
+     "\"text_cfg\":{\"hf_model_name\":\"x\",\"hf_proj_type\":\"linear\",\"context_length\":9,\"hf_config\":{\"model_"
+     "type\":"
+     "\"roberta\",\"num_hidden_layers\":1",
+     "}}",
+     {"hidden_size", "num_attention_heads", "vocab_size", "intermediate_size", "max_position_embeddings",
+      "type_vocab_size", "pad_token_id", "layer_norm_eps", "num_hidden_layers"}},
+};
+enum { KIND_COUNT = sizeof KINDS / sizeof *KINDS };
 
 static void embed(hc_encoder *encoder)
 {
@@ -63,17 +79,17 @@ static void embed(hc_encoder *encoder)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2) return 0;
-    hc_tower tower = data[0] & 1 ? HC_TEXT : HC_IMAGE;
-    hc_dtype dtype = (hc_dtype)(HC_FP32 + (data[0] >> 1 & 3));
+    const struct kind *kind = &KINDS[(data[0] >> 2) % KIND_COUNT];
+    hc_tower tower = kind->tower;
+    hc_dtype dtype = (hc_dtype)(HC_FP32 + (data[0] & 3));
     char config[2048], message[512];
-    int length = snprintf(config, sizeof config, "{\"custom_text\":true,\"embed_dim\":%s,\"%s\":{\"layers\":1",
-                          NUMBERS[data[1] % NUMBER_COUNT], tower == HC_IMAGE ? "vision_cfg" : "text_cfg");
-    for (size_t i = 0; i < KEY_COUNT && i + 2 < size; i++)
+    int length = snprintf(config, sizeof config, "{\"custom_text\":true,\"embed_dim\":%s,%s",
+                          NUMBERS[data[1] % NUMBER_COUNT], kind->begin);
+    for (size_t i = 0; kind->keys[i] && i + 2 < size; i++)
         if (data[i + 2] % (NUMBER_COUNT + 1) < NUMBER_COUNT)
-            length +=
-                snprintf(config + length, sizeof config - (size_t)length, ",\"%s\":%s",
-                         (tower == HC_IMAGE ? IMAGE_KEYS : TEXT_KEYS)[i], NUMBERS[data[i + 2] % (NUMBER_COUNT + 1)]);
-    snprintf(config + length, sizeof config - (size_t)length, "}}");
+            length += snprintf(config + length, sizeof config - (size_t)length, ",\"%s\":%s", kind->keys[i],
+                               NUMBERS[data[i + 2] % (NUMBER_COUNT + 1)]);
+    snprintf(config + length, sizeof config - (size_t)length, "%s}", kind->end);
 
     hc_status status;
     made_up file = made_up_file(tower, config);

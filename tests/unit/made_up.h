@@ -21,6 +21,7 @@ typedef struct made_up {
     char *header; /* with the 8 bytes of its length; the numbers follow */
     size_t header_length;
     uint64_t bytes; /* of the numbers */
+    int positive;   /* variances are among them, which are not negative */
 } made_up;
 
 /* Numbers from -0.125 to 0.125, of which no row is all zeros. */
@@ -60,6 +61,7 @@ static inline made_up made_up_file(hc_tower tower, const char *config)
         made_up_put(&file, entry);
         file.bytes += bytes;
     }
+    file.positive = net.fold_count > 1;
     hc_network_free(&net);
     made_up_put(&file, "}");
     uint64_t length = file.header_length - 8;
@@ -83,7 +85,7 @@ static inline hc_encoder *made_up_load(const made_up *file, hc_tower tower, cons
         for (uint64_t at = ranges[i].begin; at < ranges[i].end;) {
             uint64_t first = (at - file->header_length) / 2, left = (ranges[i].end - at) / 2,
                      n = left < MADE_UP_CHUNK ? left : MADE_UP_CHUNK;
-            for (uint64_t j = 0; j < n; j++) chunk[j] = made_up_half(first + j);
+            for (uint64_t j = 0; j < n; j++) chunk[j] = made_up_half(first + j) & (file->positive ? 0x7FFF : 0xFFFF);
             hc_loader_push(loader, at, chunk, (size_t)n * 2);
             at += n * 2;
         }
