@@ -6,7 +6,7 @@
 #include "checkpoint/options.h"
 #include "operations/operations.h"
 
-typedef enum hc_pool { HC_POOL_TOK, HC_POOL_AVG, HC_POOL_NONE } hc_pool;
+typedef enum hc_vision_pool { HC_POOL_TOK, HC_POOL_AVG, HC_POOL_NONE } hc_vision_pool;
 typedef enum hc_attn_pool {
     HC_ATTN_POOL_NO,
     HC_ATTN_POOL_YES,
@@ -27,7 +27,7 @@ typedef struct hc_openclip_config {
     /* image */
     int image_height, image_width, patch_height, patch_width, positions;
     int ln_pre, final_ln_after_pool;
-    hc_pool pool;
+    hc_vision_pool pool;
     hc_attn_pool attn_pool;
     int attn_pooler_queries, attn_pooler_heads;
     /* text */

@@ -70,7 +70,7 @@ void hc_vision_read(hc_options *o, hc_openclip_config *c)
                 columns);
 
     static const char *const names[] = {"tok", "avg", "none", NULL};
-    static const hc_pool pools[] = {HC_POOL_TOK, HC_POOL_AVG, HC_POOL_NONE};
+    static const hc_vision_pool pools[] = {HC_POOL_TOK, HC_POOL_AVG, HC_POOL_NONE};
     c->pool = pools[hc_option_choice(o, "pool_type", names, "tok, avg or none")];
     read_attn_pool(o, c);
     c->ln_pre = !hc_option_flag(o, "no_ln_pre");
