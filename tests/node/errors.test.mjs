@@ -89,7 +89,11 @@ test('names that are known to OpenCLIP are known here, also as OpenAI writes the
 });
 
 test('models that no tower here computes', async () => {
-  await fails(loadImageEncoder({ model: 'convnext_base', weights: file }), 'model/unsupported', /^model "convnext_base": /);
+  await fails(
+    loadImageEncoder({ model: 'convnext_base', weights: file }),
+    'model/unsupported',
+    /^model "convnext_base": /,
+  );
 });
 
 test('a tower of the other kind', async () => {
