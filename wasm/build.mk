@@ -33,7 +33,7 @@ WASM_EXPORTS = malloc realloc free hc_status_code \
                hc_loader_set_threads hc_threads_work hc_threads_stop hc_threads_may_sleep
 
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
-WASM_FAST = $(filter-out src/kernels/pool src/kernels/depthwise,$(KERNELS:%=src/%)) src/load/loader src/load/pack src/load/pack_i4 src/picture/resize wasm/libc wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
+WASM_FAST = $(filter-out src/kernels/pool src/kernels/depthwise,$(KERNELS:%=src/%)) src/load/loader src/load/pack src/load/pack_i4 src/picture/passes src/picture/resize src/picture/windows wasm/libc wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
 wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O2,-Oz)
 
 KERNELS = $(patsubst src/%.c,%,$(wildcard src/kernels/*.c)) base/size

@@ -58,10 +58,29 @@ SIMD_INLINE i8x16 i8_load(const int8_t *p)
     memcpy(&v, p, sizeof v);
     return v;
 }
+SIMD_INLINE u8x16 u8_load(const uint8_t *p)
+{
+    u8x16 v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+/* Eight bytes, and zeros after them. */
+SIMD_INLINE u8x16 u8_load_half(const uint8_t *p)
+{
+#if defined(__wasm_simd128__)
+    return (u8x16)wasm_v128_load64_zero(p);
+#else
+    u8x16 v = {0};
+    memcpy(&v, p, sizeof v / 2);
+    return v;
+#endif
+}
 SIMD_INLINE void f32_store(float *p, f32x4 v) { memcpy(p, &v, sizeof v); }
 SIMD_INLINE void i32_store(int32_t *p, i32x4 v) { memcpy(p, &v, sizeof v); }
 SIMD_INLINE void i16_store(int16_t *p, i16x8 v) { memcpy(p, &v, sizeof v); }
 SIMD_INLINE void u8_store(uint8_t *p, u8x16 v) { memcpy(p, &v, sizeof v); }
+/* The first four bytes. */
+SIMD_INLINE void u8_store_quarter(uint8_t *p, u8x16 v) { memcpy(p, &v, sizeof v / 4); }
 
 SIMD_INLINE f32x4 f32_splat(float x) { return (f32x4){x, x, x, x}; }
 SIMD_INLINE i32x4 i32_splat(int32_t x) { return (i32x4){x, x, x, x}; }
@@ -269,6 +288,20 @@ SIMD_INLINE i32x4 i32_dot_i16(i16x8 a, i16x8 b)
 #else
     i32x4 a_even = (i32x4)((u32x4)a << 16) >> 16, b_even = (i32x4)((u32x4)b << 16) >> 16;
     return a_even * b_even + ((i32x4)a >> 16) * ((i32x4)b >> 16);
+#endif
+}
+
+/* a0 b0 a1 b1 … a7 b7, and a8 b8 … a15 b15. WebAssembly's instruction is named because compilers make another shuffle
+ * of the operators' where not all bytes are read, and engines know only this one as a single instruction. */
+SIMD_INLINE void u8_interleave(u8x16 a, u8x16 b, u8x16 *low, u8x16 *high)
+{
+#if defined(__wasm_simd128__)
+    *low = (u8x16)wasm_i8x16_shuffle((v128_t)a, (v128_t)b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    *high =
+        (u8x16)wasm_i8x16_shuffle((v128_t)a, (v128_t)b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#else
+    *low = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    *high = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
 #endif
 }
 

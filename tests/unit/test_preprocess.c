@@ -1,5 +1,5 @@
 /* test_preprocess.c: hc_preprocess against OpenCLIP's transform, byte for byte (tests/golden/pixels, made by
- * weights-tools/golden_pixels.py), its vector code against the portable loops, its errors, and memory that runs out. */
+ * weights-tools/golden_pixels.py), its vector code against plain loops, its errors, and memory that runs out. */
 #include "halfclip.h"
 #include "base/size.h"
 #include "check.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A second copy of the two sources, without vectors and with allocations that fail when told to. */
+/* A second copy of the sources, with plain loops for the passes and with allocations that fail when told to. */
 static int mallocs_left = -1;
 
 static int fails(void)
@@ -16,9 +16,11 @@ static int fails(void)
     return mallocs_left == 0;
 }
 
-#ifndef HC_SCALAR
-#define HC_SCALAR
-#endif
+#define hc_axis_make                   scalar_axis_make
+#define hc_window_make                 scalar_window_make
+#define hc_nearest_make                scalar_nearest_make
+#define hc_pass_horizontal             scalar_pass_horizontal
+#define hc_pass_vertical               scalar_pass_vertical
 #define hc_resizer                     scalar_resizer
 #define hc_resizer_new                 scalar_resizer_new
 #define hc_resizer_push                scalar_resizer_push
@@ -41,6 +43,8 @@ hc_status scalar_preprocess(const hc_preprocess_cfg *cfg, const uint8_t *data, i
                             float *out);
 #include "picture/preprocess.c"
 #include "picture/resize.c"
+#include "picture/windows.c"
+#include "scalar_passes.h"
 #undef hc_allocate
 #undef hc_allocate_zeros
 #undef hc_preprocessor
@@ -281,7 +285,7 @@ static void test_strips(void)
             }
 }
 
-/* The vectors against the portable loops, on sizes around the width of a vector. */
+/* The vectors against the plain loops, on sizes around the width of a vector. */
 static void test_variants(void)
 {
     uint32_t state = 1;
