@@ -1,6 +1,6 @@
 /* fuzz_pickle.c: any bytes as a pickle. What is read lies within its storages, under names that are sorted and no two
  * of which are the same. */
-#include "../../src/pickle.h"
+#include "checkpoint/pickle.h"
 
 #include <stdlib.h>
 #include <string.h>

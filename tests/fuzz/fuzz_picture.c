@@ -1,6 +1,6 @@
 /* fuzz_picture.c: any bytes as a picture's file: what it says of itself, and reading it, stay within their memory; what
  * is read becomes pixels of bytes. */
-#include "../../src/halfclip.h"
+#include "halfclip.h"
 
 #include <stdlib.h>
 

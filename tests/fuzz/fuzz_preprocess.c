@@ -1,5 +1,5 @@
 /* fuzz_preprocess.c: any picture under any settings stays within its memory and makes pixels of bytes. */
-#include "../../src/halfclip.h"
+#include "halfclip.h"
 
 #include <stdlib.h>
 #include <string.h>

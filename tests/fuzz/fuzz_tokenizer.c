@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/halfclip.h"
+#include "halfclip.h"
 
 enum { CONTEXT = 77 };
 

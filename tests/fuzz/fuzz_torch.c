@@ -1,8 +1,8 @@
 /* fuzz_torch.c: any bytes as a PyTorch file: its zip directory, its local headers, its pickle. The input is a file in
  * pieces (tests/unit/sparse.h), so that small inputs are files of any size, of which the reader must ask for one range
  * after another. */
-#include "../../src/json.h"
-#include "../../src/torch.h"
+#include "checkpoint/json.h"
+#include "checkpoint/torch.h"
 #include "../unit/sparse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
