@@ -2,6 +2,8 @@
  * hand or wants them and is repeated. */
 #include "checkpoint/torch.h"
 
+#include "checkpoint/json_writer.h"
+
 #include "checkpoint/pickle.h"
 #include "checkpoint/safetensors.h"
 #include "base/text_format.h"
@@ -311,70 +313,39 @@ static int place(hc_torch *t)
  */
 
 /* Counts what is written, and writes it if there is somewhere to write to. */
-typedef struct writer {
+typedef struct buffer {
     char *out;
     uint64_t length;
-} writer;
+} buffer;
 
-static void put(writer *w, const char *text, size_t n)
+static void take(void *user, const void *bytes, size_t n)
 {
-    if (w->out) memcpy(w->out + (size_t)w->length, text, n);
-    w->length += n;
+    buffer *b = user;
+    if (b->out) memcpy(b->out + (size_t)b->length, bytes, n);
+    b->length += n;
 }
 
-static void put_text(writer *w, const char *text) { put(w, text, strlen(text)); }
-
-static void put_number(writer *w, uint64_t number)
+static void put_tensors(buffer *b, const hc_torch *t)
 {
-    char digits[24];
-    hc_format(digits, sizeof digits, "%u", number);
-    put_text(w, digits);
-}
-
-static void put_string(writer *w, const char *text, size_t n)
-{
-    put_text(w, "\"");
-    for (size_t i = 0; i < n; i++) {
-        uint8_t c = (uint8_t)text[i];
-        if (c < 0x20) {
-            char escape[] = {'\\', 'u', '0', '0', "0123456789abcdef"[c >> 4], "0123456789abcdef"[c & 15]};
-            put(w, escape, sizeof escape);
-            continue;
-        }
-        if (c == '"' || c == '\\') put_text(w, "\\");
-        put(w, text + i, 1);
-    }
-    put_text(w, "\"");
-}
-
-static void put_numbers(writer *w, const uint64_t *numbers, int count)
-{
-    for (int i = 0; i < count; i++) {
-        if (i) put_text(w, ",");
-        put_number(w, numbers[i]);
-    }
-}
-
-static void put_tensors(writer *w, const hc_torch *t)
-{
+    const hc_json_writer w = {take, b};
     for (size_t i = 0; i < t->pickle.count; i++) {
         const hc_pickle_tensor *tensor = &t->pickle.tensors[i];
         uint64_t begin = t->storages[i]->begin;
-        put_text(w, i ? ",\n" : "{");
-        put_string(w, tensor->name, tensor->name_length);
-        put_text(w, ":{\"dtype\":\"");
-        put_text(w, tensor->dtype);
-        put_text(w, "\",\"shape\":[");
-        put_numbers(w, tensor->shape, tensor->rank);
+        hc_json_put(&w, i ? ",\n" : "{");
+        hc_json_put_string(&w, tensor->name, tensor->name_length);
+        hc_json_put(&w, ":{\"dtype\":\"");
+        hc_json_put(&w, tensor->dtype);
+        hc_json_put(&w, "\",\"shape\":");
+        hc_json_put_numbers(&w, tensor->shape, tensor->rank);
         if (!tensor->contiguous) {
-            put_text(w, "],\"strides\":[");
-            put_numbers(w, tensor->strides, tensor->rank);
+            hc_json_put(&w, ",\"strides\":");
+            hc_json_put_numbers(&w, tensor->strides, tensor->rank);
         }
-        put_text(w, "],\"data_offsets\":[");
-        put_numbers(w, (const uint64_t[]){begin + tensor->begin, begin + tensor->end}, 2);
-        put_text(w, "]}");
+        hc_json_put(&w, ",\"data_offsets\":");
+        hc_json_put_numbers(&w, (const uint64_t[]){begin + tensor->begin, begin + tensor->end}, 2);
+        hc_json_put(&w, "}");
     }
-    put_text(w, "}");
+    hc_json_put(&w, "}");
 }
 
 static void forget_source(hc_torch *t)
@@ -391,16 +362,16 @@ static void forget_source(hc_torch *t)
 
 static int write_header(hc_torch *t)
 {
-    writer w = {0};
-    put_tensors(&w, t);
-    if (w.length > LARGEST)
-        return FAIL(t, HC_WEIGHTS_FORMAT, "the PyTorch file's directory has %u bytes, expected at most %u", w.length,
+    buffer b = {0};
+    put_tensors(&b, t);
+    if (b.length > LARGEST)
+        return FAIL(t, HC_WEIGHTS_FORMAT, "the PyTorch file's directory has %u bytes, expected at most %u", b.length,
                     (uint64_t)LARGEST);
-    t->header = malloc((size_t)w.length);
-    if (!t->header) return FAIL(t, HC_OUT_OF_MEMORY, "out of memory for a directory of %u bytes", w.length);
-    t->header_length = (size_t)w.length;
-    w = (writer){t->header, 0};
-    put_tensors(&w, t);
+    t->header = malloc((size_t)b.length);
+    if (!t->header) return FAIL(t, HC_OUT_OF_MEMORY, "out of memory for a directory of %u bytes", b.length);
+    t->header_length = (size_t)b.length;
+    b = (buffer){t->header, 0};
+    put_tensors(&b, t);
     forget_source(t);
     t->step = NULL;
     return 0;

@@ -2,9 +2,9 @@
  * fp16 shards hold OpenCLIP's own tensors; int8 and int4 shards hold matrices in the kernels' order, so that loading
  * one is a copy. */
 #include "checkpoint/json.h"
+#include "checkpoint/json_writer.h"
 #include "load/pack.h"
 #include "base/size.h"
-#include "base/text_format.h"
 #include "load/stored.h"
 #include "tower/encoder.h"
 #include "base/constants.h"
@@ -45,8 +45,9 @@ static void flush(shard *s)
 }
 
 /* Gathers small pieces, because a call of `write` may cross into another language. */
-static void emit(shard *s, const void *bytes, size_t n)
+static void emit(void *user, const void *bytes, size_t n)
 {
+    shard *s = user;
     uint64_t at = s->written;
     s->written += n;
     if (!s->write || s->written <= s->begin) return;
@@ -61,33 +62,6 @@ static void emit(shard *s, const void *bytes, size_t n)
     }
     memcpy(s->buffer + s->held, bytes, n);
     s->held += n;
-}
-
-static void emit_text(shard *s, const char *text) { emit(s, text, strlen(text)); }
-
-static void emit_number(shard *s, uint64_t number)
-{
-    char digits[24];
-    hc_format(digits, sizeof digits, "%u", number);
-    emit_text(s, digits);
-}
-
-/* A JSON string whose value is this text. */
-static void emit_string(shard *s, const char *text, size_t n)
-{
-    static const char hex[] = "0123456789abcdef";
-    emit_text(s, "\"");
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c >= 0x20) {
-            if (c == '"' || c == '\\') emit_text(s, "\\");
-            emit(s, &c, 1);
-        } else {
-            emit_text(s, c < 0x10 ? "\\u000" : "\\u001");
-            emit(s, hex + c % 16, 1);
-        }
-    }
-    emit_text(s, "\"");
 }
 
 /* ---- the list of tensors ------------------------------------------------------------------------------------------
@@ -129,50 +103,51 @@ static void list_entries(shard *s)
 /* ---- the file -----------------------------------------------------------------------------------------------------
  */
 
-static void emit_metadata(shard *s, const char *key, const char *text, size_t n)
+static void put_metadata(const hc_json_writer *w, const char *key, const char *text, size_t n)
 {
-    emit_text(s, ",");
-    emit_string(s, key, strlen(key));
-    emit_text(s, ":");
-    emit_string(s, text, n);
+    hc_json_put(w, ",");
+    hc_json_put_string(w, key, strlen(key));
+    hc_json_put(w, ":");
+    hc_json_put_string(w, text, n);
+}
+
+static void put_entry(const hc_json_writer *w, const entry *e, uint64_t at)
+{
+    uint64_t shape[4];
+    for (int i = 0; i < e->part.rank; i++) shape[i] = e->part.shape[i];
+    hc_json_put(w, ",\"");
+    hc_json_put(w, e->tensor ? e->tensor->name : "halfclip.merges");
+    hc_json_put(w, e->part.ending);
+    hc_json_put(w, "\":{\"dtype\":\"");
+    hc_json_put(w, name_of(e->part.element));
+    hc_json_put(w, "\",\"shape\":");
+    hc_json_put_numbers(w, shape, e->part.rank);
+    hc_json_put(w, ",\"data_offsets\":");
+    hc_json_put_numbers(w, (const uint64_t[]){at, at + bytes_of(e)}, 2);
+    hc_json_put(w, "}");
 }
 
 static void emit_header(shard *s)
 {
     static const char *const keys[] = {"model_cfg", "preprocess_cfg", "tokenizer"};
+    const hc_json_writer w = {emit, s};
     const hc_encoder *encoder = s->encoder;
     const char *tower = hc_tower_name(encoder->net.tower), *dtype = hc_dtype_name(encoder->dtype);
     hc_json config = {HC_JSON_ABSENT, "", 0};
     hc_json_error error;
-    emit_text(s, "{\"__metadata__\":{\"format\":\"pt\",\"halfclip\":\"1\"");
-    emit_metadata(s, "tower", tower, strlen(tower));
-    emit_metadata(s, "dtype", dtype, strlen(dtype));
+    hc_json_put(&w, "{\"__metadata__\":{\"format\":\"pt\",\"halfclip\":\"1\"");
+    put_metadata(&w, "tower", tower, strlen(tower));
+    put_metadata(&w, "dtype", dtype, strlen(dtype));
     hc_json_parse(encoder->config_json, strlen(encoder->config_json), &config, &error);
     for (int i = 0; i < 3; i++) {
         hc_json value = hc_json_get(&config, keys[i]);
-        if (value.type != HC_JSON_ABSENT) emit_metadata(s, keys[i], value.text, value.length);
+        if (value.type != HC_JSON_ABSENT) put_metadata(&w, keys[i], value.text, value.length);
     }
-    emit_text(s, "}");
+    hc_json_put(&w, "}");
     uint64_t at = 0;
-    for (size_t i = 0; i < s->entry_count; i++) {
-        const entry *e = &s->entries[i];
-        char shape[64];
-        hc_format(shape, sizeof shape, "%x", e->part.shape, e->part.rank);
-        emit_text(s, ",\"");
-        emit_text(s, e->tensor ? e->tensor->name : "halfclip.merges");
-        emit_text(s, e->part.ending);
-        emit_text(s, "\":{\"dtype\":\"");
-        emit_text(s, name_of(e->part.element));
-        emit_text(s, "\",\"shape\":");
-        emit_text(s, shape);
-        emit_text(s, ",\"data_offsets\":[");
-        emit_number(s, at);
-        emit_text(s, ",");
-        emit_number(s, at += bytes_of(e));
-        emit_text(s, "]}");
-    }
-    emit_text(s, "}");
-    while (s->written % 8) emit_text(s, " ");
+    for (size_t i = 0; i < s->entry_count; at += bytes_of(&s->entries[i]), i++) put_entry(&w, &s->entries[i], at);
+    hc_json_put(&w, "}");
+    while (s->written % 8) hc_json_put(&w, " ");
 }
 
 /* A convolution's output channel from the kernels' order [y, x, c] to the checkpoint's, [c, y, x]. */

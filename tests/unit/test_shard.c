@@ -305,7 +305,7 @@ static void test_other_dtypes(void)
                     char scale_name[160];
                     snprintf(scale_name, sizeof scale_name, "%s.scale", matrices[t]);
                     const part *scale = part_of(parts, count, scale_name);
-                    CHECK(sscanf(w->shape, "[%zu, %zu]", &n, &k) == 2 && scale->size == 4 * n, "%s", w->shape);
+                    CHECK(sscanf(w->shape, "[%zu,%zu]", &n, &k) == 2 && scale->size == 4 * n, "%s", w->shape);
                     for (size_t i = 0; i < n * k; i++) {
                         size_t row = i / k, j = i % k,
                                at = t ? i : (row / 8 * ((k + 3) / 4) + j / 4) * 32 + row % 8 * 4 + j % 4;
@@ -522,11 +522,11 @@ static void test_int4(void)
         snprintf(scale_name, sizeof scale_name, "%s.scale", cases[i].name);
         const part *w = part_of(wide_parts, wide_count, cases[i].name), *q = part_of(parts, count, cases[i].name),
                    *s = part_of(parts, count, scale_name);
-        CHECK(sscanf(w->shape, "[%zu, %zu]", &n, &k) == 2, "%s", w->shape);
+        CHECK(sscanf(w->shape, "[%zu,%zu]", &n, &k) == 2, "%s", w->shape);
         size_t groups = (k + 31) / 32, panels = (n + 7) / 8;
         int table = i == 2;
-        snprintf(shape, sizeof shape, table ? "[%zu, %zu, 16]" : "[%zu, %zu, 8, 16]", table ? n : panels, groups);
-        snprintf(scale_shape, sizeof scale_shape, table ? "[%zu, %zu]" : "[%zu, %zu, 8]", table ? n : panels, groups);
+        snprintf(shape, sizeof shape, table ? "[%zu,%zu,16]" : "[%zu,%zu,8,16]", table ? n : panels, groups);
+        snprintf(scale_shape, sizeof scale_shape, table ? "[%zu,%zu]" : "[%zu,%zu,8]", table ? n : panels, groups);
         CHECK(!strcmp(q->shape, shape) && !strcmp(q->dtype, "U8") && !strcmp(s->shape, scale_shape) &&
                   !strcmp(s->dtype, "F16"),
               "%s %s, %s %s", q->dtype, q->shape, s->dtype, s->shape);
