@@ -16,11 +16,11 @@ typedef struct hc_wasm_checkpoint {
 /* Of a directory as hc_loader_directory takes it. NULL if it is none, or when memory is exhausted. */
 EXPORT(hc_wasm_checkpoint_new) hc_wasm_checkpoint *hc_wasm_checkpoint_new(const char *directory, size_t length)
 {
-    char message[512];
+    hc_problem problem = {.status = HC_OK};
     hc_wasm_checkpoint *checkpoint = hc_allocate_zeros(sizeof *checkpoint + (uint64_t)length, 1);
     if (!checkpoint) return NULL;
     memcpy(checkpoint->text, directory, length);
-    if (hc_safetensors_parse_directory(&checkpoint->file, checkpoint->text, length, message, sizeof message) == HC_OK)
+    if (hc_safetensors_parse_directory(&checkpoint->file, checkpoint->text, length, &problem) == HC_OK)
         return checkpoint;
     free(checkpoint);
     return NULL;

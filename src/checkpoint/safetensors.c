@@ -139,33 +139,32 @@ static int by_offset(const void *a, const void *b)
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-static hc_status read_metadata(hc_safetensors *out, const hc_json *value, char *message, size_t size)
+static int read_metadata(hc_safetensors *out, const hc_json *value, hc_problem *problem)
 {
     hc_json member;
     const char *cursor = NULL;
     int count = 0;
-    if (value->type == HC_JSON_NULL) return HC_OK;
+    if (value->type == HC_JSON_NULL) return 1;
     if (out->metadata.type != HC_JSON_ABSENT || value->type != HC_JSON_OBJECT) {
-        hc_format(message, size, "the safetensors header has a __metadata__ that is not one object");
-        return HC_WEIGHTS_FORMAT;
+        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the safetensors header has a __metadata__ that is not one object");
     }
     while (hc_json_next(value, &cursor, NULL, &member)) {
         if (count++ == HC_SAFETENSORS_MOST_METADATA) {
-            hc_format(message, size, "the safetensors header has more than %d entries in its __metadata__",
-                      (int)HC_SAFETENSORS_MOST_METADATA);
-            return HC_WEIGHTS_FORMAT;
+            return HC_FAIL(problem, HC_WEIGHTS_FORMAT,
+                           "the safetensors header has more than %d entries in its __metadata__",
+                           (int)HC_SAFETENSORS_MOST_METADATA);
         }
         if (member.type == HC_JSON_STRING) continue;
-        hc_format(message, size, "the safetensors header has %t in its __metadata__, expected strings", member.text,
-                  member.length);
-        return HC_WEIGHTS_FORMAT;
+        return HC_FAIL(problem, HC_WEIGHTS_FORMAT,
+                       "the safetensors header has %t in its __metadata__, expected strings", member.text,
+                       member.length);
     }
     out->metadata = *value;
-    return HC_OK;
+    return 1;
 }
 
 /* No holes and no overlaps; offsets become those in the file. */
-static hc_status place_tensors(hc_safetensors *out, uint64_t data, char *message, size_t size)
+static int place_tensors(hc_safetensors *out, uint64_t data, hc_problem *problem)
 {
     uint64_t at = 0;
     size_t ordered = 1;
@@ -174,34 +173,33 @@ static hc_status place_tensors(hc_safetensors *out, uint64_t data, char *message
     for (size_t i = 0; i < out->count; i++) {
         hc_file_tensor *t = &out->tensors[i];
         if (t->begin != at) {
-            hc_format(message, size,
-                      "the safetensors header lies: tensor %t begins at byte %u of the data, expected %u (no gaps, no "
-                      "overlaps)",
-                      NAME(t), t->begin, at);
-            return HC_WEIGHTS_FORMAT;
+            return HC_FAIL(
+                problem, HC_WEIGHTS_FORMAT,
+                "the safetensors header lies: tensor %t begins at byte %u of the data, expected %u (no gaps, no "
+                "overlaps)",
+                NAME(t), t->begin, at);
         }
         at = t->end;
         if (at > UINT64_MAX - data) {
-            hc_format(message, size, "the safetensors header lies: tensor %t ends beyond 64 bits", NAME(t));
-            return HC_WEIGHTS_FORMAT;
+            return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the safetensors header lies: tensor %t ends beyond 64 bits",
+                           NAME(t));
         }
         t->begin += data;
         t->end += data;
     }
     out->file_size = data + at;
-    return HC_OK;
+    return 1;
 }
 
 /* Makes the table of names, of which no two may be the same. */
-static hc_status list_names(hc_safetensors *out, char *message, size_t size)
+static int list_names(hc_safetensors *out, hc_problem *problem)
 {
     uint64_t slots = 16;
     while (slots < 2 * (uint64_t)out->count) slots *= 2;
     out->slots = hc_allocate_zeros(slots, sizeof *out->slots);
     out->slot_mask = slots - 1;
     if (!out->slots) {
-        hc_format(message, size, "out of memory for a header of %u tensors", (uint64_t)out->count);
-        return HC_OUT_OF_MEMORY;
+        return HC_FAIL(problem, HC_OUT_OF_MEMORY, "out of memory for a header of %u tensors", (uint64_t)out->count);
     }
     for (size_t i = 0; i < out->count; i++) {
         hc_file_tensor *t = &out->tensors[i];
@@ -209,22 +207,21 @@ static hc_status list_names(hc_safetensors *out, char *message, size_t size)
         for (; out->slots[slot]; slot = (slot + 1) & out->slot_mask) {
             const hc_file_tensor *other = &out->tensors[out->slots[slot] - 1];
             if (other->hash != t->hash || !hc_json_same(&other->name, &t->name)) continue;
-            hc_format(message, size, "the safetensors header has tensor %t twice", NAME(t));
-            return HC_WEIGHTS_FORMAT;
+            return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the safetensors header has tensor %t twice", NAME(t));
         }
         out->slots[slot] = (uint32_t)i + 1;
     }
-    return HC_OK;
+    return 1;
 }
 
 /* Room for one more tensor. */
-static hc_file_tensor *add_tensor(hc_safetensors *out, size_t *room, char *message, size_t size)
+static hc_file_tensor *add_tensor(hc_safetensors *out, size_t *room, hc_problem *problem)
 {
     if (out->count == *room) {
         *room += *room / 2 + 256;
         hc_file_tensor *grown = hc_reallocate(out->tensors, *room, sizeof *grown);
         if (!grown) {
-            hc_format(message, size, "out of memory for a header of %u tensors", (uint64_t)*room);
+            HC_FAIL(problem, HC_OUT_OF_MEMORY, "out of memory for a header of %u tensors", (uint64_t)*room);
             return NULL;
         }
         out->tensors = grown;
@@ -233,66 +230,61 @@ static hc_file_tensor *add_tensor(hc_safetensors *out, size_t *room, char *messa
 }
 
 /* `data` is where the data begin; 0 for a directory. */
-static hc_status read_entries(hc_safetensors *out, const hc_json *root, uint64_t data, char *message, size_t size)
+static int read_entries(hc_safetensors *out, const hc_json *root, uint64_t data, hc_problem *problem)
 {
     hc_json key, value;
     const char *cursor = NULL;
     size_t room = 0;
     while (hc_json_next(root, &cursor, &key, &value)) {
         if (hc_json_is(&key, "__metadata__")) {
-            hc_status status = read_metadata(out, &value, message, size);
-            if (status != HC_OK) return status;
+            if (!read_metadata(out, &value, problem)) return 0;
             continue;
         }
         if (out->count == HC_SAFETENSORS_MOST_TENSORS) {
-            hc_format(message, size, "the safetensors header has more than %d tensors, which no model here has",
-                      (int)HC_SAFETENSORS_MOST_TENSORS);
-            return HC_WEIGHTS_FORMAT;
+            return HC_FAIL(problem, HC_WEIGHTS_FORMAT,
+                           "the safetensors header has more than %d tensors, which no model here has",
+                           (int)HC_SAFETENSORS_MOST_TENSORS);
         }
-        hc_file_tensor *t = add_tensor(out, &room, message, size);
-        if (!t) return HC_OUT_OF_MEMORY;
+        hc_file_tensor *t = add_tensor(out, &room, problem);
+        if (!t) return 0;
         t->name = key;
         t->used = 0;
         const char *wrong = read_tensor(&value, t, !data);
         if (!wrong) continue;
-        hc_format(message, size, "the safetensors header lies: tensor %t %s: %t", NAME(t), wrong, value.text,
-                  value.length);
-        return HC_WEIGHTS_FORMAT;
+        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the safetensors header lies: tensor %t %s: %t", NAME(t), wrong,
+                       value.text, value.length);
     }
-    hc_status status = data ? place_tensors(out, data, message, size) : HC_OK;
-    return status == HC_OK ? list_names(out, message, size) : status;
+    return (!data || place_tensors(out, data, problem)) && list_names(out, problem);
 }
 
-static hc_status parse(hc_safetensors *out, const char *header, size_t length, uint64_t data, char *message,
-                       size_t message_size)
+static int parse(hc_safetensors *out, const char *header, size_t length, uint64_t data, hc_problem *problem)
 {
     hc_json root;
     hc_json_error error;
     memset(out, 0, sizeof *out);
     if (!hc_json_parse(header, length, &root, &error)) {
-        hc_format(message, message_size, "the safetensors header is not JSON: %s at byte %u", error.reason,
-                  (uint64_t)error.position + HC_SAFETENSORS_PREFIX);
-        return HC_WEIGHTS_FORMAT;
+        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the safetensors header is not JSON: %s at byte %u", error.reason,
+                       (uint64_t)error.position + HC_SAFETENSORS_PREFIX);
     }
     if (root.type != HC_JSON_OBJECT) {
-        hc_format(message, message_size, "the safetensors header is %t, expected an object", root.text, root.length);
-        return HC_WEIGHTS_FORMAT;
+        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the safetensors header is %t, expected an object", root.text,
+                       root.length);
     }
-    hc_status status = read_entries(out, &root, data, message, message_size);
-    if (status != HC_OK) hc_safetensors_free(out);
-    return status;
+    if (read_entries(out, &root, data, problem)) return 1;
+    hc_safetensors_free(out);
+    return 0;
 }
 
-hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t length, char *message,
-                               size_t message_size)
+hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t length, hc_problem *problem)
 {
-    return parse(out, header, length, HC_SAFETENSORS_PREFIX + (uint64_t)length, message, message_size);
+    parse(out, header, length, HC_SAFETENSORS_PREFIX + (uint64_t)length, problem);
+    return problem->status;
 }
 
-hc_status hc_safetensors_parse_directory(hc_safetensors *out, const char *directory, size_t length, char *message,
-                                         size_t message_size)
+hc_status hc_safetensors_parse_directory(hc_safetensors *out, const char *directory, size_t length, hc_problem *problem)
 {
-    return parse(out, directory, length, 0, message, message_size);
+    parse(out, directory, length, 0, problem);
+    return problem->status;
 }
 
 void hc_safetensors_free(hc_safetensors *file)

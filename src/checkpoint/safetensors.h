@@ -4,6 +4,7 @@
 #define HC_SAFETENSORS_H
 
 #include "halfclip.h"
+#include "base/problem.h"
 #include "checkpoint/json.h"
 
 /* The types that weights are read from; every other known one is HC_OTHER. */
@@ -37,14 +38,14 @@ enum { HC_SAFETENSORS_MOST_TENSORS = 20000, HC_SAFETENSORS_MOST_METADATA = 10000
 /* The header's length in bytes, without the 8 bytes that say it. */
 uint64_t hc_safetensors_header_length(const void *prefix);
 
-/* Reads the header, the `length` bytes after the first 8, which must outlive `out`. */
-hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t length, char *message,
-                               size_t message_size);
+/* Reads the header, the `length` bytes after the first 8, which must outlive `out`. Returns the status of `problem`, in
+ * which nothing has failed before. */
+hc_status hc_safetensors_parse(hc_safetensors *out, const char *header, size_t length, hc_problem *problem);
 
 /* The same for a list of what lies where in files of any kind: data_offsets count from the file's start, in any order,
  * holes and overlaps are allowed, and so are dtypes of any name and strides. `file_size` stays 0. */
-hc_status hc_safetensors_parse_directory(hc_safetensors *out, const char *directory, size_t length, char *message,
-                                         size_t message_size);
+hc_status hc_safetensors_parse_directory(hc_safetensors *out, const char *directory, size_t length,
+                                         hc_problem *problem);
 
 void hc_safetensors_free(hc_safetensors *file);
 

@@ -118,9 +118,8 @@ hc_status hc_loader_header(hc_loader *loader, const void *bytes, size_t n)
         return loader->problem.status;
 
     hc_safetensors file;
-    loader->problem.status = hc_safetensors_parse(&file, (const char *)bytes + HC_SAFETENSORS_PREFIX,
-                                                  (size_t)loader->header_need - HC_SAFETENSORS_PREFIX,
-                                                  loader->problem.message, sizeof loader->problem.message);
+    hc_safetensors_parse(&file, (const char *)bytes + HC_SAFETENSORS_PREFIX,
+                         (size_t)loader->header_need - HC_SAFETENSORS_PREFIX, &loader->problem);
     return plan(loader, &file);
 }
 
@@ -128,8 +127,7 @@ hc_status hc_loader_directory(hc_loader *loader, const char *directory, size_t n
 {
     if (loader->problem.status != HC_OK || !loader->header_need) return loader->problem.status;
     hc_safetensors file;
-    loader->problem.status =
-        hc_safetensors_parse_directory(&file, directory, n, loader->problem.message, sizeof loader->problem.message);
+    hc_safetensors_parse_directory(&file, directory, n, &loader->problem);
     return plan(loader, &file);
 }
 

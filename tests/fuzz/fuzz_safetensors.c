@@ -10,12 +10,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     hc_safetensors file;
-    char message[512], name[256];
+    hc_problem problem = {.status = HC_OK};
+    char name[256];
     uint32_t shape[4];
     uint8_t *exact = malloc(size + !size);
     memcpy(exact, data, size);
     hc_safetensors_guess(exact, size);
-    hc_status status = hc_safetensors_parse(&file, (const char *)exact, size, message, sizeof message);
+    hc_status status = hc_safetensors_parse(&file, (const char *)exact, size, &problem);
     if (status == HC_OK) {
         uint64_t bytes = 0;
         for (size_t i = 0; i < file.count; i++) {
@@ -28,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         if (8 + size + bytes != file.file_size) abort();
         hc_safetensors_free(&file);
-    } else if (status != HC_WEIGHTS_FORMAT || !memchr(message, '\0', sizeof message) || !*message) {
+    } else if (status != HC_WEIGHTS_FORMAT || !memchr(problem.message, '\0', sizeof problem.message) ||
+               !*problem.message) {
         abort();
     }
     free(exact);

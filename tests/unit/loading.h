@@ -119,10 +119,10 @@ typedef struct part {
 static inline part *take_apart(bytes file, size_t *count)
 {
     hc_safetensors header;
-    char message[512];
+    hc_problem problem = {.status = HC_OK};
     if (hc_safetensors_parse(&header, (const char *)file.data + 8, (size_t)hc_safetensors_header_length(file.data),
-                             message, sizeof message)) {
-        fprintf(stderr, "%s\n", message);
+                             &problem)) {
+        fprintf(stderr, "%s\n", problem.message);
         exit(1);
     }
     part *parts = calloc(header.count + 4, sizeof *parts);

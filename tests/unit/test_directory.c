@@ -58,11 +58,11 @@ static void same_encoder(hc_tower tower)
 {
     bytes file = golden_tower("clip", ".safetensors"), config = golden_tower("clip", ".json");
     hc_safetensors header;
-    char message[512];
+    hc_problem problem = {.status = HC_OK};
     outcome end;
-    hc_status status = hc_safetensors_parse(&header, (char *)file.data + 8,
-                                            (size_t)hc_safetensors_header_length(file.data), message, sizeof message);
-    CHECK(status == HC_OK, "%s", message);
+    hc_status status =
+        hc_safetensors_parse(&header, (char *)file.data + 8, (size_t)hc_safetensors_header_length(file.data), &problem);
+    CHECK(status == HC_OK, "%s", problem.message);
     hc_encoder *expected = load_bytes(tower, file, (char *)config.data, HC_INT8, 1000, 1, &end);
     bytes shard = shard_of(expected);
     for (size_t shift = 0; shift <= 100000; shift += 50000) {
@@ -87,10 +87,10 @@ static void shared_bytes(void)
 {
     bytes file = golden_tower("clip", ".safetensors"), config = golden_tower("clip", ".json");
     hc_safetensors header;
-    char message[512];
-    hc_status status = hc_safetensors_parse(&header, (char *)file.data + 8,
-                                            (size_t)hc_safetensors_header_length(file.data), message, sizeof message);
-    CHECK(status == HC_OK, "%s", message);
+    hc_problem problem = {.status = HC_OK};
+    hc_status status =
+        hc_safetensors_parse(&header, (char *)file.data + 8, (size_t)hc_safetensors_header_length(file.data), &problem);
+    CHECK(status == HC_OK, "%s", problem.message);
     const hc_file_tensor *large = hc_safetensors_find(&header, "transformer.resblocks.0.mlp.c_fc.weight");
     CHECK(large != NULL, "the golden tower has the tensor");
     for (size_t i = 0; large && i < header.count; i++) {

@@ -16,15 +16,16 @@ typedef struct checkpoint {
 static checkpoint open_golden(const char *name)
 {
     checkpoint c;
-    char path[256], message[512];
+    char path[256];
+    hc_problem problem = {.status = HC_OK};
     size_t length;
     snprintf(path, sizeof path, "tests/golden/towers/%s.json", name);
     c.config = read_file(path, &c.config_length);
     snprintf(path, sizeof path, "tests/golden/towers/%s.safetensors", name);
     c.bytes = read_file(path, &length);
-    hc_status status = hc_safetensors_parse(&c.file, c.bytes + 8, (size_t)hc_safetensors_header_length(c.bytes),
-                                            message, sizeof message);
-    CHECK(status == HC_OK, "%s: %s", name, message);
+    hc_status status =
+        hc_safetensors_parse(&c.file, c.bytes + 8, (size_t)hc_safetensors_header_length(c.bytes), &problem);
+    CHECK(status == HC_OK, "%s: %s", name, problem.message);
     return c;
 }
 

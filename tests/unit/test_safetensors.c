@@ -8,7 +8,10 @@
 static hc_status parse(hc_safetensors *file, const char *header, char message[512])
 {
     message[0] = '\0';
-    return hc_safetensors_parse(file, header, strlen(header), message, 512);
+    hc_problem problem = {.status = HC_OK};
+    hc_safetensors_parse(file, header, strlen(header), &problem);
+    memcpy(message, problem.message, sizeof problem.message);
+    return problem.status;
 }
 
 static void test_good(void)

@@ -117,11 +117,11 @@ static void test_format(void)
             hc_encoder *encoder = golden_encoder("clip", TOWERS[t], (hc_dtype)dtype);
             bytes shard = shard_of(encoder);
             hc_safetensors file;
-            char message[512];
+            hc_problem problem = {.status = HC_OK};
             uint64_t length = hc_safetensors_header_length(shard.data);
-            CHECK(length % 8 == 0 && hc_safetensors_parse(&file, (char *)shard.data + 8, (size_t)length, message,
-                                                          sizeof message) == HC_OK,
-                  "%s", message);
+            CHECK(length % 8 == 0 &&
+                      hc_safetensors_parse(&file, (char *)shard.data + 8, (size_t)length, &problem) == HC_OK,
+                  "%s", problem.message);
             CHECK(file.file_size == shard.size, "%zu bytes", shard.size);
             static const char *const keys[] = {"format", "halfclip", "tower", "dtype"};
             const char *const values[] = {"pt", "1", t ? "text" : "image", DTYPES[dtype]};
@@ -350,10 +350,10 @@ static bytes with_metadata(bytes shard, const char *from, const char *to)
 {
     size_t count;
     hc_safetensors file;
-    char message[512], *metadata = calloc(1, 4096);
+    hc_problem problem = {.status = HC_OK};
+    char *metadata = calloc(1, 4096);
     part *parts = take_apart(shard, &count);
-    hc_safetensors_parse(&file, (char *)shard.data + 8, (size_t)hc_safetensors_header_length(shard.data), message,
-                         sizeof message);
+    hc_safetensors_parse(&file, (char *)shard.data + 8, (size_t)hc_safetensors_header_length(shard.data), &problem);
     memcpy(metadata, file.metadata.text, file.metadata.length);
     hc_safetensors_free(&file);
     char *at = strstr(metadata, from);

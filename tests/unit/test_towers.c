@@ -24,13 +24,13 @@ typedef struct golden {
 static golden golden_open(const char *path)
 {
     golden g;
-    char message[512];
+    hc_problem problem = {.status = HC_OK};
     size_t length;
     g.bytes = read_file(path, &length);
-    hc_status status = hc_safetensors_parse(&g.header, g.bytes + 8, (size_t)hc_safetensors_header_length(g.bytes),
-                                            message, sizeof message);
+    hc_status status =
+        hc_safetensors_parse(&g.header, g.bytes + 8, (size_t)hc_safetensors_header_length(g.bytes), &problem);
     if (status) {
-        fprintf(stderr, "%s: %s\n", path, message);
+        fprintf(stderr, "%s: %s\n", path, problem.message);
         exit(1);
     }
     return g;
