@@ -174,13 +174,9 @@ static int step(machine *m)
     }
 }
 
-hc_status hc_pickle_read(hc_pickle *out, const void *bytes, size_t length, char *message, size_t message_size)
+int hc_pickle_read(hc_pickle *out, const void *bytes, size_t length, hc_problem *problem)
 {
-    machine m = {.begin = bytes,
-                 .at = bytes,
-                 .end = (const uint8_t *)bytes + length,
-                 .message = message,
-                 .message_size = message_size};
+    machine m = {.begin = bytes, .at = bytes, .end = (const uint8_t *)bytes + length, .problem = problem};
     memset(out, 0, sizeof *out);
     if (hc_pickle_reserve(&m, &m.values, 2, sizeof(value)) && hc_pickle_reserve(&m, &m.cells, 1, sizeof(cell))) {
         m.values.count = m.cells.count = 1;
@@ -188,7 +184,7 @@ hc_status hc_pickle_read(hc_pickle *out, const void *bytes, size_t length, char 
         while (step(&m)) {
         }
     }
-    ref root = m.status ? 0 : hc_pickle_top(&m);
+    ref root = problem->status ? 0 : hc_pickle_top(&m);
     if (root) hc_pickle_list(&m, root);
     out->tensors = m.tensors.items;
     out->count = m.tensors.count;
@@ -198,7 +194,7 @@ hc_status hc_pickle_read(hc_pickle *out, const void *bytes, size_t length, char 
     free(m.stack.items);
     free(m.marks.items);
     free(m.memo.items);
-    return m.status;
+    return problem->status == HC_OK;
 }
 
 void hc_pickle_free(hc_pickle *pickle)

@@ -7,7 +7,7 @@
 #ifndef HC_PICKLE_H
 #define HC_PICKLE_H
 
-#include "halfclip.h"
+#include "base/problem.h"
 
 enum { HC_PICKLE_MAX_RANK = 8, HC_PICKLE_MAX_NAME = 511 };
 
@@ -31,9 +31,9 @@ typedef struct hc_pickle {
 
 /* Reads the tensors of the state dict that the pickle holds: the outermost dictionary or module, or the one in it under
  * `state_dict`, `model`, `module` or `model_state_dict`. `length` is below 2^32; the bytes must outlive `out`, which is
- * to be freed whatever is returned. HC_WEIGHTS_FORMAT with a message that names what was refused, or HC_OUT_OF_MEMORY.
- * Time and memory are linear in `length`, but for sorting the names. */
-hc_status hc_pickle_read(hc_pickle *out, const void *bytes, size_t length, char *message, size_t message_size);
+ * to be freed whatever is returned. Returns 0 after a failure: HC_WEIGHTS_FORMAT with a message that names what was
+ * refused, or HC_OUT_OF_MEMORY. Time and memory are linear in `length`, but for sorting the names. */
+int hc_pickle_read(hc_pickle *out, const void *bytes, size_t length, hc_problem *problem);
 
 void hc_pickle_free(hc_pickle *pickle);
 

@@ -10,11 +10,7 @@ int hc_pickle_reserve(machine *m, array *a, size_t more, size_t size)
     if (needed <= a->capacity) return 1;
     while (capacity < needed && capacity <= SIZE_MAX / 2 / size) capacity *= 2;
     void *items = capacity < needed ? NULL : realloc(a->items, capacity * size);
-    if (!items) {
-        hc_format(m->message, m->message_size, "out of memory for the pickle of a PyTorch file");
-        m->status = HC_OUT_OF_MEMORY;
-        return 0;
-    }
+    if (!items) return HC_FAIL(m->problem, HC_OUT_OF_MEMORY, "out of memory for the pickle of a PyTorch file");
     a->items = items;
     a->capacity = capacity;
     return 1;

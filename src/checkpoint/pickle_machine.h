@@ -2,7 +2,6 @@
 #ifndef HC_PICKLE_MACHINE_H
 #define HC_PICKLE_MACHINE_H
 
-#include "base/text_format.h"
 #include "checkpoint/pickle.h"
 
 #include <string.h>
@@ -48,9 +47,7 @@ typedef struct machine {
     array values, cells, stack, marks, memo; /* of value, cell, ref, uint32_t (heights of the stack), ref */
     array tensors, names;                    /* of hc_pickle_tensor, char */
     size_t visited;                          /* members looked at while listing */
-    hc_status status;
-    char *message;
-    size_t message_size;
+    hc_problem *problem;
 } machine;
 
 /* Modules nest about ten deep. A storage's key is a number. */
@@ -69,8 +66,7 @@ static inline const char *text_of(const machine *m, ref r)
 static inline size_t length_of(const machine *m, ref r) { return value_at(m, r)->as.string.length; }
 static inline int is_kind(const machine *m, ref r, kind k) { return r && value_at(m, r)->kind == k; }
 
-#define REFUSE(m, ...) \
-    ((m)->status ? 0 : (hc_format((m)->message, (m)->message_size, __VA_ARGS__), (m)->status = HC_WEIGHTS_FORMAT, 0))
+#define REFUSE(m, ...) HC_FAIL((m)->problem, HC_WEIGHTS_FORMAT, __VA_ARGS__)
 
 /* The types of tensors' elements. */
 typedef struct hc_pickle_type {

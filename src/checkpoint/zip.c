@@ -4,7 +4,6 @@
 
 #include "base/size.h"
 #include "base/sort.h"
-#include "base/text_format.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,24 +26,21 @@ static uint64_t get64(const uint8_t *p) { return get32(p) | (uint64_t)get32(p + 
 
 /* The directory lies directly before the record that says where it lies; where it does not, bytes of the file were lost
  * or added. */
-static hc_status set_directory(hc_zip *zip, uint64_t begin, uint64_t size, uint64_t count, uint64_t end, char *message,
-                               size_t message_size)
+static int set_directory(hc_zip *zip, uint64_t begin, uint64_t size, uint64_t count, uint64_t end, hc_problem *problem)
 {
-    if (begin > end || size != end - begin || count > size / CENTRAL) {
-        hc_format(message, message_size,
-                  "the zip archive's directory is said to be %u bytes from byte %u on with %u entries, but its end "
-                  "record is at byte %u",
-                  size, begin, count, end);
-        return HC_WEIGHTS_FORMAT;
-    }
+    if (begin > end || size != end - begin || count > size / CENTRAL)
+        return HC_FAIL(
+            problem, HC_WEIGHTS_FORMAT,
+            "the zip archive's directory is said to be %u bytes from byte %u on with %u entries, but its end "
+            "record is at byte %u",
+            size, begin, count, end);
     zip->directory = begin;
     zip->directory_end = end;
     zip->count = count;
-    return HC_OK;
+    return 1;
 }
 
-hc_status hc_zip_find_end(hc_zip *zip, const void *tail, size_t n, uint64_t file_size, char *message,
-                          size_t message_size)
+int hc_zip_find_end(hc_zip *zip, const void *tail, size_t n, uint64_t file_size, hc_problem *problem)
 {
     const uint8_t *bytes = tail;
     memset(zip, 0, sizeof *zip);
@@ -55,27 +51,24 @@ hc_status hc_zip_find_end(hc_zip *zip, const void *tail, size_t n, uint64_t file
         zip->found = 1;
         if (at >= LOCATOR && get32(p - LOCATOR) == IS_LOCATOR) {
             zip->end64 = get64(p - LOCATOR + 8);
-            if (zip->end64 && end >= LOCATOR + HC_ZIP_END64 && zip->end64 <= end - LOCATOR - HC_ZIP_END64) return HC_OK;
-            hc_format(message, message_size,
-                      "the zip archive's zip64 end record is said to be at byte %u, which cannot be", zip->end64);
-            return HC_WEIGHTS_FORMAT;
+            if (zip->end64 && end >= LOCATOR + HC_ZIP_END64 && zip->end64 <= end - LOCATOR - HC_ZIP_END64) return 1;
+            return HC_FAIL(problem, HC_WEIGHTS_FORMAT,
+                           "the zip archive's zip64 end record is said to be at byte %u, which cannot be", zip->end64);
         }
-        return set_directory(zip, get32(p + 16), get32(p + 12), get16(p + 10), end, message, message_size);
+        return set_directory(zip, get32(p + 16), get32(p + 12), get16(p + 10), end, problem);
     }
-    return HC_OK;
+    return 1;
 }
 
-hc_status hc_zip_read_end64(hc_zip *zip, const void *bytes, char *message, size_t message_size)
+int hc_zip_read_end64(hc_zip *zip, const void *bytes, hc_problem *problem)
 {
     const uint8_t *p = bytes;
     uint64_t end = zip->end64;
     zip->end64 = 0;
-    if (get32(p) != IS_END64) {
-        hc_format(message, message_size, "the zip archive has no zip64 end record at byte %u, where it is said to be",
-                  end);
-        return HC_WEIGHTS_FORMAT;
-    }
-    return set_directory(zip, get64(p + 48), get64(p + 40), get64(p + 32), end, message, message_size);
+    if (get32(p) != IS_END64)
+        return HC_FAIL(problem, HC_WEIGHTS_FORMAT,
+                       "the zip archive has no zip64 end record at byte %u, where it is said to be", end);
+    return set_directory(zip, get64(p + 48), get64(p + 40), get64(p + 32), end, problem);
 }
 
 /* ---- the directory -------------------------------------------------------------------------------------------------
@@ -140,46 +133,43 @@ static size_t read_entry(hc_zip_entry *entry, const uint8_t *p, size_t left)
     return entry->method || packed == entry->size ? length : 0;
 }
 
-static hc_status read_entries(hc_zip *zip, const uint8_t *bytes, char *message, size_t message_size)
+static int read_entries(hc_zip *zip, const uint8_t *bytes, hc_problem *problem)
 {
     size_t size = (size_t)(zip->directory_end - zip->directory), at = 0;
     for (size_t i = 0; i < zip->count; i++) {
         size_t length = read_entry(&zip->entries[i], bytes + at, size - at);
-        if (!length || zip->entries[i].offset >= zip->directory) {
-            hc_format(message, message_size, "the zip archive's directory is damaged at byte %u, in entry %u of %u",
-                      zip->directory + at, (uint64_t)i + 1, zip->count);
-            return HC_WEIGHTS_FORMAT;
-        }
+        if (!length || zip->entries[i].offset >= zip->directory)
+            return HC_FAIL(problem, HC_WEIGHTS_FORMAT,
+                           "the zip archive's directory is damaged at byte %u, in entry %u of %u", zip->directory + at,
+                           (uint64_t)i + 1, zip->count);
         zip->by_name[i] = &zip->entries[i];
         at += length;
     }
-    if (at != size) {
-        hc_format(message, message_size, "the zip archive's directory has more than its %u entries", zip->count);
-        return HC_WEIGHTS_FORMAT;
-    }
+    if (at != size)
+        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the zip archive's directory has more than its %u entries",
+                       zip->count);
     hc_sort(zip->entries, (size_t)zip->count, sizeof *zip->entries, by_offset);
     for (size_t i = 0; i < zip->count; i++)
         zip->entries[i].limit = i + 1 < zip->count ? zip->entries[i + 1].offset : zip->directory;
     hc_sort(zip->by_name, (size_t)zip->count, sizeof *zip->by_name, by_name);
     for (size_t i = 1; i < zip->count; i++) {
         if (by_name(&zip->by_name[i - 1], &zip->by_name[i])) continue;
-        hc_format(message, message_size, "the zip archive has %t twice", zip->by_name[i]->name,
-                  (size_t)zip->by_name[i]->name_length);
-        return HC_WEIGHTS_FORMAT;
+        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the zip archive has %t twice", zip->by_name[i]->name,
+                       (size_t)zip->by_name[i]->name_length);
     }
-    return HC_OK;
+    return 1;
 }
 
-hc_status hc_zip_read_directory(hc_zip *zip, const void *bytes, char *message, size_t message_size)
+int hc_zip_read_directory(hc_zip *zip, const void *bytes, hc_problem *problem)
 {
     _Static_assert(sizeof *zip->entries <= 128, "hc_sort moves elements of at most 128 bytes");
     zip->entries = hc_allocate(zip->count, sizeof *zip->entries);
     zip->by_name = zip->entries ? hc_allocate(zip->count, sizeof *zip->by_name) : NULL;
-    hc_status status = HC_OUT_OF_MEMORY;
-    if (zip->by_name) status = read_entries(zip, bytes, message, message_size);
-    else hc_format(message, message_size, "out of memory for a zip archive of %u entries", zip->count);
-    if (status != HC_OK) hc_zip_free(zip);
-    return status;
+    int ok = zip->by_name
+                 ? read_entries(zip, bytes, problem)
+                 : HC_FAIL(problem, HC_OUT_OF_MEMORY, "out of memory for a zip archive of %u entries", zip->count);
+    if (!ok) hc_zip_free(zip);
+    return ok;
 }
 
 void hc_zip_free(hc_zip *zip)
@@ -235,7 +225,7 @@ int hc_zip_infer_begin(hc_zip_entry *entry, int aligned)
     return bare || padded;
 }
 
-hc_status hc_zip_read_local(hc_zip_entry *entry, const void *bytes, char *message, size_t message_size)
+int hc_zip_read_local(hc_zip_entry *entry, const void *bytes, hc_problem *problem)
 {
     const uint8_t *p = bytes;
     uint64_t begin = entry->offset + HC_ZIP_LOCAL + get16(p + 26) + get16(p + 28);
@@ -246,11 +236,9 @@ hc_status hc_zip_read_local(hc_zip_entry *entry, const void *bytes, char *messag
     else if (entry->flags & ENCRYPTED) wrong = "is encrypted";
     else if (entry->method) wrong = "is compressed, expected it stored, as torch.save does";
     else if (begin > entry->limit || entry->limit - begin < entry->size) wrong = "overlaps what follows it";
-    if (wrong) {
-        hc_format(message, message_size, "the zip archive's entry %t %s", entry->name, (size_t)entry->name_length,
-                  wrong);
-        return HC_WEIGHTS_FORMAT;
-    }
+    if (wrong)
+        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the zip archive's entry %t %s", entry->name,
+                       (size_t)entry->name_length, wrong);
     entry->begin = begin;
-    return HC_OK;
+    return 1;
 }

@@ -3,7 +3,7 @@
 #ifndef HC_ZIP_H
 #define HC_ZIP_H
 
-#include "halfclip.h"
+#include "base/problem.h"
 
 typedef struct hc_zip_entry {
     const char *name;      /* not NUL-terminated; in the directory's bytes         */
@@ -26,17 +26,16 @@ typedef struct hc_zip {
 enum { HC_ZIP_END64 = 56, HC_ZIP_LOCAL = 30, HC_ZIP_LONGEST_END = 22 + 65535 };
 
 /* Finds the end of the directory in the last `n` bytes of the file, of which a file's last HC_ZIP_LONGEST_END always
- * suffice. HC_OK with `found` 0: this is no zip archive, or it is cut short. Failures are HC_WEIGHTS_FORMAT; the
- * message names what contradicts itself. */
-hc_status hc_zip_find_end(hc_zip *zip, const void *tail, size_t n, uint64_t file_size, char *message,
-                          size_t message_size);
+ * suffice. 1 with `found` 0: this is no zip archive, or it is cut short. Like the other readers here, 0 after a
+ * failure: HC_WEIGHTS_FORMAT with a message that names what contradicts itself, or HC_OUT_OF_MEMORY. */
+int hc_zip_find_end(hc_zip *zip, const void *tail, size_t n, uint64_t file_size, hc_problem *problem);
 
 /* The HC_ZIP_END64 bytes at zip->end64, if that is not 0. */
-hc_status hc_zip_read_end64(hc_zip *zip, const void *bytes, char *message, size_t message_size);
+int hc_zip_read_end64(hc_zip *zip, const void *bytes, hc_problem *problem);
 
 /* The bytes of the directory, from zip->directory to zip->directory_end, which must outlive `zip`. On failure there is
  * nothing to free. */
-hc_status hc_zip_read_directory(hc_zip *zip, const void *bytes, char *message, size_t message_size);
+int hc_zip_read_directory(hc_zip *zip, const void *bytes, hc_problem *problem);
 
 void hc_zip_free(hc_zip *zip);
 
@@ -52,6 +51,6 @@ hc_zip_entry *hc_zip_find(const hc_zip *zip, const char *folder, size_t folder_l
 int hc_zip_infer_begin(hc_zip_entry *entry, int aligned);
 
 /* Sets `begin` from the HC_ZIP_LOCAL bytes of the local header. */
-hc_status hc_zip_read_local(hc_zip_entry *entry, const void *bytes, char *message, size_t message_size);
+int hc_zip_read_local(hc_zip_entry *entry, const void *bytes, hc_problem *problem);
 
 #endif

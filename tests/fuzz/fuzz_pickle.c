@@ -15,11 +15,11 @@ static void require(int condition)
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
     hc_pickle pickle;
-    char message[256] = "";
-    hc_status status = hc_pickle_read(&pickle, input, size, message, sizeof message);
-    require(status == HC_OK || (status == HC_WEIGHTS_FORMAT && *message));
-    require(status != HC_OK || pickle.count > 0);
-    for (size_t i = 0; i < pickle.count && status == HC_OK; i++) {
+    hc_problem problem = {0};
+    int read = hc_pickle_read(&pickle, input, size, &problem);
+    require(read ? problem.status == HC_OK && pickle.count > 0
+                 : problem.status == HC_WEIGHTS_FORMAT && *problem.message);
+    for (size_t i = 0; read && i < pickle.count; i++) {
         const hc_pickle_tensor *t = &pickle.tensors[i], *before = i ? t - 1 : NULL;
         require(t->begin <= t->end && t->end <= t->storage_size && t->rank >= 0 && t->rank <= HC_PICKLE_MAX_RANK &&
                 *t->dtype);
