@@ -54,7 +54,7 @@ static void refuse(hc_options *o)
                    {"hf_model_name", "text towers from Hugging Face transformers"}};
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         hc_json value = hc_option(o, foreign[i].key);
-        if (value.type == HC_JSON_STRING || value.type == HC_JSON_ARRAY)
+        if (hc_json_truthy(&value))
             HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "%s.%s is %t: such %s are not supported yet", o->section_name,
                     foreign[i].key, value.text, value.length, foreign[i].phrase);
     }

@@ -266,6 +266,9 @@ static void test_refused(void)
         {HC_MODEL_UNSUPPORTED, HC_IMAGE, "", "\"timm_model_name\": \"vit_x\"", "timm"},
         {HC_MODEL_CONFIG, HC_IMAGE, "", "\"layers\": [3, 4, 6]", "4 stages"},
         {HC_MODEL_UNSUPPORTED, HC_TEXT, "", "\"hf_model_name\": \"google/mt5-base\"", "mt5-base"},
+        /* As in Python, whatever is true asks for another library's tower. */
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "", "\"timm_model_name\": 5", "vision_cfg.timm_model_name is 5"},
+        {HC_MODEL_UNSUPPORTED, HC_TEXT, "", "\"hf_model_name\": true", "text_cfg.hf_model_name is true"},
         {HC_MODEL_UNSUPPORTED, HC_IMAGE, "", "\"pool_type\": \"max\"", "tok, avg or none"},
         {HC_MODEL_UNSUPPORTED, HC_TEXT, "", "\"pool_type\": \"tok\"", "argmax, first, last, eos or none"},
         {HC_MODEL_UNSUPPORTED, HC_TEXT, "", "\"embed_cls\": true", "custom_text"},
