@@ -13,13 +13,13 @@ static const hc_op_kind ATTENTION;
 hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_attention_options options)
 {
     hc_value queries = hc_real(net, q);
-    const hc_value_info *info = &net->values[queries];
+    hc_value_info info = net->values[queries];
     int width = net->values[v].width;
-    hc_span span = info->span == HC_SHARED ? HC_EACH : info->span;
+    hc_span span = info.span == HC_SHARED ? HC_EACH : info.span;
     hc_op op = {.kind = &ATTENTION, .heads = options.heads, .causal = options.causal};
-    op.replaces = info->rows == 1 ? queries : 0;
+    op.replaces = info.rows == 1 ? queries : 0;
     op.in[0] = queries, op.in[1] = hc_real(net, k), op.in[2] = hc_real(net, v);
-    op.out = hc_network_value(net, span, info->rows, width);
+    op.out = hc_network_value(net, span, info.rows, width);
     if (options.logit_scale)
         op.tensors[0] = hc_network_tensor(net, options.logit_scale, "", HC_FLOATS, 3, options.heads, 1, 1, 0);
     if (options.head_scale)
