@@ -83,11 +83,10 @@ static uint64_t span_of(const hc_file_tensor *t)
     return empty ? 0 : hc_size_sum(last, 1);
 }
 
-/* Reads one entry up to its offsets. NULL, or what is wrong with it. A directory may name types of its own, whose size
- * nobody knows. */
-static const char *read_tensor(const hc_json *value, hc_file_tensor *t, int directory)
+/* Finds an entry's members. NULL, or what is wrong with them. */
+static const char *read_members(const hc_json *value, hc_file_tensor *t, int directory)
 {
-    hc_json offsets = {0}, member, key, dim, begin = {0}, end = {0}, beyond;
+    hc_json offsets = {0}, member, key, begin = {0}, end = {0}, beyond;
     t->dtype = t->shape = t->strides = offsets;
     for (const char *cursor = NULL; value->type == HC_JSON_OBJECT && hc_json_next(value, &cursor, &key, &member);) {
         if (hc_json_is(&key, "dtype")) t->dtype = member;
@@ -102,33 +101,60 @@ static const char *read_tensor(const hc_json *value, hc_file_tensor *t, int dire
         !hc_json_next(&offsets, &cursor, NULL, &end) || hc_json_next(&offsets, &cursor, NULL, &beyond) ||
         !hc_json_unsigned(&begin, &t->begin) || !hc_json_unsigned(&end, &t->end))
         return "has no data_offsets of two integers";
+    return NULL;
+}
 
-    const element_type *type = NULL;
+/* NULL if it is none that is known. */
+static const element_type *type_named(const hc_json *dtype)
+{
     for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++)
-        if (hc_json_is(&t->dtype, TYPES[i].name)) type = &TYPES[i];
+        if (hc_json_is(dtype, TYPES[i].name)) return &TYPES[i];
+    return NULL;
+}
+
+/* How many bits elements of `*bits` fill in this shape. NULL, or what is wrong with the shape. */
+static const char *fill_shape(const hc_json *shape, uint64_t *bits)
+{
+    hc_json dim;
+    uint64_t n;
+    int empty = 0, rank = 0;
+    const char *cursor = NULL;
+    while (hc_json_next(shape, &cursor, NULL, &dim)) {
+        if (rank++ == HC_SAFETENSORS_MOST_DIMENSIONS) return "has a shape of more than 64 dimensions";
+        if (!hc_json_unsigned(&dim, &n)) return "has a shape that is not of unsigned integers";
+        if (n && *bits > UINT64_MAX / n) return "has a shape whose size overflows";
+        if (n) *bits *= n;
+        empty |= !n;
+    }
+    if (empty) *bits = 0;
+    return *bits % 8 ? "does not end at a whole byte" : NULL;
+}
+
+/* Do strides fit the shape and, where the type is known, the offsets? */
+static int strides_fit(const hc_file_tensor *t, const element_type *type)
+{
+    uint64_t span = t->strides.type == HC_JSON_ARRAY ? span_of(t) : HC_SIZE_TOO_LARGE;
+    if (span == HC_SIZE_TOO_LARGE) return 0;
+    return !type || (type->bits % 8 == 0 && t->end - t->begin == hc_size_product(span, type->bits / 8));
+}
+
+/* Reads one entry up to its offsets. NULL, or what is wrong with it. A directory may name types of its own, whose size
+ * nobody knows. */
+static const char *read_tensor(const hc_json *value, hc_file_tensor *t, int directory)
+{
+    const char *wrong = read_members(value, t, directory);
+    if (wrong) return wrong;
+    const element_type *type = type_named(&t->dtype);
     if (!type && !directory) return "has an unknown dtype";
     t->element = type ? type->element : HC_OTHER;
 
-    uint64_t bits = type ? type->bits : 8, n;
-    int empty = 0, rank = 0;
-    cursor = NULL;
-    while (hc_json_next(&t->shape, &cursor, NULL, &dim)) {
-        if (rank++ == HC_SAFETENSORS_MOST_DIMENSIONS) return "has a shape of more than 64 dimensions";
-        if (!hc_json_unsigned(&dim, &n)) return "has a shape that is not of unsigned integers";
-        if (n && bits > UINT64_MAX / n) return "has a shape whose size overflows";
-        if (n) bits *= n;
-        empty |= !n;
-    }
-    if (empty) bits = 0;
-    if (bits % 8) return "does not end at a whole byte";
+    uint64_t bits = type ? type->bits : 8;
+    wrong = fill_shape(&t->shape, &bits);
+    if (wrong) return wrong;
     if (t->end < t->begin) return "ends before it begins";
-    if (t->strides.type != HC_JSON_ABSENT) {
-        uint64_t span = t->strides.type == HC_JSON_ARRAY ? span_of(t) : HC_SIZE_TOO_LARGE;
-        if (span == HC_SIZE_TOO_LARGE ||
-            (type && (type->bits % 8 || t->end - t->begin != hc_size_product(span, type->bits / 8))))
-            return "has strides that do not fit its shape and data_offsets";
-    } else if (type && t->end - t->begin != bits / 8)
-        return "has data_offsets that are not the size of its shape and dtype";
+    if (t->strides.type != HC_JSON_ABSENT)
+        return strides_fit(t, type) ? NULL : "has strides that do not fit its shape and data_offsets";
+    if (type && t->end - t->begin != bits / 8) return "has data_offsets that are not the size of its shape and dtype";
     return NULL;
 }
 
