@@ -96,7 +96,12 @@ static void read_hf_config(hc_options *o, config *c)
     hc_options given = *o;
     given.section = hc_option(o, "hf_config");
     given.section_name = "text_cfg.hf_config";
-    if (given.section.type != HC_JSON_OBJECT) return;
+    if (given.section.type == HC_JSON_ABSENT || given.section.type == HC_JSON_NULL) return;
+    if (given.section.type != HC_JSON_OBJECT) {
+        HC_FAIL(o->problem, HC_MODEL_CONFIG, "text_cfg.hf_config is %t, expected an object", given.section.text,
+                given.section.length);
+        return;
+    }
     c->vocab_size = hc_option_integer(&given, "vocab_size", c->vocab_size, 1, HC_MAX_VOCABULARY);
     c->width = hc_option_integer(&given, "hidden_size", c->width, 1, HC_MAX_WIDTH);
     c->layers = hc_option_integer(&given, "num_hidden_layers", c->layers, 1, HC_MAX_LAYERS);
@@ -136,7 +141,7 @@ static projection read_projection(hc_options *o)
 
 static void check(hc_options *o, const config *c, int context_length, int counted)
 {
-    int most = c->positions - (counted ? c->pad_id + 1 : 0);
+    int before = counted ? c->pad_id + 1 : 0, most = before < c->positions ? c->positions - before : 0;
     if (context_length > most)
         HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
                 "text_cfg.context_length is %d, but the tower has positions for %d tokens", context_length, most);

@@ -266,6 +266,10 @@ static void test_refused(void)
         {HC_MODEL_UNSUPPORTED, HC_IMAGE, "", "\"timm_model_name\": \"vit_x\"", "timm"},
         {HC_MODEL_CONFIG, HC_IMAGE, "", "\"layers\": [3, 4, 6]", "4 stages"},
         {HC_MODEL_UNSUPPORTED, HC_TEXT, "", "\"hf_model_name\": \"google/mt5-base\"", "mt5-base"},
+        {HC_MODEL_CONFIG, HC_TEXT, "", "\"hf_model_name\": \"roberta-base\", \"hf_config\": []", "hf_config is []"},
+        {HC_MODEL_UNSUPPORTED, HC_TEXT, "",
+         "\"hf_model_name\": \"roberta-base\", \"hf_config\": {\"model_type\": \"roberta\", \"pad_token_id\": 9000}",
+         "positions for 0 tokens"},
         /* As in Python, whatever is true asks for another library's tower. */
         {HC_MODEL_UNSUPPORTED, HC_IMAGE, "", "\"timm_model_name\": 5", "vision_cfg.timm_model_name is 5"},
         {HC_MODEL_UNSUPPORTED, HC_TEXT, "", "\"hf_model_name\": true", "text_cfg.hf_model_name is true"},
