@@ -166,7 +166,6 @@ void hc_openclip_read_blocks(hc_options *o, hc_openclip_config *c)
                 c->width, c->heads);
         c->heads = 1;
     }
-    c->head_dim = c->width / c->heads;
 }
 
 void hc_openclip_check_sizes(hc_options *o, const hc_openclip_config *c, int positions)
@@ -179,10 +178,6 @@ void hc_openclip_check_sizes(hc_options *o, const hc_openclip_config *c, int pos
         HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
                 "text_cfg: a table of %d tokens by %d numbers is more than a tower may have here", c->text.vocab_size,
                 c->width);
-    if (3 * (int64_t)c->patch_height * c->patch_width * c->width > HC_MAX_MATRIX)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
-                "vision_cfg.patch_size is %d by %d, which is more than a tower may have here", c->patch_height,
-                c->patch_width);
     if (positions > HC_MAX_POSITIONS)
         HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
                 "%s: sequences of %d tokens are more than the %d that a tower may have here", o->section_name,

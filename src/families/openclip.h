@@ -18,12 +18,11 @@ typedef enum hc_proj { HC_PROJ_NONE, HC_PROJ_MATRIX, HC_PROJ_LINEAR } hc_proj; /
 /* CLIPVisionCfg or CLIPTextCfg, and what follows from them. */
 typedef struct hc_openclip_config {
     int embed_dim;
-    int width, layers, heads, head_dim, mlp_width;
+    int width, layers, heads, mlp_width;
     hc_activation activation;
     float eps;
     int layer_scale, qk_norm, scaled_cosine_attn, scale_heads, scale_attn_inner, scale_attn, scale_fc;
     int causal;
-    hc_proj proj;
     /* image */
     int image_height, image_width, patch_height, patch_width, positions;
     int ln_pre, final_ln_after_pool;
@@ -32,6 +31,7 @@ typedef struct hc_openclip_config {
     int attn_pooler_queries, attn_pooler_heads;
     /* text */
     hc_text_rows text;
+    hc_proj proj;
 } hc_openclip_config;
 
 /* embed_dim, which is read already, stays; the rest is set. */

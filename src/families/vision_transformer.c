@@ -75,7 +75,6 @@ void hc_vision_read(hc_options *o, hc_openclip_config *c)
     read_attn_pool(o, c);
     c->ln_pre = !hc_option_flag(o, "no_ln_pre");
     c->final_ln_after_pool = !c->attn_pool && hc_option_flag(o, "final_ln_after_pool");
-    c->proj = HC_PROJ_MATRIX;
     if (3 * (int64_t)c->patch_height * c->patch_width * c->width > HC_MAX_MATRIX)
         HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
                 "vision_cfg.patch_size is %d by %d, which is more than a tower may have here", c->patch_height,
