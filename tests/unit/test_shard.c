@@ -342,6 +342,47 @@ static void test_other_dtypes(void)
     }
 }
 
+/* A convolution's kernel lies in the order [n][y][x][c] in memory and in quantised shards, and [n][c][y][x] in others:
+ * quantised and widened, each number is where the checkpoint has it. */
+static void test_convolutions(void)
+{
+    static const char name[] = "visual.layer1.0.conv2.weight";
+    for (int from = HC_INT8; from <= HC_INT4; from++) {
+        outcome end;
+        size_t count;
+        hc_encoder *encoder = golden_encoder("resnet-odd-widths", HC_IMAGE, (hc_dtype)from);
+        bytes shard = shard_of(encoder);
+        hc_encoder *wide = load_shard(HC_IMAGE, shard, HC_FP32, &end);
+        bytes wide_shard = shard_of(wide);
+        CHECK(wide, "%s", end.message);
+        part *parts = take_apart(wide_shard, &count);
+        const uint8_t *held = part_of(parts, count, name)->data;
+        const hc_tensor *t = tensor_of(encoder, name);
+        size_t channels = t->shape[1], positions = (size_t)t->positions, k = channels * positions, wrong = 0;
+        CHECK(positions == 9 && channels > 1 && hc_is_quantised(t->matrix.storage), "%zu positions", positions);
+        float *row = malloc(k * sizeof *row);
+        for (int n = 0; n < t->matrix.n; n++) {
+            hc_dequantise_row(&t->matrix, n, row);
+            for (size_t i = 0; i < k; i++)
+                wrong += memcmp(held + 4 * ((size_t)n * k + i), row + i % positions * channels + i / positions, 4) != 0;
+        }
+        CHECK(!wrong, "%s to fp32: %zu numbers of a convolution are elsewhere", DTYPES[from], wrong);
+        hc_encoder *again = load_shard(HC_IMAGE, wide_shard, HC_AUTO, &end);
+        size_t length;
+        float *x = embed(wide, &length), *y = embed(again, &length);
+        CHECK(!memcmp(x, y, length), "%s to fp32, written and loaded: another vector", DTYPES[from]);
+        free(x);
+        free(y);
+        free(row);
+        free(parts);
+        free(wide_shard.data);
+        free(shard.data);
+        hc_encoder_free(again);
+        hc_encoder_free(wide);
+        hc_encoder_free(encoder);
+    }
+}
+
 /* ---- what is refused ----------------------------------------------------------------------------------------------
  */
 
@@ -633,6 +674,7 @@ int main(void)
     test_stopped();
     test_read();
     test_other_dtypes();
+    test_convolutions();
     test_metadata();
     test_escapes();
     test_quantised_values();
