@@ -52,6 +52,13 @@ static void refuse(hc_options *o)
         const char *key, *phrase;
     } foreign[] = {{"timm_model_name", "image towers from timm"},
                    {"hf_model_name", "text towers from Hugging Face transformers"}};
+    hc_json given = hc_option(o, "hf_config"), type = hc_json_get(&given, "model_type");
+    if (given.type == HC_JSON_OBJECT)
+        HC_FAIL(
+            o->problem, HC_MODEL_UNSUPPORTED,
+            "text_cfg.hf_config has the model_type %t: of Hugging Face transformers bert, roberta and xlm-roberta are "
+            "supported so far",
+            type.length ? type.text : "none", type.length ? type.length : 4);
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         hc_json value = hc_option(o, foreign[i].key);
         if (hc_json_truthy(&value))

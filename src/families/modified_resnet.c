@@ -8,7 +8,7 @@
 /* torch's nn.BatchNorm2d's. */
 static const float EPS = 1e-5f;
 
-enum { STAGES = 4, EXPANSION = 4, MOST_BLOCKS = 256 };
+enum { STAGES = 4, EXPANSION = 4, MOST_BLOCKS = 64 };
 
 typedef struct config {
     int embed_dim, width, heads, image_size;

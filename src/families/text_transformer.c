@@ -9,6 +9,9 @@ void hc_text_read(hc_options *o, hc_openclip_config *c)
     hc_json family = hc_option(o, "hf_model_name"), custom = hc_json_get(&o->model, "custom_text"),
             proj = hc_option(o, "proj_type");
     hc_options_check_keys(o, &o->section, o->section_name, HC_TEXT_KEYS);
+    if (hc_option_given(o, "hf_config"))
+        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+                "text_cfg.hf_config is there without hf_model_name, which says that the tower is of Hugging Face's");
     c->width = hc_option_integer(o, "width", 512, 1, HC_MAX_WIDTH);
     c->layers = hc_option_integer(o, "layers", 12, 1, HC_MAX_LAYERS);
     c->heads = hc_option_integer(o, "heads", 8, 1, HC_MAX_WIDTH);

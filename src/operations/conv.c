@@ -48,7 +48,7 @@ hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options 
                          (hc_op){.kind = &CONV,
                                  .in = {from, o.add},
                                  .out = grid_value(net, height, across, o.n),
-                                 .replaces = o.add,
+                                 .replaces = o.add != from ? o.add : 0, /* its windows are still read */
                                  .tensors = {matrix, bias},
                                  .fold = o.fold,
                                  .activation = o.activation,

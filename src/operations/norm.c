@@ -94,7 +94,8 @@ static const hc_op_kind HEADS = {.name = "heads", .run = run_heads};
 hc_value hc_norm_heads(hc_network *net, const char *name, hc_value x, int heads, float eps)
 {
     int width = net->values[x].width;
-    hc_op op = {.kind = &HEADS, .in = {x}, .out = hc_columns(net, x, 0, width), .heads = heads, .eps = eps};
+    hc_value from = hc_real(net, x);
+    hc_op op = {.kind = &HEADS, .in = {from}, .out = hc_columns(net, from, 0, width), .heads = heads, .eps = eps};
     if (name) {
         op.tensors[0] = hc_network_tensor(net, name, "weight", HC_FLOATS, 1, width / heads, 0, 0, 0);
         op.tensors[1] = hc_network_tensor(net, name, "bias", HC_FLOATS, 1, width / heads, 0, 0, 0);

@@ -59,7 +59,7 @@ typedef struct hc_finish {
     hc_fold_id fold; /* scale and bias, in place of a tensor's */
     hc_activation activation;
     hc_tensor_id gamma;
-    hc_value add;
+    hc_value add; /* whole rows, as many as the result has */
     int activate_last;
     int bias_first; /* of the bias, the number for row `first` 0 of the matrix */
 } hc_finish;

@@ -8,10 +8,11 @@
 
 hc_value hc_columns(hc_network *net, hc_value x, int first, int n)
 {
-    hc_value_info part = net->values[x];
+    hc_value from = hc_real(net, x);
+    hc_value_info part = net->values[from];
     hc_value out = hc_network_value(net, part.span, part.rows, n);
     part.width = n;
-    part.memory = x;
+    part.memory = from;
     part.column = first;
     net->values[out] = part;
     return out;

@@ -44,7 +44,8 @@ static int rows_of_text(const hc_text_rows *text, const int32_t *ids, int first,
 }
 
 /* Keys that are there and that no query sees: CoCa's class row where the text is full of padding to its end, and a
- * first token that is padding. */
+ * first token that is padding. (Of a text of padding alone nothing is seen, and its vector is zeros where torch's would
+ * be no numbers.) */
 static void hide(hc_pass *pass, const hc_text_rows *text, const int32_t *ids, int input)
 {
     int first = pass->first[input], end = pass->first[input + 1];
