@@ -14,6 +14,5 @@ typedef struct hc_problem {
 /* Keeps the first failure, later ones change nothing; the message as hc_format takes it. Returns 0, so that a function
  * that says whether it succeeded can return it. */
 int hc_fail(hc_problem *problem, hc_status status, const char *format, ...);
-#define HC_FAIL hc_fail
 
 #endif

@@ -22,7 +22,7 @@ void hc_options_check_keys(hc_options *o, const hc_json *object, const char *nam
     hc_json key, value;
     while (hc_json_next(object, &cursor, &key, &value))
         if (!known(keys, &key))
-            HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "%s.%t is no option of OpenCLIP 3.3.0", name, key.text + 1,
+            hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "%s.%t is no option of OpenCLIP 3.3.0", name, key.text + 1,
                     key.length - 2);
 }
 
@@ -47,12 +47,12 @@ int hc_option_integer_of(hc_options *o, const char *section, const char *key, co
 {
     double number = hc_json_number(value);
     if (value->type != HC_JSON_NUMBER || number != floor(number)) {
-        HC_FAIL(o->problem, HC_MODEL_CONFIG, "%s%s is %t, expected an integer", section, key, value->text,
+        hc_fail(o->problem, HC_MODEL_CONFIG, "%s%s is %t, expected an integer", section, key, value->text,
                 value->length);
         return low;
     }
     if (!(number >= low && number <= high)) {
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "%s%s is %t, expected %d to %d", section, key, value->text,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "%s%s is %t, expected %d to %d", section, key, value->text,
                 value->length, low, high);
         return low;
     }
@@ -73,7 +73,7 @@ double hc_option_number(hc_options *o, const char *key, double fallback)
     hc_json value = hc_option(o, key);
     if (value.type == HC_JSON_ABSENT) return fallback;
     if (value.type != HC_JSON_NUMBER)
-        HC_FAIL(o->problem, HC_MODEL_CONFIG, "%s.%s is %t, expected a number", o->section_name, key, value.text,
+        hc_fail(o->problem, HC_MODEL_CONFIG, "%s.%s is %t, expected a number", o->section_name, key, value.text,
                 value.length);
     return hc_json_number(&value);
 }
@@ -96,7 +96,7 @@ void hc_option_pair(hc_options *o, const char *key, int fallback, int high, int 
         count++;
     }
     if (count != 2)
-        HC_FAIL(o->problem, HC_MODEL_CONFIG, "vision_cfg.%s is %t, expected an integer or [height, width]", key,
+        hc_fail(o->problem, HC_MODEL_CONFIG, "vision_cfg.%s is %t, expected an integer or [height, width]", key,
                 value.text, value.length);
 }
 
@@ -108,7 +108,7 @@ int hc_option_choice(hc_options *o, const char *key, const char *const *choices,
     if (value.type == HC_JSON_ABSENT) return 0;
     for (int i = 0; choices[i]; i++)
         if (hc_json_is(&value, choices[i])) return i;
-    HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "%s.%s is %t, expected %s", o->section_name, key, value.text,
+    hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "%s.%s is %t, expected %s", o->section_name, key, value.text,
             value.length, allowed);
     return 0;
 }

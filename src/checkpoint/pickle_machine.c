@@ -10,7 +10,7 @@ int hc_pickle_reserve(machine *m, array *a, size_t more, size_t size)
     if (needed <= a->capacity) return 1;
     while (capacity < needed && capacity <= SIZE_MAX / 2 / size) capacity *= 2;
     void *items = capacity < needed ? NULL : realloc(a->items, capacity * size);
-    if (!items) return HC_FAIL(m->problem, HC_OUT_OF_MEMORY, "out of memory for the pickle of a PyTorch file");
+    if (!items) return hc_fail(m->problem, HC_OUT_OF_MEMORY, "out of memory for the pickle of a PyTorch file");
     a->items = items;
     a->capacity = capacity;
     return 1;

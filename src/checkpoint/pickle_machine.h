@@ -66,7 +66,7 @@ static inline const char *text_of(const machine *m, ref r)
 static inline size_t length_of(const machine *m, ref r) { return value_at(m, r)->as.string.length; }
 static inline int is_kind(const machine *m, ref r, kind k) { return r && value_at(m, r)->kind == k; }
 
-#define REFUSE(m, ...) HC_FAIL((m)->problem, HC_WEIGHTS_FORMAT, __VA_ARGS__)
+#define REFUSE(m, ...) hc_fail((m)->problem, HC_WEIGHTS_FORMAT, __VA_ARGS__)
 
 /* The types of tensors' elements. */
 typedef struct hc_pickle_type {

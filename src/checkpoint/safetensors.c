@@ -172,16 +172,16 @@ static int read_metadata(hc_safetensors *out, const hc_json *value, hc_problem *
     int count = 0;
     if (value->type == HC_JSON_NULL) return 1;
     if (out->metadata.type != HC_JSON_ABSENT || value->type != HC_JSON_OBJECT) {
-        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the safetensors header has a __metadata__ that is not one object");
+        return hc_fail(problem, HC_WEIGHTS_FORMAT, "the safetensors header has a __metadata__ that is not one object");
     }
     while (hc_json_next(value, &cursor, NULL, &member)) {
         if (count++ == HC_SAFETENSORS_MOST_METADATA) {
-            return HC_FAIL(problem, HC_WEIGHTS_FORMAT,
+            return hc_fail(problem, HC_WEIGHTS_FORMAT,
                            "the safetensors header has more than %d entries in its __metadata__",
                            (int)HC_SAFETENSORS_MOST_METADATA);
         }
         if (member.type == HC_JSON_STRING) continue;
-        return HC_FAIL(problem, HC_WEIGHTS_FORMAT,
+        return hc_fail(problem, HC_WEIGHTS_FORMAT,
                        "the safetensors header has %t in its __metadata__, expected strings", member.text,
                        member.length);
     }
@@ -199,7 +199,7 @@ static int place_tensors(hc_safetensors *out, uint64_t data, hc_problem *problem
     for (size_t i = 0; i < out->count; i++) {
         hc_file_tensor *t = &out->tensors[i];
         if (t->begin != at) {
-            return HC_FAIL(
+            return hc_fail(
                 problem, HC_WEIGHTS_FORMAT,
                 "the safetensors header lies: tensor %t begins at byte %u of the data, expected %u (no gaps, no "
                 "overlaps)",
@@ -207,7 +207,7 @@ static int place_tensors(hc_safetensors *out, uint64_t data, hc_problem *problem
         }
         at = t->end;
         if (at > UINT64_MAX - data) {
-            return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the safetensors header lies: tensor %t ends beyond 64 bits",
+            return hc_fail(problem, HC_WEIGHTS_FORMAT, "the safetensors header lies: tensor %t ends beyond 64 bits",
                            NAME(t));
         }
         t->begin += data;
@@ -225,7 +225,7 @@ static int list_names(hc_safetensors *out, hc_problem *problem)
     out->slots = hc_allocate_zeros(slots, sizeof *out->slots);
     out->slot_mask = slots - 1;
     if (!out->slots) {
-        return HC_FAIL(problem, HC_OUT_OF_MEMORY, "out of memory for a header of %u tensors", (uint64_t)out->count);
+        return hc_fail(problem, HC_OUT_OF_MEMORY, "out of memory for a header of %u tensors", (uint64_t)out->count);
     }
     for (size_t i = 0; i < out->count; i++) {
         hc_file_tensor *t = &out->tensors[i];
@@ -233,7 +233,7 @@ static int list_names(hc_safetensors *out, hc_problem *problem)
         for (; out->slots[slot]; slot = (slot + 1) & out->slot_mask) {
             const hc_file_tensor *other = &out->tensors[out->slots[slot] - 1];
             if (other->hash != t->hash || !hc_json_same(&other->name, &t->name)) continue;
-            return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the safetensors header has tensor %t twice", NAME(t));
+            return hc_fail(problem, HC_WEIGHTS_FORMAT, "the safetensors header has tensor %t twice", NAME(t));
         }
         out->slots[slot] = (uint32_t)i + 1;
     }
@@ -247,7 +247,7 @@ static hc_file_tensor *add_tensor(hc_safetensors *out, size_t *room, hc_problem 
         *room += *room / 2 + 256;
         hc_file_tensor *grown = hc_reallocate(out->tensors, *room, sizeof *grown);
         if (!grown) {
-            HC_FAIL(problem, HC_OUT_OF_MEMORY, "out of memory for a header of %u tensors", (uint64_t)*room);
+            hc_fail(problem, HC_OUT_OF_MEMORY, "out of memory for a header of %u tensors", (uint64_t)*room);
             return NULL;
         }
         out->tensors = grown;
@@ -267,7 +267,7 @@ static int read_entries(hc_safetensors *out, const hc_json *root, uint64_t data,
             continue;
         }
         if (out->count == HC_SAFETENSORS_MOST_TENSORS) {
-            return HC_FAIL(problem, HC_WEIGHTS_FORMAT,
+            return hc_fail(problem, HC_WEIGHTS_FORMAT,
                            "the safetensors header has more than %d tensors, which no model here has",
                            (int)HC_SAFETENSORS_MOST_TENSORS);
         }
@@ -277,7 +277,7 @@ static int read_entries(hc_safetensors *out, const hc_json *root, uint64_t data,
         t->used = 0;
         const char *wrong = read_tensor(&value, t, !data);
         if (!wrong) continue;
-        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the safetensors header lies: tensor %t %s: %t", NAME(t), wrong,
+        return hc_fail(problem, HC_WEIGHTS_FORMAT, "the safetensors header lies: tensor %t %s: %t", NAME(t), wrong,
                        value.text, value.length);
     }
     return (!data || place_tensors(out, data, problem)) && list_names(out, problem);
@@ -289,11 +289,11 @@ static int parse(hc_safetensors *out, const char *header, size_t length, uint64_
     hc_json_error error;
     memset(out, 0, sizeof *out);
     if (!hc_json_parse(header, length, &root, &error)) {
-        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the safetensors header is not JSON: %s at byte %u", error.reason,
+        return hc_fail(problem, HC_WEIGHTS_FORMAT, "the safetensors header is not JSON: %s at byte %u", error.reason,
                        (uint64_t)error.position + HC_SAFETENSORS_PREFIX);
     }
     if (root.type != HC_JSON_OBJECT) {
-        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the safetensors header is %t, expected an object", root.text,
+        return hc_fail(problem, HC_WEIGHTS_FORMAT, "the safetensors header is %t, expected an object", root.text,
                        root.length);
     }
     if (read_entries(out, &root, data, problem)) return 1;

@@ -32,7 +32,7 @@ hc_torch *hc_torch_new(uint64_t file_size)
     t->file_size = file_size;
     t->step = hc_torch_find_end;
     if (file_size) t->step(t);
-    else HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT, "the file is empty, expected a PyTorch file");
+    else hc_fail(&t->problem, HC_WEIGHTS_FORMAT, "the file is empty, expected a PyTorch file");
     return t;
 }
 
@@ -47,7 +47,7 @@ hc_status hc_torch_give(hc_torch *torch, uint64_t offset, const void *bytes, siz
 {
     if (torch->problem.status || !torch->step) return torch->problem.status;
     if (offset > torch->want.begin || n < torch->want.end - offset) {
-        HC_FAIL(&torch->problem, HC_WEIGHTS_TRUNCATED,
+        hc_fail(&torch->problem, HC_WEIGHTS_TRUNCATED,
                 "the PyTorch file ends at byte %u, but bytes %u to %u are needed for its directory", offset + n,
                 torch->want.begin, torch->want.end);
     } else {

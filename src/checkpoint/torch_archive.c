@@ -19,7 +19,7 @@ static uint8_t *copy(hc_torch *t, const uint8_t *bytes, uint64_t n)
     uint8_t *copied = malloc((size_t)n);
     if (copied) memcpy(copied, bytes, (size_t)n);
     else
-        HC_FAIL(&t->problem, HC_OUT_OF_MEMORY, "out of memory for the directory of a PyTorch file of %u bytes",
+        hc_fail(&t->problem, HC_OUT_OF_MEMORY, "out of memory for the directory of a PyTorch file of %u bytes",
                 t->file_size);
     return copied;
 }
@@ -57,15 +57,15 @@ static int find_pickle(hc_torch *t)
         const char *slash = memchr(entry->name, '/', entry->name_length);
         if (entry->name_length > n && slash != entry->name + entry->name_length - n - 1) continue;
         if (t->pickle_entry)
-            return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT, "the zip archive holds two PyTorch files, %t and %t",
+            return hc_fail(&t->problem, HC_WEIGHTS_FORMAT, "the zip archive holds two PyTorch files, %t and %t",
                            NAME(t->pickle_entry), NAME(entry));
         t->pickle_entry = entry;
     }
     if (!t->pickle_entry)
-        return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT,
+        return hc_fail(&t->problem, HC_WEIGHTS_FORMAT,
                        "the file is a zip archive without data.pkl, expected a PyTorch file");
     if (t->pickle_entry->name_length > n + 1 + LONGEST_FOLDER)
-        return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT,
+        return hc_fail(&t->problem, HC_WEIGHTS_FORMAT,
                        "the PyTorch file has a folder whose name is longer than %d bytes", (int)LONGEST_FOLDER);
     return 1;
 }
@@ -86,10 +86,10 @@ static int read_directory(hc_torch *t)
 {
     uint64_t begin = t->zip.directory, size = t->zip.directory_end - begin;
     if (size > HC_TORCH_LARGEST)
-        return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT, "the zip archive's directory has %u bytes, expected at most %u",
+        return hc_fail(&t->problem, HC_WEIGHTS_FORMAT, "the zip archive's directory has %u bytes, expected at most %u",
                        size, (uint64_t)HC_TORCH_LARGEST);
     if (!size)
-        return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT, "the file is an empty zip archive, expected a PyTorch file");
+        return hc_fail(&t->problem, HC_WEIGHTS_FORMAT, "the file is an empty zip archive, expected a PyTorch file");
     const uint8_t *bytes = hc_torch_bytes(t, begin, begin + size);
     if (!bytes) return 0;
     if (begin < t->tail.begin && !(bytes = t->directory_copy = copy(t, bytes, size))) return 0;
@@ -107,10 +107,10 @@ static int extent(hc_torch *t, const hc_zip_entry *entry, hc_range *range)
 {
     uint64_t longest = HC_ZIP_LOCAL + 2 * UINT16_MAX + entry->size, room = entry->limit - entry->offset;
     if (entry->size > HC_TORCH_LARGEST)
-        return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT, "the PyTorch file's %t has %u bytes, expected at most %u",
+        return hc_fail(&t->problem, HC_WEIGHTS_FORMAT, "the PyTorch file's %t has %u bytes, expected at most %u",
                        NAME(entry), entry->size, (uint64_t)HC_TORCH_LARGEST);
     if (room < HC_ZIP_LOCAL)
-        return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT, "the zip archive's entry %t overlaps what follows it",
+        return hc_fail(&t->problem, HC_WEIGHTS_FORMAT, "the zip archive's entry %t overlaps what follows it",
                        NAME(entry));
     *range = (hc_range){entry->offset, entry->offset + (room < longest ? room : longest)};
     return 1;
@@ -128,7 +128,7 @@ static int check_byteorder(hc_torch *t, const uint8_t *bytes)
     const uint8_t *text = open_entry(t, entry, bytes);
     t->byteorder = NULL;
     if (!text || (entry->size == 6 && !memcmp(text, "little", 6))) return text != NULL;
-    return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT,
+    return hc_fail(&t->problem, HC_WEIGHTS_FORMAT,
                    "the PyTorch file has byte order %t, expected little: save it again on a little-endian machine",
                    (const char *)text, (size_t)entry->size);
 }
@@ -140,21 +140,21 @@ static int find_storages(hc_torch *t)
 {
     t->storages = malloc(t->pickle.count * sizeof *t->storages);
     if (!t->storages)
-        return HC_FAIL(&t->problem, HC_OUT_OF_MEMORY, "out of memory for a directory of %u tensors",
+        return hc_fail(&t->problem, HC_OUT_OF_MEMORY, "out of memory for a directory of %u tensors",
                        (uint64_t)t->pickle.count);
     for (size_t i = 0; i < t->pickle.count; i++) {
         const hc_pickle_tensor *tensor = &t->pickle.tensors[i];
         hc_zip_entry *entry = t->storages[i] = find_beside(t, 1, tensor->storage, tensor->storage_length);
         if (!entry)
-            return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT,
+            return hc_fail(&t->problem, HC_WEIGHTS_FORMAT,
                            "the PyTorch file has no data/%t, in which tensor %t is said to be", tensor->storage,
                            (size_t)tensor->storage_length, tensor->name, (size_t)tensor->name_length);
         if (entry->method)
-            return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT,
+            return hc_fail(&t->problem, HC_WEIGHTS_FORMAT,
                            "the zip archive's entry %t is compressed, expected it stored, as torch.save does",
                            NAME(entry));
         if (tensor->storage_size > entry->size)
-            return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT,
+            return hc_fail(&t->problem, HC_WEIGHTS_FORMAT,
                            "the PyTorch file lies: tensor %t is in a storage of %u bytes, but %t has %u", tensor->name,
                            (size_t)tensor->name_length, tensor->storage_size, NAME(entry), entry->size);
         entry->used = 1;
@@ -209,7 +209,7 @@ static int place(hc_torch *t)
         if (!entry->used || entry->begin || hc_zip_infer_begin(entry, t->aligned)) continue;
         uint64_t end = entry->offset + HC_ZIP_LOCAL;
         if (end > entry->limit)
-            return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT, "the zip archive's entry %t overlaps what follows it",
+            return hc_fail(&t->problem, HC_WEIGHTS_FORMAT, "the zip archive's entry %t overlaps what follows it",
                            NAME(entry));
         if (!range.end) range.begin = entry->offset;
         else if (end - range.end > NEAR || end - range.begin > LARGEST_WANT) break;

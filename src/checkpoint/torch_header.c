@@ -47,11 +47,11 @@ int hc_torch_write_header(hc_torch *t)
     buffer b = {0};
     put_tensors(&b, t);
     if (b.length > HC_TORCH_LARGEST)
-        return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT, "the PyTorch file's directory has %u bytes, expected at most %u",
+        return hc_fail(&t->problem, HC_WEIGHTS_FORMAT, "the PyTorch file's directory has %u bytes, expected at most %u",
                        b.length, (uint64_t)HC_TORCH_LARGEST);
     t->header = malloc((size_t)b.length);
     if (!t->header)
-        return HC_FAIL(&t->problem, HC_OUT_OF_MEMORY, "out of memory for a directory of %u bytes", b.length);
+        return hc_fail(&t->problem, HC_OUT_OF_MEMORY, "out of memory for a directory of %u bytes", b.length);
     t->header_length = (size_t)b.length;
     b = (buffer){t->header, 0};
     put_tensors(&b, t);

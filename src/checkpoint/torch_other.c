@@ -23,17 +23,17 @@ int hc_torch_explain(hc_torch *t)
     const uint8_t *start = hc_torch_bytes(t, 0, n);
     if (!start) return 0;
     if (n >= 4 && !memcmp(start, "PK\3\4", 4))
-        return HC_FAIL(&t->problem, HC_WEIGHTS_TRUNCATED,
+        return hc_fail(&t->problem, HC_WEIGHTS_TRUNCATED,
                        "the PyTorch file ends after %u bytes without its directory: it is cut short", t->file_size);
     if (is_legacy(start, n))
-        return HC_FAIL(
+        return hc_fail(
             &t->problem, HC_WEIGHTS_FORMAT,
             "the file is in PyTorch's format of before version 1.6: convert it with weights-tools/convert.py");
     if (n >= 262 && !memcmp(start + 257, "ustar", 5))
-        return HC_FAIL(
+        return hc_fail(
             &t->problem, HC_WEIGHTS_FORMAT,
             "the file is a tar archive, as PyTorch's oldest format is: convert it with weights-tools/convert.py");
     const char *guess = hc_safetensors_guess(start, n);
-    return HC_FAIL(&t->problem, HC_WEIGHTS_FORMAT, "the file is %s, expected a PyTorch file",
+    return hc_fail(&t->problem, HC_WEIGHTS_FORMAT, "the file is %s, expected a PyTorch file",
                    guess ? guess : "of an unknown format");
 }

@@ -29,7 +29,7 @@ static uint64_t get64(const uint8_t *p) { return get32(p) | (uint64_t)get32(p + 
 static int set_directory(hc_zip *zip, uint64_t begin, uint64_t size, uint64_t count, uint64_t end, hc_problem *problem)
 {
     if (begin > end || size != end - begin || count > size / CENTRAL)
-        return HC_FAIL(
+        return hc_fail(
             problem, HC_WEIGHTS_FORMAT,
             "the zip archive's directory is said to be %u bytes from byte %u on with %u entries, but its end "
             "record is at byte %u",
@@ -52,7 +52,7 @@ int hc_zip_find_end(hc_zip *zip, const void *tail, size_t n, uint64_t file_size,
         if (at >= LOCATOR && get32(p - LOCATOR) == IS_LOCATOR) {
             zip->end64 = get64(p - LOCATOR + 8);
             if (zip->end64 && end >= LOCATOR + HC_ZIP_END64 && zip->end64 <= end - LOCATOR - HC_ZIP_END64) return 1;
-            return HC_FAIL(problem, HC_WEIGHTS_FORMAT,
+            return hc_fail(problem, HC_WEIGHTS_FORMAT,
                            "the zip archive's zip64 end record is said to be at byte %u, which cannot be", zip->end64);
         }
         return set_directory(zip, get32(p + 16), get32(p + 12), get16(p + 10), end, problem);
@@ -66,7 +66,7 @@ int hc_zip_read_end64(hc_zip *zip, const void *bytes, hc_problem *problem)
     uint64_t end = zip->end64;
     zip->end64 = 0;
     if (get32(p) != IS_END64)
-        return HC_FAIL(problem, HC_WEIGHTS_FORMAT,
+        return hc_fail(problem, HC_WEIGHTS_FORMAT,
                        "the zip archive has no zip64 end record at byte %u, where it is said to be", end);
     return set_directory(zip, get64(p + 48), get64(p + 40), get64(p + 32), end, problem);
 }
@@ -139,14 +139,14 @@ static int read_entries(hc_zip *zip, const uint8_t *bytes, hc_problem *problem)
     for (size_t i = 0; i < zip->count; i++) {
         size_t length = read_entry(&zip->entries[i], bytes + at, size - at);
         if (!length || zip->entries[i].offset >= zip->directory)
-            return HC_FAIL(problem, HC_WEIGHTS_FORMAT,
+            return hc_fail(problem, HC_WEIGHTS_FORMAT,
                            "the zip archive's directory is damaged at byte %u, in entry %u of %u", zip->directory + at,
                            (uint64_t)i + 1, zip->count);
         zip->by_name[i] = &zip->entries[i];
         at += length;
     }
     if (at != size)
-        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the zip archive's directory has more than its %u entries",
+        return hc_fail(problem, HC_WEIGHTS_FORMAT, "the zip archive's directory has more than its %u entries",
                        zip->count);
     hc_sort(zip->entries, (size_t)zip->count, sizeof *zip->entries, by_offset);
     for (size_t i = 0; i < zip->count; i++)
@@ -154,7 +154,7 @@ static int read_entries(hc_zip *zip, const uint8_t *bytes, hc_problem *problem)
     hc_sort(zip->by_name, (size_t)zip->count, sizeof *zip->by_name, by_name);
     for (size_t i = 1; i < zip->count; i++) {
         if (by_name(&zip->by_name[i - 1], &zip->by_name[i])) continue;
-        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the zip archive has %t twice", zip->by_name[i]->name,
+        return hc_fail(problem, HC_WEIGHTS_FORMAT, "the zip archive has %t twice", zip->by_name[i]->name,
                        (size_t)zip->by_name[i]->name_length);
     }
     return 1;
@@ -167,7 +167,7 @@ int hc_zip_read_directory(hc_zip *zip, const void *bytes, hc_problem *problem)
     zip->by_name = zip->entries ? hc_allocate(zip->count, sizeof *zip->by_name) : NULL;
     int ok = zip->by_name
                  ? read_entries(zip, bytes, problem)
-                 : HC_FAIL(problem, HC_OUT_OF_MEMORY, "out of memory for a zip archive of %u entries", zip->count);
+                 : hc_fail(problem, HC_OUT_OF_MEMORY, "out of memory for a zip archive of %u entries", zip->count);
     if (!ok) hc_zip_free(zip);
     return ok;
 }
@@ -237,7 +237,7 @@ int hc_zip_read_local(hc_zip_entry *entry, const void *bytes, hc_problem *proble
     else if (entry->method) wrong = "is compressed, expected it stored, as torch.save does";
     else if (begin > entry->limit || entry->limit - begin < entry->size) wrong = "overlaps what follows it";
     if (wrong)
-        return HC_FAIL(problem, HC_WEIGHTS_FORMAT, "the zip archive's entry %t %s", entry->name,
+        return hc_fail(problem, HC_WEIGHTS_FORMAT, "the zip archive's entry %t %s", entry->name,
                        (size_t)entry->name_length, wrong);
     entry->begin = begin;
     return 1;

@@ -85,7 +85,7 @@ static void read_activation(hc_options *o, config *c)
             c->activation = known[i].activation;
             return;
         }
-    HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "%s.hidden_act is %t, expected gelu, gelu_new, quick_gelu or relu",
+    hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "%s.hidden_act is %t, expected gelu, gelu_new, quick_gelu or relu",
             o->section_name, value.text, value.length);
 }
 
@@ -98,7 +98,7 @@ static void read_hf_config(hc_options *o, config *c)
     given.section_name = "text_cfg.hf_config";
     if (given.section.type == HC_JSON_ABSENT || given.section.type == HC_JSON_NULL) return;
     if (given.section.type != HC_JSON_OBJECT) {
-        HC_FAIL(o->problem, HC_MODEL_CONFIG, "text_cfg.hf_config is %t, expected an object", given.section.text,
+        hc_fail(o->problem, HC_MODEL_CONFIG, "text_cfg.hf_config is %t, expected an object", given.section.text,
                 given.section.length);
         return;
     }
@@ -112,10 +112,10 @@ static void read_hf_config(hc_options *o, config *c)
     c->pad_id = hc_option_integer(&given, "pad_token_id", c->pad_id, 0, HC_MAX_VOCABULARY);
     c->eps = (float)hc_option_number(&given, "layer_norm_eps", c->eps);
     if (!(c->eps >= 0 && c->eps <= 1))
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "text_cfg.hf_config.layer_norm_eps is not a number from 0 to 1");
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "text_cfg.hf_config.layer_norm_eps is not a number from 0 to 1");
     hc_option_choice(&given, "position_embedding_type", absolute, "absolute");
     if (hc_option_flag(&given, "is_decoder"))
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "text_cfg.hf_config.is_decoder is on, expected an encoder");
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "text_cfg.hf_config.is_decoder is on, expected an encoder");
     read_activation(&given, c);
 }
 
@@ -143,17 +143,17 @@ static void check(hc_options *o, const config *c, int context_length, int counte
 {
     int before = counted ? c->pad_id + 1 : 0, most = before < c->positions ? c->positions - before : 0;
     if (context_length > most)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "text_cfg.context_length is %d, but the tower has positions for %d tokens", context_length, most);
     if (c->width % c->heads)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "text_cfg: a width of %d, which %d heads do not divide", c->width,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "text_cfg: a width of %d, which %d heads do not divide", c->width,
                 c->heads);
     if (c->pad_id >= c->vocab_size)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "text_cfg: the padding is token %d, of a vocabulary of %d", c->pad_id,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "text_cfg: the padding is token %d, of a vocabulary of %d", c->pad_id,
                 c->vocab_size);
     if ((int64_t)c->width * c->mlp_width > HC_MAX_MATRIX || (int64_t)c->width * c->width > HC_MAX_MATRIX ||
         (int64_t)c->vocab_size * c->width > HC_MAX_TABLE || (int64_t)c->positions * c->width > HC_MAX_MATRIX)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "text_cfg: sizes that are more than a tower may have here");
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "text_cfg: sizes that are more than a tower may have here");
 }
 
 /* ---- the tower ----------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ static void build(hc_network *net, hc_options *o)
                                .counted = counted};
     check(o, &c, net->text.context_length, counted);
     if (kind == NONE && c.width != dim)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "text_cfg.hf_proj_type is null, which needs embed_dim (%d) and the tower's width (%d) to be equal", dim,
                 c.width);
     if (o->problem->status != HC_OK) return;

@@ -79,21 +79,21 @@ hc_activation hc_openclip_activation(hc_options *o)
     activation = hc_json_truthy(&quick) ? HC_QUICK_GELU : HC_GELU;
     if (kwargs.type == HC_JSON_ABSENT || kwargs.type == HC_JSON_NULL) return activation;
     if (kwargs.type != HC_JSON_OBJECT)
-        HC_FAIL(o->problem, HC_MODEL_CONFIG, "%s.act_kwargs is %t, expected an object", o->section_name, kwargs.text,
+        hc_fail(o->problem, HC_MODEL_CONFIG, "%s.act_kwargs is %t, expected an object", o->section_name, kwargs.text,
                 kwargs.length);
     const char *cursor = NULL;
     while (hc_json_next(&kwargs, &cursor, &key, &value)) {
         if (activation == HC_QUICK_GELU)
-            HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+            hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                     "%s.act_kwargs is %t, but QuickGELU (quick_gelu) takes no options", o->section_name, kwargs.text,
                     kwargs.length);
         else if (!hc_json_is(&key, "approximate"))
-            HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "%s.act_kwargs.%t is no option of GELU", o->section_name,
+            hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "%s.act_kwargs.%t is no option of GELU", o->section_name,
                     key.text + 1, key.length - 2);
         else if (hc_json_is(&value, "tanh")) activation = HC_GELU_TANH;
         else if (hc_json_is(&value, "none")) activation = HC_GELU;
         else
-            HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "%s.act_kwargs.approximate is %t, expected tanh or none",
+            hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "%s.act_kwargs.approximate is %t, expected tanh or none",
                     o->section_name, value.text, value.length);
     }
     return activation;
@@ -105,18 +105,18 @@ static void read_norm(hc_options *o, hc_openclip_config *c)
     c->eps = 1e-5f;
     if (!hc_json_truthy(&kwargs)) return;
     if (kwargs.type != HC_JSON_OBJECT)
-        HC_FAIL(o->problem, HC_MODEL_CONFIG, "%s.norm_kwargs is %t, expected an object", o->section_name, kwargs.text,
+        hc_fail(o->problem, HC_MODEL_CONFIG, "%s.norm_kwargs is %t, expected an object", o->section_name, kwargs.text,
                 kwargs.length);
     const char *cursor = NULL;
     while (hc_json_next(&kwargs, &cursor, &key, &value)) {
         int affine = hc_json_is(&key, "elementwise_affine") || hc_json_is(&key, "bias");
         if (affine && hc_json_truthy(&value)) continue;
         if (!hc_json_is(&key, "eps")) {
-            HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+            hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                     "%s.norm_kwargs.%t is %t; of LayerNorm's options only eps can be chosen here", o->section_name,
                     key.text + 1, key.length - 2, value.text, value.length);
         } else if (value.type != HC_JSON_NUMBER || !(hc_json_number(&value) >= 0 && hc_json_number(&value) <= 1)) {
-            HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "%s.norm_kwargs.eps is %t, expected a number from 0 to 1",
+            hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "%s.norm_kwargs.eps is %t, expected a number from 0 to 1",
                     o->section_name, value.text, value.length);
         } else {
             c->eps = (float)hc_json_number(&value);
@@ -129,7 +129,7 @@ static void read_mlp(hc_options *o, hc_openclip_config *c)
 {
     double width = c->width * hc_option_number(o, "mlp_ratio", 4.0);
     if (!(width >= 1 && width < HC_MAX_MLP_WIDTH + 1)) {
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "%s.mlp_ratio makes the hidden layers too narrow or too wide, expected 1 to %d channels",
                 o->section_name, (int)HC_MAX_MLP_WIDTH);
         width = 1;
@@ -151,18 +151,18 @@ void hc_openclip_read_blocks(hc_options *o, hc_openclip_config *c)
         c->scale_fc = hc_option_flag(o, "scale_fc");
     }
     if (c->qk_norm && c->scaled_cosine_attn)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "%s.qk_norm and %s.scaled_cosine_attn are both on, which OpenCLIP does not allow", o->section_name,
                 o->section_name);
     c->layer_scale = scale.type != HC_JSON_ABSENT && scale.type != HC_JSON_NULL;
     if (c->layer_scale && scale.type != HC_JSON_NUMBER)
-        HC_FAIL(o->problem, HC_MODEL_CONFIG, "%s.ls_init_value is %t, expected a number or null", o->section_name,
+        hc_fail(o->problem, HC_MODEL_CONFIG, "%s.ls_init_value is %t, expected a number or null", o->section_name,
                 scale.text, scale.length);
     c->activation = hc_openclip_activation(o);
     read_norm(o, c);
     read_mlp(o, c);
     if (c->heads < 1 || c->width % c->heads) {
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "%s.width is %d, which %d heads do not divide", o->section_name,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "%s.width is %d, which %d heads do not divide", o->section_name,
                 c->width, c->heads);
         c->heads = 1;
     }
@@ -171,15 +171,15 @@ void hc_openclip_read_blocks(hc_options *o, hc_openclip_config *c)
 void hc_openclip_check_sizes(hc_options *o, const hc_openclip_config *c, int positions)
 {
     if ((int64_t)c->width * c->mlp_width > HC_MAX_MATRIX || 3 * (int64_t)c->width * c->width > HC_MAX_MATRIX)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "%s: matrices of %d by %d numbers are more than a tower may have here", o->section_name, c->width,
                 c->mlp_width);
     if ((int64_t)c->text.vocab_size * c->width > HC_MAX_TABLE)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "text_cfg: a table of %d tokens by %d numbers is more than a tower may have here", c->text.vocab_size,
                 c->width);
     if (positions > HC_MAX_POSITIONS)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "%s: sequences of %d tokens are more than the %d that a tower may have here", o->section_name,
                 positions, (int)HC_MAX_POSITIONS);
 }

@@ -27,13 +27,13 @@ static void find_section(hc_options *o, hc_tower tower, const char *config, size
     hc_json_error error;
     o->section_name = tower == HC_IMAGE ? "vision_cfg" : "text_cfg";
     if (!hc_json_parse(config, length, &document, &error)) {
-        HC_FAIL(o->problem, HC_MODEL_CONFIG, "the config is not JSON: %s at byte %u", error.reason,
+        hc_fail(o->problem, HC_MODEL_CONFIG, "the config is not JSON: %s at byte %u", error.reason,
                 (uint64_t)error.position);
         return;
     }
     o->model = hc_options_model(&document);
     if (o->model.type != HC_JSON_OBJECT) {
-        HC_FAIL(o->problem, HC_MODEL_CONFIG,
+        hc_fail(o->problem, HC_MODEL_CONFIG,
                 "the config is %t, expected an object with embed_dim, vision_cfg and text_cfg", o->model.text,
                 o->model.length);
         return;
@@ -41,7 +41,7 @@ static void find_section(hc_options *o, hc_tower tower, const char *config, size
     hc_json dim = hc_json_get(&o->model, "embed_dim");
     o->section = hc_json_get(&o->model, o->section_name);
     if (dim.type == HC_JSON_ABSENT || o->section.type != HC_JSON_OBJECT)
-        HC_FAIL(o->problem, HC_MODEL_CONFIG, "the config is not that of an OpenCLIP model: it has no %s",
+        hc_fail(o->problem, HC_MODEL_CONFIG, "the config is not that of an OpenCLIP model: it has no %s",
                 dim.type == HC_JSON_ABSENT ? "embed_dim" : o->section_name);
 }
 
@@ -54,7 +54,7 @@ static void refuse(hc_options *o)
                    {"hf_model_name", "text towers from Hugging Face transformers"}};
     hc_json given = hc_option(o, "hf_config"), type = hc_json_get(&given, "model_type");
     if (given.type == HC_JSON_OBJECT)
-        HC_FAIL(
+        hc_fail(
             o->problem, HC_MODEL_UNSUPPORTED,
             "text_cfg.hf_config has the model_type %t: of Hugging Face transformers bert, roberta and xlm-roberta are "
             "supported so far",
@@ -62,7 +62,7 @@ static void refuse(hc_options *o)
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         hc_json value = hc_option(o, foreign[i].key);
         if (hc_json_truthy(&value))
-            HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "%s.%s is %t: such %s are not supported yet", o->section_name,
+            hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "%s.%s is %t: such %s are not supported yet", o->section_name,
                     foreign[i].key, value.text, value.length, foreign[i].phrase);
     }
 }

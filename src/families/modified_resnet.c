@@ -27,7 +27,7 @@ static void read_layers(hc_options *o, config *c)
         if (stages < STAGES)
             c->blocks[stages] = hc_option_integer_of(o, "vision_cfg.", "layers", &count, 1, MOST_BLOCKS);
     if (stages != STAGES)
-        HC_FAIL(o->problem, HC_MODEL_CONFIG, "vision_cfg.layers is %t, expected the blocks of %d stages", layers.text,
+        hc_fail(o->problem, HC_MODEL_CONFIG, "vision_cfg.layers is %t, expected the blocks of %d stages", layers.text,
                 layers.length, (int)STAGES);
 }
 
@@ -40,7 +40,7 @@ static void read(hc_options *o, config *c)
     int features = 32 * c->width, head_width = hc_option_integer(o, "head_width", 64, 1, HC_MAX_WIDTH);
     c->heads = features / head_width;
     if (c->heads < 1 || features % c->heads)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "vision_cfg.head_width is %d, which makes %d heads of %d features, expected a number that divides them",
                 head_width, c->heads, features);
 }
@@ -109,7 +109,7 @@ static void build(hc_network *net, hc_options *o)
         x = bottleneck(net, x, c.width << stage, stage && !block ? 2 : 1);
         int side = c.image_size / 32, height = net->values[x].height;
         if (height != side)
-            HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+            hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                     "vision_cfg.image_size is %d, whose last grid has %d rows, expected %d: OpenCLIP has positions for "
                     "image_size / 32",
                     c.image_size, height, side);

@@ -10,7 +10,7 @@ void hc_text_read(hc_options *o, hc_openclip_config *c)
             proj = hc_option(o, "proj_type");
     hc_options_check_keys(o, &o->section, o->section_name, HC_TEXT_KEYS);
     if (hc_option_given(o, "hf_config"))
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "text_cfg.hf_config is there without hf_model_name, which says that the tower is of Hugging Face's");
     c->width = hc_option_integer(o, "width", 512, 1, HC_MAX_WIDTH);
     c->layers = hc_option_integer(o, "layers", 12, 1, HC_MAX_LAYERS);
@@ -29,7 +29,7 @@ void hc_text_read(hc_options *o, hc_openclip_config *c)
     /* The mere presence of hf_model_name makes the factory build CustomTextCLIP. */
     text->class_row = hc_option_flag(o, "embed_cls");
     if (text->class_row && !hc_json_truthy(&custom) && family.type == HC_JSON_ABSENT)
-        HC_FAIL(
+        hc_fail(
             o->problem, HC_MODEL_UNSUPPORTED,
             "text_cfg.embed_cls is on without custom_text: OpenCLIP's CLIP class adds %d positions to %d tokens and "
             "fails",

@@ -41,7 +41,7 @@ static void read_args(hc_options *o, config *c)
     args.section_name = "vision_cfg.timm_model_args";
     if (args.section.type == HC_JSON_ABSENT || args.section.type == HC_JSON_NULL) return;
     if (args.section.type != HC_JSON_OBJECT)
-        HC_FAIL(o->problem, HC_MODEL_CONFIG, "vision_cfg.timm_model_args is %t, expected an object", args.section.text,
+        hc_fail(o->problem, HC_MODEL_CONFIG, "vision_cfg.timm_model_args is %t, expected an object", args.section.text,
                 args.section.length);
     hc_options_check_keys(&args, &args.section, args.section_name, keys);
     double ratio = (double)c->mlp_width / c->width;
@@ -51,7 +51,7 @@ static void read_args(hc_options *o, config *c)
     c->patch_size = hc_option_integer(&args, "patch_size", c->patch_size, 1, HC_MAX_SIDE);
     double mlp_width = c->width * hc_option_number(&args, "mlp_ratio", ratio);
     if (!(mlp_width >= 1 && mlp_width < HC_MAX_MLP_WIDTH + 1))
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "vision_cfg.timm_model_args.mlp_ratio makes the hidden layers too narrow or too wide, expected 1 to %d "
                 "channels",
                 (int)HC_MAX_MLP_WIDTH);
@@ -66,21 +66,21 @@ static void read(hc_options *o, config *c, int *image_height, int *image_width)
     hc_options_check_keys(o, &o->section, o->section_name, HC_VISION_KEYS);
     read_args(o, c);
     if (!hc_option_choice(o, "timm_pool", pools, "map") || !hc_option_choice(o, "timm_proj", projections, "none"))
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "vision_cfg: of towers such as %s only those with timm_pool map and timm_proj none are supported yet",
                 c->name);
     hc_option_pair(o, "image_size", c->image_size, HC_MAX_SIDE, image_height, image_width);
     if (c->width % c->heads)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg: a width of %d, which %d heads do not divide", c->width,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg: a width of %d, which %d heads do not divide", c->width,
                 c->heads);
     if (*image_height < c->patch_size || *image_width < c->patch_size)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg: patches of %d, larger than the picture of %d by %d",
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg: patches of %d, larger than the picture of %d by %d",
                 c->patch_size, *image_height, *image_width);
     if ((int64_t)*image_height * *image_width > HC_MAX_PIXELS || (int64_t)c->width * c->mlp_width > HC_MAX_MATRIX ||
         3 * (int64_t)c->width * c->width > HC_MAX_MATRIX ||
         3 * (int64_t)c->patch_size * c->patch_size * c->width > HC_MAX_MATRIX ||
         (int64_t)(*image_height / c->patch_size) * (*image_width / c->patch_size) > HC_MAX_POSITIONS)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg: sizes that are more than a tower may have here");
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg: sizes that are more than a tower may have here");
 }
 
 /* ---- the tower ----------------------------------------------------------------------------------------------------

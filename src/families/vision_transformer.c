@@ -17,25 +17,25 @@ static void read_attn_pool(hc_options *o, hc_openclip_config *c)
     else if (hc_json_is(&pool, "parallel")) c->attn_pool = HC_ATTN_POOL_PARALLEL;
     else if (hc_json_is(&pool, "cascade")) c->attn_pool = HC_ATTN_POOL_CASCADE;
     else
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "vision_cfg.attentional_pool is %t, expected true, false, parallel or cascade", pool.text, pool.length);
 
     c->attn_pooler_queries = hc_option_integer(o, "attn_pooler_queries", 256, 1, HC_MAX_POSITIONS);
     c->attn_pooler_heads = hc_option_integer(o, "attn_pooler_heads", 8, 1, HC_MAX_WIDTH);
     if (c->embed_dim % c->attn_pooler_heads)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "embed_dim is %d, which %d heads (vision_cfg.attn_pooler_heads) do not divide", c->embed_dim,
                 c->attn_pooler_heads);
     if (c->attn_pool == HC_ATTN_POOL_YES) {
         if (c->pool == HC_POOL_AVG && c->attn_pooler_queries < 2)
-            HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+            hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                     "vision_cfg.pool_type avg leaves out the first query, and vision_cfg.attn_pooler_queries is 1, "
                     "expected at least 2");
         return;
     }
     /* Both forms normalise the tokens by ln_post, which is as wide as the embedding. */
     if (c->embed_dim != c->width)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "vision_cfg.attentional_pool is %t, which needs embed_dim (%d) and vision_cfg.width (%d) to be equal",
                 pool.text, pool.length, c->embed_dim, c->width);
     c->pool = HC_POOL_NONE;
@@ -49,23 +49,23 @@ void hc_vision_read(hc_options *o, hc_openclip_config *c)
     c->heads = c->width / hc_option_integer(o, "head_width", 64, 1, HC_MAX_WIDTH);
     hc_openclip_read_blocks(o, c);
     double dropout = hc_option_number(o, "patch_dropout", 0);
-    if (!(dropout < 1)) HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg.patch_dropout is not below 1");
+    if (!(dropout < 1)) hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg.patch_dropout is not below 1");
 
     hc_option_pair(o, "image_size", 224, HC_MAX_SIDE, &c->image_height, &c->image_width);
     hc_option_pair(o, "patch_size", 16, HC_MAX_SIDE, &c->patch_height, &c->patch_width);
     int rows = c->image_height / c->patch_height, columns = c->image_width / c->patch_width;
     if ((int64_t)c->image_height * c->image_width > HC_MAX_PIXELS)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg.image_size is %d by %d, expected at most %d pixels",
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg.image_size is %d by %d, expected at most %d pixels",
                 c->image_height, c->image_width, (int)HC_MAX_PIXELS);
     if (!rows || !columns)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "vision_cfg.patch_size is %d by %d, which is larger than the picture of %d by %d", c->patch_height,
                 c->patch_width, c->image_height, c->image_width);
     c->positions = rows * columns + 1;
 
     static const char *const positions[] = {"learnable", "sin_cos_2d", NULL};
     if (hc_option_choice(o, "pos_embed_type", positions, "learnable or sin_cos_2d") && rows != columns)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "vision_cfg.pos_embed_type is sin_cos_2d, which needs a square grid of patches, not %d by %d", rows,
                 columns);
 
@@ -76,7 +76,7 @@ void hc_vision_read(hc_options *o, hc_openclip_config *c)
     c->ln_pre = !hc_option_flag(o, "no_ln_pre");
     c->final_ln_after_pool = !c->attn_pool && hc_option_flag(o, "final_ln_after_pool");
     if (3 * (int64_t)c->patch_height * c->patch_width * c->width > HC_MAX_MATRIX)
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
                 "vision_cfg.patch_size is %d by %d, which is more than a tower may have here", c->patch_height,
                 c->patch_width);
     hc_openclip_check_sizes(o, c, c->positions);

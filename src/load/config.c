@@ -38,7 +38,7 @@ static char *metadata_object(hc_loader *loader, const hc_json *metadata, const c
     if (!text) return NULL;
     hc_json_string(&value, text, length + 1);
     if (!hc_json_parse(text, length, object, &error) || object->type != HC_JSON_OBJECT) {
-        HC_FAIL(&loader->problem, HC_WEIGHTS_FORMAT, "the shard's metadata has a %s that is not a JSON object", key);
+        hc_fail(&loader->problem, HC_WEIGHTS_FORMAT, "the shard's metadata has a %s that is not a JSON object", key);
         *object = (hc_json){HC_JSON_ABSENT, "", 0};
     }
     return text;
@@ -75,7 +75,7 @@ static void settle_activation(hc_loader *loader, const hc_safetensors *file, con
     pieces[0] = piece_of_json(model);
     pieces[1] = pieces[2] = piece_of("");
     if (source && !open && hc_json_truthy(&asked) != quick)
-        HC_FAIL(&loader->problem, HC_WEIGHTS_MISMATCH, "the model has quick_gelu %t, but the file is %s%s %s",
+        hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH, "the model has quick_gelu %t, but the file is %s%s %s",
                 asked.text, asked.length, source,
                 own->type == HC_JSON_OBJECT ? " computes" : ", which were trained with", quick ? "QuickGELU" : "GELU");
     if (!quick || !open || !members) return;
@@ -105,7 +105,7 @@ char *hc_loader_config(hc_loader *loader, const hc_safetensors *file, int *settl
     if (tokenizer.type != HC_JSON_OBJECT) tokenizer = held[2];
 
     if (model.type != HC_JSON_OBJECT) {
-        HC_FAIL(&loader->problem, HC_MODEL_CONFIG,
+        hc_fail(&loader->problem, HC_MODEL_CONFIG,
                 "no model was given, and the file is no shard, which would hold its own (model_cfg in __metadata__)");
     } else if (loader->problem.status == HC_OK) {
         int text = loader->tower == HC_TEXT;
@@ -142,16 +142,16 @@ void hc_loader_read_metadata(hc_loader *loader, const hc_json *metadata)
         return;
     }
     if (!hc_json_is(&version, "1"))
-        HC_FAIL(&loader->problem, HC_WEIGHTS_FORMAT, "the file is a halfclip shard of version %t, expected \"1\"",
+        hc_fail(&loader->problem, HC_WEIGHTS_FORMAT, "the file is a halfclip shard of version %t, expected \"1\"",
                 version.text, version.length);
     if (!hc_json_is(&tower, hc_tower_name(loader->tower)))
-        HC_FAIL(&loader->problem, HC_WEIGHTS_MISMATCH,
+        hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH,
                 "the file is a shard that holds the %t tower, the %s tower was asked for", tower.text, tower.length,
                 hc_tower_name(loader->tower));
     if (loader->dtype != HC_AUTO) return;
     for (int i = HC_FP32; i <= HC_INT4; i++)
         if (hc_json_is(&dtype, hc_dtype_name((hc_dtype)i))) loader->dtype = (hc_dtype)i;
     if (loader->dtype == HC_AUTO)
-        HC_FAIL(&loader->problem, HC_WEIGHTS_FORMAT,
+        hc_fail(&loader->problem, HC_WEIGHTS_FORMAT,
                 "the file is a shard of dtype %t, expected fp32, fp16, int8 or int4", dtype.text, dtype.length);
 }

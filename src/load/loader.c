@@ -54,10 +54,10 @@ static void check_size(hc_loader *loader)
 {
     if (!loader->file_size_known || !loader->described_size) return;
     if (loader->file_size < loader->described_size)
-        HC_FAIL(&loader->problem, HC_WEIGHTS_TRUNCATED, "the file ends at byte %u, expected %u bytes after its header",
+        hc_fail(&loader->problem, HC_WEIGHTS_TRUNCATED, "the file ends at byte %u, expected %u bytes after its header",
                 loader->file_size, loader->described_size);
     if (loader->file_size > loader->described_size)
-        HC_FAIL(&loader->problem, HC_WEIGHTS_FORMAT, "the file has %u bytes, expected %u after its header",
+        hc_fail(&loader->problem, HC_WEIGHTS_FORMAT, "the file has %u bytes, expected %u after its header",
                 loader->file_size, loader->described_size);
 }
 
@@ -84,16 +84,16 @@ static void check_prefix(hc_loader *loader, const uint8_t *bytes, size_t n)
                     (n == HC_SAFETENSORS_PREFIX || bytes[HC_SAFETENSORS_PREFIX] == '{');
     ends |= plausible && loader->file_size_known && loader->file_size < HC_SAFETENSORS_PREFIX + length;
     if (guess && (ends || !plausible))
-        HC_FAIL(&loader->problem, HC_WEIGHTS_FORMAT, "the file looks like %s, expected a safetensors file", guess);
+        hc_fail(&loader->problem, HC_WEIGHTS_FORMAT, "the file looks like %s, expected a safetensors file", guess);
     else if (ends)
-        HC_FAIL(&loader->problem, HC_WEIGHTS_TRUNCATED, "the file ends at byte %u, before its safetensors header does",
+        hc_fail(&loader->problem, HC_WEIGHTS_TRUNCATED, "the file ends at byte %u, before its safetensors header does",
                 loader->file_size);
     else if (length > HC_SAFETENSORS_MAX_HEADER && length <= HC_SAFETENSORS_LARGEST_HEADER)
-        HC_FAIL(&loader->problem, HC_WEIGHTS_FORMAT,
+        hc_fail(&loader->problem, HC_WEIGHTS_FORMAT,
                 "the file's safetensors header is said to be of %m, expected at most %m", length,
                 (uint64_t)HC_SAFETENSORS_MAX_HEADER);
     else if (!plausible)
-        HC_FAIL(&loader->problem, HC_WEIGHTS_FORMAT,
+        hc_fail(&loader->problem, HC_WEIGHTS_FORMAT,
                 "the file does not begin as a safetensors file does (with its header's length and '{')");
     loader->header_need = HC_SAFETENSORS_PREFIX + length;
 }
@@ -242,7 +242,7 @@ static void fold_norms(hc_loader *loader)
         for (int c = 0; c < fold->n; c++) {
             float sum = variance->floats[c] + fold->eps;
             if (!(sum > 0))
-                HC_FAIL(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a negative variance", variance->name);
+                hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a negative variance", variance->name);
             fold->scale[c] = weight[c] / sqrtf(sum);
             fold->shift[c] = bias[c] - mean[c] * fold->scale[c];
         }
@@ -254,17 +254,17 @@ hc_encoder *hc_loader_finish(hc_loader *loader)
     while (hc_loader_settle(loader)) {
     }
     if (loader->header_need)
-        HC_FAIL(&loader->problem, HC_WEIGHTS_TRUNCATED, "the file ends before its header does, expected %u bytes",
+        hc_fail(&loader->problem, HC_WEIGHTS_TRUNCATED, "the file ends before its header does, expected %u bytes",
                 loader->header_need);
     for (size_t i = 0; i < loader->item_count; i++) {
         const hc_item *it = &loader->items[i];
         if (it->at < it->end)
-            HC_FAIL(&loader->problem, HC_WEIGHTS_TRUNCATED,
+            hc_fail(&loader->problem, HC_WEIGHTS_TRUNCATED,
                     "tensor %s has come to byte %u of its %u (bytes %u to %u of the file)", it->name,
                     it->at - it->begin, it->end - it->begin, it->begin, it->end);
     }
     if (loader->item_count && !is_any_nonzero(loader))
-        HC_FAIL(&loader->problem, HC_WEIGHTS_CORRUPT, "the %s tower holds nothing but zeros",
+        hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "the %s tower holds nothing but zeros",
                 hc_tower_name(loader->tower));
     if (loader->problem.status != HC_OK) return NULL;
     if (loader->encoder) fold_norms(loader);
@@ -272,7 +272,7 @@ hc_encoder *hc_loader_finish(hc_loader *loader)
     hc_encoder *encoder = loader->encoder;
     loader->encoder = NULL;
     if (encoder) encoder->net.problem = NULL;
-    else HC_FAIL(&loader->problem, HC_WEIGHTS_TRUNCATED, "the encoder was taken already");
+    else hc_fail(&loader->problem, HC_WEIGHTS_TRUNCATED, "the encoder was taken already");
     return encoder;
 }
 

@@ -13,7 +13,7 @@ void *hc_loader_allocate(hc_loader *loader, uint64_t count, size_t size, const c
 {
     void *block = hc_allocate_zeros(count, size);
     if (!block)
-        HC_FAIL(&loader->problem, HC_OUT_OF_MEMORY, "out of memory: %m for %s", hc_size_product(count, size), what);
+        hc_fail(&loader->problem, HC_OUT_OF_MEMORY, "out of memory: %m for %s", hc_size_product(count, size), what);
     return block;
 }
 
@@ -54,13 +54,13 @@ static uint64_t plan_arena(hc_loader *loader, uint64_t weights)
              bytes;
     uint64_t most_weights = hc_size_sum(ANY_FILE, hc_size_product(file, WEIGHTS_A_BYTE));
     if (weights > most_weights)
-        HC_FAIL(&loader->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(&loader->problem, HC_MODEL_UNSUPPORTED,
                 "the weights take %m of memory, expected at most %m for tensors of %m in the file", weights,
                 most_weights, file);
     e->batch = (hc_batch){1, 1, 1};
     bytes = hc_arena_plan(&e->net, &e->batch);
     if (bytes > most)
-        HC_FAIL(&loader->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(&loader->problem, HC_MODEL_UNSUPPORTED,
                 "one input takes %m of memory to compute, expected at most %m for tensors of %m in the file", bytes,
                 most, file);
     if (loader->problem.status != HC_OK) return bytes;
@@ -79,7 +79,7 @@ void hc_loader_allocate_encoder(hc_loader *loader)
     uint64_t bytes = hc_size_sum(place(loader, NULL), HC_ALIGN), arena = plan_arena(loader, bytes),
              all = hc_size_sum(bytes, arena);
     if (all > HC_SIZE_MOST)
-        HC_FAIL(&loader->problem, HC_OUT_OF_MEMORY,
+        hc_fail(&loader->problem, HC_OUT_OF_MEMORY,
                 "the tower needs %m of memory (%m of weights, %m to compute), expected at most %m", all, bytes, arena,
                 HC_SIZE_MOST);
     if (loader->problem.status != HC_OK) return;
@@ -93,5 +93,5 @@ void hc_loader_allocate_encoder(hc_loader *loader)
     if (!e->arena || loader->threads == 1) return;
     e->threads = hc_threads_new(loader->threads);
     if (!e->threads)
-        HC_FAIL(&loader->problem, HC_OUT_OF_MEMORY, "no memory left for %u threads", (uint64_t)loader->threads);
+        hc_fail(&loader->problem, HC_OUT_OF_MEMORY, "no memory left for %u threads", (uint64_t)loader->threads);
 }

@@ -48,13 +48,13 @@ static hc_file_tensor *require(hc_loader *loader, const hc_safetensors *file, co
     hc_file_tensor *found = hc_safetensors_find(file, name);
     uint32_t has[4];
     if (!found) {
-        HC_FAIL(&loader->problem, HC_WEIGHTS_MISMATCH, "tensor %s is missing from the file, expected with shape %x",
+        hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH, "tensor %s is missing from the file, expected with shape %x",
                 name, shape, rank);
         return NULL;
     }
     found->used = 1;
     if (!hc_fit_is(has, hc_safetensors_shape(found, has), shape, rank)) {
-        HC_FAIL(&loader->problem, HC_WEIGHTS_MISMATCH, "tensor %s has shape %t, expected %x", name, found->shape.text,
+        hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH, "tensor %s has shape %t, expected %x", name, found->shape.text,
                 found->shape.length, shape, rank);
         return NULL;
     }
@@ -73,7 +73,7 @@ static hc_item *add_item(hc_loader *loader, hc_tensor *tensor, const char *name,
     it->end = found->end;
     uint64_t unit = hc_size_product(unit_values, hc_pack_element_bytes(found->element));
     if (unit > HC_SIZE_MOST)
-        HC_FAIL(&loader->problem, HC_OUT_OF_MEMORY, "a row of tensor %s has %m, expected at most %m", name, unit,
+        hc_fail(&loader->problem, HC_OUT_OF_MEMORY, "a row of tensor %s has %m, expected at most %m", name, unit,
                 HC_SIZE_MOST);
     it->unit_values = (size_t)unit_values;
     it->unit = (size_t)unit;
@@ -96,7 +96,7 @@ static void plan_quantised(hc_loader *loader, const hc_safetensors *file, hc_ten
                          *scales = require(loader, file, scale_name, parts[1].shape, parts[1].rank);
     if (!values || !scales) return;
     if (scales->element != parts[1].element) {
-        HC_FAIL(&loader->problem, HC_WEIGHTS_MISMATCH, "tensor %s has dtype %t, expected %s", scale_name,
+        hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH, "tensor %s has dtype %t, expected %s", scale_name,
                 scales->dtype.text, scales->dtype.length, parts[1].element == HC_F16 ? "F16" : "F32");
         return;
     }
@@ -120,7 +120,7 @@ static void cut_item(hc_loader *loader, hc_item *it, const hc_name_rule *rule)
 {
     uint64_t part = (it->end - it->begin) / (uint64_t)rule->of;
     if (it->strided)
-        HC_FAIL(&loader->problem, HC_MODEL_UNSUPPORTED,
+        hc_fail(&loader->problem, HC_MODEL_UNSUPPORTED,
                 "tensor %s is stored with strides, expected in the order of its shape, of which parts can be read",
                 it->name);
     it->begin = it->at = it->begin + part * (uint64_t)rule->first;
@@ -145,7 +145,7 @@ static void plan_tensor(hc_loader *loader, const hc_safetensors *file, const hc_
         found = require(loader, file, names[part], shape, tensor->rank);
         if (!found) return;
         if (!is_weight(found->element)) {
-            HC_FAIL(&loader->problem, HC_WEIGHTS_MISMATCH, "tensor %s has dtype %t, expected F32, F16, BF16 or F64",
+            hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH, "tensor %s has dtype %t, expected F32, F16, BF16 or F64",
                     names[part], found->dtype.text, found->dtype.length);
             return;
         }
@@ -165,7 +165,7 @@ static void plan_vocabulary(hc_loader *loader, const hc_safetensors *file)
     int rank = hc_safetensors_shape(found, shape);
     uint64_t bytes = rank < 0 ? HC_SIZE_TOO_LARGE : values_of(shape, rank);
     if (bytes > LARGEST_VOCABULARY) {
-        HC_FAIL(&loader->problem, HC_WEIGHTS_FORMAT, "tensor halfclip.merges has shape %t, expected at most %u bytes",
+        hc_fail(&loader->problem, HC_WEIGHTS_FORMAT, "tensor halfclip.merges has shape %t, expected at most %u bytes",
                 found->shape.text, found->shape.length, (uint64_t)LARGEST_VOCABULARY);
         return;
     }
@@ -262,7 +262,7 @@ static void check_unexpected(hc_loader *loader, const hc_safetensors *file, cons
     for (size_t i = 0; i < file->count; i++) {
         const hc_file_tensor *t = &file->tensors[i];
         if (!t->used && !hc_json_is(&t->name, "halfclip.merges") && hc_names_own(match, &t->name))
-            HC_FAIL(&loader->problem, HC_WEIGHTS_MISMATCH,
+            hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH,
                     "the file has tensor %t of shape %t, which the %s tower of this model does not have",
                     t->name.text + 1, t->name.length - 2, t->shape.text, t->shape.length, hc_tower_name(loader->tower));
     }
@@ -291,7 +291,7 @@ static void plan_items(hc_loader *loader, const hc_safetensors *file)
     if (!match.names) {
         char held[256], asked[128];
         hc_family_describe(file, loader->family, held, sizeof held, asked, sizeof asked);
-        HC_FAIL(&loader->problem, HC_WEIGHTS_MISMATCH, "the file holds %s, %s was asked for", held, asked);
+        hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH, "the file holds %s, %s was asked for", held, asked);
         return;
     }
     loader->items =

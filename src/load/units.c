@@ -8,14 +8,14 @@ int hc_loader_fits_half(hc_loader *loader, const hc_item *it, uint32_t largest)
 {
     hc_storage storage = hc_loader_storage(loader, it->tensor);
     if ((storage == HC_STORE_F16 || storage == HC_STORE_I4) && largest > HC_LARGEST_HALF_BITS)
-        HC_FAIL(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a weight beyond 65504, which %s cannot hold",
+        hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a weight beyond 65504, which %s cannot hold",
                 it->name, storage == HC_STORE_F16 ? "fp16" : "int4");
     return loader->problem.status == HC_OK;
 }
 
 static void fail_not_finite(hc_loader *loader, const hc_item *it)
 {
-    HC_FAIL(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds NaN or infinity, expected finite weights", it->name);
+    hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds NaN or infinity, expected finite weights", it->name);
 }
 
 /* Converts whole units to floats and checks them. 0 after a failure. */
@@ -51,7 +51,7 @@ static int check_quantised(hc_loader *loader, hc_item *it, const uint8_t *bytes,
     }
     it->nonzero |= any != 0;
     if (!lowest && it->element == HC_I8)
-        HC_FAIL(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds -128, expected -127 to 127", it->name);
+        hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds -128, expected -127 to 127", it->name);
     return loader->problem.status == HC_OK;
 }
 
@@ -65,7 +65,7 @@ static void take_scales(hc_loader *loader, hc_item *it, const uint8_t *bytes, si
         if (!convert(loader, it, bytes + i * it->unit, scales, n)) return;
         for (size_t j = 0; j < n && it->element == HC_F32; j++)
             if (!(scales[j] >= 0 && scales[j] <= 3.4e38f / 127))
-                HC_FAIL(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a scale that is negative or too large",
+                hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a scale that is negative or too large",
                         it->name);
     }
     memcpy(it->place + it->done * it->unit, bytes, units * it->unit);

@@ -16,18 +16,18 @@ static void read_channels(hc_options *o, const char *key, const hc_json *value, 
     } else if (value->type == HC_JSON_ARRAY) {
         for (; hc_json_next(value, &cursor, NULL, &member); count++) {
             if (member.type != HC_JSON_NUMBER)
-                HC_FAIL(o->problem, HC_MODEL_CONFIG, "preprocess_cfg.%s holds %t, expected a number", key, member.text,
+                hc_fail(o->problem, HC_MODEL_CONFIG, "preprocess_cfg.%s holds %t, expected a number", key, member.text,
                         member.length);
             if (count < 3) out[count] = (float)hc_json_number(&member);
         }
         if (count == 1) out[1] = out[2] = out[0];
     }
     if (count != 1 && count != 3)
-        HC_FAIL(o->problem, HC_MODEL_CONFIG, "preprocess_cfg.%s is %t, expected three numbers", key, value->text,
+        hc_fail(o->problem, HC_MODEL_CONFIG, "preprocess_cfg.%s is %t, expected three numbers", key, value->text,
                 value->length);
     for (int i = 0; i < 3; i++)
         if (!(fabsf(out[i]) <= 3e38f))
-            HC_FAIL(o->problem, HC_MODEL_CONFIG, "preprocess_cfg.%s is %t, which is beyond float32", key, value->text,
+            hc_fail(o->problem, HC_MODEL_CONFIG, "preprocess_cfg.%s is %t, which is beyond float32", key, value->text,
                     value->length);
 }
 
@@ -59,9 +59,9 @@ hc_status hc_preprocess_parse(const char *config, size_t config_length, hc_prepr
     read_channels(o, "mean", &mean, cfg->mean);
     read_channels(o, "std", &std, cfg->std);
     for (int i = 0; i < 3; i++)
-        if (cfg->std[i] == 0) HC_FAIL(o->problem, HC_MODEL_CONFIG, "preprocess_cfg.std is 0");
+        if (cfg->std[i] == 0) hc_fail(o->problem, HC_MODEL_CONFIG, "preprocess_cfg.std is 0");
     if (mode.type != HC_JSON_ABSENT && mode.type != HC_JSON_NULL && !hc_json_is(&mode, "RGB"))
-        HC_FAIL(o->problem, HC_MODEL_UNSUPPORTED, "preprocess_cfg.mode is %t, expected RGB", mode.text, mode.length);
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "preprocess_cfg.mode is %t, expected RGB", mode.text, mode.length);
     if (fill.type != HC_JSON_ABSENT && fill.type != HC_JSON_NULL)
         cfg->fill_color = hc_option_integer_of(o, "preprocess_cfg.", "fill_color", &fill, 0, 255);
 

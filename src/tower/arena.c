@@ -145,7 +145,7 @@ uint64_t hc_arena_plan(hc_network *net, const hc_batch *batch)
 {
     layout l = {hc_allocate((uint64_t)most_buffers(net), sizeof *l.buffers), 0};
     if (!l.buffers) {
-        HC_FAIL(net->problem, HC_OUT_OF_MEMORY, "out of memory: %m for the plan of the arena",
+        hc_fail(net->problem, HC_OUT_OF_MEMORY, "out of memory: %m for the plan of the arena",
                 (uint64_t)most_buffers(net) * sizeof *l.buffers);
         return HC_SIZE_TOO_LARGE;
     }

@@ -20,7 +20,7 @@ static int grow(hc_network *net, void *list, int *count, int *room, size_t size)
         int wanted = *room ? 2 * *room : FIRST_ROOM;
         char *grown = hc_reallocate(entries, (uint64_t)wanted, size);
         if (!grown) {
-            HC_FAIL(net->problem, HC_OUT_OF_MEMORY, "out of memory: %m for the list of operations",
+            hc_fail(net->problem, HC_OUT_OF_MEMORY, "out of memory: %m for the list of operations",
                     hc_size_product((uint64_t)wanted, size));
             return 0;
         }
