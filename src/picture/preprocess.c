@@ -80,34 +80,40 @@ static void fill(const hc_preprocess_cfg *cfg, const hc_picture *picture, uint8_
     for (size_t i = 0; i < pixels; i++) memcpy(canvas + 3 * i, colour, 3);
 }
 
-hc_preprocessor *hc_preprocessor_new(const hc_preprocess_cfg *cfg, const hc_picture *picture, hc_status *status)
+/* What resizes the picture and puts the part of it that is wanted in its place on the canvas. */
+static hc_resizer *new_resizer(const hc_preprocess_cfg *cfg, const hc_picture *picture, uint8_t *canvas)
 {
-    *status = check(cfg, picture);
-    if (*status != HC_OK) return NULL;
-
     const int crosswise = picture->orientation >= 5;
-    int out_width, out_height, x, y;
+    int width, height, x, y;
     hc_box box;
     resized_size(cfg, crosswise ? picture->height : picture->width, crosswise ? picture->width : picture->height,
-                 &out_width, &out_height);
-    center(out_width, cfg->width, &box.left, &x, &box.width);
-    center(out_height, cfg->height, &box.top, &y, &box.height);
+                 &width, &height);
+    center(width, cfg->width, &box.left, &x, &box.width);
+    center(height, cfg->height, &box.top, &y, &box.height);
+    /* ResizeKeepRatio is not told the filter when it comes before CenterCrop, and its own is bicubic. */
+    const int keep_ratio = cfg->resize_mode == HC_SHORTEST && cfg->width != cfg->height;
+    const size_t row = (size_t)cfg->width * 3;
+    return hc_resizer_new(picture, width, height, keep_ratio ? HC_BICUBIC : cfg->interpolation, &box,
+                          canvas + (size_t)y * row + (size_t)x * 3, row);
+}
+
+hc_preprocessor *hc_preprocessor_new(const hc_preprocess_cfg *cfg, const hc_picture *picture, hc_status *status)
+{
+    static const size_t pixel_bytes[] = {[HC_RGB] = 3, [HC_RGBA] = 4, [HC_PALETTE] = 1, [HC_CMYK] = 4};
+    *status = check(cfg, picture);
+    if (*status != HC_OK) return NULL;
 
     *status = HC_OUT_OF_MEMORY;
     hc_preprocessor *p = hc_allocate_zeros(1, sizeof *p);
     if (!p) return NULL;
-    const size_t row = (size_t)cfg->width * 3, pixels = (size_t)cfg->width * (size_t)cfg->height;
-    static const size_t pixel_bytes[] = {[HC_RGB] = 3, [HC_RGBA] = 4, [HC_PALETTE] = 1, [HC_CMYK] = 4};
+    const size_t pixels = (size_t)cfg->width * (size_t)cfg->height;
     p->cfg = *cfg;
     p->rows_left = picture->height;
     p->row_bytes = (size_t)picture->width * pixel_bytes[picture->mode];
     p->canvas = hc_allocate(pixels, 3);
     if (p->canvas) {
-        /* ResizeKeepRatio is not told the filter when it comes before CenterCrop, and its own is bicubic. */
-        const int keep_ratio = cfg->resize_mode == HC_SHORTEST && cfg->width != cfg->height;
         fill(cfg, picture, p->canvas, pixels);
-        p->resizer = hc_resizer_new(picture, out_width, out_height, keep_ratio ? HC_BICUBIC : cfg->interpolation, &box,
-                                    p->canvas + (size_t)y * row + (size_t)x * 3, row);
+        p->resizer = new_resizer(cfg, picture, p->canvas);
     }
     if (!p->resizer) {
         hc_preprocessor_free(p);

@@ -5,8 +5,7 @@
 
 #include "halfclip.h"
 #include "base/size.h"
-
-#include <string.h>
+#include "picture/bytes.h"
 
 /* What each format's own struct begins with. */
 struct hc_picture_reader {
@@ -26,9 +25,7 @@ hc_picture_reader *hc_png_open(const uint8_t *file, size_t size);
 hc_picture_reader *hc_gif_open(const uint8_t *file, size_t size);
 hc_picture_reader *hc_bmp_open(const uint8_t *file, size_t size);
 
-static inline uint32_t hc_le16(const uint8_t *p) { return p[0] | (uint32_t)p[1] << 8; }
-static inline uint32_t hc_le32(const uint8_t *p) { return hc_le16(p) | hc_le16(p + 2) << 16; }
-static inline uint32_t hc_be16(const uint8_t *p) { return (uint32_t)p[0] << 8 | p[1]; }
-static inline uint32_t hc_be32(const uint8_t *p) { return hc_be16(p) << 16 | hc_be16(p + 2); }
+/* The format of a file, by its first bytes. */
+hc_picture_format hc_format_of(hc_bytes b);
 
 #endif

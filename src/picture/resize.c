@@ -128,30 +128,33 @@ static int prepare_nearest(hc_resizer *r)
     return 1;
 }
 
+/* The windows of all output columns, which tell what columns of the source are needed. */
+static void make_columns(hc_resizer *r)
+{
+    const int count = r->x.count;
+    for (int i = 0; i < count; i++) {
+        r->windows[i].weights = r->weights + (r->x.changes ? 2 * r->x.taps * (size_t)i : 0);
+        hc_window_make(&r->x, i, r->scratch, &r->windows[i]);
+    }
+    const hc_window *last = &r->windows[count - 1];
+    r->left = r->windows[0].first;
+    r->wide = last->first + last->count - r->left;
+    for (int i = 0; i < count; i++) r->windows[i].first -= r->left;
+}
+
 static int prepare_windows(hc_resizer *r)
 {
-    const size_t columns = (size_t)r->x.count, pixel = (size_t)r->channels;
+    const size_t columns = (size_t)r->x.count;
     r->scratch = hc_allocate(r->x.taps > r->y.taps ? r->x.taps : r->y.taps, sizeof *r->scratch);
     r->windows = hc_allocate(columns, sizeof *r->windows);
     r->weights = hc_allocate(hc_size_sum(hc_size_product(r->x.taps, r->x.changes ? columns : 0), r->y.taps),
                              2 * sizeof *r->weights);
     r->under = hc_allocate(r->y.taps, sizeof *r->under);
     if (!r->scratch || !r->windows || !r->weights || !r->under) return 0;
+    make_columns(r);
+    r->row_window.weights = r->weights + (r->x.changes ? 2 * r->x.taps * columns : 0);
 
-    /* The columns' windows come first: they tell which columns of the source are needed at all. */
-    int16_t *weights = r->weights;
-    for (size_t i = 0; i < columns; i++) {
-        r->windows[i].weights = weights;
-        hc_window_make(&r->x, (int)i, r->scratch, &r->windows[i]);
-        weights += r->x.changes ? 2 * r->x.taps : 0;
-    }
-    r->row_window.weights = weights;
-    const hc_window *last = &r->windows[columns - 1];
-    r->left = r->windows[0].first;
-    r->wide = last->first + last->count - r->left;
-    for (size_t i = 0; i < columns; i++) r->windows[i].first -= r->left;
-
-    const size_t wide = (size_t)r->wide * pixel, narrow = columns * pixel;
+    const size_t wide = (size_t)(r->wide * r->channels), narrow = columns * (size_t)r->channels;
     r->ring_stride = r->vertical_first ? wide : narrow;
     r->source = new_row(wide);
     r->between = new_row(wide);
@@ -162,22 +165,16 @@ static int prepare_windows(hc_resizer *r)
     return 1;
 }
 
-hc_resizer *hc_resizer_new(const hc_picture *picture, int out_width, int out_height, hc_filter filter,
-                           const hc_box *box, uint8_t *out, size_t stride)
+/* Lays the axes of the turned picture over the rows and columns of the source as they come. */
+static void lay_axes(hc_resizer *r, const hc_picture *picture, int out_width, int out_height, hc_filter filter,
+                     const hc_box *box, uint8_t *out, size_t stride)
 {
-    hc_resizer *r = hc_allocate_zeros(1, sizeof *r);
-    if (!r) return NULL;
     /* The eight orientations of EXIF: from the fifth on, rows and columns change places. */
     const int orientation = picture->orientation, crosswise = orientation >= 5;
     const int flipped_x = orientation == 2 || orientation == 3 || orientation >= 7;
     const int flipped_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
     const int width = crosswise ? picture->height : picture->width,
               height = crosswise ? picture->width : picture->height;
-    r->mode = picture->mode;
-    r->palette = picture->palette;
-    r->channels = r->mode == HC_PALETTE ? 1 : r->mode == HC_RGB ? 3 : 4;
-    r->premultiplied = r->mode == HC_RGBA && (width != out_width || height != out_height);
-
     const hc_axis across =
         hc_axis_make(filter, width, out_width, box->left, box->width, crosswise ? flipped_y : flipped_x);
     const hc_axis down =
@@ -200,6 +197,18 @@ hc_resizer *hc_resizer_new(const hc_picture *picture, int out_width, int out_hei
      * before, the horizontal pass always came first. */
     const int down_first = height > out_height && height - out_height > (width - out_width) * 2;
     r->vertical_first = r->x.changes && r->y.changes ? down_first != crosswise : r->y.changes;
+}
+
+hc_resizer *hc_resizer_new(const hc_picture *picture, int out_width, int out_height, hc_filter filter,
+                           const hc_box *box, uint8_t *out, size_t stride)
+{
+    hc_resizer *r = hc_allocate_zeros(1, sizeof *r);
+    if (!r) return NULL;
+    r->mode = picture->mode;
+    r->palette = picture->palette;
+    r->channels = r->mode == HC_PALETTE ? 1 : r->mode == HC_RGB ? 3 : 4;
+    lay_axes(r, picture, out_width, out_height, filter, box, out, stride);
+    r->premultiplied = r->mode == HC_RGBA && (r->x.changes || r->y.changes);
     if (!(r->mode == HC_PALETTE ? prepare_nearest(r) : prepare_windows(r))) {
         hc_resizer_free(r);
         return NULL;
@@ -218,22 +227,24 @@ static OWN_FUNCTION void write_row(const hc_resizer *r, const uint8_t *src)
             store_pixel(src, r->mode, r->premultiplied, dst);
 }
 
-/* Puts the next source row into the ring: its needed columns, alpha premultiplied, after the horizontal pass if that
- * comes first. */
-static void enter(hc_resizer *r, const uint8_t *row)
+/* The needed columns of a source row, alpha premultiplied. */
+static void take_columns(const hc_resizer *r, const uint8_t *row, uint8_t *dst)
 {
     const size_t n = (size_t)r->wide;
-    uint8_t *slot = r->ring + (size_t)r->next % r->y.taps * r->ring_stride;
     row += (size_t)r->left * (size_t)r->channels;
-    const int clear = r->premultiplied && !is_opaque(row, n);
+    if (r->premultiplied && !is_opaque(row, n)) premultiply(row, n, dst);
+    else memcpy(dst, row, n * (size_t)r->channels);
+}
+
+/* Puts the next source row into the ring, after the horizontal pass if that comes first. */
+static void enter(hc_resizer *r, const uint8_t *row)
+{
+    uint8_t *slot = r->ring + (size_t)r->next % r->y.taps * r->ring_stride;
     if (!r->x.changes || r->vertical_first) {
-        if (clear) premultiply(row, n, slot);
-        else memcpy(slot, row, n * (size_t)r->channels);
+        take_columns(r, row, slot);
         return;
     }
-    /* The pass reads beyond the row's end. */
-    if (clear) premultiply(row, n, r->source);
-    else memcpy(r->source, row, n * (size_t)r->channels);
+    take_columns(r, row, r->source); /* the pass reads beyond the row's end */
     hc_pass_horizontal(r->windows, r->x.count, r->source, slot, r->channels);
 }
 

@@ -67,7 +67,33 @@ hc_axis hc_axis_make(hc_filter filter, int in, int out, int first, int count, in
     return a;
 }
 
-/* Pillow's precompute_coeffs and normalize_coeffs_8bpc. */
+static void set_weight(hc_window *w, int tap, int weight)
+{
+    const int low = weight & ((1 << HC_LOW_BITS) - 1);
+    int16_t *pair = w->weights + tap / 2 * 4 + tap % 2;
+    pair[0] = (int16_t)((weight - low) / (1 << HC_LOW_BITS));
+    pair[2] = (int16_t)low;
+}
+
+/* The weights of the pixels from `first` on under a filter around `center`, in the picture's order: Pillow's
+ * normalize_coeffs_8bpc. */
+static void set_weights(const hc_axis *a, int first, double center, double *scratch, hc_window *w)
+{
+    const double inverse = 1.0 / a->filter_scale;
+    double sum = 0;
+    for (int i = 0; i < w->count; i++) {
+        scratch[i] = filter_value(a->filter, (i + first - center + 0.5) * inverse);
+        sum += scratch[i];
+    }
+    for (int i = 0; i < w->count; i++) {
+        double exact = scratch[a->flipped ? w->count - 1 - i : i];
+        exact = (sum != 0 ? exact / sum : exact) * (1 << HC_WEIGHT_BITS);
+        set_weight(w, i, (int)(exact < 0 ? exact - 0.5 : exact + 0.5));
+    }
+    if (w->count & 1) set_weight(w, w->count, 0);
+}
+
+/* Pillow's precompute_coeffs. */
 void hc_window_make(const hc_axis *a, int index, double *scratch, hc_window *w)
 {
     const int out = a->first + (a->flipped ? a->count - 1 - index : index);
@@ -76,30 +102,13 @@ void hc_window_make(const hc_axis *a, int index, double *scratch, hc_window *w)
         w->count = 1;
         return;
     }
-    const double center = (out + 0.5) * a->scale, inverse = 1.0 / a->filter_scale;
+    const double center = (out + 0.5) * a->scale;
     int first = (int)(center - a->support + 0.5), end = (int)(center + a->support + 0.5);
     if (first < 0) first = 0;
     if (end > a->in) end = a->in;
     w->first = a->flipped ? a->in - end : first;
     w->count = end - first;
-
-    double sum = 0;
-    for (int i = 0; i < w->count; i++) {
-        scratch[i] = filter_value(a->filter, (i + first - center + 0.5) * inverse);
-        sum += scratch[i];
-    }
-    for (int i = 0; i < w->count + (w->count & 1); i++) {
-        int weight = 0;
-        if (i < w->count) {
-            double exact = scratch[a->flipped ? w->count - 1 - i : i];
-            exact = (sum != 0 ? exact / sum : exact) * (1 << HC_WEIGHT_BITS);
-            weight = (int)(exact < 0 ? exact - 0.5 : exact + 0.5);
-        }
-        int low = weight & ((1 << HC_LOW_BITS) - 1);
-        int16_t *pair = w->weights + i / 2 * 4 + i % 2;
-        pair[0] = (int16_t)((weight - low) / (1 << HC_LOW_BITS));
-        pair[2] = (int16_t)low;
-    }
+    set_weights(a, first, center, scratch, w);
 }
 
 /* As Pillow's ImagingScaleAffine finds them: one sum that grows, with what its additions round. */
