@@ -39,11 +39,17 @@ static void test_load(const char *name, hc_tower tower, bytes file, const char *
 int main(void)
 {
     counting = 1;
-    static const char *const names[] = {"clip", "hugging-face"};
-    for (size_t i = 0; i < 2; i++) {
-        bytes file = golden_tower(names[i], ".safetensors"), config = golden_tower(names[i], ".json");
-        test_load(names[i], HC_IMAGE, file, (char *)config.data, HC_INT8);
-        test_load(names[i], HC_TEXT, file, (char *)config.data, HC_FP16);
+    static const struct {
+        const char *name;
+        hc_tower tower;
+        hc_dtype dtype;
+    } cases[] = {{"clip", HC_IMAGE, HC_INT8},         {"clip", HC_TEXT, HC_FP16},
+                 {"hugging-face", HC_IMAGE, HC_INT8}, {"hugging-face", HC_TEXT, HC_FP16},
+                 {"resnet-plain", HC_IMAGE, HC_INT8}, {"siglip-hf", HC_IMAGE, HC_INT4},
+                 {"roberta", HC_TEXT, HC_INT8}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bytes file = golden_tower(cases[i].name, ".safetensors"), config = golden_tower(cases[i].name, ".json");
+        test_load(cases[i].name, cases[i].tower, file, (char *)config.data, cases[i].dtype);
         free(file.data);
         free(config.data);
     }
