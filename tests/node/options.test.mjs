@@ -96,22 +96,24 @@ test('an option that does not exist, with the nearest that does', async () => {
   }
 });
 
+// Those of both towers that may be left out.
+const OPTIONS = [
+  'dtype',
+  'threads',
+  'worker',
+  'cache',
+  'retry',
+  'integrity',
+  'signal',
+  'onProgress',
+  'fetch',
+  'hub',
+  'simd',
+  'dot',
+];
+
 test('an option that is undefined is as if left out', async () => {
-  const names = [
-    'dtype',
-    'threads',
-    'worker',
-    'cache',
-    'retry',
-    'integrity',
-    'signal',
-    'onProgress',
-    'fetch',
-    'hub',
-    'simd',
-    'dot',
-    'modle',
-  ];
+  const names = [...OPTIONS, 'modle'];
   const nested = {
     cache: { mode: undefined, dir: undefined, maxBytes: undefined, persist: undefined, other: undefined },
     retry: { attempts: undefined, other: undefined },
@@ -153,20 +155,7 @@ test('options of the wrong kind', async () => {
   const call = () => {};
   const odd = [null, Symbol('odd'), 1n, call, NaN, -0, list, revoked({}), bare];
   const right = { cache: [list, bare], retry: [list, bare], onProgress: [call], fetch: [call], signal: [null] };
-  for (const name of [
-    'dtype',
-    'threads',
-    'worker',
-    'cache',
-    'retry',
-    'integrity',
-    'signal',
-    'onProgress',
-    'fetch',
-    'hub',
-    'simd',
-    'dot',
-  ]) {
+  for (const name of OPTIONS) {
     for (const value of odd.filter((value) => !right[name]?.includes(value)))
       await fails(load({ [name]: value }), 'input/type', new RegExp(`^option ${name} `));
   }

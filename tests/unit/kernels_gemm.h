@@ -50,6 +50,13 @@ static void check_gemm_f32(int m, int n, int k, hc_storage storage, int which)
     free_weights(&w);
 }
 
+/* How far the epilogue's value is from the reference's of the same sum, relative to it. */
+static double finish_error(const hc_epilogue *e, float found, float sum, int column, float residual)
+{
+    double expected = reference_epilogue(e, (double)sum, column, e->residual ? (double)residual : 0);
+    return fabs((double)found - expected) / (fabs((double)sum) + 4);
+}
+
 /* Bit for bit: the integers and what follows them are exact by definition. */
 static void check_gemm_i8(int m, int n, int k, range what, int which)
 {
@@ -83,9 +90,7 @@ static void check_gemm_i8(int m, int n, int k, range what, int which)
                 float expected = w.packed.scale[c] * rows.scale[r] * (float)exact;
                 size_t at = (size_t)r * out_stride + (size_t)c;
                 wrong += out[at] != expected;
-                double error = fabs((double)full[at] - reference_epilogue(&e, (double)expected, c,
-                                                                          e.residual ? (double)residual[at] : 0)) /
-                               (fabs((double)expected) + 4);
+                double error = finish_error(&e, full[at], expected, c, residual[at]);
                 worst = error > worst ? error : worst;
             }
         CHECK(wrong == 0, "m %d n %d k %d dot %d: %d wrong integers", m, n, k, dot, wrong);
@@ -201,9 +206,7 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
                 float zero = w.total[c] * (float)rows.zero[r], expected = (sum - zero) * rows.scale[r];
                 size_t at = (size_t)r * out_stride + (size_t)c;
                 wrong += out[at] != expected;
-                double error = fabs((double)full[at] - reference_epilogue(&e, (double)expected, c,
-                                                                          e.residual ? (double)residual[at] : 0)) /
-                               (fabs((double)expected) + 4);
+                double error = finish_error(&e, full[at], expected, c, residual[at]);
                 worst = error > worst ? error : worst;
             }
         CHECK(wrong == 0, "int4 m %d n %d k %d dot %d: %d wrong values", m, n, k, dot, wrong);
