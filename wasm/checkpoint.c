@@ -10,6 +10,7 @@
 
 typedef struct hc_wasm_checkpoint {
     hc_safetensors file;
+    hc_names_match matches[HC_MOST_FAMILIES];
     char text[]; /* the directory */
 } hc_wasm_checkpoint;
 
@@ -20,10 +21,12 @@ EXPORT(hc_wasm_checkpoint_new) hc_wasm_checkpoint *hc_wasm_checkpoint_new(const 
     hc_wasm_checkpoint *checkpoint = hc_allocate_zeros(sizeof *checkpoint + (uint64_t)length, 1);
     if (!checkpoint) return NULL;
     memcpy(checkpoint->text, directory, length);
-    if (hc_safetensors_parse_directory(&checkpoint->file, checkpoint->text, length, &problem) == HC_OK)
-        return checkpoint;
-    free(checkpoint);
-    return NULL;
+    if (hc_safetensors_parse_directory(&checkpoint->file, checkpoint->text, length, &problem) != HC_OK) {
+        free(checkpoint);
+        return NULL;
+    }
+    hc_family_match_all(&checkpoint->file, checkpoint->matches);
+    return checkpoint;
 }
 
 EXPORT(hc_wasm_checkpoint_free) void hc_wasm_checkpoint_free(hc_wasm_checkpoint *checkpoint)
@@ -42,7 +45,7 @@ EXPORT(hc_wasm_checkpoint_quick_gelu) const char *hc_wasm_checkpoint_quick_gelu(
 EXPORT(hc_wasm_checkpoint_tower) int hc_wasm_checkpoint_tower(const hc_wasm_checkpoint *checkpoint, const char *name)
 {
     const hc_file_tensor *tensor = hc_safetensors_find(&checkpoint->file, name);
-    return tensor ? hc_family_tower_of(&checkpoint->file, &tensor->name) : -1;
+    return tensor ? hc_family_tower_of(checkpoint->matches, &tensor->name) : -1;
 }
 
 /* hc_fit */

@@ -10,6 +10,7 @@ static const hc_family *const FAMILIES[] = {&hc_vision_transformer, &hc_modified
                                             &hc_text_transformer, &hc_bert_text};
 
 enum { FAMILY_COUNT = sizeof FAMILIES / sizeof *FAMILIES };
+_Static_assert(FAMILY_COUNT <= HC_MOST_FAMILIES, "as many as callers have room for");
 
 /* ---- from a config to a tower -------------------------------------------------------------------------------------
  */
@@ -99,28 +100,26 @@ hc_names_match hc_family_match(const hc_family *family, const hc_network *net, c
                          (size_t)net->tensor_count - 1);
 }
 
-static int holds(const hc_safetensors *file, const hc_family *family)
+void hc_family_match_all(const hc_safetensors *file, hc_names_match matches[HC_MOST_FAMILIES])
 {
-    return hc_names_find(file, family->names, name_count(family), NULL, 0, 0).names != NULL;
+    for (int i = 0; i < FAMILY_COUNT; i++)
+        matches[i] = hc_names_find(file, FAMILIES[i]->names, name_count(FAMILIES[i]), NULL, 0, 0);
 }
 
-int hc_family_tower_of(const hc_safetensors *file, const hc_json *name)
+int hc_family_tower_of(const hc_names_match matches[HC_MOST_FAMILIES], const hc_json *name)
 {
-    for (int i = 0; i < FAMILY_COUNT; i++) {
-        const hc_family *family = FAMILIES[i];
-        hc_names_match match = hc_names_find(file, family->names, name_count(family), NULL, 0, 0);
-        if (match.names && hc_names_own(&match, name)) return (int)family->tower;
-    }
+    for (int i = 0; i < FAMILY_COUNT; i++)
+        if (matches[i].names && hc_names_own(&matches[i], name)) return (int)FAMILIES[i]->tower;
     /* Of a class that no family is of, by OpenCLIP's names for towers of any. */
     if (hc_json_begins(name, (const char *const[]){"visual."}, 1)) return HC_IMAGE;
     return hc_json_begins(name, (const char *const[]){"text."}, 1) ? HC_TEXT : -1;
 }
 
 /* A family of this tower, other than `family`, of which the file holds a tower; NULL if there is none. */
-static const hc_family *find_other(const hc_safetensors *file, hc_tower tower, const hc_family *family)
+static const hc_family *find_other(const hc_names_match *matches, hc_tower tower, const hc_family *family)
 {
     for (int i = 0; i < FAMILY_COUNT; i++)
-        if (FAMILIES[i]->tower == tower && FAMILIES[i] != family && holds(file, FAMILIES[i])) return FAMILIES[i];
+        if (FAMILIES[i]->tower == tower && FAMILIES[i] != family && matches[i].names) return FAMILIES[i];
     return NULL;
 }
 
@@ -135,14 +134,16 @@ void hc_family_describe(const hc_safetensors *file, const hc_family *family, cha
         {"image_encoder.", "a MobileCLIP model under Apple's names, which is not supported yet"},
     };
     hc_tower tower = family->tower, opposite = tower == HC_IMAGE ? HC_TEXT : HC_IMAGE;
-    const hc_family *same = find_other(file, tower, family);
+    hc_names_match matches[HC_MOST_FAMILIES];
+    hc_family_match_all(file, matches);
+    const hc_family *same = find_other(matches, tower, family);
     hc_format(asked, asked_size, "the %s tower", hc_tower_name(tower));
     if (same) {
         hc_format(held, held_size, "%s tower of the kind of %s", tower == HC_IMAGE ? "an image" : "a text", same->name);
         hc_format(asked, asked_size, "one of %s", family->name);
         return;
     }
-    if (find_other(file, opposite, family)) {
+    if (find_other(matches, opposite, family)) {
         hc_format(held, held_size, "the %s tower", hc_tower_name(opposite));
         return;
     }

@@ -26,8 +26,12 @@ const hc_family *hc_family_build(hc_network *net, const char *config, size_t len
 /* How the file names the tensors of a network of this family; without `names` if it holds none. */
 hc_names_match hc_family_match(const hc_family *family, const hc_network *net, const hc_safetensors *file);
 
-/* The tower that a tensor of the file belongs to, by its name; -1: neither. */
-int hc_family_tower_of(const hc_safetensors *file, const hc_json *name);
+/* How the file names the towers of each family; without `names` where it holds none. */
+enum { HC_MOST_FAMILIES = 24 };
+void hc_family_match_all(const hc_safetensors *file, hc_names_match matches[HC_MOST_FAMILIES]);
+
+/* The tower that a tensor of that file belongs to, by its name; -1: neither. */
+int hc_family_tower_of(const hc_names_match matches[HC_MOST_FAMILIES], const hc_json *name);
 
 /* What a file without a tower of `family` seems to hold, and what was asked for, as noun phrases. */
 void hc_family_describe(const hc_safetensors *file, const hc_family *family, char *held, size_t held_size, char *asked,
