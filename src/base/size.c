@@ -12,6 +12,13 @@ uint64_t hc_size_round_up(uint64_t n, uint64_t multiple)
     return n > HC_SIZE_TOO_LARGE - multiple ? HC_SIZE_TOO_LARGE : (n + multiple - 1) & ~(multiple - 1);
 }
 
+uint64_t hc_size_shape(const uint32_t *shape, int rank)
+{
+    uint64_t n = 1;
+    for (int i = 0; i < rank; i++) n = hc_size_product(n, shape[i]);
+    return n;
+}
+
 /* The size as malloc takes it; 0: it is more than there can be. */
 static size_t block_size(uint64_t count, uint64_t size)
 {

@@ -20,6 +20,9 @@ uint64_t hc_size_sum(uint64_t a, uint64_t b);
 uint64_t hc_size_product(uint64_t a, uint64_t b);
 uint64_t hc_size_round_up(uint64_t n, uint64_t multiple); /* which is a power of two */
 
+/* How many numbers a tensor of this shape has. */
+uint64_t hc_size_shape(const uint32_t *shape, int rank);
+
 /* malloc, calloc and realloc of `count` things of `size` bytes, at least one byte; NULL also where these are more than
  * there can be. */
 void *hc_allocate(uint64_t count, uint64_t size);

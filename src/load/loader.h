@@ -72,9 +72,6 @@ void *hc_loader_allocate(hc_loader *loader, uint64_t count, size_t size, const c
 /* Bytes of an item's values, which those of the file that they are made of may be more than, or less. */
 uint64_t hc_item_bytes(const hc_item *item);
 
-/* How a tensor is held at the loader's dtype. */
-hc_storage hc_loader_storage(const hc_loader *loader, const hc_tensor *tensor);
-
 /* plan.c: reads what a shard says about itself, makes the encoder, finds every tensor of the tower in the file and
  * checks its shape. Failures are the loader's. */
 void hc_plan(hc_loader *loader, const hc_safetensors *file);

@@ -31,7 +31,7 @@ static uint64_t place(hc_loader *loader, uint8_t *base)
     hc_network *net = &loader->encoder->net;
     uint64_t at = 0;
     for (int i = 1; i < net->tensor_count; i++)
-        hc_stored_place(&net->tensors[i], hc_loader_storage(loader, &net->tensors[i]), base, &at);
+        hc_stored_place(&net->tensors[i], hc_stored_as(&net->tensors[i], loader->dtype), base, &at);
     for (int i = 1; i < net->fold_count; i++) place_fold(&net->folds[i], base, &at);
     return at;
 }
@@ -57,6 +57,7 @@ static uint64_t plan_arena(hc_loader *loader, uint64_t weights)
         hc_fail(&loader->problem, HC_MODEL_UNSUPPORTED,
                 "the weights take %m of memory, expected at most %m for tensors of %m in the file", weights,
                 most_weights, file);
+    hc_arena_find_lives(&e->net);
     e->batch = (hc_batch){1, 1, 1};
     bytes = hc_arena_plan(&e->net, &e->batch);
     if (bytes > most)

@@ -44,7 +44,7 @@ static int finish_quantised(hc_loader *loader, hc_item *values, hc_item *scales)
     uint16_t *group_scale = int4 ? (uint16_t *)(void *)scales->place : NULL;
     hc_table table = {rows, k, from, values->place, scale, group_scale};
     hc_matrix matrix = {rows, k, from, values->place, scale, NULL, group_scale, NULL};
-    if (from == hc_loader_storage(loader, t)) {
+    if (from == hc_stored_as(t, loader->dtype)) {
         if (t->kind == HC_MATRIX) hc_pack_finish(&t->matrix);
         return 1;
     }

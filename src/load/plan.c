@@ -15,11 +15,6 @@ enum {
     LARGEST_VOCABULARY = 65536 * 4 /* ids have 16 bits, and every merge makes one from two */
 };
 
-hc_storage hc_loader_storage(const hc_loader *loader, const hc_tensor *tensor)
-{
-    return hc_stored_as(tensor, loader->dtype);
-}
-
 /* ---- items --------------------------------------------------------------------------------------------------------
  */
 
@@ -28,16 +23,9 @@ static int is_weight(hc_element element)
     return element == HC_F32 || element == HC_F16 || element == HC_BF16 || element == HC_F64;
 }
 
-static uint64_t values_of(const uint32_t *shape, int rank)
-{
-    uint64_t n = 1;
-    for (int i = 0; i < rank; i++) n = hc_size_product(n, shape[i]);
-    return n;
-}
-
 uint64_t hc_item_bytes(const hc_item *it)
 {
-    return it->strided ? hc_size_product(values_of(it->shape, it->strided), hc_pack_element_bytes(it->element))
+    return it->strided ? hc_size_product(hc_size_shape(it->shape, it->strided), hc_pack_element_bytes(it->element))
                        : it->end - it->begin;
 }
 
@@ -150,7 +138,7 @@ static void plan_tensor(hc_loader *loader, const hc_safetensors *file, const hc_
             return;
         }
         hc_target where = target_of(tensor, rule->linear);
-        uint64_t row = where == TO_FLOATS ? 1 : values_of(shape + 1, tensor->rank - 1);
+        uint64_t row = where == TO_FLOATS ? 1 : hc_size_shape(shape + 1, tensor->rank - 1);
         hc_item *it = add_item(loader, tensor, names[part], found, where, row);
         it->first = part * (int)shape[0];
         if (rule->of) cut_item(loader, it, rule);
@@ -163,7 +151,7 @@ static void plan_vocabulary(hc_loader *loader, const hc_safetensors *file)
     if (!found || found->element != HC_U8 || found->begin == found->end) return;
     uint32_t shape[4];
     int rank = hc_safetensors_shape(found, shape);
-    uint64_t bytes = rank < 0 ? HC_SIZE_TOO_LARGE : values_of(shape, rank);
+    uint64_t bytes = rank < 0 ? HC_SIZE_TOO_LARGE : hc_size_shape(shape, rank);
     if (bytes > LARGEST_VOCABULARY) {
         hc_fail(&loader->problem, HC_WEIGHTS_FORMAT, "tensor halfclip.merges has shape %t, expected at most %u bytes",
                 found->shape.text, found->shape.length, (uint64_t)LARGEST_VOCABULARY);
@@ -181,8 +169,8 @@ static void plan_vocabulary(hc_loader *loader, const hc_safetensors *file)
 
 static int by_position(const void *a, const void *b)
 {
-    const hc_item *const *x = a, *const *y = b;
-    return (*x)->begin<(*y)->begin ? -1 : (*x)->begin>(*y)->begin;
+    uint64_t x = (*(const hc_item *const *)a)->begin, y = (*(const hc_item *const *)b)->begin;
+    return x < y ? -1 : x > y;
 }
 
 /* Puts the items in file order, and links quantised values with their scales. */
@@ -219,7 +207,7 @@ static void plan_places(hc_loader *loader)
         hc_storage storage = element == HC_U8 ? HC_STORE_I4 : HC_STORE_I8;
         hc_stored_part parts[2];
         hc_stored_parts(it->tensor, storage, parts);
-        if (storage == hc_loader_storage(loader, it->tensor)) {
+        if (storage == hc_stored_as(it->tensor, loader->dtype)) {
             it->place = hc_stored_at(it->tensor, &parts[scales]);
         } else {
             it->place = hc_loader_allocate(loader, hc_item_bytes(it), 1, "quantised weights");

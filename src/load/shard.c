@@ -79,9 +79,7 @@ static hc_storage storage_of(const hc_tensor *t)
 
 static uint64_t bytes_of(const entry *e)
 {
-    uint64_t bytes = hc_pack_element_bytes(e->part.element);
-    for (int i = 0; i < e->part.rank; i++) bytes *= e->part.shape[i];
-    return bytes;
+    return hc_size_product(hc_size_shape(e->part.shape, e->part.rank), hc_pack_element_bytes(e->part.element));
 }
 
 /* Wide elements first, so that every tensor is aligned to its element, as readers that map files expect. */

@@ -10,18 +10,11 @@ hc_storage hc_stored_as(const hc_tensor *t, hc_dtype dtype)
     return dtype == HC_INT4 ? HC_STORE_I4 : HC_STORE_I8;
 }
 
-static uint64_t numbers(const uint32_t *shape, int rank)
-{
-    uint64_t n = 1;
-    for (int i = 0; i < rank; i++) n = hc_size_product(n, shape[i]);
-    return n;
-}
-
 hc_extent hc_stored_extent(const hc_tensor *t)
 {
-    if (t->kind == HC_FLOATS) return (hc_extent){1, numbers(t->shape, t->rank)};
+    if (t->kind == HC_FLOATS) return (hc_extent){1, hc_size_shape(t->shape, t->rank)};
     if (t->transposed) return (hc_extent){t->shape[1], t->shape[0]};
-    return (hc_extent){t->shape[0], numbers(t->shape + 1, t->rank - 1)};
+    return (hc_extent){t->shape[0], hc_size_shape(t->shape + 1, t->rank - 1)};
 }
 
 int hc_stored_parts(const hc_tensor *t, hc_storage storage, hc_stored_part parts[2])

@@ -6,7 +6,7 @@
 
 int hc_loader_fits_half(hc_loader *loader, const hc_item *it, uint32_t largest)
 {
-    hc_storage storage = hc_loader_storage(loader, it->tensor);
+    hc_storage storage = hc_stored_as(it->tensor, loader->dtype);
     if ((storage == HC_STORE_F16 || storage == HC_STORE_I4) && largest > HC_LARGEST_HALF_BITS)
         hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a weight beyond 65504, which %s cannot hold",
                 it->name, storage == HC_STORE_F16 ? "fp16" : "int4");

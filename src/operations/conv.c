@@ -1,4 +1,5 @@
 /* conv.c: convolutions and pooling over grids, channels last. */
+#include "operations/finish.h"
 #include "operations/operations.h"
 #include "operations/real.h"
 #include "operations/rows_in.h"
@@ -14,19 +15,11 @@ static const hc_op_kind CONV, AVERAGE_POOL;
 hc_fold_id hc_batch_norm(hc_network *net, const char *name, int n, float eps)
 {
     hc_fold fold = {.n = n, .eps = eps};
-    fold.weight = hc_network_tensor(net, name, "weight", HC_FLOATS, 1, n, 0, 0, 0);
-    fold.bias = hc_network_tensor(net, name, "bias", HC_FLOATS, 1, n, 0, 0, 0);
-    fold.mean = hc_network_tensor(net, name, "running_mean", HC_FLOATS, 1, n, 0, 0, 0);
-    fold.variance = hc_network_tensor(net, name, "running_var", HC_FLOATS, 1, n, 0, 0, 0);
+    fold.weight = hc_network_vector(net, name, "weight", n);
+    fold.bias = hc_network_vector(net, name, "bias", n);
+    fold.mean = hc_network_vector(net, name, "running_mean", n);
+    fold.variance = hc_network_vector(net, name, "running_var", n);
     return hc_network_fold(net, fold);
-}
-
-static hc_value grid_value(hc_network *net, int height, int across, int channels)
-{
-    hc_value out = hc_network_value(net, HC_EACH, height * across, channels);
-    net->values[out].height = height;
-    net->values[out].across = across;
-    return out;
 }
 
 hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options o)
@@ -37,7 +30,7 @@ hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options 
     hc_tensor_id matrix = hc_network_tensor(net, name, "weight", HC_MATRIX, 4, o.n, v.width, kernel, kernel);
     net->tensors[matrix].positions = kernel > 1 ? kernel * kernel : 0;
     net->tensors[matrix].keep_half = o.keep_half;
-    hc_tensor_id bias = o.fold ? 0 : hc_network_tensor(net, name, "bias", HC_FLOATS, 1, o.n, 0, 0, 0);
+    hc_tensor_id bias = o.fold ? 0 : hc_network_vector(net, name, "bias", o.n);
     if (kernel == 1 && stride == 1)
         return hc_multiply(
             net, name, from, matrix, bias, 0, o.n,
@@ -47,13 +40,12 @@ hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options 
     return hc_network_op(net, name,
                          (hc_op){.kind = &CONV,
                                  .in = {from, o.add},
-                                 .out = grid_value(net, height, across, o.n),
+                                 .out = hc_network_grid(net, height, across, o.n),
                                  .replaces = o.add != from ? o.add : 0, /* its windows are still read */
                                  .tensors = {matrix, bias},
                                  .fold = o.fold,
                                  .activation = o.activation,
                                  .activate_last = o.activate_last,
-                                 .n = o.n,
                                  .kernel = {kernel, kernel, stride, o.padding}});
 }
 
@@ -61,7 +53,7 @@ hc_value hc_average_pool(hc_network *net, hc_value x, int size)
 {
     hc_value from = hc_real(net, x);
     hc_value_info v = net->values[from];
-    hc_value out = grid_value(net, v.height / size, v.across / size, v.width);
+    hc_value out = hc_network_grid(net, v.height / size, v.across / size, v.width);
     return hc_network_op(net, "",
                          (hc_op){.kind = &AVERAGE_POOL, .in = {from}, .out = out, .kernel = {size, size, size, 0}});
 }
@@ -159,12 +151,7 @@ static void convolve(hc_pass *pass, const hc_op *op, int input)
     hc_span_of_rows out = hc_pass_value(pass, op->out);
     int all = net->values[op->out].rows;
     float *to = out.at + (size_t)(input * all) * out.stride;
-    hc_epilogue epilogue = {
-        .bias = hc_pass_floats(pass, op->tensors[1]), .activation = op->activation, .activate_last = op->activate_last};
-    if (op->fold) {
-        epilogue.scale = net->folds[op->fold].scale;
-        epilogue.bias = net->folds[op->fold].shift;
-    }
+    hc_epilogue epilogue = hc_finish_of(pass, op);
     const float *add = op->in[1] ? grid_of(pass, op->in[1], input).at : NULL;
     for (int count; job.pixel < all; job.pixel += count) {
         count = all - job.pixel < s.block ? all - job.pixel : s.block;

@@ -1,4 +1,5 @@
 /* linear.c: rows times a matrix, LayerNorm of the rows before and everything after the sums included. */
+#include "operations/finish.h"
 #include "operations/operations.h"
 #include "operations/rows_in.h"
 
@@ -18,10 +19,7 @@ hc_tensor_id hc_weight(hc_network *net, const char *name, int n, int k, hc_matri
     return id;
 }
 
-hc_tensor_id hc_vector(hc_network *net, const char *name, int n)
-{
-    return hc_network_tensor(net, name, "", HC_FLOATS, 1, n, 0, 0, 0);
-}
+hc_tensor_id hc_vector(hc_network *net, const char *name, int n) { return hc_network_vector(net, name, "", n); }
 
 hc_value hc_multiply(hc_network *net, const char *name, hc_value x, hc_tensor_id matrix, hc_tensor_id bias, int first,
                      int n, hc_finish finish)
@@ -33,23 +31,17 @@ hc_value hc_multiply(hc_network *net, const char *name, hc_value x, hc_tensor_id
                                    (hc_finish){.bias_first = finish.bias_first});
         return hc_columns(net, all, first, n);
     }
-    const hc_value_info *v = &net->values[x];
-    int height = v->height, across = v->across;
-    hc_value out = hc_network_value(net, v->span, v->rows, n);
-    net->values[out].height = height;
-    net->values[out].across = across;
     return hc_network_op(net, name,
                          (hc_op){.kind = &LINEAR,
                                  .in = {x, finish.add},
-                                 .out = out,
+                                 .out = hc_network_like(net, x, n),
                                  .replaces = finish.add,
                                  .tensors = {matrix, bias, finish.gamma},
                                  .fold = finish.fold,
                                  .activation = finish.activation,
                                  .activate_last = finish.activate_last,
                                  .first = first,
-                                 .bias_first = first + finish.bias_first,
-                                 .n = n});
+                                 .bias_first = first + finish.bias_first});
 }
 
 hc_value hc_linear(hc_network *net, const char *name, hc_value x, hc_linear_options options)
@@ -57,7 +49,7 @@ hc_value hc_linear(hc_network *net, const char *name, hc_value x, hc_linear_opti
     int k = net->values[x].width;
     hc_tensor_id matrix = hc_network_tensor(net, name, "weight", HC_MATRIX, 2, options.n, k, 0, 0);
     net->tensors[matrix].keep_half = options.keep_half;
-    hc_tensor_id bias = options.plain ? 0 : hc_network_tensor(net, name, "bias", HC_FLOATS, 1, options.n, 0, 0, 0);
+    hc_tensor_id bias = options.plain ? 0 : hc_network_vector(net, name, "bias", options.n);
     hc_tensor_id gamma = options.gamma ? hc_vector(net, options.gamma, options.n) : 0;
     return hc_multiply(net, name, x, matrix, bias, 0, options.n,
                        (hc_finish){.activation = options.activation, .gamma = gamma, .add = options.add});
@@ -68,19 +60,9 @@ hc_value hc_linear(hc_network *net, const char *name, hc_value x, hc_linear_opti
 
 static void run(hc_pass *pass, const hc_op *op)
 {
-    const hc_network *net = pass->net;
-    hc_matrix w = hc_matrix_part(&net->tensors[op->tensors[0]].matrix, op->first, op->n);
     hc_span_of_rows out = hc_pass_value(pass, op->out);
-    const float *bias = hc_pass_floats(pass, op->tensors[1]);
-    hc_epilogue epilogue = {.bias = bias ? bias + op->bias_first : NULL,
-                            .activation = op->activation,
-                            .activate_last = op->activate_last,
-                            .gamma = hc_pass_floats(pass, op->tensors[2]),
-                            .residual = op->in[1] ? hc_pass_value(pass, op->in[1]).at : NULL};
-    if (op->fold) {
-        epilogue.scale = net->folds[op->fold].scale;
-        epilogue.bias = net->folds[op->fold].shift;
-    }
+    hc_matrix w = hc_matrix_part(&pass->net->tensors[op->tensors[0]].matrix, op->first, out.width);
+    hc_epilogue epilogue = hc_finish_of(pass, op);
     hc_rows rows;
     hc_rows_in(pass, op, &w, &rows);
     hc_each_panel(pass->steps, &w, &rows, &epilogue, out.at, out.stride);
@@ -94,7 +76,8 @@ static uint64_t scratch(const hc_network *net, const hc_op *op, const hc_batch *
 static uint64_t multiplications(const hc_network *net, const hc_op *op)
 {
     const hc_value_info *in = &net->values[op->in[0]];
-    return hc_size_product(hc_size_product((uint64_t)in->rows, (uint64_t)in->width), (uint64_t)op->n);
+    return hc_size_product(hc_size_product((uint64_t)in->rows, (uint64_t)in->width),
+                           (uint64_t)net->values[op->out].width);
 }
 
 static const hc_op_kind LINEAR = {"linear", run, scratch, multiplications};

@@ -9,23 +9,20 @@
 static hc_value norm_of(hc_network *net, hc_value x, hc_tensor_id weight, hc_tensor_id bias, float eps)
 {
     hc_value source = hc_real(net, x);
-    hc_value_info v = net->values[source];
-    hc_value out = hc_network_value(net, v.span, v.rows, v.width);
-    hc_value_info normed = {.span = v.span, .rows = v.rows, .width = v.width, .height = v.height, .across = v.across};
-    normed.memory = out;
-    normed.normed = source;
-    normed.norm_weight = weight;
-    normed.norm_bias = bias;
-    normed.eps = eps;
-    net->values[out] = normed;
+    hc_value out = hc_network_like(net, source, net->values[source].width);
+    hc_value_info *normed = &net->values[out];
+    normed->normed = source;
+    normed->norm_weight = weight;
+    normed->norm_bias = bias;
+    normed->eps = eps;
     return out;
 }
 
 hc_value hc_norm(hc_network *net, const char *name, hc_value x, float eps)
 {
     int width = net->values[x].width;
-    hc_tensor_id weight = hc_network_tensor(net, name, "weight", HC_FLOATS, 1, width, 0, 0, 0);
-    return norm_of(net, x, weight, hc_network_tensor(net, name, "bias", HC_FLOATS, 1, width, 0, 0, 0), eps);
+    hc_tensor_id weight = hc_network_vector(net, name, "weight", width);
+    return norm_of(net, x, weight, hc_network_vector(net, name, "bias", width), eps);
 }
 
 hc_value hc_normed(hc_network *net, const char *name, hc_value x, float eps)
@@ -51,12 +48,8 @@ hc_value hc_real(hc_network *net, hc_value x)
 {
     hc_value_info v = net->values[x];
     if (!v.normed) return x;
-    hc_value out = hc_network_value(net, v.span, v.rows, v.width);
-    net->values[out].height = v.height;
-    net->values[out].across = v.across;
-    hc_op op = {.kind = &NORM, .in = {x}, .out = out, .replaces = v.normed};
-    hc_value made = hc_network_op(net, "", op);
-    return made;
+    hc_op op = {.kind = &NORM, .in = {x}, .out = hc_network_like(net, x, v.width), .replaces = v.normed};
+    return hc_network_op(net, "", op);
 }
 
 /* ---- heads ---- */
@@ -97,8 +90,8 @@ hc_value hc_norm_heads(hc_network *net, const char *name, hc_value x, int heads,
     hc_value from = hc_real(net, x);
     hc_op op = {.kind = &HEADS, .in = {from}, .out = hc_columns(net, from, 0, width), .heads = heads, .eps = eps};
     if (name) {
-        op.tensors[0] = hc_network_tensor(net, name, "weight", HC_FLOATS, 1, width / heads, 0, 0, 0);
-        op.tensors[1] = hc_network_tensor(net, name, "bias", HC_FLOATS, 1, width / heads, 0, 0, 0);
+        op.tensors[0] = hc_network_vector(net, name, "weight", width / heads);
+        op.tensors[1] = hc_network_vector(net, name, "bias", width / heads);
     }
     return hc_network_op(net, name ? name : "", op);
 }

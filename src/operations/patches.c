@@ -24,7 +24,7 @@ hc_value hc_patches(hc_network *net, const char *name, hc_patches_options o)
     if (o.positions_rank == 3) op.tensors[1] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 3, 1, rows, width, 0);
     else op.tensors[1] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 2, rows, width, 0, 0);
     if (first) op.tensors[2] = hc_vector(net, o.class_embedding, width);
-    if (o.bias) op.tensors[3] = hc_network_tensor(net, name, "bias", HC_FLOATS, 1, width, 0, 0, 0);
+    if (o.bias) op.tensors[3] = hc_network_vector(net, name, "bias", width);
     op.out = hc_network_value(net, HC_EACH, rows, width);
     net->input_end = net->op_count;
     return hc_network_op(net, name, op);
@@ -32,9 +32,7 @@ hc_value hc_patches(hc_network *net, const char *name, hc_patches_options o)
 
 hc_value hc_pixels(hc_network *net)
 {
-    hc_value out = hc_network_value(net, HC_EACH, net->image_height * net->image_width, 3);
-    net->values[out].height = net->image_height;
-    net->values[out].across = net->image_width;
+    hc_value out = hc_network_grid(net, net->image_height, net->image_width, 3);
     net->input_end = net->op_count;
     return hc_network_op(net, "", (hc_op){.kind = &PIXELS, .out = out});
 }

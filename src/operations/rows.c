@@ -89,6 +89,8 @@ static void average(void *context, int first, int last, int thread)
     for (int k = first; k < last && !j->largest && count; k++) j->out[k] /= (float)count;
 }
 
+static const hc_op_kind LARGEST;
+
 static void run_mean(hc_pass *pass, const hc_op *op)
 {
     hc_span_of_rows x = hc_pass_value(pass, op->in[0]), out = hc_pass_value(pass, op->out);
@@ -100,7 +102,7 @@ static void run_mean(hc_pass *pass, const hc_op *op)
                         .hidden = packed && pass->hidden ? pass->hidden + part.first : NULL,
                         .rows = part.count,
                         .skip = op->skip,
-                        .largest = op->largest,
+                        .largest = op->kind == &LARGEST,
                         .out = out.at + (size_t)i * out.stride};
         hc_each(pass->steps, x.width, 16, (uint64_t)part.count, average, &job);
     }
@@ -111,7 +113,7 @@ static const hc_op_kind MEAN = {.name = "mean", .run = run_mean}, LARGEST = {.na
 static hc_value pool(hc_network *net, const hc_op_kind *kind, hc_value x, int skip)
 {
     hc_value from = hc_real(net, x), out = hc_network_value(net, HC_EACH, 1, net->values[from].width);
-    hc_op op = {.kind = kind, .in = {from}, .out = out, .skip = skip, .largest = kind == &LARGEST};
+    hc_op op = {.kind = kind, .in = {from}, .out = out, .skip = skip};
     return hc_network_op(net, "", op);
 }
 
@@ -236,10 +238,7 @@ static const hc_op_kind ADD = {.name = "add", .run = run_sum}, COPY = {.name = "
 static hc_value sum(hc_network *net, const hc_op_kind *kind, hc_value x, hc_value y, hc_tensor_id gamma)
 {
     hc_value from = hc_real(net, x), added = y ? hc_real(net, y) : 0;
-    hc_value_info v = net->values[from];
-    hc_value out = hc_network_value(net, v.span, v.rows, v.width);
-    net->values[out].height = v.height;
-    net->values[out].across = v.across;
+    hc_value out = hc_network_like(net, from, net->values[from].width);
     hc_op op = {.kind = kind, .in = {from, added}, .out = out, .replaces = from, .tensors = {gamma}};
     return hc_network_op(net, "", op);
 }

@@ -4,10 +4,10 @@
 #include "base/size.h"
 
 typedef struct row_job {
-    const hc_value_info *value;
     hc_span_of_rows from;
     const float *weight, *bias; /* of a LayerNorm, or NULL */
-    const hc_rows *rows;        /* where to, or NULL: */
+    float eps;
+    const hc_rows *rows; /* where to, or NULL: */
     float *out;
     size_t stride;
     float *row; /* of each thread */
@@ -21,7 +21,7 @@ static void do_rows(void *context, int first, int last, int thread)
         const float *x = j->from.at + (size_t)r * j->from.stride;
         float *to = j->out ? j->out + (size_t)r * j->stride : j->row + (size_t)thread * j->row_size;
         if (j->weight) {
-            hc_layer_norm(x, j->from.width, j->weight, j->bias, j->value->eps, to);
+            hc_layer_norm(x, j->from.width, j->weight, j->bias, j->eps, to);
             x = to;
         }
         if (j->rows) hc_rows_put(j->rows, r, x);
@@ -31,10 +31,10 @@ static void do_rows(void *context, int first, int last, int thread)
 static row_job job_of(const hc_pass *pass, hc_value value)
 {
     const hc_value_info *v = &pass->net->values[value];
-    return (row_job){.value = v,
-                     .from = hc_pass_value(pass, v->normed ? v->normed : value),
+    return (row_job){.from = hc_pass_value(pass, v->normed ? v->normed : value),
                      .weight = hc_pass_floats(pass, v->norm_weight),
-                     .bias = hc_pass_floats(pass, v->norm_bias)};
+                     .bias = hc_pass_floats(pass, v->norm_bias),
+                     .eps = v->eps};
 }
 
 static void each_row(hc_pass *pass, row_job *job)

@@ -38,13 +38,13 @@ static void move_in(hc_network *net, hc_value from, hc_value to)
 static int may_replace(const hc_network *net, const hc_op *op, int index)
 {
     hc_value memory = hc_network_memory(net, op->replaces);
-    const hc_value_info *old = &net->values[memory], *new = &net->values[op->out];
-    int as_many = old->span == new->span ? old->rows >= new->rows : old->span == HC_PACKED &&new->rows == 1;
-    return old->end == index && !old->tensor && !old->is_output && !new->is_output &&new->memory == op->out &&as_many &&
-           old->width == new->width && net->values[op->replaces].column == 0;
+    const hc_value_info *old = &net->values[memory], *made = &net->values[op->out];
+    int as_many = old->span == made->span ? old->rows >= made->rows : old->span == HC_PACKED && made->rows == 1;
+    return old->end == index && !old->tensor && !old->is_output && !made->is_output && made->memory == op->out &&
+           as_many && old->width == made->width && net->values[op->replaces].column == 0;
 }
 
-static void find_lives(hc_network *net)
+void hc_arena_find_lives(hc_network *net)
 {
     for (int i = 1; i < net->value_count; i++) net->values[i].begin = net->op_count, net->values[i].end = -1;
     for (int i = 0; i < net->op_count; i++) {
@@ -150,8 +150,6 @@ uint64_t hc_arena_plan(hc_network *net, const hc_batch *batch)
         return HC_SIZE_TOO_LARGE;
     }
     int output_begin = net->tower == HC_IMAGE ? net->values[hc_network_memory(net, net->output)].begin : 0;
-    if (!net->lives_known) find_lives(net);
-    net->lives_known = 1;
     put_inputs(&l, net, batch);
     for (int i = 0; i < net->op_count; i++) {
         hc_op *op = &net->ops[i];

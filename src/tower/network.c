@@ -78,6 +78,11 @@ hc_tensor_id hc_network_tensor(hc_network *net, const char *name, const char *en
     return id;
 }
 
+hc_tensor_id hc_network_vector(hc_network *net, const char *name, const char *end, int n)
+{
+    return hc_network_tensor(net, name, end, HC_FLOATS, 1, n, 0, 0, 0);
+}
+
 hc_fold_id hc_network_fold(hc_network *net, hc_fold fold)
 {
     int id = GROW(net, fold);
@@ -91,6 +96,23 @@ hc_value hc_network_value(hc_network *net, hc_span span, int rows, int width)
     if (!id) return 0;
     net->values[id] = (hc_value_info){.span = span, .rows = rows, .width = width, .memory = id};
     if (span != HC_SHARED && rows > net->row_most) net->row_most = rows;
+    return id;
+}
+
+hc_value hc_network_grid(hc_network *net, int height, int across, int channels)
+{
+    hc_value id = hc_network_value(net, HC_EACH, height * across, channels);
+    net->values[id].height = height;
+    net->values[id].across = across;
+    return id;
+}
+
+hc_value hc_network_like(hc_network *net, hc_value other, int width)
+{
+    hc_value_info v = net->values[other];
+    hc_value id = hc_network_value(net, v.span, v.rows, width);
+    net->values[id].height = v.height;
+    net->values[id].across = v.across;
     return id;
 }
 
@@ -128,11 +150,8 @@ uint64_t hc_network_rows(const hc_network *net, hc_value value, const hc_batch *
 uint64_t hc_network_parameters(const hc_network *net)
 {
     uint64_t all = 0;
-    for (int i = 1; i < net->tensor_count; i++) {
-        uint64_t n = 1;
-        for (int d = 0; d < net->tensors[i].rank; d++) n = hc_size_product(n, net->tensors[i].shape[d]);
-        all = hc_size_sum(all, n);
-    }
+    for (int i = 1; i < net->tensor_count; i++)
+        all = hc_size_sum(all, hc_size_shape(net->tensors[i].shape, net->tensors[i].rank));
     return all;
 }
 

@@ -134,9 +134,9 @@ struct hc_op {
     hc_fold_id fold;
     hc_activation activation;
     int activate_last;
-    int first, n, bias_first;   /* rows of a matrix that it multiplies by, and of the bias */
-    int heads, causal, largest; /* largest: of rows, in place of their mean       */
-    int skip;                   /* rows that are left out                         */
+    int first, bias_first; /* of the rows of a matrix that it multiplies by, and of the bias */
+    int heads, causal;
+    int skip; /* rows that are left out */
     float eps;
     hc_kernel_size kernel;
     uint64_t scratch_at; /* in the arena */
@@ -156,7 +156,6 @@ struct hc_network {
     int tensor_count, fold_count, value_count, op_count; /* entry 0 of the first three is none's */
     int tensor_room, fold_room, value_room, op_room;
     hc_value output;
-    int lives_known;
     int row_most;        /* rows an input at most, of any value that is not shared */
     int input_end;       /* the last operation that reads the input     */
     hc_problem *problem; /* whoever builds the network looks at it      */
@@ -189,6 +188,15 @@ hc_fold_id hc_network_fold(hc_network *net, hc_fold fold);
 /* A value of its own memory. */
 hc_value hc_network_value(hc_network *net, hc_span span, int rows, int width);
 
+/* The same as a grid of each input. */
+hc_value hc_network_grid(hc_network *net, int height, int across, int channels);
+
+/* The same with the rows of another value, and as a grid where that is one. */
+hc_value hc_network_like(hc_network *net, hc_value other, int width);
+
+/* [n] floats: hc_network_tensor. */
+hc_tensor_id hc_network_vector(hc_network *net, const char *name, const char *end, int n);
+
 /* `op` at the list's end, under the prefix and `name`; returns the value that it makes. */
 hc_value hc_network_op(hc_network *net, const char *name, hc_op op);
 
@@ -208,6 +216,9 @@ uint64_t hc_network_parameters(const hc_network *net);
 uint64_t hc_network_bytes(const hc_network *net);
 
 /* ---- the arena ---- */
+
+/* Finds out how long each value lives, and which may lie where another did: once, when the list is whole. */
+void hc_arena_find_lives(hc_network *net);
 
 /* Lays the values, what operations need while they run, and what a pass knows of its inputs, in as little memory as
  * their lives allow. Returns its bytes, which may be more than there can be. Matrices are to know their storage. */

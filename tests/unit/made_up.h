@@ -4,6 +4,7 @@
 #ifndef MADE_UP_H
 #define MADE_UP_H
 
+#include "base/size.h"
 #include "halfclip.h"
 #include "kernels/kernels.h"
 #include "base/text_format.h"
@@ -54,8 +55,7 @@ static inline made_up made_up_file(hc_tower tower, const char *config)
     for (int i = 1; i < net.tensor_count && file.status == HC_OK; i++) {
         const hc_tensor *t = &net.tensors[i];
         char entry[320];
-        uint64_t bytes = 2;
-        for (int d = 0; d < t->rank; d++) bytes *= t->shape[d];
+        uint64_t bytes = 2 * hc_size_shape(t->shape, t->rank);
         hc_format(entry, sizeof entry, "%s\"%s\":{\"dtype\":\"F16\",\"shape\":%x,\"data_offsets\":[%u,%u]}",
                   i > 1 ? "," : "", t->name, t->shape, t->rank, file.bytes, file.bytes + bytes);
         made_up_put(&file, entry);
