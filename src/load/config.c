@@ -148,9 +148,9 @@ void hc_loader_read_metadata(hc_loader *loader, const hc_json *metadata)
         hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH,
                 "the file is a shard that holds the %t tower, the %s tower was asked for", tower.text, tower.length,
                 hc_tower_name(loader->tower));
-    if (loader->dtype != HC_AUTO) return;
     for (int i = HC_FP32; i <= HC_INT4; i++)
-        if (hc_json_is(&dtype, hc_dtype_name((hc_dtype)i))) loader->dtype = (hc_dtype)i;
+        if (hc_json_is(&dtype, hc_dtype_name((hc_dtype)i))) loader->held = (hc_dtype)i;
+    if (loader->dtype == HC_AUTO) loader->dtype = loader->held;
     if (loader->dtype == HC_AUTO)
         hc_fail(&loader->problem, HC_WEIGHTS_FORMAT,
                 "the file is a shard of dtype %t, expected fp32, fp16, int8 or int4", dtype.text, dtype.length);

@@ -47,6 +47,7 @@ typedef struct hc_item {
 struct hc_loader {
     hc_tower tower;
     hc_dtype dtype;
+    hc_dtype held; /* of the shard that the file is; HC_AUTO: it is none */
     int threads;
     hc_problem problem;
     char *config; /* as given, or NULL                                */

@@ -72,7 +72,8 @@ static hc_item *add_item(hc_loader *loader, hc_tensor *tensor, const char *name,
     return it;
 }
 
-/* A shard's quantised tensor and its scales: at int8 a scale a channel or row, at int4 one a group. */
+/* A shard's quantised tensor and its scales: at int8 a scale a channel or row, at int4 one a group. What an int4 shard
+ * holds at int8 was chosen to be so (calibrate/), and stays so at int4. */
 static void plan_quantised(hc_loader *loader, const hc_safetensors *file, hc_tensor *tensor, const char *name,
                            hc_element element)
 {
@@ -88,6 +89,7 @@ static void plan_quantised(hc_loader *loader, const hc_safetensors *file, hc_ten
                 scales->dtype.text, scales->dtype.length, parts[1].element == HC_F16 ? "F16" : "F32");
         return;
     }
+    tensor->eight_bits = loader->held == HC_INT4 && element == HC_I8;
     hc_item *it = add_item(loader, tensor, name, values, TO_QUANTISED, 1);
     hc_item *scale = add_item(loader, tensor, scale_name, scales, TO_SCALES, 1);
     it->has_partner = scale->has_partner = 1;

@@ -7,7 +7,7 @@ hc_storage hc_stored_as(const hc_tensor *t, hc_dtype dtype)
 {
     if (t->kind == HC_FLOATS || dtype == HC_FP32) return HC_STORE_F32;
     if (dtype == HC_FP16 || t->keep_half) return HC_STORE_F16;
-    return dtype == HC_INT4 ? HC_STORE_I4 : HC_STORE_I8;
+    return dtype == HC_INT4 && !t->eight_bits ? HC_STORE_I4 : HC_STORE_I8;
 }
 
 hc_extent hc_stored_extent(const hc_tensor *t)

@@ -29,6 +29,7 @@ typedef struct hc_tensor {
     hc_kind kind;
     int transposed; /* [k, n] in the file                                          */
     int keep_half;  /* fp16 where others are quantised                             */
+    int eight_bits; /* int8 where others are int4: a shard of mixed bits says so   */
     int positions;  /* of a convolution's kernel, more than 1: [n, c, y, x] in the file, [n, y, x, c] here; else 0 */
     int rank;
     uint32_t shape[4]; /* as the file has it */
