@@ -33,8 +33,12 @@ WASM_EXPORTS = malloc realloc free hc_status_code \
                hc_loader_set_threads hc_threads_work hc_threads_stop hc_threads_may_sleep
 
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
-WASM_FAST = $(filter-out src/kernels/pool src/kernels/depthwise,$(KERNELS:%=src/%)) src/load/loader src/load/pack src/load/pack_i4 src/picture/passes src/picture/resize src/picture/windows wasm/libc wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
-wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O2,-Oz)
+WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool src/kernels/depthwise,$(KERNELS:%=src/%)) src/load/pack src/load/pack_i4 src/picture/passes src/picture/resize src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
+# Of these what counts is written as vectors already; of levels, what is small enough gains nothing from being unrolled.
+WASM_FLAGS_src/load/pack = -fno-vectorize
+WASM_FLAGS_src/load/pack_i4 = -fno-vectorize
+WASM_FLAGS_src/kernels/levels = -fno-unroll-loops
+wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O2 $(WASM_FLAGS_$(1)),-Oz)
 
 KERNELS = $(patsubst src/%.c,%,$(wildcard src/kernels/*.c)) base/size
 

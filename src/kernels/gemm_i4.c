@@ -1,10 +1,11 @@
 /* gemm_i4.c: sums for int4 weights, in groups of 32 with a scale each, and 7-bit activations. A panel is widened once
- * for many rows, into the first-level cache, and in registers for few.
+ * for many rows, into the first-level cache, and in registers for few. Outliers come behind the groups of a stretch.
  *
  * A group's sum of q_a q_w is an exact integer, of at most 32 * 127 * 8 = 32,512, so that 16 bits hold any part of it.
  * Groups are scaled and added as floats, in the order of k and never contracted: the same bits everywhere.
  */
 #include "kernels/gemm.h"
+#include "kernels/levels.h"
 #include "kernels/tile.h"
 
 /* How a tile multiplies: by 16-bit sums of two products, by one instruction for four, or by 16-bit numbers. */
@@ -208,6 +209,53 @@ static void widen(const uint8_t *packed, int groups, wide_weight *wide)
     }
 }
 
+/* ---- outliers ---- */
+
+/* sums [rows of the tiles][8 panels] += their outliers times the panels, as far as they lie in a stretch, which begins
+ * at step `begin` and in the panels at `packed`: those that are taken away, then those that are added, each times its
+ * group's scale. */
+static void add_outliers(const hc_tiles *tiles, int panels, int begin, const uint8_t *packed, const stretch *s,
+                         float *sums)
+{
+    const hc_rows *a = tiles->a;
+    uint32_t steps = (uint32_t)(s->groups * STEPS);
+    int end = hc_tiles_row(tiles, tiles->last);
+    i32x4 eights = i32_constant(0x08080808), fifteens = i32_constant(0x0F0F0F0F);
+#ifdef HC_Q7_IS_BYTE
+    i16x8 ones = (i16x8)i32_constant(0x00010001);
+#endif
+    for (int row = tiles->first_row; row < end; row++)
+        for (int p = 0; p < panels; p++, sums += HC_PANEL) {
+            f32x4 sum[2] = {f32_load(sums), f32_load(sums + 4)};
+            NOT_UNROLLED
+            for (int above = 0; above < 2; above++) {
+                const hc_outlier *o = hc_rows_outliers(a, row, above), *last = o + (above ? a->above : a->below)[row];
+                float factor = above ? 128 : -128;
+                NOT_UNROLLED
+                for (; o < last; o++) {
+                    size_t step = o->step - (uint32_t)begin;
+                    if (step >= steps) continue;
+                    const float *scale = s->scale + (size_t)p * STRETCH * HC_PANEL + step / STEPS * HC_PANEL;
+                    i8x16 w[2];
+                    i8_unpack(packed + (size_t)p * s->panel + step * HC_GROUP_BYTES, eights, fifteens, w);
+                    for (int c = 0; c < 2; c++) {
+#ifdef HC_Q7_IS_BYTE
+                        i32x4 exact = i32_dot_i16(i16_dot_bytes((u8x16)i32_load_splat(o->digits), w[c]), ones);
+#else
+                        i16x8 low, high;
+                        i16_widen_pairs(w[c], &low, &high);
+                        i32x4 exact = i32_dot_i16((i16x8)i32_load_splat(o->digits), low) +
+                                      i32_dot_i16((i16x8)i32_load_splat(o->digits + 2), high);
+#endif
+                        f32x4 scaled = f32_from_i32(exact) * (f32_load(scale + 4 * c) * factor);
+                        sum[c] += scaled;
+                    }
+                }
+            }
+            for (int c = 0; c < 2; c++) f32_store(sums + 4 * c, sum[c]);
+        }
+}
+
 void hc_panel_i4(const hc_matrix *w, const hc_tiles *tiles, int panel, int panels, float *sums)
 {
     wide_weight wide[STRETCH * STEPS * STEP];
@@ -235,5 +283,6 @@ void hc_panel_i4(const hc_matrix *w, const hc_tiles *tiles, int panel, int panel
             tile(a->dot, t.rows, panels, a->q + (size_t)t.row * a->depth + at * HC_GROUP * (size_t)t.rows, &s,
                  sums + (t.row - tiles->first_row) * width, &line);
         }
+        if (a->most_outliers) add_outliers(tiles, panels, (int)at * STEPS, packed, &s, sums);
     }
 }

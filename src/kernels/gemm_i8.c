@@ -1,5 +1,6 @@
 /* gemm_i8.c: sums for int8 weights and 7-bit activations. They are exact, whichever instructions multiply. */
 #include "kernels/gemm.h"
+#include "kernels/levels.h"
 #include "kernels/tile.h"
 
 /* How a tile multiplies. PAIRS adds 16-bit sums of two products to the 32-bit sums, FOURS adds two such sums first,
@@ -168,6 +169,59 @@ static const void *prepare(const hc_rows *a, int rows, const int8_t *b, int step
 }
 #endif
 
+/* ---- outliers ---- */
+
+/* sums [rows of the tiles][8 panels] += their outliers times the panels, which begin at b. */
+SIMD_INLINE void add_outliers(multiply how, const hc_tiles *tiles, int panels, const int8_t *b, size_t b_panel,
+                              int32_t *sums)
+{
+    (void)how;
+    const hc_rows *a = tiles->a;
+    int end = hc_tiles_row(tiles, tiles->last);
+#ifdef HC_Q7_IS_BYTE
+    i16x8 ones = (i16x8)i32_constant(0x00010001);
+#endif
+    for (int row = tiles->first_row; row < end; row++)
+        for (int p = 0; p < panels; p++, sums += HC_PANEL) {
+            i32x4 sum[2] = {i32_splat(0), i32_splat(0)};
+            NOT_UNROLLED
+            for (int above = 0; above < 2; above++) {
+                const hc_outlier *o = hc_rows_outliers(a, row, above), *last = o + (above ? a->above : a->below)[row];
+                for (int c = 0; c < 2; c++) sum[c] = -sum[c];
+                NOT_UNROLLED
+                for (; o < last; o++) {
+                    const int8_t *at = b + (size_t)p * b_panel + (size_t)o->step * STEP;
+                    for (int c = 0; c < 2; c++) {
+                        i8x16 w = i8_load(at + 16 * c);
+#ifdef HC_Q7_IS_BYTE
+                        u8x16 x = (u8x16)i32_load_splat(o->digits);
+                        sum[c] = how == QUADS ? i32_dot_quads(sum[c], x, w)
+                                              : sum[c] + i32_dot_i16(i16_dot_bytes(x, w), ones);
+#else
+                        i16x8 low, high;
+                        i16_widen_pairs(w, &low, &high);
+                        sum[c] += i32_dot_i16((i16x8)i32_load_splat(o->digits), low) +
+                                  i32_dot_i16((i16x8)i32_load_splat(o->digits + 2), high);
+#endif
+                    }
+                }
+            }
+            for (int c = 0; c < 2; c++) i32_store(sums + 4 * c, i32_load(sums + 4 * c) + (sum[c] << 7));
+        }
+}
+
+#define OUTLIERS(how)                                                                                                  \
+    NOT_INLINED void how##_outliers(const hc_tiles *tiles, int panels, const int8_t *b, size_t b_panel, int32_t *sums) \
+    {                                                                                                                  \
+        add_outliers(how, tiles, panels, b, b_panel, sums);                                                            \
+    }
+#ifdef HC_Q7_IS_BYTE
+OUTLIERS(QUADS)
+OUTLIERS(PAIRS)
+#else
+OUTLIERS(WIDEN)
+#endif
+
 void hc_panel_i8(const hc_matrix *w, const hc_tiles *tiles, int panel, int panels, float *sums)
 {
     int32_t *exact = (int32_t *)(void *)sums; /* both are only ever loaded and stored as vectors */
@@ -194,4 +248,12 @@ void hc_panel_i8(const hc_matrix *w, const hc_tiles *tiles, int panel, int panel
                  b_panel, !at, exact + (t.row - tiles->first_row) * width, &line);
         }
     }
+    if (!a->most_outliers) return;
+    const int8_t *b = (const int8_t *)w->data + (size_t)panel * b_panel;
+#ifdef HC_Q7_IS_BYTE
+    if (a->dot == HC_DOT_QUADS) QUADS_outliers(tiles, panels, b, b_panel, exact);
+    else PAIRS_outliers(tiles, panels, b, b_panel, exact);
+#else
+    WIDEN_outliers(tiles, panels, b, b_panel, exact);
+#endif
 }

@@ -1,4 +1,4 @@
-/* lane.h: what those that put rows in their order (rows.c, windows.c) share. */
+/* lane.h: where a row is among those of its tile. */
 #ifndef HC_LANE_H
 #define HC_LANE_H
 
@@ -16,17 +16,5 @@ static inline hc_lane hc_lane_of(const hc_rows *rows, int row)
         first = hc_tile_first(rows->count, tiles, tile);
     return (hc_lane){rows->depth * (size_t)first, row - first, hc_tile_first(rows->count, tiles, tile + 1) - first};
 }
-
-/* How a row becomes levels at 7 bits: round-half-even(x * inverse) + zero, but at least 0 and at most 127. */
-typedef struct hc_levels {
-    float inverse; /* 0: all levels are 0 */
-    int32_t zero;
-} hc_levels;
-
-/* The range of k values and 0. Returns whether all of them are finite. */
-int hc_range_of(const float *x, int k, float *smallest, float *largest);
-
-/* Sets a row's scale and zero point from its range. */
-hc_levels hc_rows_set_range(const hc_rows *rows, int row, float smallest, float largest, int finite);
 
 #endif

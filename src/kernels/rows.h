@@ -21,6 +21,13 @@ typedef int16_t hc_q7;
 #define HC_DOT_DEFAULT HC_DOT_PAIRS
 #endif
 
+/* Values of a row for one step of k that lie beyond what 7 bits reach: 128 times these digits, 0..127, have to be added
+ * to its levels, or taken from them. */
+typedef struct hc_outlier {
+    hc_q7 digits[HC_DEPTH];
+    uint32_t step;
+} hc_outlier;
+
 /* The left side of a GEMM: `count` rows of k values in the order that its tiles read them, so that all of a tile's
  * values for one step of k lie side by side. Rows are cut into as few tiles of at most `most` rows as can be, as even
  * as can be (a tile of one row takes almost as long as one of four). The values of tile t begin at `depth` times the
@@ -28,38 +35,45 @@ typedef int16_t hc_q7;
  *     fp32    [depth][rows of the tile]
  *     7 bits  [depth / 4][rows of the tile][4], for weights in int8 and int4: 0..127 with one scale and zero point a
  *             row, x ≈ scale[row] * (q - zero[row]); filled up with 0 from k to depth, a multiple of HC_GROUP
- */
+ *
+ * Trained transformers have a few activations that are tens of times larger than the rest, which a scale for all of
+ * them would leave with a few levels (Dettmers et al., "LLM.int8()", 2022). With `apart` the scale is that of the rest,
+ * and what lies beyond it has a second digit: of a row's `outliers`, above[row] from the first on are added, and
+ * below[row] from the last on taken away. At most every 32nd step of k has some, but for a few more where they
+ * gather. */
 typedef struct hc_rows {
     int count, k, most;
     size_t depth;
     int exact; /* fp32: rounded to 13 bits, so that products with halves, of 11 bits, are exact: then it does not matter
                   whether the machine rounds them before it adds them */
-    hc_dot dot;    /* 7 bits */
-    float *x;      /* fp32, else NULL   */
-    hc_q7 *q;      /* 7 bits, else NULL */
-    float *scale;  /* [count] */
-    int32_t *zero; /* [count] */
+    int apart; /* 7 bits: whether outliers are set apart */
+    hc_dot dot;             /* 7 bits */
+    float *x;               /* fp32, else NULL   */
+    hc_q7 *q;               /* 7 bits, else NULL */
+    float *scale;           /* [count] */
+    int32_t *zero;          /* [count] */
+    int most_outliers;      /* of a row; 0: none are set apart   */
+    hc_outlier *outliers;   /* [count][most_outliers]            */
+    int32_t *above, *below; /* [count]: how many are added, and how many taken away */
 } hc_rows;
 
 static inline int hc_tile_count(int rows, int most) { return (rows + most - 1) / most; }
 static inline int hc_tile_first(int rows, int tiles, int tile) { return (int)((int64_t)rows * tile / tiles); }
 static inline int hc_tile_of(int rows, int tiles, int row) { return (int)((((int64_t)row + 1) * tiles - 1) / rows); }
 
-/* Bytes of the values of `count` rows. */
-static inline uint64_t hc_rows_bytes(uint64_t count, uint64_t k, int quantised)
-{
-    return hc_size_product(count, quantised ? hc_size_product(hc_size_round_up(k, HC_GROUP), sizeof(hc_q7))
-                                            : hc_size_product(k, sizeof(float)));
-}
+/* Bytes of `count` rows, with what belongs to them. */
+uint64_t hc_rows_bytes(uint64_t count, uint64_t k, int quantised, int apart);
 
-/* Says that `rows` are `count` rows for a GEMM with w, which decides how they lie, and that `values` are theirs:
- * hc_rows_bytes of memory. `exact`, `dot`, `scale` and `zero` are set before; scale and zero have room for `count`, and
- * are of no use in fp32. */
-void hc_rows_lay(hc_rows *rows, const hc_matrix *w, int count, void *values);
+/* Says that `rows` are `count` rows for a GEMM with w, which decides how they lie, and that they lie in `memory`:
+ * hc_rows_bytes, aligned to HC_ALIGN. `exact`, `apart` and `dot` are set before. */
+void hc_rows_lay(hc_rows *rows, const hc_matrix *w, int count, void *memory);
 
-/* Puts one row of k floats in its place. At 7 bits: scale = (max - min) / 127 over the row and zero, so that 0 is
- * exact; q = round-half-even(x * (1 / scale)) + zero. A row of zeros (or all below 1e-35) gets scale 0 and zeros; a row
- * with a NaN or an infinity gets scale NaN. */
+/* Puts one row of k floats in its place. At 7 bits: q = round-half-even(x * (1 / scale)) + zero, where scale =
+ * (largest - smallest) / 127 over 0 and the row's values but its outliers, and zero is such that 0 is exact. A row of
+ * zeros (or all below 1e-35) gets scale 0 and zeros; a row with a NaN or an infinity gets scale NaN.
+ *
+ * Outliers are what is larger than a bound, the smallest such that of the row's blocks of 16 values at most one in
+ * eight has a larger one, and that no value is more than 120 times as large. */
 void hc_rows_put(const hc_rows *rows, int row, const float *x);
 
 /* In fp32 only: the row's values from `first` on, n of them. */

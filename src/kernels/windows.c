@@ -2,7 +2,7 @@
  * tile at a time: side by side in memory, they are written as whole vectors. */
 #include "kernels/grid.h"
 #include "kernels/lane.h"
-#include "kernels/simd.h"
+#include "kernels/levels.h"
 
 #include <math.h>
 

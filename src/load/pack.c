@@ -1,5 +1,4 @@
-/* pack.c: conversion, quantisation and the order of panels. Plain loops: they run once for each weight, and compilers
- * vectorise them. */
+/* pack.c: conversion, quantisation and the order of panels. */
 #include "load/pack.h"
 
 #include "kernels/kernels.h"
@@ -54,14 +53,22 @@ static void convert_chunk(hc_element element, const uint8_t *from, float *to, si
 /* Magnitudes of floats are ordered as their bits are. */
 uint32_t hc_largest_bits(const float *values, size_t n)
 {
-    uint32_t largest = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, values + i, sizeof bits);
-        bits &= 0x7FFFFFFF;
-        largest = bits > largest ? bits : largest;
+    const i32x4 magnitude = i32_splat(0x7FFFFFFF);
+    i32x4 most = i32_splat(0);
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        i32x4 bits = (i32x4)f32_load(values + i) & magnitude, more = bits > most;
+        most = (bits & more) | (most & ~more);
     }
-    return largest;
+    float rest[4] = {0};
+    memcpy(rest, values + i, (n - i) * sizeof *rest);
+    int32_t largest = 0;
+    i32x4 last = (i32x4)f32_load(rest) & magnitude;
+    for (int lane = 0; lane < 4; lane++) {
+        largest = most[lane] > largest ? most[lane] : largest;
+        largest = last[lane] > largest ? last[lane] : largest;
+    }
+    return (uint32_t)largest;
 }
 
 uint32_t hc_pack_floats(hc_element element, const void *from, float *to, size_t n)
@@ -88,18 +95,25 @@ static float scale_of(const float *values, size_t n)
     return largest / 127.0f;
 }
 
-/* At most CHUNK values; returns their sum. */
+/* At most CHUNK values to as many levels, and zeros behind them up to a multiple of 16; returns their sum. */
 static int32_t quantise_chunk(const float *values, size_t n, float scale, int8_t *q)
 {
-    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it leaves no fraction, rounded half to even */
-    int32_t sum = 0;
-    for (size_t i = 0; i < n; i++) {
-        float rounded = values[i] / scale + magic - magic;
-        rounded = rounded > 127.0f ? 127.0f : rounded < -127.0f ? -127.0f : rounded;
-        q[i] = (int8_t)rounded;
-        sum += q[i];
+    const f32x4 most = f32_splat(127), least = f32_splat(-127), by = f32_splat(scale);
+    i32x4 sum = i32_splat(0);
+    for (size_t i = 0; i < n; i += 16) {
+        float rest[16] = {0};
+        const float *from = values + i;
+        if (n - i < 16) from = memcpy(rest, from, (n - i) * sizeof *rest);
+        i32x4 v[4];
+        for (int j = 0; j < 4; j++) {
+            v[j] = i32_round(f32_max(least, f32_min(most, f32_load(from + 4 * j) / by)));
+            sum += v[j];
+        }
+        u8x16 biased = u8_narrow(i16_narrow(v[0] + 128, v[1] + 128), i16_narrow(v[2] + 128, v[3] + 128));
+        i8x16 levels = (i8x16)(biased ^ (u8x16)i32_splat((int32_t)0x80808080));
+        memcpy(q + i, &levels, sizeof levels);
     }
-    return sum;
+    return sum[0] + sum[1] + sum[2] + sum[3];
 }
 
 /* ---- matrices -----------------------------------------------------------------------------------------------------
@@ -270,8 +284,12 @@ void hc_pack_table_row(hc_table *t, int row, const float *values)
     case HC_STORE_I8: {
         float scale = scale_of(values, width);
         t->scale[row] = scale;
-        for (size_t j = 0; scale > 0 && j < width; j += CHUNK)
-            quantise_chunk(values + j, width - j < CHUNK ? width - j : CHUNK, scale, (int8_t *)t->data + at + j);
+        for (size_t j = 0; scale > 0 && j < width; j += CHUNK) {
+            int8_t q[CHUNK];
+            size_t n = width - j < CHUNK ? width - j : CHUNK;
+            quantise_chunk(values + j, n, scale, q);
+            memcpy((int8_t *)t->data + at + j, q, n);
+        }
         break;
     }
     case HC_STORE_I4: hc_pack_table_row_i4(t, row, values); break;

@@ -93,10 +93,10 @@ static conv_scratch scratch_of(const hc_network *net, const hc_op *op)
     const hc_matrix *w = &net->tensors[op->tensors[0]].matrix;
     const hc_value_info *in = &net->values[op->in[0]], *out = &net->values[op->out];
     conv_scratch s = {.quantised = hc_is_quantised(w->storage)};
-    uint64_t fit = BLOCK_BYTES / hc_rows_bytes(1, (uint64_t)w->k, s.quantised);
+    uint64_t fit = BLOCK_BYTES / hc_rows_bytes(1, (uint64_t)w->k, s.quantised, 0);
     s.block = fit < LEAST_ROWS ? LEAST_ROWS : (int)(fit - fit % LEAST_ROWS);
     if (s.block > out->rows) s.block = out->rows;
-    s.rows_bytes = hc_rows_scratch_bytes((uint64_t)s.block, (uint64_t)w->k, s.quantised);
+    s.rows_bytes = hc_rows_bytes((uint64_t)s.block, (uint64_t)w->k, s.quantised, 0);
     s.range_bytes = s.quantised ? hc_size_round_up((uint64_t)in->rows * 2 * sizeof(float), HC_ALIGN) : 0;
     s.row_size = hc_size_round_up((uint64_t)w->k, HC_PANEL);
     return s;
@@ -138,7 +138,7 @@ static void convolve(hc_pass *pass, const hc_op *op, int input)
     const hc_matrix *w = &net->tensors[op->tensors[0]].matrix;
     conv_scratch s = scratch_of(net, op);
     char *memory = hc_pass_scratch(pass, op);
-    hc_rows rows = hc_rows_scratch(pass, memory, (uint64_t)s.block, (uint64_t)w->k, s.quantised);
+    hc_rows rows = {.exact = pass->exact, .dot = pass->dot};
     conv_job job = {.grid = grid_of(pass, op->in[0], input), .window = window_of(pass, op), .rows = &rows};
     job.range = (float *)(void *)(memory + (size_t)s.rows_bytes);
     job.row = (float *)(void *)(memory + (size_t)(s.rows_bytes + s.range_bytes));

@@ -82,7 +82,7 @@ static int patches_at_once(const hc_network *net, const hc_op *op)
 {
     uint64_t patch = 3 * (uint64_t)op->kernel.height * (uint64_t)op->kernel.width;
     uint64_t patches = (uint64_t)(net->values[op->out].rows - op->skip),
-             most = PATCH_BYTES / hc_rows_bytes(1, patch, 0);
+             most = PATCH_BYTES / hc_rows_bytes(1, patch, 0, 0);
     return (int)(patches < most ? patches : most > 1 ? most : 1);
 }
 
@@ -120,7 +120,7 @@ static uint64_t scratch_of_patches(const hc_network *net, const hc_op *op, const
 {
     (void)batch;
     return hc_rows_bytes((uint64_t)patches_at_once(net, op),
-                         3 * (uint64_t)op->kernel.height * (uint64_t)op->kernel.width, 0);
+                         3 * (uint64_t)op->kernel.height * (uint64_t)op->kernel.width, 0, 0);
 }
 
 static uint64_t multiplications_of_patches(const hc_network *net, const hc_op *op)

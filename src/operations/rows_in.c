@@ -43,30 +43,6 @@ static void each_row(hc_pass *pass, row_job *job)
     hc_each(pass->steps, job->from.count, HC_ROWS_A_CHUNK, cost, do_rows, job);
 }
 
-/* ---- scratch memory -----------------------------------------------------------------------------------------------
- */
-
-static uint64_t values_bytes(uint64_t count, uint64_t k, int quantised)
-{
-    return hc_size_round_up(hc_rows_bytes(count, k, quantised), HC_ALIGN);
-}
-
-uint64_t hc_rows_scratch_bytes(uint64_t count, uint64_t k, int quantised)
-{
-    uint64_t scales = quantised ? hc_size_product(count, sizeof(float) + sizeof(int32_t)) : 0;
-    return hc_size_round_up(hc_size_sum(values_bytes(count, k, quantised), scales), HC_ALIGN);
-}
-
-hc_rows hc_rows_scratch(const hc_pass *pass, void *scratch, uint64_t count, uint64_t k, int quantised)
-{
-    char *scales = (char *)scratch + (size_t)values_bytes(count, k, quantised);
-    hc_rows rows = {.exact = pass->exact, .dot = pass->dot};
-    if (!quantised) return rows;
-    rows.scale = (float *)(void *)scales;
-    rows.zero = (int32_t *)(void *)(scales + (size_t)count * sizeof(float));
-    return rows;
-}
-
 /* ---- into a GEMM --------------------------------------------------------------------------------------------------
  */
 
@@ -81,21 +57,19 @@ uint64_t hc_rows_in_bytes(const hc_network *net, const hc_op *op, const hc_batch
 {
     const hc_value_info *v = &net->values[op->in[0]];
     uint64_t count = hc_network_rows(net, op->in[0], batch);
-    uint64_t rows = hc_rows_scratch_bytes(count, (uint64_t)v->width, is_quantised(net, op));
     uint64_t normed = v->normed ? (uint64_t)batch->threads * row_size(v->width) * sizeof(float) : 0;
-    return hc_size_sum(rows, normed);
+    return hc_size_sum(hc_rows_bytes(count, (uint64_t)v->width, is_quantised(net, op), 1), normed);
 }
 
 void hc_rows_in(hc_pass *pass, const hc_op *op, const hc_matrix *w, hc_rows *rows)
 {
     char *scratch = hc_pass_scratch(pass, op);
     uint64_t count = hc_network_rows(pass->net, op->in[0], &pass->batch);
-    int quantised = hc_is_quantised(w->storage);
     row_job job = job_of(pass, op->in[0]);
-    *rows = hc_rows_scratch(pass, scratch, count, (uint64_t)w->k, quantised);
+    *rows = (hc_rows){.exact = pass->exact, .apart = 1, .dot = pass->dot};
     hc_rows_lay(rows, w, job.from.count, scratch);
     job.rows = rows;
-    job.row = (float *)(void *)(scratch + (size_t)hc_rows_scratch_bytes(count, (uint64_t)w->k, quantised));
+    job.row = (float *)(void *)(scratch + (size_t)hc_rows_bytes(count, (uint64_t)w->k, hc_is_quantised(w->storage), 1));
     job.row_size = row_size(w->k);
     each_row(pass, &job);
 }

@@ -9,10 +9,6 @@ void hc_rows_in(hc_pass *pass, const hc_op *op, const hc_matrix *w, hc_rows *row
 
 uint64_t hc_rows_in_bytes(const hc_network *net, const hc_op *op, const hc_batch *batch);
 
-/* Scratch memory of `count` rows of k values, with scales and zero points; and the hc_rows that lies in it. */
-uint64_t hc_rows_scratch_bytes(uint64_t count, uint64_t k, int quantised);
-hc_rows hc_rows_scratch(const hc_pass *pass, void *scratch, uint64_t count, uint64_t k, int quantised);
-
 /* LayerNorm of the rows of a value that is one, into `out`. */
 void hc_rows_normed(hc_pass *pass, hc_value normed, float *out, size_t stride);
 

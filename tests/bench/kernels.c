@@ -86,8 +86,6 @@ static void start(int kind, int m, int n, int k)
     free(job.w.total);
     free(job.rows.q);
     free(job.rows.x);
-    free(job.rows.scale);
-    free(job.rows.zero);
     free(job.a);
     free(job.bias);
     free(job.out);
@@ -114,12 +112,11 @@ static void start(int kind, int m, int n, int k)
             data[i] = (int8_t)((random_byte() + random_byte() + random_byte() + random_byte() - 510) / 5);
     }
     job.rows = (hc_rows){.exact = kind == F16_EXACT,
+                         .apart = kind < CONVOLUTION_F32,
                          .dot = kind == I8_QUADS || kind == I4_QUADS ? HC_DOT_QUADS : HC_DOT_PAIRS};
-    job.rows.scale = allocate((size_t)m * sizeof(float));
-    job.rows.zero = allocate((size_t)m * sizeof(int32_t));
     job.a = random_floats((size_t)m * (size_t)(k > 192 ? k : 192));
     hc_rows_lay(&job.rows, &job.w, m,
-                allocate(hc_rows_bytes((uint64_t)m, (uint64_t)k, hc_is_quantised(job.w.storage))));
+                allocate(hc_rows_bytes((uint64_t)m, (uint64_t)k, hc_is_quantised(job.w.storage), job.rows.apart)));
     job.bias = random_floats((size_t)n + HC_PANEL);
     job.out = random_floats((size_t)m * (size_t)(n > 64 ? n : 64));
     size_t scratch = convolves ? (size_t)k : (size_t)hc_attention_scratch(m, 64);

@@ -22,7 +22,7 @@ test('there are golden towers of both kinds', () => {
 const BOUNDS = { fp32: [0.99999, 0.005], fp16: [0.9999, 0.01], int8: [0.93, 0.5] };
 
 // A few channels behind ReLU lose more to narrow numbers, by the rounding itself: torch with the same loses as much.
-const NOISY = { fp16: [0.9999, 0.02], int8: [0.7, 3.6] };
+const NOISY = { fp16: [0.9999, 0.02], int8: [0.69, 4.1] };
 const isNoisy = (name, tower) => tower === 'image' && /^resnet-(plain|odd-widths|openai|module-prefix)$/.test(name);
 
 for (const simd of FLAVOURS) {

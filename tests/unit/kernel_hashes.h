@@ -13,6 +13,7 @@ typedef enum hashed {
     HASH_EPILOGUE,
     HASH_LAYER_NORM,
     HASH_QUANTISE,
+    HASH_OUTLIERS,
     HASH_NORMALISE,
     HASH_ATTENTION,
     HASH_DEPTHWISE,
@@ -25,13 +26,14 @@ static const struct {
     const char *name;
     uint32_t hash;
 } KERNEL_HASHES[HASHES] = {
-    [HASH_GEMM_F16] = {"hc_gemm of fp16, exact", 0xa6439a11},
-    [HASH_GEMM_I8] = {"hc_gemm of int8", 0xa5981c0e},
-    [HASH_GEMM_I4] = {"hc_gemm of int4", 0xaff3435c},
-    [HASH_EPILOGUE] = {"hc_gemm with BatchNorm's scale", 0x6a289f58},
+    [HASH_GEMM_F16] = {"hc_gemm of fp16, exact", 0x6e8f511d},
+    [HASH_GEMM_I8] = {"hc_gemm of int8", 0x04ce3d4a},
+    [HASH_GEMM_I4] = {"hc_gemm of int4", 0x0c81ecc6},
+    [HASH_EPILOGUE] = {"hc_gemm with BatchNorm's scale", 0xda6988db},
     [HASH_LAYER_NORM] = {"hc_layer_norm", 0x589ece0c},
     [HASH_QUANTISE] = {"hc_rows_put at 7 bits", 0xa24ca314},
-    [HASH_NORMALISE] = {"hc_normalise", 0x2d864f37},
+    [HASH_OUTLIERS] = {"hc_rows_put with outliers", 0x96ca03f7},
+    [HASH_NORMALISE] = {"hc_normalise", 0xbccac379},
     [HASH_ATTENTION] = {"hc_attention_head, exact", 0xe8379bd4},
     [HASH_DEPTHWISE] = {"hc_depthwise", 0x27ddbf35},
     [HASH_EXP] = {"hc_expf", 0x788daab6},

@@ -12,7 +12,7 @@ static void check_gemm_f32(int m, int n, int k, hc_storage storage, int which)
     float *a = random_rows(m, k, a_stride, 1), *residual = random_floats((size_t)m * out_stride, 1);
     for (int exact = 0; exact <= (storage == HC_STORE_F16); exact++) {
         float *out = guarded(m, n);
-        hc_rows rows = make_rows(m, &w.packed, exact, HC_DOT_PAIRS);
+        hc_rows rows = make_rows(m, &w.packed, exact, 0, HC_DOT_PAIRS);
         e.residual = which & RESIDUAL ? residual : NULL;
         if (which & IN_PLACE) { /* in place */
             for (int r = 0; r < m; r++)
@@ -62,19 +62,15 @@ static void check_gemm_i8(int m, int n, int k, range what, int which)
 {
     size_t out_stride = (size_t)(n + GAP);
     test_matrix w = make_weights(n, k, HC_STORE_I8, what);
-    float *residual = random_floats((size_t)m * out_stride, 1), *scale = random_floats((size_t)m, 1);
-    int *levels = allocate((size_t)(m * k) * sizeof *levels);
-    for (int i = 0; i < m * k; i++) levels[i] = what ? 127 : random_below(128);
+    float *residual = random_floats((size_t)m * out_stride, 1);
+    int *levels = allocate((size_t)k * sizeof *levels);
     hc_epilogue e = make_epilogue(n, which), plain = {0};
+    uint32_t begin = random_state;
     for (int dot = 0; dot < 2; dot++) {
         float *out = guarded(m, n), *full = guarded(m, n);
-        hc_rows rows = make_rows(m, &w.packed, 1, (hc_dot)dot);
-        for (int r = 0; r < m; r++) {
-            rows.scale[r] = scale[r];
-            rows.zero[r] = what ? r % 2 * 127 : levels[r * k];
-            for (size_t i = 0; i < rows.depth; i++)
-                *level(&rows, r, i) = (hc_q7)(i < (size_t)k ? levels[(size_t)(r * k) + i] : 0);
-        }
+        hc_rows rows = make_rows(m, &w.packed, 1, what == RANDOM, (hc_dot)dot);
+        random_state = begin;
+        make_levels(&rows, what);
         e.residual = which & RESIDUAL ? residual : NULL;
         hc_gemm(NULL, &w.packed, &rows, &plain, out, out_stride);
         hc_gemm(NULL, &w.packed, &rows, &e, full, out_stride);
@@ -82,17 +78,18 @@ static void check_gemm_i8(int m, int n, int k, range what, int which)
         if (!dot) hash_rows(which < SCALE ? HASH_GEMM_I8 : HASH_EPILOGUE, full, m, n);
         int wrong = 0;
         double worst = 0;
-        for (int r = 0; r < m; r++)
+        for (int r = 0; r < m; r++) {
+            whole_levels(&rows, r, levels);
             for (int c = 0; c < n; c++) {
                 int32_t exact = 0;
-                for (int i = 0; i < k; i++)
-                    exact += (levels[r * k + i] - rows.zero[r]) * (int32_t)w.plain[(size_t)c * (size_t)k + (size_t)i];
+                for (int i = 0; i < k; i++) exact += levels[i] * (int32_t)w.plain[(size_t)c * (size_t)k + (size_t)i];
                 float expected = w.packed.scale[c] * rows.scale[r] * (float)exact;
                 size_t at = (size_t)r * out_stride + (size_t)c;
                 wrong += out[at] != expected;
                 double error = finish_error(&e, full[at], expected, c, residual[at]);
                 worst = error > worst ? error : worst;
             }
+        }
         CHECK(wrong == 0, "m %d n %d k %d dot %d: %d wrong integers", m, n, k, dot, wrong);
         CHECK(worst < 5e-7, "m %d n %d k %d dot %d epilogue %d: %g", m, n, k, dot, which, worst);
         free_rows(&rows);
@@ -100,7 +97,6 @@ static void check_gemm_i8(int m, int n, int k, range what, int which)
         free(full);
     }
     free(levels);
-    free(scale);
     free(residual);
     free_epilogue(&e);
     free_weights(&w);
@@ -112,7 +108,7 @@ static void check_rows_alone(const hc_matrix *w, int rows, const float *a)
     size_t k = (size_t)w->k, stride = (size_t)(w->n + GAP);
     float *all = guarded(rows, w->n), *one = guarded(1, w->n);
     hc_epilogue plain = {0};
-    hc_rows together = make_rows(rows, w, 1, HC_DOT_QUADS), alone = make_rows(1, w, 1, HC_DOT_PAIRS);
+    hc_rows together = make_rows(rows, w, 1, 1, HC_DOT_QUADS), alone = make_rows(1, w, 1, 1, HC_DOT_PAIRS);
     put_all(&together, a, k);
     hc_gemm(NULL, w, &together, &plain, all, stride);
     for (int r = 0; r < rows; r += 1 + rows / 8) {
@@ -165,6 +161,33 @@ static hc_matrix make_weights_i4(int n, int k, range what, int8_t *q, float *sca
     return w;
 }
 
+/* A channel's weights times a row's levels, in the order that gemm_i4.c states: for each stretch of 32 groups the sums
+ * of its groups, then its outliers, those that are taken away before those that are added. */
+static float reference_sum_i4(const hc_rows *rows, int row, const int8_t *q, const float *scale)
+{
+    enum { GROUPS = 32, STEPS = HC_GROUP / HC_DEPTH };
+    size_t groups = hc_groups(rows->k), k = (size_t)rows->k;
+    float sum = 0;
+    for (size_t at = 0; at < groups; at += GROUPS) {
+        for (size_t g = at; g < at + GROUPS && g < groups; g++) {
+            int32_t exact = 0;
+            for (size_t i = g * HC_GROUP; i < (g + 1) * HC_GROUP && i < k; i++) exact += *level(rows, row, i) * q[i];
+            float scaled = (float)exact * scale[g];
+            sum += scaled;
+        }
+        for (int n = 0; n < outlier_count(rows, row); n++) {
+            int factor, exact = 0;
+            const hc_outlier *o = outlier(rows, row, n, &factor);
+            if (o->step / STEPS / GROUPS != at / GROUPS) continue;
+            for (size_t i = 0; i < HC_DEPTH; i++)
+                exact += o->step * HC_DEPTH + i < k ? o->digits[i] * q[o->step * HC_DEPTH + i] : 0;
+            float scaled = (float)exact * (scale[o->step / STEPS] * (float)factor);
+            sum += scaled;
+        }
+    }
+    return sum;
+}
+
 /* Bit for bit, like check_gemm_i8: a group's sum is exact, and the order of the rest is fixed. */
 static void check_gemm_i4(int m, int n, int k, range what, int which)
 {
@@ -172,20 +195,14 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
     int8_t *q = allocate((size_t)(n * k));
     float *scale = allocate((size_t)n * groups * sizeof *scale);
     hc_matrix w = make_weights_i4(n, k, what, q, scale);
-    float *residual = random_floats((size_t)m * out_stride, 1), *a_scale = random_floats((size_t)m, 1),
-          *a = random_floats((size_t)(m * k), 1);
-    int *levels = allocate((size_t)(m * k) * sizeof *levels);
-    for (int i = 0; i < m * k; i++) levels[i] = what ? 127 : random_below(128);
+    float *residual = random_floats((size_t)m * out_stride, 1), *a = random_floats((size_t)(m * k), 1);
     hc_epilogue e = make_epilogue(n, which), plain = {0};
+    uint32_t begin = random_state;
     for (int dot = 0; dot < 2; dot++) {
         float *out = guarded(m, n), *full = guarded(m, n);
-        hc_rows rows = make_rows(m, &w, 1, (hc_dot)dot);
-        for (int r = 0; r < m; r++) {
-            rows.scale[r] = a_scale[r];
-            rows.zero[r] = what ? r % 2 * 127 : levels[r * k];
-            for (size_t i = 0; i < rows.depth; i++)
-                *level(&rows, r, i) = (hc_q7)(i < (size_t)k ? levels[(size_t)(r * k) + i] : 0);
-        }
+        hc_rows rows = make_rows(m, &w, 1, 1, (hc_dot)dot);
+        random_state = begin;
+        make_levels(&rows, what);
         e.residual = which & RESIDUAL ? residual : NULL;
         hc_gemm(NULL, &w, &rows, &plain, out, out_stride);
         hc_gemm(NULL, &w, &rows, &e, full, out_stride);
@@ -195,14 +212,7 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
         double worst = 0;
         for (int r = 0; r < m; r++)
             for (int c = 0; c < n; c++) {
-                float sum = 0;
-                for (size_t g = 0; g < groups; g++) {
-                    int32_t exact = 0;
-                    for (size_t i = g * HC_GROUP; i < (g + 1) * HC_GROUP && i < (size_t)k; i++)
-                        exact += levels[(size_t)(r * k) + i] * q[(size_t)(c * k) + i];
-                    float scaled = (float)exact * scale[(size_t)c * groups + g];
-                    sum += scaled;
-                }
+                float sum = reference_sum_i4(&rows, r, q + c * k, scale + (size_t)c * groups);
                 float zero = w.total[c] * (float)rows.zero[r], expected = (sum - zero) * rows.scale[r];
                 size_t at = (size_t)r * out_stride + (size_t)c;
                 wrong += out[at] != expected;
@@ -217,8 +227,6 @@ static void check_gemm_i4(int m, int n, int k, range what, int which)
     }
     check_rows_alone(&w, m, a);
     free(a);
-    free(levels);
-    free(a_scale);
     free(residual);
     free_epilogue(&e);
     free(w.data);

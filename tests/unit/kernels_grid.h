@@ -48,9 +48,9 @@ static int window_values(const test_grid *t) { return t->window.height * t->wind
 static void check_windows(const test_grid *t, hc_storage storage, int exact, hc_dot dot, int before)
 {
     int k = window_values(t), count = before + t->window.across * t->down, quantised = hc_is_quantised(storage);
-    size_t bytes = hc_rows_bytes((uint64_t)count, (uint64_t)k, quantised);
     hc_matrix w = shape_of(k, storage);
-    hc_rows found = make_rows(count, &w, exact, dot), expected = make_rows(count, &w, exact, dot);
+    hc_rows found = make_rows(count, &w, exact, 0, dot), expected = make_rows(count, &w, exact, 0, dot);
+    size_t bytes = rows_bytes(count, &w, 0);
     float *scratch = allocate((size_t)k * sizeof *scratch);
     float *range = allocate((size_t)(t->grid.height * t->grid.width) * 2 * sizeof *range);
     hc_grid grid = t->grid;
@@ -62,10 +62,6 @@ static void check_windows(const test_grid *t, hc_storage storage, int exact, hc_
     }
     memset(quantised ? (void *)found.q : (void *)found.x, 0, bytes);
     memset(quantised ? (void *)expected.q : (void *)expected.x, 0, bytes);
-    memset(found.scale, 0, (size_t)count * sizeof(float));
-    memset(found.zero, 0, (size_t)count * sizeof(int32_t));
-    memset(expected.scale, 0, (size_t)count * sizeof(float));
-    memset(expected.zero, 0, (size_t)count * sizeof(int32_t));
     for (int first = before, last; first < count; first = last) {
         last = first + 1 + random_below(count - first);
         hc_rows_put_windows(&found, first, last, &grid, &t->window, -before, scratch);
@@ -74,10 +70,7 @@ static void check_windows(const test_grid *t, hc_storage storage, int exact, hc_
         gather_window(t, row - before, scratch);
         hc_rows_put(&expected, row, scratch);
     }
-    int same = quantised ? !memcmp(found.q, expected.q, bytes) &&
-                               !memcmp(found.scale, expected.scale, (size_t)count * sizeof(float)) &&
-                               !memcmp(found.zero, expected.zero, (size_t)count * sizeof(int32_t))
-                         : !memcmp(found.x, expected.x, bytes);
+    int same = quantised ? !memcmp(found.q, expected.q, bytes) : !memcmp(found.x, expected.x, bytes);
     CHECK(same,
           "%dx%dx%d, window %dx%d stride %d padding %d, storage %d exact %d dot %d: other rows than gathered ones",
           grid.height, grid.width, grid.channels, t->window.height, t->window.width, t->window.stride,
@@ -92,7 +85,7 @@ static void check_convolution(const test_grid *t, int n)
 {
     int k = window_values(t), count = t->window.across * t->down;
     test_matrix w = make_weights(n, k, HC_STORE_F32, RANDOM);
-    hc_rows rows = make_rows(count, &w.packed, 0, HC_DOT_PAIRS);
+    hc_rows rows = make_rows(count, &w.packed, 0, 0, HC_DOT_PAIRS);
     float *scratch = allocate((size_t)k * sizeof *scratch), *out = guarded(count, n);
     hc_epilogue plain = {0};
     double worst = 0;
@@ -203,7 +196,7 @@ static void check_not_finite(void)
     test_grid t = make_grid(4, 5, 8, (hc_window){3, 3, 1, 1, 0});
     float range[40], scratch[72];
     hc_matrix w = shape_of(72, HC_STORE_I8);
-    hc_rows rows = make_rows(20, &w, 1, HC_DOT_PAIRS);
+    hc_rows rows = make_rows(20, &w, 1, 0, HC_DOT_PAIRS);
     t.values[3] = NAN;
     t.values[19 * 8 + 7] = -INFINITY;
     hc_grid_range(&t.grid, 0, 20, range);

@@ -39,7 +39,7 @@ static void check_quantise(int rows, int k, float scale, float shift, hc_storage
     size_t stride = (size_t)k + 1;
     float *x = random_rows(rows, k, stride, scale);
     hc_matrix w = shape_of(k, storage);
-    hc_rows q = make_rows(rows, &w, 1, rows % 2 ? HC_DOT_QUADS : HC_DOT_PAIRS);
+    hc_rows q = make_rows(rows, &w, 1, 0, rows % 2 ? HC_DOT_QUADS : HC_DOT_PAIRS);
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < k; i++) x[(size_t)r * stride + (size_t)i] += shift;
     put_all(&q, x, stride);
@@ -69,11 +69,58 @@ static void check_quantise(int rows, int k, float scale, float shift, hc_storage
     free(x);
 }
 
+/* Rows with a few values much larger than the rest: of `far` values in a row, up to `factor` times as large. */
+static void check_outliers(int rows, int k, int far, float factor, hc_storage storage)
+{
+    float *x = random_rows(rows, k, (size_t)k, 1), *largest = allocate((size_t)k * sizeof *largest);
+    int *found = allocate((size_t)k * sizeof *found), blocks = (k + 15) / 16, allowed = k / 128;
+    hc_matrix w = shape_of(k, storage);
+    hc_rows q = make_rows(rows, &w, 1, 1, HC_DOT_PAIRS);
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < far; i++) x[r * k + random_below(k)] *= 1 + factor * (random_float() + 1);
+    put_all(&q, x, (size_t)k);
+    hash(HASH_OUTLIERS, q.scale, (size_t)rows * sizeof(float));
+    for (int r = 0; r < rows; r++) {
+        const float *row = x + r * k;
+        double step = (double)q.scale[r], worst = 0, most = 0;
+        int beyond = 0, count = q.above[r] + q.below[r], in_order = 1;
+        whole_levels(&q, r, found);
+        hash(HASH_OUTLIERS, found, (size_t)k * sizeof *found);
+        for (int b = 0; b < blocks; b++) {
+            largest[b] = 0;
+            for (int i = 16 * b; i < 16 * b + 16 && i < k; i++)
+                largest[b] = fabsf(row[i]) > largest[b] ? fabsf(row[i]) : largest[b];
+            most = (double)largest[b] > most ? (double)largest[b] : most;
+        }
+        for (int b = 0; b < blocks; b++) beyond += (double)largest[b] > 127 * step;
+        for (int i = 0; i < k; i++) {
+            double error = fabs(step * found[i] - (double)row[i]);
+            worst = error > worst ? error : worst;
+        }
+        const hc_outlier *list = q.outliers + (size_t)r * (size_t)q.most_outliers;
+        for (int i = 1; i < q.above[r]; i++) in_order &= list[i].step > list[i - 1].step;
+        for (int i = 1; i < q.below[r]; i++)
+            in_order &= list[q.most_outliers - i - 1].step > list[q.most_outliers - i].step;
+        CHECK(worst <= step * 1.0001, "k %d, %d outliers of %g: error of %g steps", k, far, (double)factor,
+              worst / step);
+        CHECK(beyond <= allowed && count <= q.most_outliers && in_order,
+              "k %d: %d blocks beyond the bound, %d outliers", k, beyond, count);
+        /* The rest lies within ±1, or within what second digits leave. */
+        double rest = most / 120 > 1 ? most / 120 : 1;
+        CHECK(far > allowed || step <= 1.06 * 2 * rest / 127, "k %d, %d outliers of %g: a step of %g", k, far,
+              (double)factor, step);
+    }
+    free_rows(&q);
+    free(found);
+    free(largest);
+    free(x);
+}
+
 static void check_quantise_special(void)
 {
     float x[5][20] = {{0}};
     hc_matrix w = shape_of(20, HC_STORE_I8);
-    hc_rows q = make_rows(5, &w, 1, HC_DOT_PAIRS);
+    hc_rows q = make_rows(5, &w, 1, 1, HC_DOT_PAIRS);
     x[1][19] = NAN;
     x[2][3] = INFINITY;
     x[3][17] = -INFINITY;
@@ -91,7 +138,7 @@ static void check_quantise_special(void)
     free_rows(&q);
 
     w = shape_of(4, HC_STORE_I8);
-    q = make_rows(1, &w, 1, HC_DOT_PAIRS);
+    q = make_rows(1, &w, 1, 1, HC_DOT_PAIRS);
     float ties[4] = {0, 127, 2.5f, 3.5f};
     put_all(&q, ties, 4);
     CHECK(q.scale[0] == 1 && q.zero[0] == 0 && *level(&q, 0, 1) == 127 && *level(&q, 0, 2) == 2 &&
@@ -112,7 +159,7 @@ static void check_put(int count, int k, int exact)
 {
     float *x = random_floats((size_t)(count * k), 1);
     hc_matrix w = shape_of(k, HC_STORE_F32);
-    hc_rows whole = make_rows(count, &w, exact, HC_DOT_PAIRS), parts = make_rows(count, &w, exact, HC_DOT_PAIRS);
+    hc_rows whole = make_rows(count, &w, exact, 0, HC_DOT_PAIRS), parts = make_rows(count, &w, exact, 0, HC_DOT_PAIRS);
     if (k > 2) {
         x[0] = 0x1p-61f;
         x[1] = -0x1p-59f;
@@ -219,6 +266,13 @@ static void check_norms(void)
     check_put(197, 3, 0);
     check_quantise(3, 1029, 1e20f, 0, HC_STORE_I4);
     check_quantise_special();
+    for (int k = 128; k < 1200; k += 61)
+        for (int far = 0; far <= 8; far += 2) {
+            check_outliers(5, k, far, 3, HC_STORE_I8);
+            check_outliers(3, k, far, far ? 100 : 0, HC_STORE_I4);
+        }
+    check_outliers(2, 16384, 3000, 1e4f, HC_STORE_I8);
+    check_outliers(2, 768, 768, 10, HC_STORE_I8);
     check_normalise(512, 1);
 }
 

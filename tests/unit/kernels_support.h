@@ -192,25 +192,20 @@ static void free_epilogue(hc_epilogue *e)
 
 /* ---- rows ---- */
 
-/* m rows for a GEMM with w, whose values are still to be put. */
-static hc_rows make_rows(int m, const hc_matrix *w, int exact, hc_dot dot)
+static size_t rows_bytes(int m, const hc_matrix *w, int apart)
 {
-    int quantised = hc_is_quantised(w->storage);
-    hc_rows rows = {.exact = exact,
-                    .dot = dot,
-                    .scale = allocate((size_t)m * sizeof(float)),
-                    .zero = allocate((size_t)m * sizeof(int32_t))};
-    hc_rows_lay(&rows, w, m, allocate(hc_rows_bytes((uint64_t)m, (uint64_t)w->k, quantised)));
+    return (size_t)hc_rows_bytes((uint64_t)m, (uint64_t)w->k, hc_is_quantised(w->storage), apart);
+}
+
+/* m rows for a GEMM with w, whose values are still to be put. */
+static hc_rows make_rows(int m, const hc_matrix *w, int exact, int apart, hc_dot dot)
+{
+    hc_rows rows = {.exact = exact, .apart = apart, .dot = dot};
+    hc_rows_lay(&rows, w, m, allocate(rows_bytes(m, w, apart)));
     return rows;
 }
 
-static void free_rows(hc_rows *rows)
-{
-    free(rows->x);
-    free(rows->q);
-    free(rows->scale);
-    free(rows->zero);
-}
+static void free_rows(hc_rows *rows) { free(rows->x ? (void *)rows->x : (void *)rows->q); }
 
 static void put_all(const hc_rows *rows, const float *a, size_t stride)
 {
@@ -241,6 +236,58 @@ static double thirteen_bits(float x)
     } u = {.x = x};
     u.bits = (u.bits + (1 << 10)) & ~0x7ffu;
     return fabs((double)x) < 0x1p-60 ? 0 : (double)u.x;
+}
+
+static int outlier_count(const hc_rows *rows, int row)
+{
+    return rows->most_outliers ? rows->above[row] + rows->below[row] : 0;
+}
+
+/* A row's outlier n and the factor of its digits: those that are taken away come first. */
+static const hc_outlier *outlier(const hc_rows *rows, int row, int n, int *factor)
+{
+    int above = n - rows->below[row];
+    *factor = above < 0 ? -128 : 128;
+    return rows->outliers + row * rows->most_outliers + (above < 0 ? rows->most_outliers + above : above);
+}
+
+/* Row `row` of rows at 7 bits in whole levels, the zero point taken away: out [k]. */
+static void whole_levels(const hc_rows *rows, int row, int *out)
+{
+    for (int i = 0; i < rows->k; i++) out[i] = *level(rows, row, (size_t)i) - rows->zero[row];
+    for (int n = 0; n < outlier_count(rows, row); n++) {
+        int factor;
+        const hc_outlier *o = outlier(rows, row, n, &factor);
+        for (int i = 0; i < HC_DEPTH; i++) {
+            int at = (int)o->step * HC_DEPTH + i;
+            if (at < rows->k) out[at] += factor * o->digits[i];
+        }
+    }
+}
+
+/* Random levels, scales, zero points and outliers; with another range than RANDOM, all levels are 127. */
+static void make_levels(const hc_rows *rows, range what)
+{
+    for (int r = 0; r < rows->count; r++) {
+        rows->scale[r] = random_float();
+        rows->zero[r] = what ? r % 2 * 127 : random_below(128);
+        for (size_t i = 0; i < rows->depth; i++)
+            *level(rows, r, i) = (hc_q7)(i >= (size_t)rows->k ? 0 : what ? 127 : random_below(128));
+        if (!rows->most_outliers) continue;
+        int steps = (rows->k + HC_DEPTH - 1) / HC_DEPTH, counts[2] = {0, 0};
+        hc_outlier *list = rows->outliers + (size_t)r * (size_t)rows->most_outliers;
+        for (int step = 0; step < steps; step++)
+            for (int below = 0; below < 2; below++) {
+                if (random_below(16) || counts[0] + counts[1] == rows->most_outliers) continue;
+                int at = counts[below]++;
+                hc_outlier *o = list + (below ? rows->most_outliers - 1 - at : at);
+                o->step = (uint32_t)step;
+                for (int i = 0; i < HC_DEPTH; i++)
+                    o->digits[i] = (hc_q7)(step * HC_DEPTH + i < rows->k ? random_below(128) : 0);
+            }
+        rows->above[r] = counts[0];
+        rows->below[r] = counts[1];
+    }
 }
 
 #endif

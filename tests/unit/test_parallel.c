@@ -85,7 +85,7 @@ static void check_gemm(int m, int n, int k)
     if (!one || !several) exit(1);
     hc_matrix matrix = {.n = n, .k = k, .storage = HC_STORE_F32, .data = w};
     hc_rows rows = {.exact = 0};
-    hc_rows_lay(&rows, &matrix, m, malloc(hc_rows_bytes((uint64_t)m, (uint64_t)k, 0)));
+    hc_rows_lay(&rows, &matrix, m, malloc(hc_rows_bytes((uint64_t)m, (uint64_t)k, 0, 0)));
     for (int r = 0; r < m; r++) hc_rows_put(&rows, r, a + (size_t)r * (size_t)k);
     hc_epilogue e = {.bias = bias, .activation = HC_GELU};
     hc_gemm(NULL, &matrix, &rows, &e, one, (size_t)n);

@@ -1,0 +1,63 @@
+/* outliers.c: which values of a row are outliers, and how they are listed. */
+#include "kernels/levels.h"
+
+#include <math.h>
+
+/* ---- the bound ---- */
+
+static int count_above(const hc_blocks *b, float bound)
+{
+    i32x4 count = i32_splat(0);
+    for (int i = 0; i < b->count; i += 4) count -= f32_load(b->largest + i) > f32_splat(bound);
+    return count[0] + count[1] + count[2] + count[3];
+}
+
+static float largest_up_to(const hc_blocks *b, float bound)
+{
+    f32x4 most = f32_splat(0);
+    for (int i = 0; i < b->count; i += 4) {
+        f32x4 v = f32_load(b->largest + i);
+        most = f32_max(most, (f32x4)((i32x4)v & (v <= f32_splat(bound))));
+    }
+    return f32_largest(most);
+}
+
+float hc_outlier_bound(const hc_blocks *b, float largest, int allowed)
+{
+    enum { HALVINGS = 7 };
+    float low = largest * (1.0f / 120), high = largest;
+    if (count_above(b, low) <= allowed) return low;
+    for (int i = 0; i < HALVINGS; i++) {
+        float middle = sqrtf(low) * sqrtf(high);
+        int above = count_above(b, middle);
+        if (above <= allowed) high = middle;
+        else low = middle;
+        if (above == allowed) break;
+    }
+    return largest_up_to(b, high);
+}
+
+/* ---- the list ---- */
+
+static void put_outlier(const hc_rows *rows, int row, int at, i32x4 digits, size_t step)
+{
+    hc_outlier *to = rows->outliers + (size_t)row * (size_t)rows->most_outliers + at;
+    for (int i = 0; i < HC_DEPTH; i++) to->digits[i] = (hc_q7)digits[i];
+    to->step = (uint32_t)step;
+}
+
+void hc_rows_put_outliers(const hc_rows *rows, int row, const float *x, float bound, hc_levels to, size_t first,
+                          hc_q7 *q, size_t step)
+{
+    i32x4 v[4];
+    for (size_t j = 0; j < 4; j++) {
+        f32x4 value = f32_load(x + 4 * j);
+        i32x4 far = f32_abs(value) > f32_splat(bound), all = i32_round(value * to.inverse) + to.zero;
+        all = (all & far) | (levels_of(value, to) & ~far);
+        i32x4 above = (all & (all > 0)) >> 7, below = ((127 - all) & (all < 0)) >> 7;
+        v[j] = all & 127;
+        if (i32_any(above)) put_outlier(rows, row, rows->above[row]++, above, first + j);
+        if (i32_any(below)) put_outlier(rows, row, rows->most_outliers - ++rows->below[row], below, first + j);
+    }
+    store_levels(v, q, step);
+}
