@@ -43,6 +43,7 @@ test('--help and --version: each command tells its own options', async () => {
     shard: ['--tower', '--out', '--vocabulary', '--weights', '--dtype'],
     inspect: ['--json', '--hub'],
     profile: ['--tower', '--runs', '--all', '--json', '--weights', '--dtype', '--threads'],
+    verify: ['--tower', '--texts', '--at-least', '--json', '--weights', '--dtype', '--threads'],
     cache: ['ls', 'rm', '--all', '--cache-dir'],
     serve: ['folder', '--port'],
   };

@@ -18,8 +18,9 @@ import { FailedInputs } from './run.js';
 import * as serve from './serve.js';
 import * as shard from './shard.js';
 import { complain, print } from './terminal.js';
+import * as verify from './verify.js';
 
-const COMMANDS = { embed, rank, shard, inspect, profile, cache, serve };
+const COMMANDS = { embed, rank, shard, inspect, profile, verify, cache, serve };
 
 const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded alone
 

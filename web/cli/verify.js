@@ -1,0 +1,150 @@
+// halfclip verify: what a dtype keeps of the vectors that the same weights give at fp32. One tower is in memory at a time.
+
+import { readFile } from 'node:fs/promises';
+
+import { loadImageEncoder, loadTextEncoder } from '../node/index.js';
+import { compare } from './agreement.js';
+import { readInputs } from './inputs.js';
+import { LOAD_HELP, LOAD_OPTIONS, UsageError, atOption, loadOptions, oneOf } from './options.js';
+import { inspect, towerOfShard } from './report.js';
+import { checkFailed, runOver } from './run.js';
+import { columns } from './table.js';
+import { Counter, complain, print } from './terminal.js';
+
+export const summary = 'how close vectors at int8, int4 or fp16 are to those at fp32';
+
+export const help = `halfclip verify [inputs...]: embeds the inputs at fp32 and at other dtypes, one after the other, and shows for each of these the
+mean and the least cosine to fp32, and neighbours kept: of the k nearest others that an input has at fp32, the share that is still
+among its k nearest, for k = 1 and 10, as a mean over all inputs (where there are more than k others)
+
+  Inputs are pictures (files, URLs, folders) or with --tower text texts. Without inputs, one a line from standard input. Give the
+  checkpoint as it was published: of a shard at int8, fp32 is what int8 left of the weights, and what that lost does not show.
+
+  --tower text|image                     default: the one that the shard holds, else image
+  --texts FILE                           a text a line, for the text tower
+  --at-least X                           exit status 1 if the mean cosine of one of the dtypes is below X
+  --json                                 one JSON object
+${LOAD_HELP}
+  Here --dtype may be several, with commas between them (default: int8,int4).
+`;
+
+const STRING = { type: 'string' };
+export const options = {
+  ...LOAD_OPTIONS,
+  tower: STRING,
+  texts: STRING,
+  'at-least': STRING,
+  json: { type: 'boolean' },
+};
+
+const DTYPES = ['fp16', 'int8', 'int4'];
+const LOAD = { text: loadTextEncoder, image: loadImageEncoder };
+
+export async function run(values, args, signal) {
+  const limit = limitOf(values['at-least']);
+  const dtypes = (values.dtype ?? 'int8,int4').split(',');
+  for (const dtype of dtypes) oneOf('dtype', dtype, ...DTYPES);
+  const wanted = oneOf('tower', values.tower, 'text', 'image');
+  if (values.texts !== undefined && (wanted === 'image' || args.length))
+    throw new UsageError(`--texts is the text tower's whole input, got ${args[0] ?? '--tower image'} too`);
+  const tower = wanted ?? (values.texts === undefined ? ((await towerOfShard(values.weights)) ?? 'image') : 'text');
+  const items = values.texts === undefined ? await listInputs(args, tower) : await linesOf(values.texts);
+  if (items.length < 2)
+    throw new UsageError(`verify compares inputs with each other, expected 2 or more, got ${items.length}`);
+
+  const embed = (dtype, some) => vectorsAt(dtype, some, { tower, values, signal });
+  const exact = await embed('fp32', items);
+  const { info, vectors, result } = exact;
+  if (vectors.size < 2) checkFailed(result);
+  const kept = [...vectors.keys()]; // what failed was reported once
+  const found = [];
+  for (const dtype of dtypes) {
+    const { vectors: others } = await embed(dtype, kept);
+    found.push({
+      dtype,
+      ...compare(
+        [...vectors.values()],
+        kept.map((item) => others.get(item)),
+      ),
+    });
+  }
+  const held = await heldBy(values);
+  await show({ model: info.model, tower, held, inputs: kept.length, dtypes: found }, values.json);
+  for (const { dtype, mean } of found) {
+    // Written so that it is told of what is no number.
+    if (mean >= limit) continue;
+    await complain(`the mean cosine at ${dtype} is ${mean}, expected at least ${limit}`);
+    process.exitCode = 1;
+  }
+  checkFailed(result);
+}
+
+/** What the mean cosine is to be; without an option, any number. */
+function limitOf(text) {
+  if (text === undefined) return -Infinity;
+  const limit = Number(text);
+  if (text.trim() === '' || !(limit >= -1 && limit <= 1))
+    throw new UsageError(`--at-least is ${text}, expected a cosine from -1 to 1`);
+  return limit;
+}
+
+/** The dtype of a shard on this machine; null for a checkpoint, and for what is elsewhere. */
+async function heldBy({ model = 'halfclip-emoji', weights }) {
+  if (weights === undefined ? model !== 'halfclip-emoji' : /^https?:/i.test(weights)) return null;
+  const { metadata } = await inspect(weights ?? model).catch(() => ({ metadata: {} }));
+  return (metadata.halfclip && metadata.dtype) ?? null;
+}
+
+async function listInputs(args, tower) {
+  const { items } = await readInputs(args, { tower, certain: true });
+  const all = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+async function linesOf(path) {
+  let text;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw atOption('texts', path, error);
+  }
+  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '');
+  return lines.map((source) => ({ record: { input: source }, id: source, source }));
+}
+
+/** The vectors of the items that can be embedded, at a dtype. */
+async function vectorsAt(dtype, items, { tower, values, signal }) {
+  const encoder = await LOAD[tower](await loadOptions({ ...values, dtype }, signal));
+  try {
+    const vectors = new Map();
+    const counter = new Counter(values.quiet, async () => items.length);
+    const result = await runOver(encoder, items, { signal, counter }, (item, vector) => vectors.set(item, vector));
+    return { info: encoder.info, vectors, result };
+  } finally {
+    encoder.dispose();
+  }
+}
+
+async function show(report, json) {
+  if (json) {
+    await print(JSON.stringify(report));
+    return;
+  }
+  const share = (value) => (value === null ? '' : value.toFixed(3));
+  const rows = report.dtypes.map(({ dtype, mean, least, recall }) => [
+    dtype,
+    mean.toFixed(5),
+    least.toFixed(5),
+    share(recall[1]),
+    share(recall[10]),
+  ]);
+  await print(
+    `${report.model ?? 'its own config'}, ${report.tower} tower, ${report.inputs} inputs, compared with fp32`,
+  );
+  if (report.held && report.held !== 'fp32')
+    await print(`The shard holds its weights at ${report.held}: what that lost of them does not show here.`);
+  await print('');
+  const head = ['dtype', 'mean cosine', 'least', 'nearest kept', 'of 10 nearest'];
+  for (const line of columns([head, ...rows], 1)) await print(line);
+}
