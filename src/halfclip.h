@@ -199,6 +199,57 @@ hc_status hc_shard_write(const hc_encoder *encoder, const void *vocabulary, size
 hc_status hc_shard_read(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length, uint64_t offset,
                         void *bytes, size_t n, size_t *got);
 
+/* ---- calibration --------------------------------------------------------------------------------------------------
+ */
+
+/* Rounds a tower to int4 for the inputs that it will see, and some of its tensors to int8 in place of it: by GPTQ
+ * (Frantar et al. 2022, arXiv:2210.17323), each matrix for what it multiplies once those before it are rounded.
+ *
+ *     hc_calibration *c = hc_calibration_new(encoder);          // loaded at HC_FP32
+ *     hc_calibration_add(c, pixels, count);                     // as often as there are more inputs
+ *     while (hc_calibration_step(c)) ;                          // an operation of the tower a step
+ *     hc_calibration_write(c, NULL, 0, write, user);            // an int4 shard
+ */
+typedef struct hc_calibration hc_calibration;
+
+/* Holds the tower's tensors at 4 and at 8 bits, too, and all inputs' activations, in the encoder's stead; the encoder
+ * must outlive it, and computes from here on with its weights as they are rounded so far. NULL when memory is
+ * exhausted; other failures show in hc_calibration_status: HC_INPUT_TYPE (the encoder is not at fp32),
+ * HC_WEIGHTS_CORRUPT (a weight that int4 cannot hold), HC_OUT_OF_MEMORY. */
+hc_calibration *hc_calibration_new(hc_encoder *encoder);
+
+/* HC_OK, or the first failure, after which every other call does nothing; and one English sentence. */
+hc_status hc_calibration_status(const hc_calibration *calibration);
+const char *hc_calibration_message(const hc_calibration *calibration);
+
+/* Inputs as hc_embed_pixels or hc_embed_tokens takes them, before the first step. HC_INPUT_TYPE as there. */
+hc_status hc_calibration_add(hc_calibration *calibration, const void *inputs, size_t count);
+
+/* Rounds what the tower's next operation multiplies by. Returns 0 when none is left, or after a failure. From then on
+ * hc_embed_pixels and hc_embed_tokens give, at fp32, the vectors of the rounded weights. */
+int hc_calibration_step(hc_calibration *calibration);
+
+/* A tensor of the tower. */
+typedef struct hc_calibrated {
+    const char *name;  /* owned by the encoder                                              */
+    int bits;          /* 4 or 8: how it is held; 0: it is not rounded                      */
+    uint64_t weights;  /* numbers in it                                                     */
+    uint64_t bytes[2]; /* that it takes in a shard, scales included, at 4 bits and at 8 */
+} hc_calibrated;
+
+/* Tensor `index` from 0 on; 0 behind the last. */
+int hc_calibration_tensor(const hc_calibration *calibration, size_t index, hc_calibrated *out);
+
+/* Holds a tensor at 4 or 8 bits (4 unless this is called): before hc_calibration_add, so that those after it are
+ * rounded for it, or behind the last step. Without effect on a tensor that is not rounded. */
+hc_status hc_calibration_choose(hc_calibration *calibration, size_t index, int bits);
+
+/* hc_shard_write of the tower as it was rounded, of dtype int4. */
+hc_status hc_calibration_write(hc_calibration *calibration, const void *vocabulary, size_t vocabulary_length,
+                               int (*write)(void *user, const void *bytes, size_t n), void *user);
+
+void hc_calibration_free(hc_calibration *calibration);
+
 /* ---- pictures -----------------------------------------------------------------------------------------------------
  */
 

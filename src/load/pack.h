@@ -53,6 +53,10 @@ void hc_unpack_column(const hc_matrix *matrix, int column, void *out);
 /* pack_i4.c: the above for int4. */
 void hc_pack_row_i4(hc_matrix *matrix, int row, const float *values);
 void hc_pack_finish_i4(hc_matrix *matrix);
+
+/* Levels of a group of a row, found elsewhere, -8 to 7, and their scale as a half; from a row's first group on. */
+void hc_pack_levels_i4(hc_matrix *matrix, int row, size_t group, const int8_t q[HC_GROUP], uint16_t scale);
+
 void hc_unpack_row_i4(const hc_matrix *matrix, int row, float *out);
 void hc_pack_table_row_i4(hc_table *table, int row, const float *values);
 

@@ -79,25 +79,30 @@ static int shift_of(int row) { return row % HC_PANEL < 4 ? 0 : 4; }
 
 static int signed_nibble(int byte, int shift) { return ((byte >> shift & 15) ^ 8) - 8; }
 
-void hc_pack_row_i4(hc_matrix *m, int row, const float *values)
+void hc_pack_levels_i4(hc_matrix *m, int row, size_t group, const int8_t q[HC_GROUP], uint16_t scale)
 {
     int shift = shift_of(row);
-    m->total[row] = 0;
+    size_t index = group_index(m, row, group);
+    uint8_t *to = group_bytes(m, index);
+    int32_t sum = 0;
+    for (size_t j = 0; j < HC_GROUP; j++) {
+        uint8_t *byte = to + byte_of(row, j);
+        *byte = (uint8_t)((*byte & 0xF0 >> shift) | (q[j] & 15) << shift);
+        sum += q[j];
+    }
+    m->group_scale[index * HC_PANEL + (size_t)(row % HC_PANEL)] = scale;
+    if (!group) m->total[row] = 0;
+    m->total[row] += hc_half_to_float(scale) * (float)sum;
+}
+
+void hc_pack_row_i4(hc_matrix *m, int row, const float *values)
+{
     for (size_t first = 0, k = (size_t)m->k; first < k; first += HC_GROUP) {
         float x[HC_GROUP] = {0};
         int8_t q[HC_GROUP];
         memcpy(x, values + first, (k - first < HC_GROUP ? k - first : HC_GROUP) * sizeof *x);
-        size_t index = group_index(m, row, first / HC_GROUP);
-        uint8_t *to = group_bytes(m, index);
-        uint16_t half = quantise_group(x, q);
-        int32_t sum = 0;
-        for (size_t j = 0; j < HC_GROUP; j++) {
-            uint8_t *byte = to + byte_of(row, j);
-            *byte = (uint8_t)((*byte & 0xF0 >> shift) | (q[j] & 15) << shift);
-            sum += q[j];
-        }
-        m->group_scale[index * HC_PANEL + (size_t)(row % HC_PANEL)] = half;
-        m->total[row] += hc_half_to_float(half) * (float)sum;
+        uint16_t scale = quantise_group(x, q);
+        hc_pack_levels_i4(m, row, first / HC_GROUP, q, scale);
     }
 }
 

@@ -42,4 +42,8 @@ void hc_encoder_buffers(const hc_encoder *encoder, void **input, float **output)
 /* Goes on with encoder->run: as much of it as so many multiplications are. Returns whether anything is left. */
 int hc_encoder_run(hc_encoder *encoder, uint64_t multiplications);
 
+/* Prepares what the next operation of encoder->run multiplies, and shows it to the observer; the operation is still to
+ * be done. */
+void hc_encoder_observe(hc_encoder *encoder, hc_observer *observer, void *context);
+
 #endif

@@ -95,6 +95,19 @@ int hc_encoder_run(hc_encoder *encoder, uint64_t multiplications)
     return 0;
 }
 
+void hc_encoder_observe(hc_encoder *encoder, hc_observer *observer, void *context)
+{
+    hc_run *run = &encoder->run;
+    hc_pass pass = pass_of(encoder);
+    const hc_op *op = &encoder->net.ops[run->op];
+    hc_steps_begin(&run->steps, UINT64_MAX);
+    run->steps.observer = observer;
+    run->steps.observed = context;
+    op->kind->run(&pass, op);
+    run->steps.observer = NULL;
+    hc_steps_again(&run->steps, 1);
+}
+
 int hc_embed_operation(hc_encoder *encoder)
 {
     int op = encoder->run.op;

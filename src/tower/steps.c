@@ -58,6 +58,10 @@ void hc_each_panel(hc_steps *steps, const hc_matrix *w, const hc_rows *a, const 
     int panels = (w->n + HC_PANEL - 1) / HC_PANEL, first,
         now = take(steps, panels, PANEL_GRAIN, (uint64_t)a->count * (uint64_t)w->k * HC_PANEL, &first);
     if (!now) return;
+    if (steps->observer) {
+        steps->observer(steps->observed, w, a);
+        return;
+    }
     int column = first * HC_PANEL, columns = now * HC_PANEL;
     hc_matrix part = hc_matrix_part(w, column, columns < w->n - column ? columns : w->n - column);
     hc_epilogue e = *epilogue;

@@ -24,6 +24,7 @@ const SRC = {
   operations: ['halfclip.h', 'base', 'kernels', 'tower'],
   families: ['halfclip.h', 'base', 'checkpoint', 'tower', 'operations'],
   load: ['halfclip.h', 'base', 'kernels', 'checkpoint', 'tower', 'families'],
+  calibrate: ['halfclip.h', 'base', 'kernels', 'tower', 'load'],
 };
 
 const WEB = {
