@@ -232,7 +232,7 @@ int hc_calibration_step(hc_calibration *calibration);
 /* A tensor of the tower. */
 typedef struct hc_calibrated {
     const char *name;  /* owned by the encoder                                              */
-    int bits;          /* 4 or 8: how it is held; 0: it is not rounded                      */
+    int bits;          /* 4 or 8: how it is held; 0: as int4 holds it in any case           */
     uint64_t weights;  /* numbers in it                                                     */
     uint64_t bytes[2]; /* that it takes in a shard, scales included, at 4 bits and at 8 */
 } hc_calibrated;

@@ -4,9 +4,10 @@
 
 WASM_FLAVOURS = simd128 relaxed
 WASM_THREADED = $(WASM_FLAVOURS:%=%-threads)
-WASM_MODULES = $(patsubst %,dist/halfclip-%.wasm,$(WASM_FLAVOURS) $(WASM_THREADED) files)
+WASM_MODULES = $(patsubst %,dist/halfclip-%.wasm,$(WASM_FLAVOURS) $(WASM_THREADED) files calibrate)
 WASM_SOURCES = $(wildcard src/*/*.c) $(wildcard wasm/*.c)
 WASM_FILES = wasm/torch.c wasm/sha2.c
+WASM_CALIBRATE = wasm/calibrate.c
 
 WASM_CFLAGS = -std=c11 -Wall -Wextra -ffp-contract=off -fno-math-errno -fvisibility=hidden -Isrc -Iwasm/include \
               -msimd128 -mbulk-memory -mnontrapping-fptoint -msign-ext
@@ -32,8 +33,10 @@ WASM_EXPORTS = malloc realloc free hc_status_code \
                hc_tokenizer_new hc_tokenize hc_tokenizer_vocab_size hc_tokenizer_free \
                hc_loader_set_threads hc_threads_work hc_threads_stop hc_threads_may_sleep
 
+WASM_CALIBRATE_EXPORTS = hc_calibration_new hc_calibration_status hc_calibration_message hc_calibration_add hc_calibration_step hc_calibration_choose hc_calibration_free
+
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
-WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool src/kernels/depthwise,$(KERNELS:%=src/%)) src/load/pack src/load/pack_i4 src/picture/passes src/picture/resize src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
+WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool src/kernels/depthwise,$(KERNELS:%=src/%)) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/resize src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
 # Of these what counts is written as vectors already; of levels, what is small enough gains nothing from being unrolled.
 WASM_FLAGS_src/load/pack = -fno-vectorize
 WASM_FLAGS_src/load/pack_i4 = -fno-vectorize
@@ -64,7 +67,7 @@ build/bench-kernels-$(1).wasm: build/wasm/$(1)/tests/bench/kernels.o $$(KERNELS:
 	@echo $$@
 	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS_BARE) $$^ -o $$@
 
-dist/halfclip-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WASM_FILES),$$(WASM_SOURCES)))
+dist/halfclip-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WASM_FILES) $$(WASM_CALIBRATE),$$(WASM_SOURCES)))
 	@mkdir -p $$(@D)
 	@echo $$@
 	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$(WASM_LDFLAGS_$(1)) $$^ -o $$@
@@ -72,9 +75,15 @@ endef
 $(foreach flavour,$(WASM_FLAVOURS) $(WASM_THREADED),$(eval $(call WASM_RULES,$(flavour))))
 
 # The reader of PyTorch files and digests of whole files, which few pages need.
-dist/halfclip-files.wasm: $(patsubst %.c,build/wasm/simd128/%.o,$(filter-out wasm/exports.c wasm/checkpoint.c,$(WASM_SOURCES)))
+dist/halfclip-files.wasm: $(patsubst %.c,build/wasm/simd128/%.o,$(filter-out wasm/exports.c wasm/checkpoint.c $(WASM_CALIBRATE),$(WASM_SOURCES)))
 	@mkdir -p $(@D)
 	@echo $@
 	@. build/wasm/toolchain && $$WASM_LD $(WASM_LDFLAGS_BARE) --max-memory=4294967296 --export=malloc --export=free --export=hc_status_code $^ -o $@
+
+# The towers, and what rounds them for given inputs (src/calibrate), for the command line: of the flavour whose numbers are the same on every machine.
+dist/halfclip-calibrate.wasm: $(patsubst %.c,build/wasm/simd128-threads/%.o,$(filter-out $(WASM_FILES),$(WASM_SOURCES)))
+	@mkdir -p $(@D)
+	@echo $@
+	@. build/wasm/toolchain && $$WASM_LD $(WASM_LDFLAGS) $(WASM_LDFLAGS_THREADS) $(WASM_CALIBRATE_EXPORTS:%=--export=%) $^ -o $@
 
 -include $(foreach flavour,$(WASM_FLAVOURS) $(WASM_THREADED),$(WASM_SOURCES:%.c=build/wasm/$(flavour)/%.d))

@@ -3,6 +3,7 @@
  * arena of its own. */
 #include "calibrate/gptq.h"
 #include "base/constants.h"
+#include "calibrate/forms.h"
 #include "calibrate/gram.h"
 #include "halfclip.h"
 #include "load/pack.h"
@@ -21,120 +22,37 @@ typedef struct batch {
     hc_run run;
 } batch;
 
-/* A tensor that is quantised: the same at 4 and at 8 bits. */
-typedef struct rounded {
-    hc_tensor four, eight;
-    void *memory; /* of both; NULL: it is not quantised */
-    int bits;
-    int done; /* rows of `four` that are rounded for what they multiply: those before this one */
-} rounded;
-
 struct hc_calibration {
     hc_encoder *encoder;
     hc_problem problem;
-    rounded *tensors; /* as the network's */
+    hc_forms *tensors; /* as the network's */
     batch *batches;
     size_t batch_count, batch_room;
     int op; /* the next operation */
 };
 
-/* ---- tensors ------------------------------------------------------------------------------------------------------
- */
-
-static int rows_of(const hc_tensor *t) { return (int)hc_stored_extent(t).rows; }
-
-static void read_row(const hc_tensor *t, int row, float *out)
+static int rows_of(const hc_calibration *c, int index)
 {
-    if (t->kind == HC_TABLE) hc_table_row(&t->table, row, out);
-    else if (hc_is_quantised(t->matrix.storage)) hc_dequantise_row(&t->matrix, row, out);
-    else hc_unpack_row(&t->matrix, row, out);
+    return (int)hc_stored_extent(&c->encoder->net.tensors[index]).rows;
 }
 
-static void write_row(hc_tensor *t, int row, const float *values)
-{
-    if (t->kind == HC_TABLE) hc_pack_table_row(&t->table, row, values);
-    else hc_pack_row(&t->matrix, row, values);
-}
-
-typedef struct copy_job {
-    const hc_tensor *from;
-    hc_tensor *to;
-    float *rows; /* of each thread */
-    size_t k;
-    int begin;
-} copy_job;
-
-static void copy_rows(void *context, int first, int last, int thread)
-{
-    const copy_job *j = context;
-    float *row = j->rows + (size_t)thread * j->k;
-    for (int r = j->begin + first; r < j->begin + last; r++) {
-        read_row(j->from, r, row);
-        write_row(j->to, r, row);
-    }
-}
-
-/* Puts the numbers that one tensor holds in rows [begin, end) into another of its shape. 0 after a failure. */
-static int copy_tensor(hc_calibration *c, const hc_tensor *from, hc_tensor *to, int begin, int end)
-{
-    hc_threads *threads = c->encoder->threads;
-    size_t k = (size_t)hc_stored_extent(from).k;
-    copy_job job = {.from = from, .to = to, .k = k, .begin = begin};
-    job.rows = hc_allocate((uint64_t)hc_threads_count(threads) * k, sizeof *job.rows);
-    if (!job.rows) return hc_fail(&c->problem, HC_OUT_OF_MEMORY, "out of memory: %m for rows", (uint64_t)k * 4);
-    hc_parallel_for(threads, end - begin, HC_PANEL, copy_rows, &job);
-    free(job.rows);
-    return 1;
-}
-
-static hc_tensor *chosen(rounded *r) { return r->bits == 8 ? &r->eight : &r->four; }
-
-/* The tower computes with rows [begin, end) of a tensor as they are at so many bits as were chosen. */
+/* The tower computes with rows [begin, end) of a tensor as they are rounded. */
 static void apply(hc_calibration *c, int index, int begin, int end)
 {
-    copy_tensor(c, chosen(&c->tensors[index]), &c->encoder->net.tensors[index], begin, end);
-}
-
-/* int4's scales are halves. */
-static int fits(const hc_tensor *t)
-{
-    uint64_t bytes = t->kind == HC_TABLE ? hc_table_bytes(t->table.rows, t->table.width, HC_STORE_F32)
-                                         : hc_matrix_bytes(t->matrix.n, t->matrix.k, HC_STORE_F32);
-    return hc_largest_bits(t->kind == HC_TABLE ? t->table.data : t->matrix.data, (size_t)bytes / sizeof(float)) <=
-           HC_LARGEST_HALF_BITS;
-}
-
-/* Rounds a tensor for itself, to both. */
-static void round_plainly(hc_calibration *c, int index)
-{
-    const hc_tensor *t = &c->encoder->net.tensors[index];
-    rounded *r = &c->tensors[index];
-    uint64_t bytes = 0;
-    r->four = r->eight = *t;
-    r->bits = 4;
-    hc_stored_place(&r->four, HC_STORE_I4, NULL, &bytes);
-    hc_stored_place(&r->eight, HC_STORE_I8, NULL, &bytes);
-    r->memory = hc_allocate_zeros(hc_size_sum(bytes, HC_ALIGN), 1);
-    if (!r->memory) {
-        hc_fail(&c->problem, HC_OUT_OF_MEMORY, "out of memory: %m for tensor %s at 4 and 8 bits", bytes, t->name);
-        return;
-    }
-    if (!fits(t)) {
-        hc_fail(&c->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a weight beyond 65504, which int4 cannot hold",
-                t->name);
-        return;
-    }
-    uint8_t *base = (uint8_t *)r->memory + (HC_ALIGN - (uintptr_t)r->memory % HC_ALIGN) % HC_ALIGN;
-    uint64_t at = 0;
-    hc_stored_place(&r->four, HC_STORE_I4, base, &at);
-    hc_stored_place(&r->eight, HC_STORE_I8, base, &at);
-    int rows = rows_of(t);
-    if (copy_tensor(c, t, &r->four, 0, rows) && copy_tensor(c, t, &r->eight, 0, rows) && t->kind == HC_TABLE)
-        apply(c, index, 0, rows);
+    hc_encoder *e = c->encoder;
+    hc_forms_apply(&c->tensors[index], &e->net.tensors[index], begin, end, e->threads, &c->problem);
 }
 
 /* ---- making one, inputs -------------------------------------------------------------------------------------------
  */
+
+/* What is no matrix that waits for an operation is rounded at once. */
+static void make_forms(hc_calibration *c, int index)
+{
+    const hc_tensor *t = &c->encoder->net.tensors[index];
+    if (!hc_forms_make(&c->tensors[index], t, c->encoder->threads, &c->problem)) return;
+    if (t->keep_half || t->kind == HC_TABLE) apply(c, index, 0, rows_of(c, index));
+}
 
 hc_calibration *hc_calibration_new(hc_encoder *encoder)
 {
@@ -148,7 +66,7 @@ hc_calibration *hc_calibration_new(hc_encoder *encoder)
         hc_fail(&c->problem, HC_INPUT_TYPE, "the encoder to calibrate is loaded at %s, expected fp32",
                 hc_dtype_name(encoder->dtype));
     for (int i = 1; i < net->tensor_count && c->problem.status == HC_OK; i++)
-        if (net->tensors[i].kind != HC_FLOATS && !net->tensors[i].keep_half) round_plainly(c, i);
+        if (net->tensors[i].kind != HC_FLOATS) make_forms(c, i);
     return c;
 }
 
@@ -271,21 +189,21 @@ static void round_rows(hc_calibration *c, int index, int begin, int end)
 static void take_matrix(hc_calibration *c, const hc_op *op)
 {
     int index = op->tensors[0];
-    rounded *r = &c->tensors[index];
-    if (!r->memory || r->four.kind != HC_MATRIX) return;
+    hc_forms *f = &c->tensors[index];
+    if (!hc_forms_have_choice(f) || f->four.kind != HC_MATRIX) return;
     int end = op->first + c->encoder->net.values[op->out].width,
-        begin = r->done > op->first ? (int)hc_round_up((size_t)r->done, HC_PANEL) : op->first;
+        begin = f->done > op->first ? (int)hc_round_up((size_t)f->done, HC_PANEL) : op->first;
     if (begin >= end) return;
-    if (r->bits == 4) round_rows(c, index, begin, end);
+    if (f->bits == 4) round_rows(c, index, begin, end);
     apply(c, index, begin, end);
-    r->done = end;
+    f->done = end;
 }
 
 /* What no operation multiplied by is as it was rounded for itself. */
 static void apply_all(hc_calibration *c)
 {
     for (int i = 1; i < c->encoder->net.tensor_count; i++)
-        if (c->tensors[i].memory) apply(c, i, 0, rows_of(&c->tensors[i].four));
+        if (c->tensors[i].memory) apply(c, i, 0, rows_of(c, i));
 }
 
 int hc_calibration_step(hc_calibration *c)
@@ -310,10 +228,11 @@ int hc_calibration_tensor(const hc_calibration *c, size_t index, hc_calibrated *
 {
     const hc_network *net = &c->encoder->net;
     if (index + 1 >= (size_t)net->tensor_count) return 0;
-    const rounded *r = &c->tensors[index + 1];
+    const hc_forms *f = &c->tensors[index + 1];
     hc_extent extent = hc_stored_extent(&net->tensors[index + 1]);
-    *out = (hc_calibrated){.name = net->tensors[index + 1].name, .bits = r->bits};
-    if (!r->memory) return 1;
+    *out = (hc_calibrated){.name = net->tensors[index + 1].name};
+    if (!hc_forms_have_choice(f)) return 1;
+    out->bits = f->bits;
     out->weights = hc_size_product(extent.rows, extent.k);
     for (int i = 0; i < 2; i++) {
         hc_stored_part parts[2];
@@ -327,12 +246,13 @@ int hc_calibration_tensor(const hc_calibration *c, size_t index, hc_calibrated *
 
 hc_status hc_calibration_choose(hc_calibration *c, size_t index, int bits)
 {
-    if (index + 1 < (size_t)c->encoder->net.tensor_count && c->tensors[index + 1].memory && (bits == 4 || bits == 8)) {
-        rounded *r = &c->tensors[index + 1];
-        r->bits = bits;
+    if (index + 1 < (size_t)c->encoder->net.tensor_count && hc_forms_have_choice(&c->tensors[index + 1]) &&
+        (bits == 4 || bits == 8)) {
+        hc_forms *f = &c->tensors[index + 1];
+        f->bits = bits;
         /* Before the first step a matrix is still as it was loaded: it is rounded in its turn. */
-        if (r->four.kind == HC_TABLE || c->op == c->encoder->net.op_count)
-            apply(c, (int)index + 1, 0, rows_of(&r->four));
+        if (f->four.kind == HC_TABLE || c->op == c->encoder->net.op_count)
+            apply(c, (int)index + 1, 0, rows_of(c, (int)index + 1));
     }
     return c->problem.status;
 }
@@ -342,7 +262,7 @@ static void exchange(hc_calibration *c)
 {
     for (int i = 1; i < c->encoder->net.tensor_count; i++) {
         if (!c->tensors[i].memory) continue;
-        hc_tensor *held = chosen(&c->tensors[i]), own = c->encoder->net.tensors[i];
+        hc_tensor *held = hc_forms_chosen(&c->tensors[i]), own = c->encoder->net.tensors[i];
         c->encoder->net.tensors[i] = *held;
         *held = own;
     }

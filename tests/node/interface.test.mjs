@@ -97,3 +97,20 @@ test('what hc_wasm_operation writes', () => {
   wasm.exports.hc_wasm_operation = () => 0;
   assert.equal(js.readOperation(wasm, 0, 1), null);
 });
+
+test('what hc_wasm_calibration_tensor writes', () => {
+  const [, body] = /EXPORT\(hc_wasm_calibration_tensor\)[^{]*\{([^}]*)\}/.exec(read('wasm/calibrate.c'));
+  const fields = [...body.matchAll(/out\[\d\] = .*tensor\.(\w+)(?:\[(\d)\])?/g)].map(
+    ([, field, form]) => field + (form === undefined ? '' : ['4', '8'][form]),
+  );
+  assert.equal(fields.length, 4);
+  const wasm = counting('hc_wasm_calibration_tensor', fields.length);
+  let left = 2;
+  wasm.exports.hc_wasm_calibration_tensor = () => left--;
+  wasm.string = (pointer) => `tensor ${pointer}`;
+  const expected = Object.fromEntries(fields.map((field, i) => [field, i + 1]));
+  assert.deepEqual(js.readCalibrated(wasm, 0), [
+    { name: 'tensor 2', ...expected },
+    { name: 'tensor 1', ...expected },
+  ]);
+});

@@ -50,6 +50,7 @@ test('what is in it', () => {
     'halfclip-relaxed-threads.wasm',
     'halfclip-simd128-threads.wasm',
     'halfclip-files.wasm',
+    'halfclip-calibrate.wasm',
     'models/halfclip-emoji-image.safetensors',
     'models/halfclip-emoji-text.safetensors',
   ]) {

@@ -45,7 +45,7 @@ const WEB = {
   'index.js': ['base', 'network', 'models', 'cache', 'encoder', 'worker', 'towers'],
   page: ['base', 'network', 'worker', 'index.js'],
   node: ['base', 'network', 'sources', 'cache', 'worker', 'index.js'],
-  cli: ['base', 'network', 'wasm', 'sources', 'checkpoint', 'load', 'cache', 'models', 'encoder', 'node'],
+  cli: ['base', 'network', 'wasm', 'picture', 'sources', 'checkpoint', 'load', 'cache', 'models', 'encoder', 'node'],
   demo: ['index.js'],
 };
 

@@ -39,6 +39,9 @@ export const complain = (message) => write(stderr, `halfclip: ${message}\n`);
 /** Takes the status line away. */
 export const clearStatus = () => show('');
 
+/** What shows how far something is, where somebody looks; '' takes it away. */
+export const statusLine = (quiet) => (quiet || !stderr.isTTY ? () => {} : show);
+
 /** What shows the progress of a load, where somebody looks. */
 export function withProgressBar(quiet) {
   if (quiet || !stderr.isTTY) return undefined;

@@ -10,19 +10,22 @@ const CLIP_VOCABULARY = 49408;
  * @param {(piece: Uint8Array) => void} write is called with consecutive pieces, which are valid during the call only
  * @param {Uint8Array} [vocabulary] of a text tower: merges, in place of those that came with the weights, or else
  *   CLIP's own
+ * @param {(wasm: object, vocabulary: number, length: number) => number} [produce] the function of C that writes it
  */
-export function writeShard(tower, write, vocabulary) {
+export function writeShard(
+  tower,
+  write,
+  vocabulary,
+  produce = (wasm, ...merges) => wasm.exports.hc_wasm_shard_write(tower.encoder, ...merges),
+) {
   return tower.inTurn(undefined, async () => {
     const own = tower.vocabulary;
     const isClips = tower.info.vocabSize >= CLIP_VOCABULARY && !tower.textCfg.hf_tokenizer_name;
     if (!vocabulary && !own && isClips) vocabulary = await readClipMerges(findAssets());
     const wasm = tower.wasm();
-    const produce = (pointer, length) => {
-      const status = wasm.exports.hc_wasm_shard_write(tower.encoder, pointer, length);
-      wasm.check(status, 'no memory left for the shard');
-    };
+    const withMerges = (pointer, length) => wasm.check(produce(wasm, pointer, length), 'no memory left for the shard');
     wasm.write = write;
-    if (vocabulary) wasm.with(vocabulary, 'the vocabulary', produce);
-    else produce(own?.pointer ?? 0, own?.length ?? 0);
+    if (vocabulary) wasm.with(vocabulary, 'the vocabulary', withMerges);
+    else withMerges(own?.pointer ?? 0, own?.length ?? 0);
   });
 }

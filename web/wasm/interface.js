@@ -31,6 +31,9 @@ const PICTURE_INFO = ['format', 'width', 'height', 'channels', 'ends', 'orientat
 /** hc_operation, in the order of hc_wasm_operation, which gives its two texts apart. */
 const OPERATION = ['rows', 'height', 'width', 'n', 'k', 'multiplications'];
 
+/** hc_calibrated, in the order of hc_wasm_calibration_tensor, which gives its name apart. */
+const CALIBRATED = ['bits', 'weights', 'bytes4', 'bytes8'];
+
 /** Pages of 64 KiB of the modules for threads, as wasm/build.mk links them. */
 export const SHARED_PAGES = { initial: 16, maximum: 65536 };
 
@@ -98,4 +101,22 @@ export function readTensors(wasm, loader) {
   }
   wasm.free(out);
   return tensors;
+}
+
+/**
+ * The tensors of a tower that is calibrated, in their order: hc_calibrated.
+ * @param {import('./memory.js').Memory} wasm
+ * @param {number} calibration
+ * @returns {{ name: string, bits: 0 | 4 | 8, weights: number, bytes4: number, bytes8: number }[]}
+ */
+export function readCalibrated(wasm, calibration) {
+  const tensors = [];
+  for (;;) {
+    let name;
+    const fields = readFields(wasm, CALIBRATED, (out) => {
+      name = wasm.exports.hc_wasm_calibration_tensor(calibration, tensors.length, out);
+    });
+    if (!name) return tensors;
+    tensors.push({ name: wasm.string(name), ...fields });
+  }
 }
