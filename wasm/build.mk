@@ -4,7 +4,7 @@
 
 WASM_FLAVOURS = simd128 relaxed
 WASM_THREADED = $(WASM_FLAVOURS:%=%-threads)
-WASM_MODULES = $(patsubst %,dist/halfclip-%.wasm,$(WASM_FLAVOURS) $(WASM_THREADED) files calibrate)
+WASM_MODULES = $(patsubst %,dist/halfclip-%.wasm,$(WASM_FLAVOURS) $(WASM_THREADED) files $(WASM_THREADED:%=calibrate-%))
 WASM_SOURCES = $(wildcard src/*/*.c) $(wildcard wasm/*.c)
 WASM_FILES = wasm/torch.c wasm/sha2.c
 WASM_CALIBRATE = wasm/calibrate.c
@@ -67,6 +67,12 @@ build/bench-kernels-$(1).wasm: build/wasm/$(1)/tests/bench/kernels.o $$(KERNELS:
 	@echo $$@
 	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS_BARE) $$^ -o $$@
 
+# The towers and src/calibrate, for the command line, which takes those for several threads.
+dist/halfclip-calibrate-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WASM_FILES),$$(WASM_SOURCES)))
+	@mkdir -p $$(@D)
+	@echo $$@
+	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$(WASM_LDFLAGS_$(1)) $$(WASM_CALIBRATE_EXPORTS:%=--export=%) $$^ -o $$@
+
 dist/halfclip-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WASM_FILES) $$(WASM_CALIBRATE),$$(WASM_SOURCES)))
 	@mkdir -p $$(@D)
 	@echo $$@
@@ -79,11 +85,5 @@ dist/halfclip-files.wasm: $(patsubst %.c,build/wasm/simd128/%.o,$(filter-out was
 	@mkdir -p $(@D)
 	@echo $@
 	@. build/wasm/toolchain && $$WASM_LD $(WASM_LDFLAGS_BARE) --max-memory=4294967296 --export=malloc --export=free --export=hc_status_code $^ -o $@
-
-# The towers, and what rounds them for given inputs (src/calibrate), for the command line: of the flavour whose numbers are the same on every machine.
-dist/halfclip-calibrate.wasm: $(patsubst %.c,build/wasm/simd128-threads/%.o,$(filter-out $(WASM_FILES),$(WASM_SOURCES)))
-	@mkdir -p $(@D)
-	@echo $@
-	@. build/wasm/toolchain && $$WASM_LD $(WASM_LDFLAGS) $(WASM_LDFLAGS_THREADS) $(WASM_CALIBRATE_EXPORTS:%=--export=%) $^ -o $@
 
 -include $(foreach flavour,$(WASM_FLAVOURS) $(WASM_THREADED),$(WASM_SOURCES:%.c=build/wasm/$(flavour)/%.d))

@@ -50,7 +50,8 @@ test('what is in it', () => {
     'halfclip-relaxed-threads.wasm',
     'halfclip-simd128-threads.wasm',
     'halfclip-files.wasm',
-    'halfclip-calibrate.wasm',
+    'halfclip-calibrate-relaxed-threads.wasm',
+    'halfclip-calibrate-simd128-threads.wasm',
     'models/halfclip-emoji-image.safetensors',
     'models/halfclip-emoji-text.safetensors',
   ]) {

@@ -36,6 +36,41 @@ static void test_load(const char *name, hc_tower tower, bytes file, const char *
     load_failing(name, tower, file, config, dtype, 0);
 }
 
+/* Whatever allocation of a calibration fails, it says so, and nothing stays of it. */
+static void test_calibration(bytes file, const char *config)
+{
+    long all = 0;
+    for (long n = 0; n == 0 || n <= all; n++) {
+        outcome end;
+        size_t size = 0;
+        long before = alive;
+        hc_encoder *encoder = load_bytes(HC_IMAGE, file, config, HC_FP32, 4096, 1, &end);
+        hc_info info;
+        hc_encoder_info(encoder, &info);
+        float *pixels = calloc(3 * (size_t)info.image_height * (size_t)info.image_width, sizeof *pixels);
+        pixels[0] = 1;
+        requested = 0;
+        fail_in = n;
+        hc_calibration *c = hc_calibration_new(encoder);
+        if (c) {
+            hc_calibration_add(c, pixels, 1);
+            while (hc_calibration_step(c)) {
+            }
+            hc_status status = hc_calibration_write(c, NULL, 0, discard, &size);
+            CHECK(status == (n ? HC_OUT_OF_MEMORY : HC_OK), "calibration, allocation %ld: %s", n,
+                  hc_status_code(status));
+            CHECK(!size == (n > 0), "calibration, allocation %ld: %zu bytes", n, size);
+        }
+        fail_in = 0;
+        if (!n) all = requested;
+        hc_calibration_free(c);
+        free(pixels);
+        hc_encoder_free(encoder);
+        CHECK(alive == before, "calibration: %ld blocks stay after allocation %ld failed", alive - before, n);
+    }
+    CHECK(all > 50, "%ld allocations", all);
+}
+
 int main(void)
 {
     counting = 1;
@@ -89,6 +124,7 @@ int main(void)
     test_load("shard at fp32", HC_TEXT, shard, NULL, HC_FP32);
     test_load("shard at int4", HC_TEXT, shard, NULL, HC_INT4);
     hc_encoder_free(encoder);
+    test_calibration(file, (char *)config.data);
     free(shard.data);
     free(file.data);
     free(config.data);

@@ -4,7 +4,7 @@ import { HalfclipError } from '../base/errors.js';
 import { loadEncoder } from '../encoder/load-encoder.js';
 import { describeWeights } from '../sources/open.js';
 import { bitsAWeight, fitBits, leastCount, orderByLoss } from './bits.js';
-import { Calibration, MODULE } from './calibration.js';
+import { Calibration, findModule } from './calibration.js';
 import { readCalibrationInputs } from './calibration-inputs.js';
 
 const SAMPLES = 8; // inputs that a tensor's own loss is measured with: enough for an order
@@ -31,7 +31,7 @@ class Run {
   async load() {
     const { signal, onProgress } = this.options;
     this.dispose();
-    this.encoder = await loadEncoder({ ...this.source, dtype: 'fp32', wasm: MODULE }, { signal, onProgress });
+    this.encoder = await loadEncoder({ ...this.source, dtype: 'fp32', wasm: findModule() }, { signal, onProgress });
   }
 
   dispose() {

@@ -5,16 +5,17 @@ import { breathe } from '../base/platform.js';
 import { writeShard } from '../encoder/write-shard.js';
 import { readCalibrated, readOperation } from '../wasm/interface.js';
 import { exhausted } from '../wasm/memory.js';
+import { detectSimd } from '../wasm/simd.js';
 
-/** The module with hc_calibration; it lies beside the command line. */
-export const MODULE = new URL('halfclip-calibrate.wasm', import.meta.url).href;
+/** The module with hc_calibration for this engine, which lies beside the command line; it is one for several threads. */
+export const findModule = () => new URL(`halfclip-calibrate-${detectSimd()}-threads.wasm`, import.meta.url).href;
 
 export class Calibration {
   #tower;
   #wasm;
   #pointer;
 
-  /** @param {import('../encoder/loaded-tower.js').LoadedTower} tower at fp32, in MODULE; nothing else uses it */
+  /** @param {import('../encoder/loaded-tower.js').LoadedTower} tower at fp32, in that module; nothing else uses it */
   constructor(tower) {
     this.#tower = tower;
     this.#wasm = tower.wasm();
