@@ -10,11 +10,19 @@ import { readCalibrationInputs } from './calibration-inputs.js';
 const SAMPLES = 8; // inputs that a tensor's own loss is measured with: enough for an order
 const STEP = 1 / 32; // of all tensors: how many more get 8 bits at a time, where too few had
 
-/** Mean and least cosine of vectors of length 1 to others. */
+/**
+ * Cosines of vectors of length 1 to others.
+ * @returns {{ mean: number, error: number, least: number }} error: the standard error of the mean
+ */
 export function cosines(vectors, expected) {
   const all = vectors.map((vector, i) => vector.reduce((sum, x, j) => sum + x * expected[i][j], 0));
-  return { mean: all.reduce((sum, x) => sum + x, 0) / all.length, least: Math.min(...all) };
+  const mean = all.reduce((sum, x) => sum + x, 0) / all.length;
+  const squares = all.reduce((sum, x) => sum + (x - mean) ** 2, 0);
+  return { mean, error: Math.sqrt(squares / Math.max(1, all.length - 1) / all.length), least: Math.min(...all) };
 }
+
+/** Whether other inputs will most likely have such a mean, too: few that measure must show more. */
+const reaches = ({ mean, error }, atLeast) => mean - error >= atLeast;
 
 /** One way of a tower to its shard; everything that it needs at once. */
 class Run {
@@ -94,7 +102,7 @@ class Run {
     return leastCount(0, order.length, async (count) => {
       this.options.tell(`choosing: ${count} of ${order.length} tensors at 8 bits`);
       this.hold(order, count);
-      return (await this.measure()).mean >= atLeast;
+      return reaches(await this.measure(), atLeast);
     });
   }
 
@@ -107,7 +115,7 @@ class Run {
     const encoder = await loadEncoder(shard, { signal });
     try {
       const vectors = await encoder.tower.embedAll(this.measured, { signal });
-      return { ...cosines(vectors, this.expected), info: encoder.info };
+      return { info: encoder.info, cosine: cosines(vectors, this.expected) };
     } finally {
       encoder.dispose();
     }
@@ -148,14 +156,14 @@ export async function calibrate(source, options) {
       await run.round(order.slice(0, eights));
     }
     for (;;) {
-      const { info, mean, least } = await run.writeAndMeasure();
-      if (atLeast === undefined || mean >= atLeast) {
-        return { info, report: describe(run, order, eights, { mean, least }) };
+      const { info, cosine } = await run.writeAndMeasure();
+      if (atLeast === undefined || reaches(cosine, atLeast)) {
+        return { info, report: describe(run, order, eights, cosine) };
       }
       if (eights === order.length)
         throw new HalfclipError(
           'input/type',
-          `option at-least is ${atLeast}, but with all tensors at 8 bits the mean cosine is ${mean.toFixed(6)}`,
+          `option at-least is ${atLeast}, but with all tensors at 8 bits the mean cosine is ${cosine.mean.toFixed(6)} (standard error ${cosine.error.toFixed(6)})`,
         );
       eights = Math.min(order.length, eights + Math.ceil(STEP * order.length));
       run.hold(order, eights);
