@@ -47,7 +47,7 @@ void hc_gram_add(void *context, const hc_matrix *w, const hc_rows *a)
     hc_gram *gram = context;
     int k = w->k, rows = a->count;
     job j = {.a = a, .right = {.n = k, .k = rows, .storage = HC_STORE_F32}};
-    float *tiles = hc_allocate(hc_rows_bytes(BLOCK, (uint64_t)rows, 0), 1);
+    float *tiles = hc_allocate(hc_size_product(BLOCK, (uint64_t)rows), sizeof *tiles);
     j.values = hc_allocate((uint64_t)k * (uint64_t)rows, sizeof *j.values);
     j.right.data = hc_allocate_zeros(hc_matrix_bytes(k, rows, HC_STORE_F32), 1);
     gram->failed |= !tiles || !j.values || !j.right.data;

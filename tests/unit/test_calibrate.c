@@ -118,7 +118,7 @@ static void free_problem(problem *p)
 static void show_rows(problem *p, hc_threads *threads, int first, int count)
 {
     hc_rows rows = {.exact = 0};
-    float *values = malloc((size_t)hc_rows_bytes((uint64_t)count, (uint64_t)p->k, 0));
+    float *values = malloc((size_t)count * (size_t)p->k * sizeof *values);
     hc_gram gram = {.threads = threads, .h = p->h, .width = hc_gptq_width(p->k)};
     hc_rows_lay(&rows, &p->fp32, count, values);
     for (int i = 0; i < count; i++) hc_rows_put(&rows, i, p->x + (size_t)(first + i) * (size_t)p->k);

@@ -152,8 +152,10 @@ export async function calibrate(source, options) {
       if (bits === undefined) eights = await run.countEights(order, atLeast);
       else ({ order, eights } = fitBits(order, bits));
       // Once more, as matrices need not make up for those before them that have 8 bits.
-      await run.load();
-      await run.round(order.slice(0, eights));
+      if (eights) {
+        await run.load();
+        await run.round(order.slice(0, eights));
+      }
     }
     for (;;) {
       const { info, cosine } = await run.writeAndMeasure();

@@ -13,8 +13,8 @@ function generator(seed) {
 }
 
 /**
- * A picture of overlapping discs and boxes, whose number falls with the cube of their size, each shaded from one colour
- * to another: "dead leaves" (Lee, Mumford and Huang 2001), which have the edges and the spectrum of photographs.
+ * A picture of overlapping discs and boxes of all sizes, small ones most often, each shaded from one colour to another:
+ * "dead leaves" (Lee, Mumford and Huang 2001), which have edges and a spectrum like those of photographs.
  * @param {number} seed
  * @param {number} side in pixels
  * @returns {{ data: Uint8Array, width: number, height: number }} RGB
@@ -30,10 +30,7 @@ export function syntheticPicture(seed, side) {
   };
   const leaves = 40 + Math.floor(400 * random());
   for (let leaf = -1; leaf < leaves; leaf++) {
-    // Sizes of density 1 / r³; the first leaf is the background.
-    const u = random();
-    const radius = leaf < 0 ? 2 * side : 1 / Math.sqrt(u / most ** 2 + (1 - u) / least ** 2);
-    const size = leaf < 0 ? radius : Math.max(radius, most * random() ** 3);
+    const size = leaf < 0 ? 2 * side : least + (most - least) * random() ** 3; // the first is the background
     const [x, y] = [side * random(), side * random()];
     const [from, to] = [colour(), colour()];
     const angle = 2 * Math.PI * random();
