@@ -225,7 +225,8 @@ const char *hc_calibration_message(const hc_calibration *calibration);
 /* Inputs as hc_embed_pixels or hc_embed_tokens takes them, before the first step. HC_INPUT_TYPE as there. */
 hc_status hc_calibration_add(hc_calibration *calibration, const void *inputs, size_t count);
 
-/* Rounds what the tower's next operation multiplies by. Returns 0 when none is left, or after a failure. From then on
+/* Rounds what the tower's next operation multiplies by; without any inputs, every tensor for itself, by least squares.
+ * Returns 0 when none is left, or after a failure. From then on
  * hc_embed_pixels and hc_embed_tokens give, at fp32, the vectors of the rounded weights. */
 int hc_calibration_step(hc_calibration *calibration);
 

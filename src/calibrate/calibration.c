@@ -209,7 +209,12 @@ static void apply_all(hc_calibration *c)
 int hc_calibration_step(hc_calibration *c)
 {
     hc_encoder *e = c->encoder;
-    if (c->problem.status != HC_OK || !c->batch_count || c->op >= e->net.op_count) return 0;
+    if (c->problem.status != HC_OK || c->op >= e->net.op_count) return 0;
+    if (!c->batch_count) {
+        c->op = e->net.op_count;
+        apply_all(c);
+        return 0;
+    }
     take_matrix(c, &e->net.ops[c->op]);
     for (size_t i = 0; i < c->batch_count && c->problem.status == HC_OK; i++) {
         change_places(e, &c->batches[i]);

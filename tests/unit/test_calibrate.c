@@ -349,6 +349,25 @@ static void test_tower(const char *name, hc_tower tower)
     hc_encoder_free(encoder);
 }
 
+/* Without inputs it is the int4 that everyone has. */
+static void test_without_inputs(hc_tower tower)
+{
+    hc_encoder *encoder = golden_encoder("clip", tower, HC_FP32), *plain = golden_encoder("clip", tower, HC_INT4);
+    hc_calibration *c = hc_calibration_new(encoder);
+    CHECK(!hc_calibration_step(c) && hc_calibration_status(c) == HC_OK, "%s", hc_calibration_message(c));
+    bytes a = written(c), b = shard_of(plain);
+    CHECK(same_bytes(a, b), "another shard");
+    size_t each;
+    float *inputs = inputs_of(encoder, &each);
+    check_shard(c, encoder, inputs, "clip");
+    free(inputs);
+    free(a.data);
+    free(b.data);
+    hc_calibration_free(c);
+    hc_encoder_free(encoder);
+    hc_encoder_free(plain);
+}
+
 static void test_refused(void)
 {
     hc_encoder *quantised = golden_encoder("clip", HC_IMAGE, HC_INT8), *text = golden_encoder("clip", HC_TEXT, HC_FP32);
@@ -395,6 +414,8 @@ int main(void)
     test_tower("odd-widths", HC_IMAGE);
     test_tower("odd-widths", HC_TEXT);
     test_tower("resnet-odd-widths", HC_IMAGE);
+    test_without_inputs(HC_IMAGE);
+    test_without_inputs(HC_TEXT);
     test_refused();
     return check_result("calibrate");
 }
