@@ -97,10 +97,7 @@ for (const tower of ['image', 'text']) {
   });
 
   test(`${tower}: a cosine at least, without pictures or texts`, async () => {
-    const plain = await shard(tower, 'a.safetensors', '--bits', '4.5');
-    const { mean, error } = plain.calibration.cosine;
-    const target = mean - 2 * error;
-    assert.ok(error > 0 && error < 1 - mean, `${error}`);
+    const target = 0.99;
     const { calibration } = await shard(tower, 'b.safetensors', '--at-least', String(target));
     assert.equal(calibration.madeUp, true);
     assert.ok(calibration.cosine.mean - calibration.cosine.error >= target);
