@@ -165,6 +165,18 @@ int hc_encoder_profile(const hc_encoder *encoder, size_t index, hc_operation *ou
  * includes that `out` is normalised. -1 when `out` is complete. */
 int hc_embed_operation(hc_encoder *encoder);
 
+/* The numbers that an operation made: `rows` rows of n, from one to the next `stride` floats. */
+typedef struct hc_operation_result {
+    float *at;
+    int rows, n;
+    size_t stride;
+} hc_operation_result;
+
+/* Where the result of operation `index` lies, the last that hc_embed_operation did: the encoder's memory, for the
+ * inputs of the pass under way, until the next operation. What is written there is what the next ones read. Returns 0
+ * where there is none: behind the last operation of a pass, whose result is `out`, and without such an index. */
+int hc_embed_result(hc_encoder *encoder, int index, hc_operation_result *out);
+
 /* Which instructions multiply int8 weights. Both compute the same integers, so vectors don't depend on it, to the last
  * bit; speed does, by a factor of 1.4 to 2.5. HC_DOT_QUADS sums four products in one instruction, where the machine has
  * one (VNNI, ARM's dot product); HC_DOT_PAIRS needs none. */

@@ -103,6 +103,16 @@ int hc_wasm_operation(const hc_encoder *encoder, size_t index, double out[6], co
     return 1;
 }
 
+/* hc_embed_result, one double a field: where it lies, its rows, their numbers, and the stride. */
+EXPORT(hc_wasm_result) int hc_wasm_result(hc_encoder *encoder, int index, double out[4])
+{
+    hc_operation_result result;
+    if (!hc_embed_result(encoder, index, &result)) return 0;
+    const double fields[4] = {(double)(uintptr_t)result.at, result.rows, result.n, (double)result.stride};
+    for (int i = 0; i < 4; i++) out[i] = fields[i];
+    return 1;
+}
+
 /* Tensor `index` of the tower that a config asks for, as OpenCLIP's state dict has it: its name, and in out its rank
  * and shape. NULL behind the last. */
 EXPORT(hc_wasm_tensor) const char *hc_wasm_tensor(const hc_loader *loader, size_t index, int out[5])

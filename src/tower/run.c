@@ -116,3 +116,12 @@ int hc_embed_operation(hc_encoder *encoder)
     if (go_on(encoder, 1)) advance(encoder);
     return op;
 }
+
+int hc_embed_result(hc_encoder *encoder, int index, hc_operation_result *out)
+{
+    if (!encoder->run.count || index < 0 || index + 1 != encoder->run.op) return 0;
+    hc_pass pass = pass_of(encoder);
+    hc_span_of_rows rows = hc_pass_value(&pass, encoder->net.ops[index].out);
+    *out = (hc_operation_result){rows.at, rows.count, rows.width, rows.stride};
+    return 1;
+}

@@ -37,6 +37,28 @@ test('pictures: fp16 keeps more than int8, and int8 more than int4', async () =>
   }
 });
 
+test('operations that lose most: each with an error of its own, larger the fewer bits there are', async () => {
+  const report = JSON.parse(await works([...MODEL, '--json', '--dtype', 'fp16,int8,int4', ...three]));
+  const [fp16, ...rounded] = report.dtypes;
+  assert.deepEqual(fp16.operations, []); // what the checkpoint holds
+  const largest = rounded.map(({ operations }) => operations[0].error);
+  assert.ok(largest[0] > 0.001 && largest[0] < largest[1] && largest[1] < 0.3, JSON.stringify(largest));
+  for (const { dtype, operations } of rounded) {
+    assert.deepEqual(
+      operations.map(({ error }) => error),
+      operations.map(({ error }) => error).sort((a, b) => b - a),
+    );
+    // A product with weights loses something in every layer; what is copied, nothing.
+    const layers = new Set(operations.map(({ name }) => /resblocks\.(\d+)\.mlp\.c_fc/.exec(name)?.[1]));
+    for (let i = 0; i < config.model_cfg.vision_cfg.layers; i++) assert.ok(layers.has(`${i}`), `${dtype}, layer ${i}`);
+    assert.ok(operations.every(({ kind }) => kind !== 'pick'));
+  }
+  assert.match(
+    await works([...MODEL, '--dtype', 'int4', ...three]),
+    /Operations that lose most at int4.*\n +linear +visual/,
+  );
+});
+
 test('the cosines are those of the vectors that the library gives', async () => {
   const vectors = {};
   for (const dtype of ['fp32', 'int4']) {

@@ -4,6 +4,8 @@
 #include "inside.h"
 #include "loading.h"
 
+#include <math.h>
+
 static hc_encoder *golden_encoder(const char *name, hc_tower tower, hc_dtype dtype)
 {
     outcome end;
@@ -73,6 +75,14 @@ static void test_operations(const char *name, hc_tower tower, hc_dtype dtype)
     for (int op; (op = hc_embed_operation(encoder)) >= 0; done++) {
         wrong += op != done % count;
         passes += op == 0;
+        hc_operation_result result;
+        hc_operation made;
+        int found = hc_embed_result(encoder, op, &result);
+        wrong += found != (op < count - 1) || hc_embed_result(encoder, op - 1, &result);
+        if (!found || !hc_encoder_profile(encoder, (size_t)op, &made)) continue;
+        wrong += result.n != made.n || result.rows < 1 || result.stride < (size_t)result.n;
+        for (int r = 0; r < result.rows; r++)
+            for (int i = 0; i < result.n; i++) wrong += !isfinite(result.at[(size_t)r * result.stride + (size_t)i]);
     }
     CHECK(!wrong && done == passes * count && passes > 1, "%s: %d operations in %d passes of %d", name, done, passes,
           count);

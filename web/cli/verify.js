@@ -1,7 +1,10 @@
-// halfclip verify: what a dtype keeps of the vectors that the same weights give at fp32. One tower is in memory at a time.
+// halfclip verify: what a dtype keeps of the vectors that the same weights give at fp32, and where it loses most.
 
 import { readFile } from 'node:fs/promises';
 
+import { loadEncoder } from '../encoder/load-encoder.js';
+import { operationErrors } from '../encoder/operation-errors.js';
+import { resolveModel } from '../models/resolve.js';
 import { loadImageEncoder, loadTextEncoder } from '../node/index.js';
 import { compare } from './agreement.js';
 import { readInputs } from './inputs.js';
@@ -15,7 +18,8 @@ export const summary = 'how close vectors at int8, int4 or fp16 are to those at 
 
 export const help = `halfclip verify [inputs...]: embeds the inputs at fp32 and at other dtypes, one after the other, and shows for each of these the
 mean and the least cosine to fp32, and neighbours kept: of the k nearest others that an input has at fp32, the share that is still
-among its k nearest, for k = 1 and 10, as a mean over all inputs (where there are more than k others)
+among its k nearest, for k = 1 and 10, as a mean over all inputs (where there are more than k others); and for the first inputs the
+operations that lose most: how far the result of each is from fp32's when it is given what fp32 gives, relative to its size
 
   Inputs are pictures (files, URLs, folders) or with --tower text texts. Without inputs, one a line from standard input. Give the
   checkpoint as it was published: of a shard at int8, fp32 is what int8 left of the weights, and what that lost does not show.
@@ -36,6 +40,10 @@ export const options = {
   'at-least': STRING,
   json: { type: 'boolean' },
 };
+
+/** Inputs whose operations are compared, and operations that are shown without --json. */
+const COMPARED = 3;
+const SHOWN = 6;
 
 const DTYPES = ['fp16', 'int8', 'int4'];
 const LOAD = { text: loadTextEncoder, image: loadImageEncoder };
@@ -68,6 +76,8 @@ export async function run(values, args, signal) {
       ),
     });
   }
+  const prepared = await prepare(kept.slice(0, COMPARED), { tower, values, signal });
+  for (const one of found) one.operations = await errorsAt(one.dtype, prepared, { tower, values, signal });
   const held = await heldBy(values);
   await show({ model: info.model, tower, held, inputs: kept.length, dtypes: found }, values.json);
   for (const { dtype, mean } of found) {
@@ -126,6 +136,36 @@ async function vectorsAt(dtype, items, { tower, values, signal }) {
   }
 }
 
+/** What the tower computes with, of some items. */
+async function prepare(items, { tower, values, signal }) {
+  const encoder = await LOAD[tower](await loadOptions({ ...values, dtype: 'int8' }, signal));
+  try {
+    const prepared = [];
+    for (const { source } of items)
+      prepared.push(tower === 'text' ? await encoder.tokenize(source) : await encoder.preprocess(source));
+    return prepared;
+  } finally {
+    encoder.dispose();
+  }
+}
+
+/** The operations of the tower with their errors at a dtype, the largest first. */
+async function errorsAt(dtype, inputs, { tower, values, signal }) {
+  const towers = [];
+  try {
+    for (const each of ['fp32', dtype]) {
+      const { model, weights, hub, integrity } = await loadOptions({ ...values, dtype: each }, signal);
+      const { name, ...resolved } = await resolveModel(model, weights, tower, { hub, signal });
+      const options = { tower, dtype: each, threads: 1, integrity, model: name, ...resolved };
+      towers.push((await loadEncoder(options, { signal })).tower);
+    }
+    const errors = await operationErrors(...towers, inputs, { signal });
+    return errors.filter(({ error }) => error > 0).sort((a, b) => b.error - a.error);
+  } finally {
+    for (const loaded of towers) loaded.release();
+  }
+}
+
 async function show(report, json) {
   if (json) {
     await print(JSON.stringify(report));
@@ -147,4 +187,10 @@ async function show(report, json) {
   await print('');
   const head = ['dtype', 'mean cosine', 'least', 'nearest kept', 'of 10 nearest'];
   for (const line of columns([head, ...rows], 1)) await print(line);
+  for (const { dtype, operations } of report.dtypes) {
+    if (!operations.length) continue;
+    await print(`\nOperations that lose most at ${dtype}: their own error, relative to the size of the result`);
+    const lines = operations.slice(0, SHOWN).map(({ kind, name, error }) => [kind, name, error.toFixed(4)]);
+    for (const line of columns(lines, 2)) await print(line);
+  }
 }

@@ -30,7 +30,8 @@ export function profileTower(tower, { runs, seconds = 2, signal }) {
   });
 }
 
-function listOperations(tower) {
+/** The operations that a tower is, in the order of computing, as readOperation() gives them. */
+export function listOperations(tower) {
   const operations = [];
   for (let one; (one = readOperation(tower.wasm(), tower.encoder, operations.length));) operations.push(one);
   return operations;

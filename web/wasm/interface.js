@@ -29,6 +29,7 @@ const INFO = [
 const PICTURE_INFO = ['format', 'width', 'height', 'channels', 'ends', 'orientation', 'orientationAt'];
 
 /** hc_operation, in the order of hc_wasm_operation, which gives its two texts apart. */
+const RESULT = ['at', 'rows', 'n', 'stride'];
 const OPERATION = ['rows', 'height', 'width', 'n', 'k', 'multiplications'];
 
 /** hc_calibrated, in the order of hc_wasm_calibration_tensor, which gives its name apart. */
@@ -84,6 +85,22 @@ export function readOperation(wasm, encoder, index) {
   const [kind, name] = found ? Array.from(wasm.ints(texts, 2), (pointer) => wasm.string(pointer)) : [];
   wasm.free(texts);
   return found ? { kind, name, ...numbers } : null;
+}
+
+/**
+ * Rows that the last operation made, in the encoder's memory, for reading and writing: hc_embed_result; none behind the
+ * last operation.
+ * @param {import('./memory.js').Memory} wasm
+ * @param {number} encoder
+ * @param {number} index of the operation
+ * @returns {Float32Array[]}
+ */
+export function readResult(wasm, encoder, index) {
+  let found;
+  const { at, rows, n, stride } = readFields(wasm, RESULT, (out) => {
+    found = wasm.exports.hc_wasm_result(encoder, index, out);
+  });
+  return Array.from({ length: found ? rows : 0 }, (_, row) => wasm.floats(at + 4 * row * stride, n));
 }
 
 /**
