@@ -195,7 +195,7 @@ test: test-format test-unit test-fuzz test-node test-runners test-browser test-a
 
 # ---- demo, server, benchmarks ------------------------------------------------------------------------------------------
 
-.PHONY: demo start bench clean
+.PHONY: demo start bench accuracy clean
 demo: dist node_modules/.package-lock.json
 	$(NODE) tests/demo.mjs
 
@@ -207,6 +207,15 @@ MODELS ?= ViT-B-32 ViT-B-16 ViT-L-14 RN50
 bench: dist $(WASM_FLAVOURS:%=build/bench-kernels-%.wasm) build/setup node_modules/.package-lock.json
 	$(NODE) tests/bench/kernels.mjs
 	"$$($(NODE) tests/newest-node.mjs)" tests/bench/peers.mjs $(MODELS)
+
+# What quantisation leaves of trained towers and of the bundled one, into the tables of src/README.md. Takes ten minutes,
+# Python with what weights-tools/requirements.txt lists, and packages that ship trained weights.
+PYTHON ?= python3
+accuracy: dist
+	$(PYTHON) weights-tools/trained_towers.py build/trained
+	$(NODE) tests/trained.mjs build/trained
+	$(NODE) tests/trained.mjs --write
+	$(NODE) tests/accuracy.mjs --write
 
 clean:
 	rm -rf build dist
