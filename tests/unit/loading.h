@@ -81,6 +81,21 @@ static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *con
     return encoder;
 }
 
+/* A golden tower of one thread; without it a test has nothing to test. */
+static inline hc_encoder *golden_encoder(const char *name, hc_tower tower, hc_dtype dtype)
+{
+    outcome end;
+    bytes file = golden_tower(name, ".safetensors"), config = golden_tower(name, ".json");
+    hc_encoder *encoder = load_bytes(tower, file, (char *)config.data, dtype, 4096, 1, &end);
+    if (!encoder) {
+        fprintf(stderr, "%s: %s\n", name, end.message);
+        exit(1);
+    }
+    free(file.data);
+    free(config.data);
+    return encoder;
+}
+
 static inline int append_bytes(void *user, const void *data, size_t n)
 {
     bytes *b = user;

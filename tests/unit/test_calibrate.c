@@ -234,17 +234,6 @@ static void test_threads(hc_threads *threads)
 
 enum { INPUTS = 5 };
 
-static hc_encoder *golden_encoder(const char *name, hc_tower tower, hc_dtype dtype)
-{
-    outcome end;
-    bytes file = golden_tower(name, ".safetensors"), config = golden_tower(name, ".json");
-    hc_encoder *encoder = load_bytes(tower, file, (char *)config.data, dtype, 4096, 1, &end);
-    CHECK(encoder, "%s: %s", name, end.message);
-    free(file.data);
-    free(config.data);
-    return encoder;
-}
-
 /* Inputs of a tower, which are as wide as floats whatever they are. */
 static float *inputs_of(const hc_encoder *encoder, size_t *each)
 {

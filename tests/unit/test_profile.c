@@ -6,20 +6,6 @@
 
 #include <math.h>
 
-static hc_encoder *golden_encoder(const char *name, hc_tower tower, hc_dtype dtype)
-{
-    outcome end;
-    bytes file = golden_tower(name, ".safetensors"), config = golden_tower(name, ".json");
-    hc_encoder *encoder = load_bytes(tower, file, (char *)config.data, dtype, 4096, 1, &end);
-    if (!encoder) {
-        fprintf(stderr, "%s: %s\n", name, end.message);
-        exit(1);
-    }
-    free(file.data);
-    free(config.data);
-    return encoder;
-}
-
 /* A matrix [n, k] that is multiplied by `rows` rows takes as many multiplications as that has numbers; and all of the
  * list's tensors and values are somebody's. */
 static void test_list(const char *name, hc_tower tower)

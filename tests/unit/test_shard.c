@@ -9,17 +9,6 @@
 static const hc_tower TOWERS[] = {HC_IMAGE, HC_TEXT};
 static const char *const DTYPES[] = {"", "fp32", "fp16", "int8", "int4"};
 
-static hc_encoder *golden_encoder(const char *name, hc_tower tower, hc_dtype dtype)
-{
-    outcome end;
-    bytes file = golden_tower(name, ".safetensors"), config = golden_tower(name, ".json");
-    hc_encoder *encoder = load_bytes(tower, file, (char *)config.data, dtype, 4096, 1, &end);
-    CHECK(encoder, "%s: %s", name, end.message);
-    free(file.data);
-    free(config.data);
-    return encoder;
-}
-
 static hc_encoder *load_shard(hc_tower tower, bytes shard, hc_dtype dtype, outcome *end)
 {
     return load_bytes(tower, shard, NULL, dtype, 1000, 1, end);

@@ -1,13 +1,11 @@
 // What a tower is calibrated with: pictures of a folder, the lines of a file, or made-up ones; and which of them only
 // measure.
 
-import { readFile } from 'node:fs/promises';
-
 import { HalfclipError } from '../base/errors.js';
 import { preprocessPicture, tokenize } from '../encoder/calls.js';
 import { capturePicture } from '../picture/capture.js';
 import { readInputs } from './inputs.js';
-import { OptionError, atOption } from './options.js';
+import { OptionError, readTexts } from './options.js';
 import { syntheticPicture, syntheticText } from './synthetic-inputs.js';
 
 /** How many there are at most. More take longer, and gain nothing that could be measured. */
@@ -62,13 +60,7 @@ async function picturesOf(place, encoder, signal) {
 }
 
 async function textsOf(place, encoder, signal) {
-  const text = await readFile(place, 'utf8').catch((error) => {
-    throw atOption('calibrate', place, error);
-  });
-  const lines = text
-    .replace(/^\ufeff/, '')
-    .split(/\r?\n/)
-    .filter((line) => line.trim());
+  const lines = await readTexts('calibrate', place);
   if (!lines.length) throw new OptionError('calibrate', place, 'holds no texts, expected one a line');
   return encoder.call(tokenize, spread(lines, MOST * 4), { signal });
 }

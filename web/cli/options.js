@@ -29,6 +29,17 @@ export const fileProblem = (error) => FILE_PROBLEMS[error.code] ?? error.message
 export const atOption = (option, path, error) =>
   error.syscall ? new OptionError(option, path, fileProblem(error)) : error;
 
+/** The texts of a file that an option names: its lines, but for empty ones. */
+export async function readTexts(option, path) {
+  const text = await readFile(path, 'utf8').catch((error) => {
+    throw atOption(option, path, error);
+  });
+  return text
+    .replace(/^\ufeff/, '')
+    .split(/\r?\n/)
+    .filter((line) => line.trim());
+}
+
 const STRING = { type: 'string' };
 const FLAG = { type: 'boolean' };
 

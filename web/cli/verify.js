@@ -1,14 +1,12 @@
 // halfclip verify: what a dtype keeps of the vectors that the same weights give at fp32, and where it loses most.
 
-import { readFile } from 'node:fs/promises';
-
 import { loadEncoder } from '../encoder/load-encoder.js';
 import { operationErrors } from '../encoder/operation-errors.js';
 import { resolveModel } from '../models/resolve.js';
 import { loadImageEncoder, loadTextEncoder } from '../node/index.js';
 import { compare } from './agreement.js';
 import { readInputs } from './inputs.js';
-import { LOAD_HELP, LOAD_OPTIONS, UsageError, atOption, loadOptions, oneOf } from './options.js';
+import { LOAD_HELP, LOAD_OPTIONS, UsageError, loadOptions, oneOf, readTexts } from './options.js';
 import { inspect, towerOfShard } from './report.js';
 import { checkFailed, runOver } from './run.js';
 import { columns } from './table.js';
@@ -56,13 +54,13 @@ export async function run(values, args, signal) {
   if (values.texts !== undefined && (wanted === 'image' || args.length))
     throw new UsageError(`--texts is the text tower's whole input, got ${args[0] ?? '--tower image'} too`);
   const tower = wanted ?? (values.texts === undefined ? ((await towerOfShard(values.weights)) ?? 'image') : 'text');
-  const items = values.texts === undefined ? await listInputs(args, tower) : await linesOf(values.texts);
+  const items = values.texts === undefined ? await listInputs(args, tower) : await listTexts(values.texts);
   if (items.length < 2)
     throw new UsageError(`verify compares inputs with each other, expected 2 or more, got ${items.length}`);
 
-  const embed = (dtype, some) => vectorsAt(dtype, some, { tower, values, signal });
-  const exact = await embed('fp32', items);
-  const { info, vectors, result } = exact;
+  const embed = (dtype, some, compared = 0) => vectorsAt(dtype, some, { tower, values, signal, compared });
+  const exact = await embed('fp32', items, COMPARED);
+  const { info, vectors, prepared, result } = exact;
   if (vectors.size < 2) checkFailed(result);
   const kept = [...vectors.keys()]; // what failed was reported once
   const found = [];
@@ -76,8 +74,7 @@ export async function run(values, args, signal) {
       ),
     });
   }
-  const prepared = await prepare(kept.slice(0, COMPARED), { tower, values, signal });
-  for (const one of found) one.operations = await errorsAt(one.dtype, prepared, { tower, values, signal });
+  await addErrors(found, prepared, { tower, values, signal });
   const held = await heldBy(values);
   await show({ model: info.model, tower, held, inputs: kept.length, dtypes: found }, values.json);
   for (const { dtype, mean } of found) {
@@ -112,57 +109,48 @@ async function listInputs(args, tower) {
   return all;
 }
 
-async function linesOf(path) {
-  let text;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    throw atOption('texts', path, error);
-  }
-  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '');
+async function listTexts(path) {
+  const lines = await readTexts('texts', path);
   return lines.map((source) => ({ record: { input: source }, id: source, source }));
 }
 
-/** The vectors of the items that can be embedded, at a dtype. */
-async function vectorsAt(dtype, items, { tower, values, signal }) {
+/** The vectors of the items that can be embedded, at a dtype; and of `compared` of them what the tower computes with. */
+async function vectorsAt(dtype, items, { tower, values, signal, compared }) {
   const encoder = await LOAD[tower](await loadOptions({ ...values, dtype }, signal));
   try {
     const vectors = new Map();
     const counter = new Counter(values.quiet, async () => items.length);
     const result = await runOver(encoder, items, { signal, counter }, (item, vector) => vectors.set(item, vector));
-    return { info: encoder.info, vectors, result };
-  } finally {
-    encoder.dispose();
-  }
-}
-
-/** What the tower computes with, of some items. */
-async function prepare(items, { tower, values, signal }) {
-  const encoder = await LOAD[tower](await loadOptions({ ...values, dtype: 'int8' }, signal));
-  try {
     const prepared = [];
-    for (const { source } of items)
+    for (const { source } of [...vectors.keys()].slice(0, compared))
       prepared.push(tower === 'text' ? await encoder.tokenize(source) : await encoder.preprocess(source));
-    return prepared;
+    return { info: encoder.info, vectors, prepared, result };
   } finally {
     encoder.dispose();
   }
 }
 
-/** The operations of the tower with their errors at a dtype, the largest first. */
-async function errorsAt(dtype, inputs, { tower, values, signal }) {
-  const towers = [];
+/** Adds to what was found at each dtype the operations with their errors, the largest first. */
+async function addErrors(found, inputs, { tower, values, signal }) {
+  const load = async (dtype) => {
+    const { model, weights, hub, integrity } = await loadOptions({ ...values, dtype }, signal);
+    const { name, ...resolved } = await resolveModel(model, weights, tower, { hub, signal });
+    const options = { tower, dtype, threads: 1, integrity, model: name, ...resolved };
+    return (await loadEncoder(options, { signal })).tower;
+  };
+  const exact = await load('fp32');
   try {
-    for (const each of ['fp32', dtype]) {
-      const { model, weights, hub, integrity } = await loadOptions({ ...values, dtype: each }, signal);
-      const { name, ...resolved } = await resolveModel(model, weights, tower, { hub, signal });
-      const options = { tower, dtype: each, threads: 1, integrity, model: name, ...resolved };
-      towers.push((await loadEncoder(options, { signal })).tower);
+    for (const one of found) {
+      const other = await load(one.dtype);
+      try {
+        const errors = await operationErrors(exact, other, inputs, { signal });
+        one.operations = errors.filter(({ error }) => error > 0).sort((a, b) => b.error - a.error);
+      } finally {
+        other.release();
+      }
     }
-    const errors = await operationErrors(...towers, inputs, { signal });
-    return errors.filter(({ error }) => error > 0).sort((a, b) => b.error - a.error);
   } finally {
-    for (const loaded of towers) loaded.release();
+    exact.release();
   }
 }
 

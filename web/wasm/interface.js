@@ -28,8 +28,10 @@ const INFO = [
 /** hc_picture_info, in the order of hc_wasm_picture_info. */
 const PICTURE_INFO = ['format', 'width', 'height', 'channels', 'ends', 'orientation', 'orientationAt'];
 
-/** hc_operation, in the order of hc_wasm_operation, which gives its two texts apart. */
+/** hc_operation_result, in the order of hc_wasm_result. */
 const RESULT = ['at', 'rows', 'n', 'stride'];
+
+/** hc_operation, in the order of hc_wasm_operation, which gives its two texts apart. */
 const OPERATION = ['rows', 'height', 'width', 'n', 'k', 'multiplications'];
 
 /** hc_calibrated, in the order of hc_wasm_calibration_tensor, which gives its name apart. */
