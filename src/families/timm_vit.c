@@ -1,10 +1,7 @@
 /* timm_vit.c: timm's VisionTransformer with map pooling (AttentionPoolLatent): the image towers of SigLIP (Zhai et al.,
  * 2023) and SigLIP 2, as OpenCLIP's TimmModel has them, and Hugging Face's SiglipVisionModel. */
 #include "families/family.h"
-#include "families/keys.h"
-#include "families/openclip.h"
-
-#include <string.h>
+#include "families/timm.h"
 
 static const float EPS = 1e-6f;
 
@@ -15,7 +12,7 @@ typedef struct config {
 } config;
 
 static const config SIZES[] = {
-#include "families/timm_sizes.inc"
+#include "families/timm_vit_sizes.inc"
 };
 
 enum { SIZE_COUNT = sizeof SIZES / sizeof *SIZES };
@@ -25,62 +22,27 @@ enum { SIZE_COUNT = sizeof SIZES / sizeof *SIZES };
 
 static const config *find(const hc_options *o)
 {
-    hc_json name = hc_option(o, "timm_model_name");
     for (int i = 0; i < SIZE_COUNT; i++)
-        if (hc_json_is(&name, SIZES[i].name)) return &SIZES[i];
+        if (hc_timm_is(o, SIZES[i].name)) return &SIZES[i];
     return NULL;
 }
 
-/* timm_model_args: timm's own arguments over what the name stands for. */
-static void read_args(hc_options *o, config *c)
+static void read(hc_options *o, config *c, hc_timm *t)
 {
     static const char *const keys[] = {"embed_dim", "depth", "num_heads", "mlp_ratio", "patch_size", "act_layer", NULL};
     static const char *const activations[] = {"gelu", "gelu_tanh", NULL};
-    hc_options args = *o;
-    args.section = hc_option(o, "timm_model_args");
-    args.section_name = "vision_cfg.timm_model_args";
-    if (args.section.type == HC_JSON_ABSENT || args.section.type == HC_JSON_NULL) return;
-    if (args.section.type != HC_JSON_OBJECT)
-        hc_fail(o->problem, HC_MODEL_CONFIG, "vision_cfg.timm_model_args is %t, expected an object", args.section.text,
-                args.section.length);
-    hc_options_check_keys(&args, &args.section, args.section_name, keys);
+    hc_timm_read(o, c->image_size, keys, t);
+    hc_options *args = &t->args;
     double ratio = (double)c->mlp_width / c->width;
-    c->width = hc_option_integer(&args, "embed_dim", c->width, 1, HC_MAX_WIDTH);
-    c->layers = hc_option_integer(&args, "depth", c->layers, 1, HC_MAX_LAYERS);
-    c->heads = hc_option_integer(&args, "num_heads", c->heads, 1, HC_MAX_WIDTH);
-    c->patch_size = hc_option_integer(&args, "patch_size", c->patch_size, 1, HC_MAX_SIDE);
-    double mlp_width = c->width * hc_option_number(&args, "mlp_ratio", ratio);
-    if (!(mlp_width >= 1 && mlp_width < HC_MAX_MLP_WIDTH + 1))
-        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
-                "vision_cfg.timm_model_args.mlp_ratio makes the hidden layers too narrow or too wide, expected 1 to %d "
-                "channels",
-                (int)HC_MAX_MLP_WIDTH);
-    else c->mlp_width = (int)mlp_width;
-    if (hc_option_given(&args, "act_layer"))
-        c->activation = hc_option_choice(&args, "act_layer", activations, "gelu or gelu_tanh") ? HC_GELU_TANH : HC_GELU;
-}
-
-static void read(hc_options *o, config *c, int *image_height, int *image_width)
-{
-    static const char *const pools[] = {"avg", "map", NULL}, *const projections[] = {"linear", "none", NULL};
-    hc_options_check_keys(o, &o->section, o->section_name, HC_VISION_KEYS);
-    read_args(o, c);
-    if (!hc_option_choice(o, "timm_pool", pools, "map") || !hc_option_choice(o, "timm_proj", projections, "none"))
-        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
-                "vision_cfg: of towers such as %s only those with timm_pool map and timm_proj none are supported yet",
-                c->name);
-    hc_option_pair(o, "image_size", c->image_size, HC_MAX_SIDE, image_height, image_width);
-    if (c->width % c->heads)
-        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg: a width of %d, which %d heads do not divide", c->width,
-                c->heads);
-    if (*image_height < c->patch_size || *image_width < c->patch_size)
-        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg: patches of %d, larger than the picture of %d by %d",
-                c->patch_size, *image_height, *image_width);
-    if ((int64_t)*image_height * *image_width > HC_MAX_PIXELS || (int64_t)c->width * c->mlp_width > HC_MAX_MATRIX ||
-        3 * (int64_t)c->width * c->width > HC_MAX_MATRIX ||
-        3 * (int64_t)c->patch_size * c->patch_size * c->width > HC_MAX_MATRIX ||
-        (int64_t)(*image_height / c->patch_size) * (*image_width / c->patch_size) > HC_MAX_POSITIONS)
-        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg: sizes that are more than a tower may have here");
+    c->width = hc_option_integer(args, "embed_dim", c->width, 1, HC_MAX_WIDTH);
+    c->layers = hc_option_integer(args, "depth", c->layers, 1, HC_MAX_LAYERS);
+    c->heads = hc_option_integer(args, "num_heads", c->heads, 1, HC_MAX_WIDTH);
+    c->patch_size = hc_option_integer(args, "patch_size", c->patch_size, 1, HC_MAX_SIDE);
+    c->mlp_width = hc_timm_mlp_width(t, c->width, ratio);
+    if (hc_option_given(args, "act_layer"))
+        c->activation = hc_option_choice(args, "act_layer", activations, "gelu or gelu_tanh") ? HC_GELU_TANH : HC_GELU;
+    if (t->pool != HC_TIMM_MAP || t->proj != HC_TIMM_NONE) hc_timm_refuse(o, "timm_pool map and timm_proj none");
+    hc_timm_check_sizes(t, c->width, c->heads, c->mlp_width, c->patch_size);
 }
 
 /* ---- the tower ----------------------------------------------------------------------------------------------------
@@ -117,21 +79,26 @@ static hc_value map_pool(hc_network *net, const config *c, hc_value x)
 static void build(hc_network *net, hc_options *o)
 {
     config c = *find(o);
-    read(o, &c, &net->image_height, &net->image_width);
+    hc_timm t;
+    read(o, &c, &t);
     if (o->problem->status != HC_OK) return;
+    net->image_height = t.image_height;
+    net->image_width = t.image_width;
+    hc_value x;
     HC_IN(net, "visual.trunk.", 0)
     {
-        hc_value x = hc_patches(net, "patch_embed.proj.",
-                                (hc_patches_options){.width = c.width,
-                                                     .patch_height = c.patch_size,
-                                                     .patch_width = c.patch_size,
-                                                     .positions = "pos_embed",
-                                                     .positions_rank = 3,
-                                                     .bias = 1});
+        x = hc_patches(net, "patch_embed.proj.",
+                       (hc_patches_options){.width = c.width,
+                                            .patch_height = c.patch_size,
+                                            .patch_width = c.patch_size,
+                                            .positions = "pos_embed",
+                                            .positions_rank = 3,
+                                            .bias = 1});
         for (int i = 0; i < c.layers; i++) HC_IN(net, "blocks.%d.", i) x = block(net, &c, x);
         x = hc_norm(net, "norm.", x, EPS);
-        HC_IN(net, "attn_pool.", 0) hc_result(net, map_pool(net, &c, x));
+        HC_IN(net, "attn_pool.", 0) x = map_pool(net, &c, x);
     }
+    hc_timm_head(net, &t, "head.", x);
 }
 
 static int answers(const hc_options *o) { return find(o) != NULL; }

@@ -17,6 +17,8 @@ TEXT = dict(context_length=12, vocab_size=96, width=24, heads=2, layers=2, mlp_r
 SMALL_VISION = {**VISION, 'width': 16, 'head_width': 8, 'layers': 1}
 SMALL_TEXT = {**TEXT, 'width': 16, 'layers': 1}
 
+CONVOLUTIONAL = ('convnext', 'fastvit')   # classes of timm's that have no argument img_size
+
 # OpenCLIP 3.3.0 multiplies 4-d tensors with torch.bmm in scaled cosine attention, which only takes 3-d ones, so that the option
 # fails as released. matmul is what it means, and the same on 3-d tensors.
 torch.bmm = torch.matmul
@@ -66,8 +68,9 @@ def build(config):
     model_class = (CoCa if 'multimodal_cfg' in config else CustomTextCLIP) if custom else CLIP
     with ExitStack() as stack:
         if 'timm_model_name' in vision:
-            # In OpenCLIP's configs image_size is always the size that the name stands for.
-            args = {'img_size': vision['image_size'], **vision.pop('timm_model_args', {})}
+            # In OpenCLIP's configs image_size is always the size that the name stands for; convolutions take any.
+            sized = {} if vision['timm_model_name'].startswith(CONVOLUTIONAL) else {'img_size': vision['image_size']}
+            args = {**sized, **vision.pop('timm_model_args', {})}
             create = timm.create_model
             stack.enter_context(patch.object(timm, 'create_model', lambda name, **options: create(name, **options, **args)))
         if 'hf_model_name' in text:

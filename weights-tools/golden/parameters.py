@@ -8,7 +8,9 @@ import open_clip
 import torch
 from open_clip.model import _build_text_tower, _build_vision_tower
 
-from sizes import HUGGING_FACE, hugging_face_config, timm_rows
+from sizes import FAMILIES
+from sizing.hugging_face import HUGGING_FACE, hugging_face_config
+from sizing.timm_models import rows_of
 
 
 def family(config, tower):
@@ -42,7 +44,7 @@ def tower_parameters(config, tower, timm_names):
 
 
 def write_parameters(path):
-    timm_names = {row[0].strip('"') for row in timm_rows()}
+    timm_names = {row[0].strip('"') for module in FAMILIES for row in rows_of(module)}
     lines = []
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)

@@ -1,0 +1,98 @@
+/* timm.c: the options of OpenCLIP's TimmModel, and its head. */
+#include "families/timm.h"
+#include "families/keys.h"
+#include "families/openclip.h"
+
+int hc_timm_is(const hc_options *o, const char *name)
+{
+    hc_json given = hc_option(o, "timm_model_name");
+    return hc_json_is(&given, name);
+}
+
+void hc_timm_refuse(const hc_options *o, const char *computed)
+{
+    hc_json name = hc_option(o, "timm_model_name");
+    hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg: of towers such as %t only those with %s are supported",
+            name.text, name.length, computed);
+}
+
+static hc_timm_proj read_proj(hc_options *o)
+{
+    static const char *const choices[] = {"linear", "mlp", "none", "", NULL};
+    hc_json given = hc_option(o, "timm_proj");
+    if (given.type == HC_JSON_NULL) return HC_TIMM_CLASSIFIER;
+    return (hc_timm_proj)hc_option_choice(o, "timm_proj", choices, "linear, mlp, none or null");
+}
+
+void hc_timm_read(hc_options *o, int image_size, const char *const *keys, hc_timm *t)
+{
+    static const char *const pools[] = {"avg", "", "token", "map", "abs_attn", "rot_attn", NULL};
+    hc_options_check_keys(o, &o->section, o->section_name, HC_VISION_KEYS);
+    t->embed_dim = hc_embed_dim(o);
+    hc_option_pair(o, "image_size", image_size, HC_MAX_SIDE, &t->image_height, &t->image_width);
+    if ((int64_t)t->image_height * t->image_width > HC_MAX_PIXELS)
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg.image_size is more than %d pixels", (int)HC_MAX_PIXELS);
+    hc_json pool = hc_option(o, "timm_pool");
+    t->pool = pool.type == HC_JSON_NULL
+                  ? HC_TIMM_OWN
+                  : (hc_timm_pool)hc_option_choice(o, "timm_pool", pools, "avg, token, map, abs_attn, rot_attn or ''");
+    t->proj = read_proj(o);
+    t->proj_bias = hc_option_flag(o, "timm_proj_bias");
+    t->args = *o;
+    t->args.section = hc_option(o, "timm_model_args");
+    t->args.section_name = "vision_cfg.timm_model_args";
+    hc_json *args = &t->args.section;
+    if (args->type == HC_JSON_ABSENT || args->type == HC_JSON_NULL) return;
+    if (args->type != HC_JSON_OBJECT)
+        hc_fail(o->problem, HC_MODEL_CONFIG, "vision_cfg.timm_model_args is %t, expected an object", args->text,
+                args->length);
+    hc_options_check_keys(&t->args, args, t->args.section_name, keys);
+}
+
+int hc_timm_mlp_width(hc_timm *t, int width, double ratio)
+{
+    double mlp_width = width * hc_option_number(&t->args, "mlp_ratio", ratio);
+    if (mlp_width >= 1 && mlp_width < HC_MAX_MLP_WIDTH + 1) return (int)mlp_width;
+    hc_fail(t->args.problem, HC_MODEL_UNSUPPORTED,
+            "vision_cfg.timm_model_args.mlp_ratio makes the hidden layers too narrow or too wide, expected 1 to %d "
+            "channels",
+            (int)HC_MAX_MLP_WIDTH);
+    return 1;
+}
+
+void hc_timm_check_sizes(hc_timm *t, int width, int heads, int mlp_width, int patch_size)
+{
+    hc_problem *problem = t->args.problem;
+    if (width % heads)
+        hc_fail(problem, HC_MODEL_UNSUPPORTED, "vision_cfg: a width of %d, which %d heads do not divide", width, heads);
+    if (t->image_height < patch_size || t->image_width < patch_size)
+        hc_fail(problem, HC_MODEL_UNSUPPORTED, "vision_cfg: patches of %d, larger than the picture of %d by %d",
+                patch_size, t->image_height, t->image_width);
+    if ((int64_t)width * mlp_width > HC_MAX_MATRIX || 3 * (int64_t)width * width > HC_MAX_MATRIX ||
+        3 * (int64_t)patch_size * patch_size * width > HC_MAX_MATRIX ||
+        (int64_t)(t->image_height / patch_size) * (t->image_width / patch_size) > HC_MAX_POSITIONS)
+        hc_fail(problem, HC_MODEL_UNSUPPORTED, "vision_cfg: sizes that are more than a tower may have here");
+}
+
+void hc_timm_head(hc_network *net, const hc_timm *t, const char *classifier, hc_value x)
+{
+    int n = t->embed_dim;
+    switch (t->proj) {
+    case HC_TIMM_LINEAR:
+        x = hc_linear(net, "visual.head.proj.", x, (hc_linear_options){.n = n, .plain = !t->proj_bias, .keep_half = 1});
+        break;
+    case HC_TIMM_MLP: {
+        hc_value hidden =
+            hc_linear(net, "visual.head.mlp.fc1.", x, (hc_linear_options){.n = 2 * n, .activation = HC_GELU});
+        x = hc_linear(net, "visual.head.mlp.fc2.", hidden,
+                      (hc_linear_options){.n = n, .plain = !t->proj_bias, .keep_half = 1});
+        break;
+    }
+    case HC_TIMM_NONE: break;
+    case HC_TIMM_CLASSIFIER:
+        HC_IN(net, "visual.trunk.", 0)
+        x = hc_linear(net, classifier, x, (hc_linear_options){.n = n, .keep_half = 1});
+        break;
+    }
+    hc_result(net, x);
+}

@@ -1,0 +1,55 @@
+/* timm.h: what OpenCLIP's TimmModel (open_clip/timm_model.py) puts around a trunk of timm's: the options of vision_cfg
+ * that say so, and the projection after the trunk. Each family of timm's has its trunk in a file of its own. */
+#ifndef HC_TIMM_H
+#define HC_TIMM_H
+
+#include "checkpoint/options.h"
+#include "operations/operations.h"
+
+typedef enum hc_timm_pool {
+    HC_TIMM_AVG,
+    HC_TIMM_OWN, /* '': what the name stands for */
+    HC_TIMM_TOKEN,
+    HC_TIMM_MAP,
+    HC_TIMM_ABS_ATTN,
+    HC_TIMM_ROT_ATTN
+} hc_timm_pool;
+
+typedef enum hc_timm_proj {
+    HC_TIMM_LINEAR,
+    HC_TIMM_MLP,
+    HC_TIMM_NONE,
+    HC_TIMM_CLASSIFIER /* null: the trunk's own classifier, of embed_dim classes */
+} hc_timm_proj;
+
+typedef struct hc_timm {
+    int embed_dim;
+    int image_height, image_width;
+    hc_timm_pool pool;
+    hc_timm_proj proj;
+    int proj_bias;
+    hc_options args; /* timm_model_args: timm's own arguments, over what the name stands for */
+} hc_timm;
+
+/* Whether the section asks for the model of timm's of this name. */
+int hc_timm_is(const hc_options *o, const char *name);
+
+/* Reads the section. `image_size` is what the name stands for; `keys`, which end with NULL, are the arguments of timm's
+ * that the family computes: others are refused. */
+void hc_timm_read(hc_options *o, int image_size, const char *const *keys, hc_timm *t);
+
+/* Says that of such towers only some are computed, as "timm_pool avg or token". */
+void hc_timm_refuse(const hc_options *o, const char *computed);
+
+/* int(width * mlp_ratio), the ratio that of the arguments or `ratio`. */
+int hc_timm_mlp_width(hc_timm *t, int width, double ratio);
+
+/* Checks the sizes that transformers have: that `heads` divide the width, and that no matrix or count of positions is
+ * larger than may be. */
+void hc_timm_check_sizes(hc_timm *t, int width, int heads, int mlp_width, int patch_size);
+
+/* From the pooled rows of the trunk to the result: visual.head.proj, visual.head.mlp, nothing, or the trunk's
+ * classifier, whose name in the trunk is `classifier` ("head."). */
+void hc_timm_head(hc_network *net, const hc_timm *t, const char *classifier, hc_value x);
+
+#endif
