@@ -101,21 +101,26 @@ static void pack_values(int bits, const float *v, size_t stride, int rows, int d
         }
 }
 
-/* Scores [kv][8] to weights that still lack the factors 1 / sum, which go to `factor` [8]. Lane i sees the keys before
- * seen + i, at most kv; of all of them none that is hidden. A lane that sees none gets 0. */
-static void softmax(int bits, float *scores, int kv, int seen, const uint8_t *hidden, float *factor)
+/* Scores [kv][8] plus the bias that `of` has for queries from `row` on, to weights that still lack the factors 1 / sum,
+ * which go to `factor` [8]. Lane i sees the keys before seen + i, at most kv; of all of them none that is hidden. A
+ * lane that sees none gets 0. */
+static void softmax(const hc_attention *of, int row, float *scores, int kv, int seen, float *factor)
 {
+    const uint8_t *hidden = of->hidden;
+    const float *bias = of->bias ? of->bias + row : NULL;
+    int bits = of->exact ? WEIGHT_BITS : 0;
     f32x4 most[2], sum[2] = {f32_splat(0), f32_splat(0)};
     i32x4 lanes[2] = {{0, 1, 2, 3}, {4, 5, 6, 7}};
     most[0] = most[1] = f32_splat(-INFINITY);
     for (int j = 0; j < kv; j++)
         for (int c = 0; c < 2; c++) {
             f32x4 s = f32_load(scores + j * QUERIES + 4 * c);
+            if (bias) s += f32_load(bias + (size_t)j * of->bias_stride + 4 * c);
             if (j >= seen || hidden) {
                 i32x4 unseen = (i32_splat(j - seen) >= lanes[c]) | i32_splat(hidden && hidden[j] ? -1 : 0);
                 s = (f32x4)(((i32x4)s & ~unseen) | ((i32x4)f32_splat(-INFINITY) & unseen));
-                f32_store(scores + j * QUERIES + 4 * c, s);
             }
+            if (bias || j >= seen || hidden) f32_store(scores + j * QUERIES + 4 * c, s);
             most[c] = f32_max(most[c], s);
         }
     for (int c = 0; c < 2; c++)
@@ -161,7 +166,7 @@ void hc_attention_head(const hc_attention *t)
             score(key_rows, keys + (size_t)first * (size_t)dim, dim, queries, scores + first * QUERIES);
         }
         float factor[QUERIES], sums[VALUE_ROWS * HC_PANEL];
-        softmax(t->exact ? WEIGHT_BITS : 0, scores, last, seen, t->hidden, factor);
+        softmax(t, row, scores, last, seen, factor);
         for (int half = 0; half < rows; half += VALUE_ROWS)
             for (int d = 0; d < dim; d += HC_PANEL) {
                 sum_values(scores + half, last, values + (size_t)d * (size_t)kv, sums);

@@ -18,7 +18,7 @@ hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_atten
     hc_span span = info.span == HC_SHARED ? HC_EACH : info.span;
     hc_op op = {.kind = &ATTENTION, .heads = options.heads, .causal = options.causal};
     op.replaces = info.rows == 1 ? queries : 0;
-    op.in[0] = queries, op.in[1] = hc_real(net, k), op.in[2] = hc_real(net, v);
+    op.in[0] = queries, op.in[1] = hc_real(net, k), op.in[2] = hc_real(net, v), op.in[3] = options.bias;
     op.out = hc_network_value(net, span, info.rows, width);
     if (options.logit_scale)
         op.tensors[0] = hc_network_tensor(net, options.logit_scale, "", HC_FLOATS, 3, options.heads, 1, 1, 0);
@@ -56,7 +56,7 @@ static cut cut_attention(int queries, int keys, int head_dim)
 typedef struct job {
     const hc_pass *pass;
     const hc_op *op;
-    hc_span_of_rows q, k, v, out;
+    hc_span_of_rows q, k, v, bias, out;
     const float *logit_scale, *head_scale;
     cut cut;
     int head_dim;
@@ -106,6 +106,8 @@ static void attend_heads(void *context, int begin, int end, int thread)
             .q_first = first_query(j, input, keys.first) + query,
             .exact = pass->exact,
             .hidden = pass->hidden ? pass->hidden + keys.first : NULL,
+            .bias = j->op->in[3] ? j->bias.at + (size_t)(head * keys.count) * j->bias.stride + query : NULL,
+            .bias_stride = j->bias.stride,
             .out = j->out.at + (size_t)(made.first + query) * j->out.stride + at,
             .out_stride = j->out.stride,
             .scratch = j->scratch + (size_t)thread * j->scratch_size,
@@ -142,6 +144,7 @@ static void run(hc_pass *pass, const hc_op *op)
         .q = hc_pass_value(pass, op->in[0]),
         .k = hc_pass_value(pass, op->in[1]),
         .v = hc_pass_value(pass, op->in[2]),
+        .bias = hc_pass_value(pass, op->in[3]),
         .out = hc_pass_value(pass, op->out),
         .logit_scale = hc_pass_floats(pass, op->tensors[0]),
         .head_scale = hc_pass_floats(pass, op->tensors[1]),

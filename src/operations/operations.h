@@ -122,10 +122,17 @@ typedef struct hc_attention_options {
     int heads, causal;
     const char *logit_scale; /* [heads, 1, 1]: e to this, at most 100, in place of 1 / sqrt(head_dim); or NULL */
     const char *head_scale;  /* [heads, 1, 1]: factors of the heads' results; or NULL                          */
+    hc_value bias;           /* what is added to the scores, from hc_relative_bias or laid out as it does; 0: nothing */
 } hc_attention_options;
 
-/* softmax(q kᵀ / sqrt(head_dim)) v, head by head, within each input. */
+/* softmax(q kᵀ / sqrt(head_dim) + bias) v, head by head, within each input. */
 hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_attention_options options);
+
+/* Relative position bias (Liu et al., "Swin Transformer", 2021; Bao et al., "BEiT", 2021) of tokens that are pixels of
+ * a grid, behind a class token or not: for each head [keys, queries], the queries padded to whole panels. `table` has a
+ * row for each distance, (2 * height - 1) * (2 * across - 1) of them, and with a class token three more, from it to
+ * others, from others to it, and to itself, or none, where these are 0; a number for each head. */
+hc_value hc_relative_bias(hc_network *net, hc_value table, int height, int across, int class_token);
 
 /* ---- grids, channels last ---- */
 

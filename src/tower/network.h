@@ -124,7 +124,7 @@ typedef struct hc_text_rows {
     int counted;   /* positions count from pad_id + 1 and leave pads out, as RoBERTa has them, in place of from 0 */
 } hc_text_rows;
 
-enum { HC_OP_VALUES = 3, HC_OP_TENSORS = 4 };
+enum { HC_OP_VALUES = 4, HC_OP_TENSORS = 4 };
 
 struct hc_op {
     const hc_op_kind *kind;

@@ -4,13 +4,17 @@
 
 #include "kernels_support.h"
 
-static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hide, float size)
+static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hide, int biased, float size)
 {
     size_t q_stride = (size_t)dim + 1, kv_stride = (size_t)dim + 2, out_stride = (size_t)(dim + GAP);
     float *q = random_rows(q_rows, dim, q_stride, size);
     float *k = random_rows(kv_rows, dim, kv_stride, size), *v = random_rows(kv_rows, dim, kv_stride, 1);
     float *scratch = allocate(hc_attention_scratch(kv_rows, dim) * sizeof *scratch);
     uint8_t *hidden = allocate((size_t)kv_rows);
+    size_t bias_stride = hc_round_up((size_t)q_rows, HC_PANEL);
+    float *bias = biased ? random_rows(kv_rows, (int)bias_stride, bias_stride, 4) : NULL;
+    for (int j = 0; biased && j < kv_rows; j++) /* what is beyond the queries must not matter */
+        for (size_t i = (size_t)q_rows; i < bias_stride; i++) bias[(size_t)j * bias_stride + i] = NAN;
     double *weights = allocate((size_t)kv_rows * sizeof *weights), *expected = allocate((size_t)dim * sizeof *expected);
     for (int j = 0; j < kv_rows; j++) hidden[j] = hide == 2 || random_below(3) == 0;
     for (int exact = 0; exact < 2; exact++) {
@@ -28,6 +32,8 @@ static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hi
             .causal = causal,
             .q_first = causal ? kv_rows - q_rows : 0,
             .exact = exact,
+            .bias = bias,
+            .bias_stride = bias_stride,
             .hidden = hide ? hidden : NULL,
             .out = out,
             .out_stride = out_stride,
@@ -37,7 +43,7 @@ static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hi
             scratch[i] = NAN; /* what scratch holds must not matter */
         hc_attention_head(&t);
         CHECK(guards_stand(out, q_rows, dim), "q %d kv %d dim %d: written beyond the row", q_rows, kv_rows, dim);
-        if (exact) hash_rows(HASH_ATTENTION, out, q_rows, dim);
+        if (exact) hash_rows(biased ? HASH_ATTENTION_BIAS : HASH_ATTENTION, out, q_rows, dim);
         double worst = 0;
         for (int r = 0; r < q_rows; r++) {
             reference_attention(&t, r, weights, expected);
@@ -48,12 +54,13 @@ static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hi
         }
         /* 11 and 13 bits: a key's is the larger part of the error, 2^-12 of itself */
         double bound = (exact ? 0x1p-11 : 2e-6) * (1 + (double)(size * size));
-        CHECK(worst < bound, "q %d kv %d dim %d causal %d hidden %d exact %d: %g", q_rows, kv_rows, dim, causal, hide,
-              exact, worst);
+        CHECK(worst < bound, "q %d kv %d dim %d causal %d hidden %d biased %d exact %d: %g", q_rows, kv_rows, dim,
+              causal, hide, biased, exact, worst);
         free(out);
     }
     free(expected);
     free(weights);
+    free(bias);
     free(hidden);
     free(scratch);
     free(v);
@@ -65,17 +72,18 @@ static void check_attentions(void)
 {
     for (int dim = 1; dim <= 40; dim++) {
         int q_rows = 1 + random_below(20), kv_rows = 20 + random_below(20);
-        check_attention(q_rows, kv_rows, dim, dim % 2, dim / 2 % 2, 1);
+        check_attention(q_rows, kv_rows, dim, dim % 2, dim / 2 % 2, 0, 1);
     }
     for (int kv = 1; kv <= 20; kv++) {
-        check_attention(kv, kv, 64, 1, 0, 2);
-        check_attention(1, kv, 5, 0, 1, 1);
+        check_attention(kv, kv, 64, 1, 0, 0, 2);
+        check_attention(1, kv, 5, 0, 1, 0, 1);
     }
     static const int dims[] = {64, 80, 88, 104, 256};
-    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) check_attention(19, 77, dims[i], (int)i % 2, 0, 1);
-    check_attention(50, 50, 64, 0, 0, 8);  /* peaked */
-    check_attention(77, 77, 64, 1, 0, 30); /* scores hundreds apart */
-    check_attention(9, 12, 8, 0, 2, 1);    /* every key is hidden */
+    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++) check_attention(19, 77, dims[i], (int)i % 2, 0, 0, 1);
+    check_attention(50, 50, 64, 0, 0, 0, 8);  /* peaked */
+    check_attention(77, 77, 64, 1, 0, 0, 30); /* scores hundreds apart */
+    check_attention(9, 12, 8, 0, 2, 0, 1);    /* every key is hidden */
+    for (int q = 1; q <= 20; q++) check_attention(q, 3 * q, 12, q % 2, q / 2 % 2, 1, 1);
 }
 
 #endif

@@ -86,7 +86,8 @@ static void reference_attention(const hc_attention *t, int row, double *weights,
         for (int d = 0; d < t->head_dim; d++)
             score += (double)t->q[(size_t)row * t->q_stride + (size_t)d] *
                      (double)t->k[(size_t)j * t->kv_stride + (size_t)d];
-        weights[j] = unseen ? -1e300 : score * (double)t->scale;
+        double bias = t->bias ? (double)t->bias[(size_t)j * t->bias_stride + (size_t)row] : 0;
+        weights[j] = unseen ? -1e300 : score * (double)t->scale + bias;
         most = weights[j] > most ? weights[j] : most;
     }
     for (int j = 0; j < t->kv_rows; j++) {
