@@ -1,10 +1,10 @@
 # The WebAssembly modules in dist/: halfclip-simd128.wasm (every engine with SIMD) and halfclip-relaxed.wasm (relaxed
-# SIMD), each a second time for several threads, with shared memory. Each is all of src/ and wasm/, without glue: web/wasm/instance.js instantiates it. Included by the
+# SIMD), each a second time for several threads, with shared memory, and all four again with OpenCLIP's own transformers alone (halfclip-vit-…), which is what most pages fetch. Each is all of src/ and wasm/, without glue: web/wasm/instance.js instantiates it. Included by the
 # Makefile.
 
 WASM_FLAVOURS = simd128 relaxed
 WASM_THREADED = $(WASM_FLAVOURS:%=%-threads)
-WASM_MODULES = $(patsubst %,dist/halfclip-%.wasm,$(WASM_FLAVOURS) $(WASM_THREADED) files $(WASM_THREADED:%=calibrate-%))
+WASM_MODULES = $(patsubst %,dist/halfclip-%.wasm,$(WASM_FLAVOURS) $(WASM_THREADED) $(WASM_FLAVOURS:%=vit-%) $(WASM_THREADED:%=vit-%) files $(WASM_THREADED:%=calibrate-%))
 WASM_SOURCES = $(wildcard src/*/*.c) $(wildcard wasm/*.c)
 WASM_FILES = wasm/torch.c wasm/sha2.c
 WASM_CALIBRATE = wasm/calibrate.c
@@ -77,6 +77,17 @@ dist/halfclip-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WA
 	@mkdir -p $$(@D)
 	@echo $$@
 	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$(WASM_LDFLAGS_$(1)) $$^ -o $$@
+
+# The same with OpenCLIP's own transformers alone: what a page with a ViT fetches.
+build/wasm/$(1)/src/families/family-vit.o: src/families/family.c build/wasm/toolchain wasm/build.mk
+	@mkdir -p $$(@D)
+	@echo $$@
+	@. build/wasm/toolchain && $$$$WASM_CC_$(1:-threads=) -Oz -DHC_FAMILIES_VIT $$(WASM_CFLAGS) $$(WASM_CFLAGS_$(1)) -MMD -MP -c $$< -o $$@
+
+dist/halfclip-vit-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WASM_FILES) $$(WASM_CALIBRATE) src/families/family.c,$$(WASM_SOURCES))) build/wasm/$(1)/src/families/family-vit.o
+	@mkdir -p $$(@D)
+	@echo $$@
+	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$(WASM_LDFLAGS_$(1)) $$^ -o $$@
 endef
 $(foreach flavour,$(WASM_FLAVOURS) $(WASM_THREADED),$(eval $(call WASM_RULES,$(flavour))))
 
@@ -86,4 +97,4 @@ dist/halfclip-files.wasm: $(patsubst %.c,build/wasm/simd128/%.o,$(filter-out was
 	@echo $@
 	@. build/wasm/toolchain && $$WASM_LD $(WASM_LDFLAGS_BARE) --max-memory=4294967296 --export=malloc --export=free --export=hc_status_code $^ -o $@
 
--include $(foreach flavour,$(WASM_FLAVOURS) $(WASM_THREADED),$(WASM_SOURCES:%.c=build/wasm/$(flavour)/%.d))
+-include $(foreach flavour,$(WASM_FLAVOURS) $(WASM_THREADED),$(WASM_SOURCES:%.c=build/wasm/$(flavour)/%.d) build/wasm/$(flavour)/src/families/family-vit.d)

@@ -200,8 +200,9 @@ export interface LoadOptions {
   assets?: string | UrlObject | undefined;
   /**
    * The WebAssembly module, its bytes or its URL, in place of the one that would be fetched: `halfclip-simd128.wasm` or
-   * `halfclip-relaxed.wasm` of this version, for hosts that compile nothing at run time. With one thread, unless it is
-   * a module for several (`-threads`) and there are several.
+   * `halfclip-relaxed.wasm` of this version, or the smaller `halfclip-vit-….wasm` for OpenCLIP's own transformers, for
+   * hosts that compile nothing at run time. With one thread, unless it is a module for several (`-threads`) and there
+   * are several.
    */
   wasm?: WasmModule | ArrayBuffer | Uint8Array | string | UrlObject | undefined;
   /** For measurements: the WebAssembly module in place of the one that fits this engine. */

@@ -6,8 +6,13 @@
 
 #include <string.h>
 
-static const hc_family *const FAMILIES[] = {&hc_vision_transformer, &hc_modified_resnet, &hc_timm_vit,
-                                            &hc_text_transformer, &hc_bert_text};
+/* The WebAssembly modules for OpenCLIP's own transformers alone (wasm/build.mk) go without the rest. */
+static const hc_family *const FAMILIES[] = {
+    &hc_vision_transformer, &hc_text_transformer,
+#ifndef HC_FAMILIES_VIT
+    &hc_modified_resnet,    &hc_timm_vit,         &hc_bert_text,
+#endif
+};
 
 enum { FAMILY_COUNT = sizeof FAMILIES / sizeof *FAMILIES };
 _Static_assert(FAMILY_COUNT <= HC_MOST_FAMILIES, "as many as callers have room for");
@@ -53,6 +58,12 @@ static void refuse(hc_options *o)
         const char *key, *phrase;
     } foreign[] = {{"timm_model_name", "image towers from timm"},
                    {"hf_model_name", "text towers from Hugging Face transformers"}};
+#ifdef HC_FAMILIES_VIT
+    hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
+            "%s is not of OpenCLIP's own transformers, which are all that this module of WebAssembly has: expected "
+            "halfclip-relaxed.wasm or halfclip-simd128.wasm",
+            o->section_name);
+#endif
     hc_json given = hc_option(o, "hf_config"), type = hc_json_get(&given, "model_type");
     if (given.type == HC_JSON_OBJECT)
         hc_fail(

@@ -17,8 +17,10 @@ const PAGE =
 const MODULES = [
   'halfclip-relaxed.wasm',
   'halfclip-relaxed-threads.wasm',
-  'halfclip-simd128.wasm',
-  'halfclip-simd128-threads.wasm',
+  'halfclip-vit-relaxed.wasm',
+  'halfclip-vit-relaxed-threads.wasm',
+  'halfclip-vit-simd128.wasm',
+  'halfclip-vit-simd128-threads.wasm',
 ];
 
 let folder;
@@ -95,7 +97,7 @@ const FAULTS = {
     change: replaceModules(() => Buffer.from('<!doctype html><title>app</title>')),
     code: 'http/status',
     status: 200,
-    message: /halfclip-relaxed(-threads)?\.wasm: an HTML page came, expected a WebAssembly module/,
+    message: /halfclip-vit-relaxed(-threads)?\.wasm: an HTML page came, expected a WebAssembly module/,
   },
   'another file in place of the module': {
     change: replaceModules(() => Buffer.alloc(100, 1)),
@@ -112,7 +114,7 @@ const FAULTS = {
     change: replaceModules(() => null),
     code: 'http/status',
     status: 404,
-    message: /halfclip-relaxed(-threads)?\.wasm: HTTP status 404.*option assets/,
+    message: /halfclip-vit-relaxed(-threads)?\.wasm: HTTP status 404.*option assets/,
   },
   'no shard': {
     change: (dist) => rmSync(path.join(dist, 'models'), { recursive: true }),
@@ -218,7 +220,7 @@ test("few requests: two scripts, a module, the worker's script again, and the we
     await attempt(page, { threads: 1 });
     const names = [...new Set(requests)].filter((name) => name.startsWith('/halfclip/')).sort();
     assert.deepEqual(names, [
-      '/halfclip/halfclip-relaxed.wasm',
+      '/halfclip/halfclip-vit-relaxed.wasm',
       '/halfclip/index.js',
       '/halfclip/models/halfclip-emoji-text.safetensors',
       '/halfclip/worker.js',
@@ -227,7 +229,7 @@ test("few requests: two scripts, a module, the worker's script again, and the we
 
 test('a module of another media type is fetched once', () =>
   inPage({}, async (page, requests) => {
-    await page.context().route('**/halfclip-relaxed.wasm', async (route) => {
+    await page.context().route('**/halfclip-vit-relaxed.wasm', async (route) => {
       const response = await route.fetch();
       await route.fulfill({ response, headers: { ...response.headers(), 'content-type': 'application/octet-stream' } });
     });

@@ -96,13 +96,13 @@ for (const simd of ['relaxed', 'simd128']) {
     test(`an isolated page: three threads, ${simd}, ${worker ? 'in a worker' : "on the page's thread"}`, async () => {
       const { threads, modules } = await embedIn(isolated, { threads: 3, worker, simd });
       assert.equal(threads, 3);
-      assert.deepEqual(modules, [`halfclip-${simd}-threads.wasm`]);
+      assert.deepEqual(modules, [`halfclip-vit-${simd}-threads.wasm`]);
     });
   }
 }
 
 test('one thread takes the module without shared memory, and a small tower with auto is one thread', async () => {
-  assert.deepEqual((await embedIn(isolated, { threads: 1 })).modules, ['halfclip-relaxed.wasm']);
+  assert.deepEqual((await embedIn(isolated, { threads: 1 })).modules, ['halfclip-vit-relaxed.wasm']);
   assert.equal((await embedIn(isolated, {})).threads, 1);
 });
 
@@ -110,7 +110,7 @@ test('a page that is not isolated: one thread, whatever was asked for', async ()
   for (const worker of [true, false]) {
     const { threads, modules } = await embedIn(open, { threads: 3, worker });
     assert.equal(threads, 1);
-    assert.deepEqual(modules, ['halfclip-relaxed.wasm']);
+    assert.deepEqual(modules, ['halfclip-vit-relaxed.wasm']);
   }
 });
 

@@ -49,6 +49,10 @@ test('what is in it', () => {
     'halfclip-simd128.wasm',
     'halfclip-relaxed-threads.wasm',
     'halfclip-simd128-threads.wasm',
+    'halfclip-vit-relaxed.wasm',
+    'halfclip-vit-simd128.wasm',
+    'halfclip-vit-relaxed-threads.wasm',
+    'halfclip-vit-simd128-threads.wasm',
     'halfclip-files.wasm',
     'halfclip-calibrate-relaxed-threads.wasm',
     'halfclip-calibrate-simd128-threads.wasm',
@@ -69,7 +73,7 @@ test('what is in it', () => {
   assert.ok(!existsSync(path.join(folder, 'node_modules/sharp')));
 });
 
-test('what a page fetches is two scripts and a module, at most 150 kB compressed, without dynamic imports and what only Node.js needs', () => {
+test('what a page fetches for a ViT is two scripts and a module, at most 150 kB compressed, without dynamic imports and what only Node.js needs', () => {
   const dist = path.join(folder, 'node_modules/halfclip/dist');
   const compressed = (name) => gzipSync(readFileSync(path.join(dist, name)), { level: 9 }).length;
   const importsOf = (name) => {
@@ -85,7 +89,7 @@ test('what a page fetches is two scripts and a module, at most 150 kB compressed
   assert.deepEqual(importsOf('worker.js'), []);
   assert.doesNotMatch(readFileSync(path.join(dist, 'worker.js'), 'utf8'), /import\.meta/);
   for (const flavour of ['relaxed', 'simd128', 'relaxed-threads', 'simd128-threads']) {
-    const bytes = ['index.js', 'worker.js', `halfclip-${flavour}.wasm`].reduce(
+    const bytes = ['index.js', 'worker.js', `halfclip-vit-${flavour}.wasm`].reduce(
       (sum, name) => sum + compressed(name),
       0,
     );
@@ -192,7 +196,7 @@ test('its page, which finds the package and the bundled model from where it is i
       'pictures/index.txt',
       '../index.js',
       '../worker.js',
-      '../halfclip-relaxed.wasm',
+      '../halfclip-vit-relaxed.wasm',
       '../models/halfclip-emoji-text.safetensors',
     ]) {
       const response = await fetch(new URL(name, page));

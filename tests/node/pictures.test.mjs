@@ -49,7 +49,7 @@ for (const { name, near, pixels, unturned } of expectedPictures()) {
 test('without sharp the same, but for what only sharp decodes, which says so', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
   try {
-    for (const file of ['node.js', 'halfclip-relaxed.wasm', 'halfclip-simd128.wasm'])
+    for (const file of ['node.js', 'halfclip-vit-relaxed.wasm', 'halfclip-vit-simd128.wasm'])
       copyFileSync(path.join(DIST, file), path.join(folder, file));
     writeFileSync(
       path.join(folder, 'program.mjs'),

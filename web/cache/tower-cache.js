@@ -11,6 +11,7 @@ import { HalfclipError, describe } from '../base/errors.js';
 import { CACHE_OPTIONS, readOptions } from '../base/options.js';
 import { getHost, isNode, isPage } from '../base/platform.js';
 import { isSibling, keyOfUrl, publicUrl, withQueryOf } from '../network/public-url.js';
+import { HEAD, familiesOfShard } from '../wasm/families.js';
 import { bareEntry, entryPieces, readMetadata, unpackTower } from './entry.js';
 import { openOriginFiles } from './origin-files.js';
 import { compareVersions, isUnreachable } from './revalidate.js';
@@ -150,17 +151,18 @@ export class TowerCache {
 
   /**
    * The tower, if there is an entry of what the servers have now.
-   * @param {Promise<import('../wasm/instance.js').Wasm>} starting an instance, which is of no use any more when this
-   *   ends otherwise
+   * @param {(families: 'vit' | 'all') => Promise<import('../wasm/instance.js').Wasm>} start gives an instance, which is
+   *   of no use any more when this ends otherwise
    * @returns {Promise<{ wasm: import('../wasm/instance.js').Wasm, encoder: number, fetchedBytes: number, fileBytes:
    *   number | null } | null>}
    */
-  async load(starting, { fetch, signal, onProgress }) {
+  async load(start, { fetch, signal, onProgress }) {
     const { tower, integrity, keep } = this.#options;
     if (keep.mode === 'reload') return null;
     const reader = await this.#storage.open(this.#name).catch(() => null);
     if (!reader) return null;
     let found = null;
+    let starting = null;
     try {
       const entry = await readMetadata(reader).catch(() => null);
       if (entry?.metadata.name !== this.#name) return await this.#discard(reader);
@@ -172,6 +174,7 @@ export class TowerCache {
       const comparing = integrity === undefined ? compareVersions(present, { fetch, signal }) : UNASKED;
       comparing.catch(() => {}); // reported by the await below, after the tower was read
       const touching = this.#storage.touch(this.#name).catch(() => {});
+      starting = start(familiesOfShard(await reader.bytes(0, Math.min(HEAD, entry.shardBytes))));
       const wasm = await starting;
       const encoder = await unpackTower(wasm, tower, reader, entry, { signal, onProgress }).catch((error) => {
         signal?.throwIfAborted();
@@ -187,7 +190,7 @@ export class TowerCache {
       return found;
     } finally {
       if (!found)
-        starting.then(
+        starting?.then(
           (wasm) => wasm.release(),
           () => {},
         );

@@ -7,6 +7,7 @@ import { findAssets } from '../network/assets.js';
 import { completeLimits } from '../network/limits.js';
 import { completeRetry } from '../network/retry.js';
 import { openWeights } from '../sources/open.js';
+import { HEAD, familiesOf, familiesOfShard } from '../wasm/families.js';
 import { Wasm } from '../wasm/instance.js';
 import { Encoder } from './encoder.js';
 import { LoadedTower } from './loaded-tower.js';
@@ -33,11 +34,11 @@ import { LoadedTower } from './loaded-tower.js';
  */
 export async function loadEncoder(options, hooks) {
   const { signal } = hooks;
-  const starting = Wasm.create(options);
-  starting.catch(() => {}); // reported when it is awaited, after the file was opened
+  const start = instancesFor(options);
+  start(familiesOf(options.config ?? '')); // while the file is opened
   const cache = await TowerCache.open(options);
   signal?.throwIfAborted();
-  const loading = load(options, starting, cache, hooks);
+  const loading = load(options, start, cache, hooks);
   const { encoder, versions } = await untilAborted(loading, signal).catch((error) => {
     const tooLate = ({ encoder }) => encoder.dispose(); // to stop it
     loading.then(tooLate, () => {});
@@ -52,11 +53,23 @@ export async function loadEncoder(options, hooks) {
   return encoder;
 }
 
-async function load(options, starting, towers, { fetch, signal, onProgress }) {
+/** An instance for each set of families, made when it is first asked for. */
+function instancesFor(options) {
+  const made = {};
+  return (families) => {
+    if (!made[families]) {
+      made[families] = Wasm.create({ ...options, families });
+      made[families].catch(() => {}); // reported when it is awaited
+    }
+    return made[families];
+  };
+}
+
+async function load(options, start, towers, { fetch, signal, onProgress }) {
   const { cache, integrity, places = findAssets() } = options;
   const network = { fetch, retry: completeRetry(options.retry), limits: completeLimits(options.limits) };
   const make = (wasm, pointer, sizes) => new Encoder(new LoadedTower(wasm, pointer, options, sizes), places, network);
-  const kept = await towers?.load(starting, { fetch, signal, onProgress });
+  const kept = await towers?.load(start, { fetch, signal, onProgress });
   if (kept) {
     const { wasm, encoder, fetchedBytes, fileBytes } = kept;
     return { encoder: make(wasm, encoder, { fetchedBytes, fileBytes, cached: true }) };
@@ -69,6 +82,8 @@ async function load(options, starting, towers, { fetch, signal, onProgress }) {
   });
   let wasm;
   try {
+    const { config } = options;
+    const starting = start(config === null ? familiesOfShard(await file.peek(HEAD)) : familiesOf(config));
     wasm = towers ? (await starting).spawn() : await starting;
     signal?.throwIfAborted();
     const { encoder, fetched, size } = await loadTower(wasm, options, file, { signal, onProgress });

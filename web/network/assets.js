@@ -6,6 +6,10 @@ import { getHost, isNode, locate } from '../base/platform.js';
 import { discard, request } from './request.js';
 
 export const ASSETS = [
+  'halfclip-vit-relaxed.wasm',
+  'halfclip-vit-simd128.wasm',
+  'halfclip-vit-relaxed-threads.wasm',
+  'halfclip-vit-simd128-threads.wasm',
   'halfclip-relaxed.wasm',
   'halfclip-simd128.wasm',
   'halfclip-relaxed-threads.wasm',

@@ -6,6 +6,10 @@
 import { ASSETS } from '../network/assets.js';
 
 const BESIDE = {
+  'halfclip-vit-relaxed.wasm': () => new URL('./halfclip-vit-relaxed.wasm', import.meta.url),
+  'halfclip-vit-simd128.wasm': () => new URL('./halfclip-vit-simd128.wasm', import.meta.url),
+  'halfclip-vit-relaxed-threads.wasm': () => new URL('./halfclip-vit-relaxed-threads.wasm', import.meta.url),
+  'halfclip-vit-simd128-threads.wasm': () => new URL('./halfclip-vit-simd128-threads.wasm', import.meta.url),
   'halfclip-relaxed.wasm': () => new URL('./halfclip-relaxed.wasm', import.meta.url),
   'halfclip-simd128.wasm': () => new URL('./halfclip-simd128.wasm', import.meta.url),
   'halfclip-relaxed-threads.wasm': () => new URL('./halfclip-relaxed-threads.wasm', import.meta.url),

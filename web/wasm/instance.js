@@ -44,10 +44,11 @@ export async function createReader(name, places = findAssets()) {
 export class Wasm extends Memory {
   /**
    * @param {{ simd?: 'relaxed' | 'simd128', threads?: 'auto' | number, places?: Record<string, string[]>, assets?:
-   *   string, wasm?: WebAssembly.Module | BufferSource | string }} [options] as in LoadOptions; places: from
-   *   findAssets; assets: from assetsFolder; wasm: a URL as a string
+   *   string, wasm?: WebAssembly.Module | BufferSource | string, families?: 'vit' | 'all' }} [options] as in
+   *   LoadOptions; places: from findAssets; assets: from assetsFolder; wasm: a URL as a string; families: which towers
+   *   it can load, see families.js
    */
-  static async create({ simd, threads = 1, places, assets, wasm } = {}) {
+  static async create({ simd, threads = 1, places, assets, wasm, families = 'all' } = {}) {
     const count = await countThreads(threads);
     const wanted = count > 1 ? { count, auto: threads === 'auto', assets } : null;
     if (wasm !== undefined) {
@@ -60,18 +61,18 @@ export class Wasm extends Memory {
         );
       return new Wasm(module, threaded ? wanted : null);
     }
-    const flavour = simd ?? detectSimd();
+    const name = `halfclip-${families === 'vit' ? 'vit-' : ''}${simd ?? detectSimd()}`;
     const found = places ?? findAssets(assets);
     const compile = (name) => compileOnce(name, found[name]);
     if (wanted) {
       try {
-        return new Wasm(await compile(`halfclip-${flavour}-threads.wasm`), wanted);
+        return new Wasm(await compile(`${name}-threads.wasm`), wanted);
       } catch (error) {
         // Shared memory reserves all that it may ever grow to, which not every system allows.
         if (error.code !== 'memory/exhausted') throw error;
       }
     }
-    return new Wasm(await compile(`halfclip-${flavour}.wasm`));
+    return new Wasm(await compile(`${name}.wasm`));
   }
 
   #wanted;
