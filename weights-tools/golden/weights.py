@@ -31,10 +31,10 @@ def gain_of(name, tail):
 def randomise(model, generator, dtype, tail):
     """Random values for every parameter and persistent buffer, rounded to `dtype`."""
     def uniform(shape, low, high):
-        return torch.rand(shape, generator=generator) * (high - low) + low
+        return torch.rand(shape, generator=generator, device=generator.device) * (high - low) + low
 
     def normal(shape, std):
-        return torch.randn(shape, generator=generator) * std
+        return torch.randn(shape, generator=generator, device=generator.device) * std
 
     for name, tensor in model.state_dict().items():
         shape = tensor.shape
