@@ -36,7 +36,7 @@ WASM_EXPORTS = malloc realloc free hc_status_code \
 WASM_CALIBRATE_EXPORTS = hc_calibration_new hc_calibration_status hc_calibration_message hc_calibration_add hc_calibration_step hc_calibration_choose hc_calibration_free
 
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
-WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool src/kernels/depthwise,$(KERNELS:%=src/%)) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/resize src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
+WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool,$(KERNELS:%=src/%)) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/resize src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
 # Of these what counts is written as vectors already; of levels, what is small enough gains nothing from being unrolled.
 WASM_FLAGS_src/load/pack = -fno-vectorize
 WASM_FLAGS_src/load/pack_i4 = -fno-vectorize

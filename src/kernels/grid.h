@@ -32,10 +32,16 @@ void hc_grid_range(const hc_grid *grid, int first, int last, float *range);
 void hc_rows_put_windows(const hc_rows *rows, int first, int last, const hc_grid *grid, const hc_window *window,
                          int pixel, float *scratch);
 
-/* Each channel on its own: output rows [first, last) of out [rows][across][channels], and the epilogue's residual lies
- * as out does. weights [window's pixels][channels padded]. The same bits on every machine. */
-void hc_depthwise(const hc_grid *grid, const hc_window *window, const float *weights, const hc_epilogue *epilogue,
-                  int first, int last, float *out);
+/* Each channel on its own: output channel n sees channel n / (w->n / grid->channels) of the grid through row n of w
+ * [n, window's pixels], in fp32 or fp16. Makes of HC_PANEL output channels from `panel` * HC_PANEL on the output rows
+ * [first, last) of out [rows][across][w->n], as which the epilogue's residual lies. `exact`: the same bits on every
+ * machine. `scratch`: hc_depthwise_scratch floats for as many rows, of this thread. */
+void hc_depthwise(const hc_grid *grid, const hc_window *window, const hc_matrix *w, int exact,
+                  const hc_epilogue *epilogue, int panel, int first, int last, float *scratch, float *out);
+uint64_t hc_depthwise_scratch(const hc_window *window, int rows);
+
+/* How many rows are worth taking at once. */
+int hc_depthwise_band(const hc_window *window);
 
 typedef enum hc_pooling { HC_POOL_AVERAGE, HC_POOL_MAX } hc_pooling;
 

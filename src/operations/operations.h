@@ -150,6 +150,10 @@ typedef struct hc_conv_options {
 
 hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options options);
 
+/* A convolution of each channel on its own (`groups` as many as channels), of which n / channels come out. Weights stay
+ * at fp16 where others are quantised. `kernel` is to be given. */
+hc_value hc_depthwise_conv(hc_network *net, const char *name, hc_value x, hc_conv_options options);
+
 /* nn.AvgPool2d(size). */
 hc_value hc_average_pool(hc_network *net, hc_value x, int size);
 

@@ -20,10 +20,13 @@ enum {
     CONVOLUTION_F32,
     CONVOLUTION_I8,
     DEPTHWISE,
+    DEPTHWISE_7,
     KINDS
 };
 
-enum { WINDOW = 3, ROWS_AT_ONCE = 128 }; /* of a convolution */
+enum { ROWS_AT_ONCE = 128 }; /* of a convolution */
+
+static int window_of(int kind) { return kind == DEPTHWISE_7 ? 7 : 3; }
 
 static struct {
     int kind, m, n, k, side;
@@ -69,13 +72,13 @@ static hc_storage storage_of(int kind)
     }
 }
 
-/* The shape of attention is m tokens of 64 in one head; of GELU, m × n values; of convolutions of 3 × 3, m pixels of k
- * channels in n. */
+/* The shape of attention is m tokens of 64 in one head; of GELU, m × n values; of convolutions, m pixels of k channels
+ * in n. */
 static void start(int kind, int m, int n, int k)
 {
     int convolves = kind >= CONVOLUTION_F32;
     if (convolves) {
-        k *= WINDOW * WINDOW;
+        k *= window_of(kind) * window_of(kind);
         job.side = (int)sqrt(m);
     }
     size_t count = hc_round_up((size_t)n, HC_PANEL) * hc_round_up((size_t)k, HC_GROUP);
@@ -119,18 +122,24 @@ static void start(int kind, int m, int n, int k)
                 allocate(hc_rows_bytes((uint64_t)m, (uint64_t)k, hc_is_quantised(job.w.storage), job.rows.apart)));
     job.bias = random_floats((size_t)n + HC_PANEL);
     job.out = random_floats((size_t)m * (size_t)(n > 64 ? n : 64));
-    size_t scratch = convolves ? (size_t)k : (size_t)hc_attention_scratch(m, 64);
+    /* Enough for a band of a depthwise convolution, too. */
+    size_t scratch = convolves ? (size_t)k + (1 << 15) : (size_t)hc_attention_scratch(m, 64);
     job.scratch = random_floats(scratch);
     job.range = random_floats(2 * (size_t)m);
 }
 
 static void convolve(const hc_epilogue *e)
 {
-    int channels = job.k / (WINDOW * WINDOW), quantised = hc_is_quantised(job.w.storage);
+    int size = window_of(job.kind), channels = job.k / (size * size), quantised = hc_is_quantised(job.w.storage);
     hc_grid grid = {job.a, job.side, job.side, channels, quantised ? job.range : NULL};
-    hc_window window = {WINDOW, WINDOW, 1, 1, job.side};
-    if (job.kind == DEPTHWISE) {
-        hc_depthwise(&grid, &window, job.w.data, e, 0, job.side, job.out);
+    hc_window window = {size, size, 1, size / 2, job.side};
+    if (job.kind >= DEPTHWISE) {
+        hc_matrix w = {.n = channels, .k = size * size, .storage = HC_STORE_F32, .data = job.w.data};
+        int band = hc_depthwise_band(&window);
+        for (int panel = 0; panel < channels / HC_PANEL; panel++)
+            for (int y = 0; y < job.side; y += band)
+                hc_depthwise(&grid, &window, &w, 0, e, panel, y, y + band < job.side ? y + band : job.side, job.scratch,
+                             job.out);
         return;
     }
     if (quantised) hc_grid_range(&grid, 0, job.m, job.range);
@@ -187,9 +196,10 @@ __attribute__((export_name("repeat"))) void repeat(int times)
 /* Of processor time, so that what else runs on the machine matters less. */
 static double seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
 
-static const char *const NAMES[KINDS] = {"f32",        "f16",         "f16 exact",      "int8 pairs",      "int8 quads",
-                                         "int4 pairs", "int4 quads",  "attention",      "attention exact", "GELU",
-                                         "3 x 3, f32", "3 x 3, int8", "depthwise 3 x 3"};
+static const char *const NAMES[KINDS] = {
+    "f32",        "f16",         "f16 exact",       "int8 pairs",      "int8 quads",
+    "int4 pairs", "int4 quads",  "attention",       "attention exact", "GELU",
+    "3 x 3, f32", "3 x 3, int8", "depthwise 3 x 3", "depthwise 7 x 7"};
 
 /* Operations: two a multiply-add; one a value for GELU. */
 static double operations(int kind, int m, int n, int k)
@@ -199,8 +209,9 @@ static double operations(int kind, int m, int n, int k)
     case ATTENTION_EXACT: return 4.0 * m * m * 64;
     case GELU: return (double)m * n;
     case CONVOLUTION_F32:
-    case CONVOLUTION_I8: return (double)(2 * WINDOW * WINDOW) * m * n * k;
-    case DEPTHWISE: return (double)(2 * WINDOW * WINDOW) * m * k;
+    case CONVOLUTION_I8: return 18.0 * m * n * k;
+    case DEPTHWISE:
+    case DEPTHWISE_7: return 2.0 * window_of(kind) * window_of(kind) * m * k;
     default: return 2.0 * m * n * k;
     }
 }

@@ -19,6 +19,7 @@ const KINDS = [
   '3 x 3, f32',
   '3 x 3, int8',
   'depthwise 3 x 3',
+  'depthwise 7 x 7',
 ];
 const FIRST_ON_GRIDS = KINDS.indexOf('3 x 3, f32');
 const SHAPES = [
@@ -40,7 +41,7 @@ const SECONDS = Number(process.env.SECONDS ?? 0.15); // a cell
 function operations(kind, m, n, k) {
   if (kind.startsWith('attention')) return 4 * m * m * 64;
   if (kind === 'GELU') return m * n;
-  if (kind.startsWith('depthwise')) return 18 * m * k;
+  if (kind.startsWith('depthwise')) return (kind.endsWith('7 x 7') ? 98 : 18) * m * k;
   return (kind.startsWith('3 x 3') ? 18 : 2) * m * n * k;
 }
 

@@ -37,7 +37,7 @@ static const struct {
     [HASH_NORMALISE] = {"hc_normalise", 0xbccac379},
     [HASH_ATTENTION] = {"hc_attention_head, exact", 0xe8379bd4},
     [HASH_ATTENTION_BIAS] = {"hc_attention_head with a bias, exact", 0x17b1bc01},
-    [HASH_DEPTHWISE] = {"hc_depthwise", 0x27ddbf35},
+    [HASH_DEPTHWISE] = {"hc_depthwise", 0x019de982},
     [HASH_EXP] = {"hc_expf", 0x788daab6},
     [HASH_ACTIVATE] = {"hc_activate", 0x68ca0b17},
 };

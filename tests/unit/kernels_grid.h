@@ -111,44 +111,63 @@ static void check_convolution(const test_grid *t, int n)
     free_weights(&w);
 }
 
-static void check_depthwise(const test_grid *t, int which)
+/* All panels, in bands that are cut somewhere, too. */
+static void run_depthwise(const test_grid *t, const hc_matrix *w, int exact, const hc_epilogue *e, int cut, float *out)
 {
-    int channels = t->grid.channels, pixels = t->window.across * t->down, cut = random_below(t->down + 1);
-    size_t padded = hc_round_up((size_t)channels, HC_PANEL), count = (size_t)(pixels * channels);
-    float *weights = random_floats((size_t)(t->window.height * t->window.width) * padded, 1),
-          *residual = random_floats(count, 1), *out = random_floats(count, 1), *sums = allocate(count * sizeof *sums);
+    float *scratch = allocate((size_t)hc_depthwise_scratch(&t->window, t->down) * sizeof *scratch);
+    for (int panel = (w->n + HC_PANEL - 1) / HC_PANEL; panel-- > 0;) {
+        if (cut < t->down) hc_depthwise(&t->grid, &t->window, w, exact, e, panel, cut, t->down, scratch, out);
+        if (cut > 0) hc_depthwise(&t->grid, &t->window, w, exact, e, panel, 0, cut, scratch, out);
+    }
+    free(scratch);
+}
+
+/* Each channel of the grid is seen by `times` output channels. */
+static void check_depthwise(const test_grid *t, int times, int which)
+{
+    int channels = t->grid.channels * times, pixels = t->window.across * t->down,
+        k = t->window.height * t->window.width;
+    size_t count = (size_t)(pixels * channels);
+    test_matrix w = make_weights(channels, k, random_bits() & 1 ? HC_STORE_F32 : HC_STORE_F16, RANDOM);
+    float *residual = random_floats(count, 1), *out = random_floats(count, 1), *sums = allocate(count * sizeof *sums),
+          *contracted = allocate(count * sizeof *sums);
     hc_epilogue e = make_epilogue(channels, which), plain = {0};
-    hc_depthwise(&t->grid, &t->window, weights, &plain, 0, t->down, sums);
+    int cut = random_below(t->down + 1);
+    run_depthwise(t, &w.packed, 1, &plain, 0, sums);
+    run_depthwise(t, &w.packed, 0, &plain, cut, contracted);
     if (which & RESIDUAL) {
         e.residual = which & IN_PLACE ? out : residual;
         if (which & IN_PLACE) memcpy(out, residual, count * sizeof *out);
     }
-    hc_depthwise(&t->grid, &t->window, weights, &e, cut, t->down, out);
-    hc_depthwise(&t->grid, &t->window, weights, &e, 0, cut, out);
+    run_depthwise(t, &w.packed, 1, &e, cut, out);
     hash(HASH_DEPTHWISE, out, count * sizeof *out);
     int wrong = 0;
-    double worst = 0;
+    double worst = 0, worst_sum = 0;
     for (int pixel = 0; pixel < pixels; pixel++)
         for (int c = 0; c < channels; c++) {
             float sum = 0;
             for (int y = 0; y < t->window.height; y++)
                 for (int x = 0; x < t->window.width; x++) {
                     const float *in = covered_pixel(t, pixel / t->window.across, pixel % t->window.across, y, x);
-                    float product = in ? in[c] * weights[(size_t)(y * t->window.width + x) * padded + (size_t)c] : 0;
+                    float product = in ? in[c / times] * (float)w.plain[c * k + y * t->window.width + x] : 0;
                     sum += product;
                 }
             int at = pixel * channels + c;
             wrong += sums[at] != sum;
             double expected = reference_epilogue(&e, (double)sum, c, e.residual ? (double)residual[at] : 0);
-            double error = fabs((double)out[at] - expected) / (fabs((double)sum) + 4);
+            double error = fabs((double)out[at] - expected) / (fabs((double)sum) + 4),
+                   sum_error = fabs((double)(contracted[at] - sum)) / k;
             worst = error > worst ? error : worst;
+            worst_sum = sum_error > worst_sum ? sum_error : worst_sum;
         }
     CHECK(!wrong, "depthwise %dx%dx%d: %d wrong sums", t->grid.height, t->grid.width, channels, wrong);
     CHECK(worst < 5e-7, "depthwise %dx%dx%d, epilogue %d: %g", t->grid.height, t->grid.width, channels, which, worst);
+    CHECK(worst_sum < 5e-7, "depthwise %dx%dx%d, contracted: %g", t->grid.height, t->grid.width, channels, worst_sum);
+    free(contracted);
     free(sums);
     free(out);
     free(residual);
-    free(weights);
+    free_weights(&w);
     free_epilogue(&e);
 }
 
@@ -185,7 +204,7 @@ static void check_grid(int height, int width, int channels, hc_window window)
     int which = random_below(64);
     which |= random_bits() & 1 ? SCALE | RELU : 0;
     which |= random_bits() & 1 ? LAST : 0;
-    check_depthwise(&t, which);
+    check_depthwise(&t, 1 + random_below(3), which);
     if (window.padding < window.height && window.padding < window.width) check_pool(&t, HC_POOL_MAX);
     check_pool(&t, HC_POOL_AVERAGE);
     free(t.values);
