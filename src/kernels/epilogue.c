@@ -62,6 +62,7 @@ SIMD_INLINE void apply_any(hc_storage storage, const part *p)
     case HC_GELU_TANH: apply(storage, HC_GELU_TANH, p); break;
     case HC_QUICK_GELU: apply(storage, HC_QUICK_GELU, p); break;
     case HC_RELU: apply(storage, HC_RELU, p); break;
+    case HC_SILU: apply(storage, HC_SILU, p); break;
     }
 }
 

@@ -14,7 +14,7 @@
 #include "kernels/rows.h"
 #include "kernels/tensor.h"
 
-typedef enum hc_activation { HC_IDENTITY, HC_GELU, HC_GELU_TANH, HC_QUICK_GELU, HC_RELU } hc_activation;
+typedef enum hc_activation { HC_IDENTITY, HC_GELU, HC_GELU_TANH, HC_QUICK_GELU, HC_RELU, HC_SILU } hc_activation;
 
 /* What a GEMM or a convolution does to a sum before storing it: out = residual + gamma * activation(scale * sum +
  * bias), or with `activate_last`, as in a ResNet, out = gamma * activation(residual + scale * sum + bias). */

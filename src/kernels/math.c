@@ -20,6 +20,7 @@ void hc_activate(hc_activation activation, float *x, size_t n)
     case HC_GELU_TANH: activate(HC_GELU_TANH, x, n); break;
     case HC_QUICK_GELU: activate(HC_QUICK_GELU, x, n); break;
     case HC_RELU: activate(HC_RELU, x, n); break;
+    case HC_SILU: activate(HC_SILU, x, n); break;
     case HC_IDENTITY: break;
     }
 }

@@ -58,7 +58,7 @@ SIMD_INLINE f32x4 f32_gelu(f32x4 x)
 }
 
 /* GELU (Hendrycks and Gimpel, 2016): exact; with tanh, where (1 + tanh(u)) / 2 = sigmoid(2u); and OpenAI's x *
- * sigmoid(1.702 x). At most 5.5e-7 * max(1, |x|) from the exact value. */
+ * sigmoid(1.702 x), which without the factor is SiLU. At most 5.5e-7 * max(1, |x|) from the exact value. */
 SIMD_INLINE f32x4 f32_activate(hc_activation activation, f32x4 x)
 {
     switch (activation) {
@@ -67,6 +67,7 @@ SIMD_INLINE f32x4 f32_activate(hc_activation activation, f32x4 x)
         return f32_times_sigmoid(x, f32_constant(1.5957691216057307f) * (x + f32_constant(0.044715f) * (x * x * x)));
     case HC_QUICK_GELU: return f32_times_sigmoid(x, f32_constant(1.702f) * x);
     case HC_RELU: return f32_max(x, f32_splat(0));
+    case HC_SILU: return f32_times_sigmoid(x, x);
     case HC_IDENTITY: break;
     }
     return x;

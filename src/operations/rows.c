@@ -202,13 +202,13 @@ hc_value hc_tanh(hc_network *net, hc_value x)
     return hc_network_op(net, "", op);
 }
 
-/* ---- sums and copies ---- */
+/* ---- sums, products and copies ---- */
 
-/* x += gamma * y, gamma NULL for 1; `copy`: x = y */
+/* x += gamma * y, gamma NULL for 1; `copy`: x = y; `times`: x *= y */
 typedef struct sum_job {
     hc_span_of_rows x, y;
     const float *gamma;
-    int copy;
+    int copy, times;
 } sum_job;
 
 static void add_rows(void *context, int first, int last, int thread)
@@ -219,21 +219,25 @@ static void add_rows(void *context, int first, int last, int thread)
         float *x = j->x.at + (size_t)r * j->x.stride;
         const float *y = j->y.at + (size_t)r * j->y.stride;
         if (j->copy) memmove(x, y, (size_t)j->x.width * sizeof *x);
-        for (int i = 0; !j->copy && i < j->x.width; i++) x[i] += j->gamma ? j->gamma[i] * y[i] : y[i];
+        for (int i = 0; j->times && i < j->x.width; i++) x[i] *= y[i];
+        for (int i = 0; !j->copy && !j->times && i < j->x.width; i++) x[i] += j->gamma ? j->gamma[i] * y[i] : y[i];
     }
 }
 
+static const hc_op_kind TIMES;
+
 static void run_sum(hc_pass *pass, const hc_op *op)
 {
-    sum_job copy = {hc_pass_value(pass, op->out), hc_pass_value(pass, op->in[0]), NULL, 1};
+    sum_job copy = {hc_pass_value(pass, op->out), hc_pass_value(pass, op->in[0]), NULL, 1, 0};
     uint64_t cost = (uint64_t)copy.x.width;
     if (copy.x.at != copy.y.at) hc_each(pass->steps, copy.x.count, HC_ROWS_A_CHUNK, cost, add_rows, &copy);
     if (!op->in[1]) return;
-    sum_job sum = {copy.x, hc_pass_value(pass, op->in[1]), hc_pass_floats(pass, op->tensors[0]), 0};
+    sum_job sum = {copy.x, hc_pass_value(pass, op->in[1]), hc_pass_floats(pass, op->tensors[0]), 0, op->kind == &TIMES};
     hc_each(pass->steps, sum.x.count, HC_ROWS_A_CHUNK, cost, add_rows, &sum);
 }
 
-static const hc_op_kind ADD = {.name = "add", .run = run_sum}, COPY = {.name = "copy", .run = run_sum};
+static const hc_op_kind ADD = {.name = "add", .run = run_sum}, COPY = {.name = "copy", .run = run_sum},
+                        TIMES = {.name = "times", .run = run_sum};
 
 static hc_value sum(hc_network *net, const hc_op_kind *kind, hc_value x, hc_value y, hc_tensor_id gamma)
 {
@@ -247,6 +251,8 @@ hc_value hc_add(hc_network *net, hc_value x, hc_value y, const char *gamma)
 {
     return sum(net, &ADD, x, y, gamma ? hc_vector(net, gamma, net->values[x].width) : 0);
 }
+
+hc_value hc_times(hc_network *net, hc_value x, hc_value y) { return sum(net, &TIMES, x, y, 0); }
 
 void hc_result(hc_network *net, hc_value x)
 {

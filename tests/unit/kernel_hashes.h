@@ -39,7 +39,7 @@ static const struct {
     [HASH_ATTENTION_BIAS] = {"hc_attention_head with a bias, exact", 0x17b1bc01},
     [HASH_DEPTHWISE] = {"hc_depthwise", 0x019de982},
     [HASH_EXP] = {"hc_expf", 0x788daab6},
-    [HASH_ACTIVATE] = {"hc_activate", 0x68ca0b17},
+    [HASH_ACTIVATE] = {"hc_activate", 0x7719aab4},
 };
 
 #endif

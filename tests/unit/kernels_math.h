@@ -25,7 +25,7 @@ static double worst_activation(hc_activation activation, float limit)
 
 static void check_functions(void)
 {
-    static const hc_activation all[] = {HC_IDENTITY, HC_GELU, HC_GELU_TANH, HC_QUICK_GELU};
+    static const hc_activation all[] = {HC_IDENTITY, HC_GELU, HC_GELU_TANH, HC_QUICK_GELU, HC_SILU};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         double near = worst_activation(all[i], 4), far = worst_activation(all[i], 1000);
         CHECK(near <= 5.5e-7 && far <= 5.5e-7, "activation %d: %g near 0, %g further away", (int)all[i], near, far);

@@ -44,6 +44,7 @@ static double reference_activate(hc_activation activation, double x)
     case HC_GELU_TANH: return 0.5 * x * (1 + reference_tanh(0.79788456080286535588 * (x + 0.044715 * x * x * x)));
     case HC_QUICK_GELU: return x / (1 + reference_exp(-1.702 * x));
     case HC_RELU: return x > 0 ? x : 0;
+    case HC_SILU: return x / (1 + reference_exp(-x));
     case HC_IDENTITY: break;
     }
     return x;
