@@ -22,6 +22,16 @@ int hc_fit_is(const uint32_t *shape, int rank, const uint32_t *expected, int exp
     return rank == expected_rank && !memcmp(shape, expected, (size_t)rank * sizeof *shape);
 }
 
+int hc_fit_wants(const hc_network *net, const hc_names_match *match, const hc_safetensors *file,
+                 const hc_tensor *tensor)
+{
+    char names[HC_NAME_PARTS][HC_NAME_LENGTH];
+    const hc_name_rule *rule;
+    if (!tensor->sum && !tensor->part_of) return 1;
+    hc_names_of(match, net->tensors[tensor->sum ? tensor->sum : tensor->part_of].name, names, &rule);
+    return !hc_safetensors_find(file, names[0]) == !tensor->sum;
+}
+
 /* 0 for the shape that is expected, below 1 for another of as many dimensions, 1 for one of more or fewer. */
 static double distance(const hc_file_tensor *found, const uint32_t *shape, int rank)
 {
@@ -60,11 +70,15 @@ double hc_fit(hc_tower tower, const char *config, size_t length, hc_safetensors 
     hc_network net;
     hc_network_init(&net, tower, &problem);
     const hc_family *family = hc_family_build(&net, config, length);
-    double sum = 0, count = net.tensor_count - 1;
+    double sum = 0, count = 0;
     hc_names_match match = {NULL, "", ""};
     if (family) match = hc_family_match(family, &net, file);
     for (size_t i = 0; i < file->count; i++) file->tensors[i].used = 0;
-    for (int i = 1; match.names && i < net.tensor_count; i++) sum += measure(&net.tensors[i], &match, file);
+    for (int i = 1; match.names && i < net.tensor_count; i++) {
+        if (!hc_fit_wants(&net, &match, file, &net.tensors[i])) continue;
+        sum += measure(&net.tensors[i], &match, file);
+        count++;
+    }
     for (size_t i = 0; match.names && i < file->count; i++) {
         if (file->tensors[i].used || !hc_names_own(&match, &file->tensors[i].name)) continue;
         sum++;

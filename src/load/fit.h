@@ -10,6 +10,10 @@
  * computes such a tower, the config is none, or memory is exhausted. */
 double hc_fit(hc_tower tower, const char *config, size_t length, hc_safetensors *file);
 
+/* Whether the file is to have a tensor of the network: of a convolution and its branches it has one or the other. */
+int hc_fit_wants(const hc_network *net, const hc_names_match *match, const hc_safetensors *file,
+                 const hc_tensor *tensor);
+
 /* The shape in which the file is to have each of the parts of a tensor; see hc_names_of for `parts` and `rule`. */
 void hc_fit_shape(const hc_tensor *tensor, int parts, const hc_name_rule *rule, uint32_t shape[4]);
 

@@ -9,7 +9,6 @@
 #include "load/loader.h"
 #include "load/pack.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -230,25 +229,6 @@ static int is_any_nonzero(const hc_loader *loader)
     return 0;
 }
 
-/* BatchNorm's four tensors become a scale and a shift. */
-static void fold_norms(hc_loader *loader)
-{
-    const hc_network *net = &loader->encoder->net;
-    for (int i = 1; i < net->fold_count; i++) {
-        const hc_fold *fold = &net->folds[i];
-        const hc_tensor *variance = &net->tensors[fold->variance];
-        const float *mean = net->tensors[fold->mean].floats, *weight = net->tensors[fold->weight].floats,
-                    *bias = net->tensors[fold->bias].floats;
-        for (int c = 0; c < fold->n; c++) {
-            float sum = variance->floats[c] + fold->eps;
-            if (!(sum > 0))
-                hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a negative variance", variance->name);
-            fold->scale[c] = weight[c] / sqrtf(sum);
-            fold->shift[c] = bias[c] - mean[c] * fold->scale[c];
-        }
-    }
-}
-
 hc_encoder *hc_loader_finish(hc_loader *loader)
 {
     while (hc_loader_settle(loader)) {
@@ -267,7 +247,7 @@ hc_encoder *hc_loader_finish(hc_loader *loader)
         hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "the %s tower holds nothing but zeros",
                 hc_tower_name(loader->tower));
     if (loader->problem.status != HC_OK) return NULL;
-    if (loader->encoder) fold_norms(loader);
+    if (loader->encoder) hc_loader_combine(loader);
     if (loader->problem.status != HC_OK) return NULL;
     hc_encoder *encoder = loader->encoder;
     loader->encoder = NULL;
@@ -287,6 +267,7 @@ void hc_loader_free(hc_loader *loader)
     hc_encoder_free(loader->encoder);
     free(loader->items);
     hc_network_free(&loader->net);
+    free(loader->parts);
     free(loader->ranges);
     free(loader->row);
     free(loader->config);

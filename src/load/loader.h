@@ -61,6 +61,7 @@ struct hc_loader {
     size_t item_count;
     size_t waiting; /* items that have come whole and are not taken whole */
     size_t settled; /* units or rows that are, of the first of them     */
+    uint8_t *parts; /* tensors of branches that are to be summed, as floats */
     hc_range *ranges;
     size_t range_count;
     float *row; /* the longest unit, as floats, twice               */
@@ -89,8 +90,14 @@ void hc_loader_allocate_encoder(hc_loader *loader);
 void hc_loader_take(hc_loader *loader, hc_item *item, const uint8_t *bytes, size_t units);
 
 /* Whether weights whose largest has these bits fit the storage: halves, or int4 with its scales in halves. 0 and a
- * failure if not. */
-int hc_loader_fits_half(hc_loader *loader, const hc_item *item, uint32_t largest);
+ * failure, which calls the tensor by this name, if not. */
+int hc_loader_fits_half(hc_loader *loader, const hc_tensor *tensor, const char *name, uint32_t largest);
+
+/* Puts loader->row, an output channel as the file has it, in its place in a matrix. */
+void hc_loader_pack_row(hc_loader *loader, hc_tensor *tensor, int row);
+
+/* combine.c: when all has come, BatchNorms become a scale and a shift, and branches one convolution. */
+void hc_loader_combine(hc_loader *loader);
 
 /* pending.c: an item has come whole; something of it is left to do. */
 void hc_loader_complete(hc_loader *loader, hc_item *item);

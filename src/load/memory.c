@@ -31,8 +31,19 @@ static uint64_t place(hc_loader *loader, uint8_t *base)
     hc_network *net = &loader->encoder->net;
     uint64_t at = 0;
     for (int i = 1; i < net->tensor_count; i++)
-        hc_stored_place(&net->tensors[i], hc_stored_as(&net->tensors[i], loader->dtype), base, &at);
+        if (!net->tensors[i].part_of)
+            hc_stored_place(&net->tensors[i], hc_stored_as(&net->tensors[i], loader->dtype), base, &at);
     for (int i = 1; i < net->fold_count; i++) place_fold(&net->folds[i], base, &at);
+    return at;
+}
+
+/* The same for the branches that the file has, until they are summed. */
+static uint64_t place_parts(hc_loader *loader, uint8_t *base)
+{
+    hc_network *net = &loader->encoder->net;
+    uint64_t at = 0;
+    for (int i = 1; i < net->tensor_count; i++)
+        if (net->tensors[net->tensors[i].part_of].is_summed) hc_stored_place(&net->tensors[i], HC_STORE_F32, base, &at);
     return at;
 }
 
@@ -47,16 +58,16 @@ static uint64_t bytes_of_file(const hc_loader *loader)
 
 /* Chooses the batch and returns the bytes of its arena. A small file must not take the memory of a large one: a few
  * numbers in a config make any tower's arena large, and a view of a few bytes any tensor. */
-static uint64_t plan_arena(hc_loader *loader, uint64_t weights)
+static uint64_t plan_arena(hc_loader *loader, uint64_t weights, uint64_t parts)
 {
     hc_encoder *e = loader->encoder;
     uint64_t file = bytes_of_file(loader), most = hc_size_sum(ANY_FILE, hc_size_product(file, ACTIVATIONS_A_BYTE)),
              bytes;
     uint64_t most_weights = hc_size_sum(ANY_FILE, hc_size_product(file, WEIGHTS_A_BYTE));
-    if (weights > most_weights)
+    if (hc_size_sum(weights, parts) > most_weights)
         hc_fail(&loader->problem, HC_MODEL_UNSUPPORTED,
-                "the weights take %m of memory, expected at most %m for tensors of %m in the file", weights,
-                most_weights, file);
+                "the weights take %m of memory, expected at most %m for tensors of %m in the file",
+                hc_size_sum(weights, parts), most_weights, file);
     hc_arena_find_lives(&e->net);
     e->batch = (hc_batch){1, 1, 1};
     bytes = hc_arena_plan(&e->net, &e->batch);
@@ -77,8 +88,8 @@ static uint64_t plan_arena(hc_loader *loader, uint64_t weights)
 void hc_loader_allocate_encoder(hc_loader *loader)
 {
     hc_encoder *e = loader->encoder;
-    uint64_t bytes = hc_size_sum(place(loader, NULL), HC_ALIGN), arena = plan_arena(loader, bytes),
-             all = hc_size_sum(bytes, arena);
+    uint64_t bytes = hc_size_sum(place(loader, NULL), HC_ALIGN), parts = place_parts(loader, NULL),
+             arena = plan_arena(loader, bytes, parts), all = hc_size_sum(bytes, arena);
     if (all > HC_SIZE_MOST)
         hc_fail(&loader->problem, HC_OUT_OF_MEMORY,
                 "the tower needs %m of memory (%m of weights, %m to compute), expected at most %m", all, bytes, arena,
@@ -89,6 +100,8 @@ void hc_loader_allocate_encoder(hc_loader *loader)
     e->packed_bytes = (size_t)bytes;
     /* malloc of some WebAssembly libraries aligns to 8 only. */
     place(loader, (uint8_t *)e->packed + (HC_ALIGN - (uintptr_t)e->packed % HC_ALIGN) % HC_ALIGN);
+    if (parts) loader->parts = hc_loader_allocate(loader, parts, 1, "branches of convolutions");
+    if (loader->parts) place_parts(loader, loader->parts);
     e->arena_bytes = (size_t)arena;
     e->arena = hc_loader_allocate(loader, arena, 1, "activations");
     if (!e->arena || loader->threads == 1) return;

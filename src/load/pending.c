@@ -26,7 +26,8 @@ static void requantise(hc_loader *loader, const hc_item *values, const hc_matrix
         int row = (int)loader->settled;
         if (t->kind == HC_TABLE) hc_table_row(table, row, loader->row);
         else hc_dequantise_row(matrix, row, loader->row);
-        if (!hc_loader_fits_half(loader, values, hc_largest_bits(loader->row, (size_t)matrix->k))) return;
+        if (!hc_loader_fits_half(loader, values->tensor, values->name, hc_largest_bits(loader->row, (size_t)matrix->k)))
+            return;
         if (t->kind == HC_TABLE) hc_pack_table_row(&t->table, row, loader->row);
         else hc_pack_row(&t->matrix, row, loader->row);
     }

@@ -287,8 +287,11 @@ static void plan_items(hc_loader *loader, const hc_safetensors *file)
     loader->items =
         hc_loader_allocate(loader, (uint64_t)net->tensor_count * HC_NAME_PARTS + 1, sizeof *loader->items, "the plan");
     if (!loader->items) return;
-    for (int i = 1; i < net->tensor_count && loader->problem.status == HC_OK; i++)
-        plan_tensor(loader, file, &match, &net->tensors[i]);
+    for (int i = 1; i < net->tensor_count && loader->problem.status == HC_OK; i++) {
+        hc_tensor *t = &net->tensors[i];
+        if (hc_fit_wants(net, &match, file, t)) plan_tensor(loader, file, &match, t);
+        else t->is_summed = t->sum == i;
+    }
     if (loader->problem.status == HC_OK) check_unexpected(loader, file, &match);
     if (loader->problem.status == HC_OK) plan_vocabulary(loader, file);
 }

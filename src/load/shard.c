@@ -89,6 +89,7 @@ static void list_entries(shard *s)
     for (size_t size = sizeof(float); size; size /= 2)
         for (int i = 1; i < net->tensor_count; i++) {
             hc_stored_part parts[2];
+            if (net->tensors[i].part_of) continue;
             int n = hc_stored_parts(&net->tensors[i], storage_of(&net->tensors[i]), parts);
             while (n--)
                 if (hc_pack_element_bytes(parts[n].element) == size)

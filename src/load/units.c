@@ -4,12 +4,12 @@
 
 #include <string.h>
 
-int hc_loader_fits_half(hc_loader *loader, const hc_item *it, uint32_t largest)
+int hc_loader_fits_half(hc_loader *loader, const hc_tensor *tensor, const char *name, uint32_t largest)
 {
-    hc_storage storage = hc_stored_as(it->tensor, loader->dtype);
+    hc_storage storage = hc_stored_as(tensor, loader->dtype);
     if ((storage == HC_STORE_F16 || storage == HC_STORE_I4) && largest > HC_LARGEST_HALF_BITS)
         hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a weight beyond 65504, which %s cannot hold",
-                it->name, storage == HC_STORE_F16 ? "fp16" : "int4");
+                name, storage == HC_STORE_F16 ? "fp16" : "int4");
     return loader->problem.status == HC_OK;
 }
 
@@ -24,7 +24,8 @@ static int convert(hc_loader *loader, hc_item *it, const uint8_t *bytes, float *
     uint32_t largest = hc_pack_floats(it->element, bytes, to, values);
     it->nonzero |= largest != 0;
     if (largest >= HC_INFINITY_BITS) fail_not_finite(loader, it);
-    return loader->problem.status == HC_OK && (it->target == TO_SCALES || hc_loader_fits_half(loader, it, largest));
+    return loader->problem.status == HC_OK &&
+           (it->target == TO_SCALES || hc_loader_fits_half(loader, it->tensor, it->name, largest));
 }
 
 /* Whole rows or columns of halves that are held as they come. */
@@ -82,13 +83,18 @@ static const float *channels_last(const hc_loader *loader, const hc_tensor *t)
     return to;
 }
 
+void hc_loader_pack_row(hc_loader *loader, hc_tensor *tensor, int row)
+{
+    hc_pack_row(&tensor->matrix, row, channels_last(loader, tensor));
+}
+
 /* Whole rows or columns, by way of floats. */
 static void take_rows(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t units)
 {
     hc_tensor *t = it->tensor;
     for (size_t i = 0; i < units && convert(loader, it, bytes + i * it->unit, loader->row, it->unit_values); i++) {
         int row = it->first + (int)(it->done + i);
-        if (it->target == TO_ROWS) hc_pack_row(&t->matrix, row, channels_last(loader, t));
+        if (it->target == TO_ROWS) hc_loader_pack_row(loader, t, row);
         else if (it->target == TO_COLUMNS) hc_pack_column(&t->matrix, row, loader->row);
         else hc_pack_table_row(&t->table, row, loader->row);
     }

@@ -47,6 +47,7 @@ void hc_network_free(hc_network *net)
 {
     free(net->tensors);
     free(net->folds);
+    free(net->branches);
     free(net->values);
     free(net->ops);
     *net = (hc_network){.problem = net->problem};
@@ -88,6 +89,19 @@ hc_fold_id hc_network_fold(hc_network *net, hc_fold fold)
     int id = GROW(net, fold);
     if (id) net->folds[id] = fold;
     return id;
+}
+
+void hc_network_branch(hc_network *net, hc_branch branch)
+{
+    const hc_fold *norm = &branch.norm;
+    const hc_tensor_id parts[] = {branch.kernel, branch.kernel_bias, branch.gamma,  norm->weight,
+                                  norm->bias,    norm->mean,         norm->variance};
+    int id = grow(net, &net->branches, &net->branch_count, &net->branch_room, sizeof *net->branches);
+    if (net->problem->status != HC_OK) return;
+    net->branches[id] = branch;
+    for (int i = 0; i < (int)(sizeof parts / sizeof *parts); i++) net->tensors[parts[i]].part_of = branch.weight;
+    net->tensors[0].part_of = 0;
+    net->tensors[branch.weight].sum = net->tensors[branch.bias].sum = branch.weight;
 }
 
 hc_value hc_network_value(hc_network *net, hc_span span, int rows, int width)
@@ -151,12 +165,13 @@ uint64_t hc_network_parameters(const hc_network *net)
 {
     uint64_t all = 0;
     for (int i = 1; i < net->tensor_count; i++)
-        all = hc_size_sum(all, hc_size_shape(net->tensors[i].shape, net->tensors[i].rank));
+        if (!net->tensors[i].sum) all = hc_size_sum(all, hc_size_shape(net->tensors[i].shape, net->tensors[i].rank));
     return all;
 }
 
 uint64_t hc_network_bytes(const hc_network *net)
 {
     return (uint64_t)net->tensor_room * sizeof *net->tensors + (uint64_t)net->fold_room * sizeof *net->folds +
-           (uint64_t)net->value_room * sizeof *net->values + (uint64_t)net->op_room * sizeof *net->ops;
+           (uint64_t)net->branch_room * sizeof *net->branches + (uint64_t)net->value_room * sizeof *net->values +
+           (uint64_t)net->op_room * sizeof *net->ops;
 }

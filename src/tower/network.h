@@ -33,6 +33,9 @@ typedef struct hc_tensor {
     int positions;  /* of a convolution's kernel, more than 1: [n, c, y, x] in the file, [n, y, x, c] here; else 0 */
     int rank;
     uint32_t shape[4]; /* as the file has it */
+    int sum;           /* of branches (see hc_branch): their weight, which this is or which it is the bias of; else 0 */
+    int part_of;       /* of such a branch: the weight that it adds to; else 0: never held with the tower's own       */
+    int is_summed;     /* of such a weight: the file has the branches                                               */
     union {
         float *floats;
         hc_matrix matrix;
@@ -53,6 +56,18 @@ typedef struct hc_fold {
 } hc_fold;
 
 typedef int hc_fold_id; /* from 1 on */
+
+/* One of the branches that a convolution is trained as (Ding et al., "RepVGG", 2021): a kernel and BatchNorm, or one of
+ * the two. Where a file has the branches, and not the convolution that they add up to, that is worked out when the last
+ * of their tensors has come. */
+typedef struct hc_branch {
+    hc_tensor_id weight, bias; /* what they add up to, [n, c, y, x] and [n]                                 */
+    hc_tensor_id kernel;       /* [n, c, y, x], as large as that or smaller: then its middle; 0: the identity */
+    hc_tensor_id kernel_bias;  /* or 0                                                                      */
+    hc_fold norm;              /* n 0: none                                                                 */
+    hc_tensor_id gamma;        /* LayerScale of the branch, or 0                                            */
+    int is_taken_away;
+} hc_branch;
 
 /* ---- values ---- */
 
@@ -152,10 +167,12 @@ struct hc_network {
     hc_text_rows text;
     hc_tensor *tensors;
     hc_fold *folds;
+    hc_branch *branches; /* those of one weight one after the other */
     hc_value_info *values;
     hc_op *ops;
     int tensor_count, fold_count, value_count, op_count; /* entry 0 of the first three is none's */
     int tensor_room, fold_room, value_room, op_room;
+    int branch_count, branch_room;
     hc_value output;
     int row_most;        /* rows an input at most, of any value that is not shared */
     int input_end;       /* the last operation that reads the input     */
@@ -186,6 +203,9 @@ hc_tensor_id hc_network_tensor(hc_network *net, const char *name, const char *en
                                int d1, int d2, int d3);
 hc_fold_id hc_network_fold(hc_network *net, hc_fold fold);
 
+/* One more of a weight's branches; its tensors are parts of that from here on, and the weight and its bias are sums. */
+void hc_network_branch(hc_network *net, hc_branch branch);
+
 /* A value of its own memory. */
 hc_value hc_network_value(hc_network *net, hc_span span, int rows, int width);
 
@@ -210,7 +230,7 @@ hc_value hc_network_memory(const hc_network *net, hc_value value);
 /* Rows of a value in a pass over `inputs` inputs, of which `full` have full length. */
 uint64_t hc_network_rows(const hc_network *net, hc_value value, const hc_batch *batch);
 
-/* Numbers in the tower's tensors. */
+/* Numbers in the tower's tensors; of those that are trained as branches, the branches'. */
 uint64_t hc_network_parameters(const hc_network *net);
 
 /* What the lists take. */

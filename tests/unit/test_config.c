@@ -12,19 +12,20 @@ static int by_text(const void *a, const void *b) { return strcmp(*(char *const *
 /* The SHA-256 of the sorted lines "name 2x3\n" of a tower's tensors; also how many tensors and numbers they are. */
 static void describe(const hc_network *net, size_t *count, uint64_t *parameters, char hex[65])
 {
-    *count = (size_t)net->tensor_count - 1;
-    char **lines = calloc(*count, sizeof *lines), *text = calloc(*count, 160);
-    for (size_t i = 0; i < *count; i++) {
-        const hc_tensor *t = &net->tensors[i + 1];
+    size_t most = (size_t)net->tensor_count - 1, i = 0;
+    char **lines = calloc(most, sizeof *lines), *text = calloc(most, 160);
+    for (const hc_tensor *t = net->tensors + 1; t < net->tensors + net->tensor_count; t++) {
+        if (t->sum) continue; /* OpenCLIP trains its branches */
         lines[i] = calloc(1, 160);
         size_t length = (size_t)snprintf(lines[i], 160, "%s ", t->name);
         for (int d = 0; d < t->rank; d++)
             length += (size_t)snprintf(lines[i] + length, 160 - length, "%s%u", d ? "x" : "", t->shape[d]);
-        snprintf(lines[i] + length, 160 - length, "\n");
+        snprintf(lines[i++] + length, 160 - length, "\n");
     }
+    *count = i;
     *parameters = hc_network_parameters(net);
     qsort(lines, *count, sizeof *lines, by_text);
-    for (size_t i = 0; i < *count; i++) {
+    for (i = 0; i < *count; i++) {
         strcat(text, lines[i]);
         free(lines[i]);
     }
