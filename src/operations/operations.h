@@ -16,15 +16,25 @@ hc_value hc_pixels(hc_network *net);
 
 typedef struct hc_patches_options {
     int width, patch_height, patch_width;
-    const char *class_embedding; /* [width], the first row; NULL: there is none */
-    const char *positions;       /* [rows, width] or, with `positions_rank` 3, [1, rows, width] */
-    int positions_rank;
-    int bias; /* whether the convolution has one */
+    const char *class_embedding; /* [width] or, with `rank` 3, [1, 1, width], the first row; NULL: there is none */
+    const char *positions;       /* [rows, width] or [1, rows, width]; NULL: there are none */
+    int rank;                    /* of these two: 2 or 3 */
+    int bias;                    /* whether the convolution has one */
 } hc_patches_options;
 
 /* Patches of the input's pixels times a matrix (a convolution whose windows do not overlap; pixels beyond the last
  * whole patch are not seen), plus positions. */
 hc_value hc_patches(hc_network *net, const char *name, hc_patches_options options);
+
+typedef struct hc_prepend_options {
+    const char *class_embedding; /* [1, 1, width]; or NULL                                                            */
+    const char *registers;       /* [1, register_count, width], Darcet et al., 2023; or NULL                          */
+    const char *positions;       /* [1, rows, width] of x's rows, and with `positions_of_all` of all; NULL: none      */
+    int register_count, positions_of_all;
+} hc_prepend_options;
+
+/* A class token and registers before each input's rows of x, plus positions. */
+hc_value hc_prepend(hc_network *net, hc_value x, hc_prepend_options options);
 
 typedef struct hc_tokens_options {
     int width, position_count;

@@ -21,9 +21,12 @@ hc_value hc_patches(hc_network *net, const char *name, hc_patches_options o)
     hc_op op = {.kind = &PATCHES, .kernel = {o.patch_height, o.patch_width, 0, 0}, .skip = first};
     op.tensors[0] = hc_network_tensor(net, name, "weight", HC_MATRIX, 4, width, 3, o.patch_height, o.patch_width);
     net->tensors[op.tensors[0]].keep_half = 1;
-    if (o.positions_rank == 3) op.tensors[1] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 3, 1, rows, width, 0);
-    else op.tensors[1] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 2, rows, width, 0, 0);
-    if (first) op.tensors[2] = hc_vector(net, o.class_embedding, width);
+    if (o.positions && o.rank == 3)
+        op.tensors[1] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 3, 1, rows, width, 0);
+    else if (o.positions) op.tensors[1] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 2, rows, width, 0, 0);
+    if (first && o.rank == 3)
+        op.tensors[2] = hc_network_tensor(net, o.class_embedding, "", HC_FLOATS, 3, 1, 1, width, 0);
+    else if (first) op.tensors[2] = hc_vector(net, o.class_embedding, width);
     if (o.bias) op.tensors[3] = hc_network_vector(net, name, "bias", width);
     op.out = hc_network_value(net, HC_EACH, rows, width);
     net->input_end = net->op_count;
@@ -67,13 +70,14 @@ static void put_patches(void *context, int first, int last, int thread)
     }
 }
 
-/* Positions, and class_embedding in the first row. */
+/* Positions or zeros, and class_embedding in the first row. */
 static void put_positions(void *context, int first, int last, int thread)
 {
     (void)thread;
     const patch_job *j = context;
-    memcpy(j->x + (size_t)first * j->width, j->positions + (size_t)first * j->width,
-           (size_t)(last - first) * j->width * sizeof(float));
+    size_t at = (size_t)first * j->width, bytes = (size_t)(last - first) * j->width * sizeof(float);
+    if (j->positions) memcpy(j->x + at, j->positions + at, bytes);
+    else memset(j->x + at, 0, bytes);
     for (size_t k = 0; j->class_embedding && !first && k < j->width; k++) j->x[k] += j->class_embedding[k];
 }
 

@@ -70,6 +70,7 @@ def is_idle(golden, section, option):
         or option == 'final_ln_after_pool' and (section == 'text_cfg' or cfg.get('pool_type') != 'avg' or 'attentional_pool' in cfg) \
         or option == 'pool_type' and cfg.get('embed_cls') \
         or option == 'heads' and cfg.get('pool_type') == 'first' and not cfg.get('no_causal_mask') \
+        or option == 'timm_pool' and cfg[option] == '' and cfg['timm_proj'] in ('linear', 'mlp') \
         or option == 'ls_init_value' \
         or option == 'mlp_ratio' \
         or option == 'hf_pooler_type' and cfg[option] is None and cfg['hf_config']['model_type'] != 'bert'   # the mean either way

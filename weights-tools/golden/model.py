@@ -9,6 +9,7 @@ import timm
 import torch
 from open_clip.coca_model import CoCa
 from open_clip.model import CLIP, CustomTextCLIP
+from timm.models import vision_transformer_hybrid
 from transformers import AutoConfig
 
 VISION = dict(image_size=18, patch_size=6, width=24, layers=2, head_width=12, mlp_ratio=2.0)
@@ -57,6 +58,13 @@ class Golden:
         return copy.deepcopy(config)                # nobody changes another's sections
 
 
+def narrow_stem(width):
+    """MobileCLIP-B's stem, whose widths are written where it is made, in the proportion that it has there."""
+    stem = vision_transformer_hybrid.ConvStem
+    return patch.object(vision_transformer_hybrid, 'ConvStem',
+                        lambda channels, **options: stem(channels=(width // 4, width // 4, width), **options))
+
+
 def build(config):
     """The model as open_clip.factory.create_model builds it from a config, in eval mode.
 
@@ -71,6 +79,8 @@ def build(config):
             # In OpenCLIP's configs image_size is always the size that the name stands for; convolutions take any.
             sized = {} if vision['timm_model_name'].startswith(CONVOLUTIONAL) else {'img_size': vision['image_size']}
             args = {**sized, **vision.pop('timm_model_args', {})}
+            if vision['timm_model_name'] == 'vit_base_mci_224':
+                stack.enter_context(narrow_stem(args.get('embed_dim', 768)))
             create = timm.create_model
             stack.enter_context(patch.object(timm, 'create_model', lambda name, **options: create(name, **options, **args)))
         if 'hf_model_name' in text:

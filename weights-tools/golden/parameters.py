@@ -2,15 +2,15 @@
 import copy
 import hashlib
 import json
+import re
+from pathlib import Path
 from unittest.mock import patch
 
 import open_clip
 import torch
 from open_clip.model import _build_text_tower, _build_vision_tower
 
-from sizes import FAMILIES
 from sizing.hugging_face import HUGGING_FACE, hugging_face_config
-from sizing.timm_models import rows_of
 
 
 def family(config, tower):
@@ -44,7 +44,8 @@ def tower_parameters(config, tower, timm_names):
 
 
 def write_parameters(path):
-    timm_names = {row[0].strip('"') for module in FAMILIES for row in rows_of(module)}
+    tables = [path.read_text() for path in (Path(__file__).resolve().parents[2] / 'src' / 'families').glob('*_sizes.inc')]
+    timm_names = {name for table in tables for name in re.findall(r'^    \{"([^"]+)"', table, re.MULTILINE)}
     lines = []
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)

@@ -18,11 +18,23 @@ def bare(state):
     return {name.removeprefix('visual.trunk.'): tensor for name, tensor in state.items()}
 
 
+FIELDS = ('dtype', 'inputs', 'tail', 'names', 'towers', 'notes', 'other', 'text')
+
+
 def timm_vit(name, options, timm_name=SIGLIP, image_size=32, model=None, drop=(), **rest):
-    fields = {key: rest.pop(key) for key in ('dtype', 'tail', 'names', 'towers', 'notes', 'other', 'text') if key in rest}
+    fields = {key: rest.pop(key) for key in FIELDS if key in rest}
     args = {key: value for key, value in {**VIT, **rest}.items() if key not in drop}
     vision = dict(timm_model_name=timm_name, timm_model_args=args, timm_pool='map', timm_proj='none', image_size=image_size)
     return Golden(name, options, vision=vision, model={'embed_dim': args['embed_dim'], **(model or {})}, **fields)
+
+
+def vit(name, options, timm_name, pool, proj, embed_dim=20, **rest):
+    """An image tower alone, of another pool and head."""
+    proj_bias = {'timm_proj_bias': rest.pop('proj_bias')} if 'proj_bias' in rest else {}
+    sizes = dict(image_size=16, embed_dim=24, patch_size=4) if 'mci' not in timm_name else dict(image_size=32, embed_dim=24, inputs=4)
+    golden = timm_vit(name, options, timm_name, towers=('image',), model={'embed_dim': embed_dim}, **{**sizes, **rest})
+    golden.vision.update(timm_pool=pool, timm_proj=proj, **proj_bias)
+    return golden
 
 
 # ---- Hugging Face ----------------------------------------------------------------------------------------------------------------
@@ -101,4 +113,25 @@ GOLDENS = [
              other=(build_siglip, from_siglip), notes='text_model.* is of another size than model_cfg says, and not expected'),
     timm_vit('siglip-hf-vision', "Hugging Face's SiglipVisionModel as transformers 5 writes it: no vision_model. before the names", SIGLIP2,
              towers=('image',), other=(build_siglip_vision, from_siglip)),
+    vit('vit-timm-token', "a class token; timm's own classifier (timm_proj null)", 'vit_base_patch16_224', 'token', None),
+    vit('vit-timm-clip', 'norm_pre, eps 1e-5, patches without a bias: the image tower of MobileCLIP2-L-14', 'vit_large_patch14_clip_224',
+        'token', None),
+    vit('vit-timm-quick-gelu', "QuickGELU; timm_pool '', which is token there, and a linear head", 'vit_base_patch16_clip_quickgelu_224', '', 'linear'),
+    vit('vit-timm-gap', 'queries, keys and values without a bias, LayerScale, a mean of normed tokens', 'vit_medium_patch16_gap_256', '', 'linear'),
+    vit('vit-timm-dinov2', "DINOv2: LayerScale, a class token; timm's own checkpoint without a classifier", 'vit_small_patch14_dinov2', 'token',
+        'none', 24, names=bare),
+    vit('vit-timm-registers', 'a class token and four registers without positions; the mean of the others is normed',
+        'vit_small_patch14_reg4_dinov2', 'avg', 'none', 24),
+    vit('vit-timm-register-positions', 'a register that has a position; a linear head with a bias', 'vit_so150m2_patch16_reg1_gap_256', 'avg', 'linear',
+        proj_bias=True),
+    vit('vit-timm-no-fc-norm', 'registers, and a mean of normed tokens though timm_pool is avg', 'vit_so150m_patch16_reg4_gap_256', 'avg', None),
+    vit('vit-timm-post-norm', 'branches normed before they are added; an MLP as head', 'vit_base_patch16_rpn_224', '', 'mlp'),
+    vit('vit-timm-deit3', 'a class token without a position', 'deit3_small_patch16_224', 'token', 'mlp', proj_bias=True),
+    vit('vit-timm-changed-pool', 'a mean of what is normed for a class token: timm_pool avg, set after the trunk is made', 'vit_base_patch16_224',
+        'avg', 'linear'),
+    vit('vit-mci', "MobileCLIP-B's stem of convolutions with BatchNorm and GELU; a class token without a position", 'vit_base_mci_224', 'token', None,
+        drop=('patch_size',)),
+    vit('vit-mci-not-square', 'the same of a picture that is not square', 'vit_base_mci_224', 'token', 'mlp', image_size=[32, 48],
+        drop=('patch_size',)),
+    vit('vit-timm-tokens', "a vector a token: timm_pool '' and timm_proj none", 'vit_base_patch16_224', '', 'none', 24),
 ]

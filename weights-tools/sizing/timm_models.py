@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 import timm
 import torch
 
-ACTIVATIONS = {'GELU': 'HC_GELU', 'GELUTanh': 'HC_GELU_TANH'}
+ACTIVATIONS = {'GELU': 'HC_GELU', 'GELUTanh': 'HC_GELU_TANH', 'QuickGELU': 'HC_QUICK_GELU'}
 
 
 def refuse(model, expected):

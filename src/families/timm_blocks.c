@@ -1,0 +1,149 @@
+/* timm_blocks.c: timm's VisionTransformer (timm/models/vision_transformer.py), after "An Image is Worth 16x16 Words"
+ * (Dosovitskiy et al., 2021), from the first block on. */
+#include "families/timm_blocks.h"
+
+/* ---- options ------------------------------------------------------------------------------------------------------
+ */
+
+const hc_timm_vit_config *hc_timm_vit_find(const hc_options *o, const hc_timm_vit_config *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (hc_timm_is(o, rows[i].name)) return &rows[i];
+    return NULL;
+}
+
+float hc_timm_vit_eps(const hc_timm_vit_config *c) { return c->flags & HC_VIT_EPS_5 ? 1e-5f : 1e-6f; }
+
+/* Whether TimmModel makes the trunk with its own pool and changes that afterwards, in place of making it with the
+ * pool that is asked for. */
+static int is_changed_later(const hc_timm *t) { return t->proj == HC_TIMM_LINEAR || t->proj == HC_TIMM_MLP; }
+
+static hc_timm_pool own_pool(const hc_timm_vit_config *c)
+{
+    return c->flags & HC_VIT_AVG ? HC_TIMM_AVG : c->flags & HC_VIT_MAP ? HC_TIMM_MAP : HC_TIMM_TOKEN;
+}
+
+/* The pool of the trunk, and where its last norm is. */
+static void read_pool(hc_options *o, hc_timm_vit_config *c, hc_timm *t)
+{
+    hc_timm_pool own = own_pool(c), made = is_changed_later(t) || !hc_option_given(o, "timm_pool") ? own : t->pool;
+    int prefix = c->registers > 0 || c->flags & HC_VIT_CLASS;
+    if (made == HC_TIMM_AVG && !(c->flags & HC_VIT_NO_FC_NORM)) c->flags |= HC_VIT_FC_NORM;
+    if (is_changed_later(t) && t->pool == HC_TIMM_OWN) t->pool = own;
+    int attends = t->pool == HC_TIMM_ABS_ATTN || t->pool == HC_TIMM_ROT_ATTN,
+        adds_map = t->pool == HC_TIMM_MAP && made != HC_TIMM_MAP,
+        no_token = t->pool == HC_TIMM_TOKEN && !(c->flags & HC_VIT_CLASS);
+    if (attends || adds_map || no_token || (t->pool == HC_TIMM_MAP && prefix))
+        hc_timm_refuse(o, prefix ? "timm_pool token, avg or ''" : "timm_pool avg, '' or, with timm_proj none, map");
+}
+
+void hc_timm_vit_read(hc_options *o, hc_timm_vit_config *c, const char *const *keys, hc_timm *t)
+{
+    static const char *const names[] = {"gelu", "gelu_tanh", "quick_gelu", NULL};
+    static const hc_activation activations[] = {HC_GELU, HC_GELU_TANH, HC_QUICK_GELU};
+    hc_timm_read(o, c->image_size, keys, t);
+    hc_options *args = &t->args;
+    double ratio = (double)c->mlp_width / c->width;
+    c->width = hc_option_integer(args, "embed_dim", c->width, 1, HC_MAX_WIDTH);
+    c->layers = hc_option_integer(args, "depth", c->layers, 1, HC_MAX_LAYERS);
+    c->heads = hc_option_integer(args, "num_heads", c->heads, 1, HC_MAX_WIDTH);
+    c->patch_size = hc_option_integer(args, "patch_size", c->patch_size, 1, HC_MAX_SIDE);
+    c->mlp_width = hc_timm_mlp_width(t, c->width, ratio);
+    if (hc_option_given(args, "act_layer"))
+        c->activation = activations[hc_option_choice(args, "act_layer", names, "gelu, gelu_tanh or quick_gelu")];
+    hc_timm_check_sizes(t, c->width, c->heads, c->mlp_width, c->patch_size);
+    read_pool(o, c, t);
+}
+
+/* ---- blocks -------------------------------------------------------------------------------------------------------
+ */
+
+/* x + gamma * f, normed before it is added where that is so. */
+static hc_value add(hc_network *net, const hc_timm_vit_config *c, const char *name, const char *norm, const char *gamma,
+                    hc_value f, hc_value x)
+{
+    hc_linear_options o = {.n = c->width, .gamma = c->flags & HC_VIT_LAYER_SCALE ? gamma : NULL};
+    if (!(c->flags & HC_VIT_POST_NORM)) {
+        o.add = x;
+        return hc_linear(net, name, f, o);
+    }
+    return hc_add(net, x, hc_norm(net, norm, hc_linear(net, name, f, o), hc_timm_vit_eps(c)), NULL);
+}
+
+static hc_value attend(hc_network *net, const hc_timm_vit_config *c, hc_value x, hc_value *row, hc_value bias, int pick)
+{
+    int width = c->width, post = c->flags & HC_VIT_POST_NORM;
+    hc_attention_options o = {.heads = c->heads, .bias = bias};
+    hc_value normed = post ? x : hc_norm(net, "norm1.", x, hc_timm_vit_eps(c)), q, k, v;
+    hc_tensor_id matrix = hc_weight(net, "attn.qkv.weight", 3 * width, width, (hc_matrix_options){0}),
+                 shift = c->flags & HC_VIT_NO_QKV_BIAS ? 0 : hc_vector(net, "attn.qkv.bias", 3 * width);
+    int first = pick ? width : 0;
+    hc_value all = hc_multiply(net, "attn.qkv.", normed, matrix, shift, first, 3 * width - first, (hc_finish){0});
+    *row = pick ? hc_pick(net, x) : x;
+    if (pick) {
+        hc_value again = post ? *row : hc_norm_again(net, normed, *row);
+        q = hc_multiply(net, "attn.qkv.", again, matrix, shift, 0, width, (hc_finish){0});
+    } else {
+        q = hc_columns(net, all, 0, width);
+    }
+    k = hc_columns(net, all, width - first, width);
+    v = hc_columns(net, all, 2 * width - first, width);
+    return hc_attend(net, q, k, v, o);
+}
+
+static hc_value mlp(hc_network *net, const hc_timm_vit_config *c, hc_value x)
+{
+    return hc_linear(net, "mlp.fc1.", x, (hc_linear_options){.n = c->mlp_width, .activation = c->activation});
+}
+
+hc_value hc_timm_vit_block(hc_network *net, const hc_timm_vit_config *c, hc_value x, hc_value bias, int pick)
+{
+    hc_value row, seen = attend(net, c, x, &row, bias, pick);
+    x = add(net, c, "attn.proj.", "norm1.", "ls1.gamma", seen, row);
+    hc_value normed = c->flags & HC_VIT_POST_NORM ? x : hc_norm(net, "norm2.", x, hc_timm_vit_eps(c));
+    return add(net, c, "mlp.fc2.", "norm2.", "ls2.gamma", mlp(net, c, normed), x);
+}
+
+hc_value hc_timm_vit_blocks(hc_network *net, const hc_timm_vit_config *c, const hc_timm *t, hc_value x)
+{
+    for (int i = 0; i < c->layers; i++) HC_IN(net, "blocks.%d.", i)
+    x = hc_timm_vit_block(net, c, x, 0, t->pool == HC_TIMM_TOKEN && i == c->layers - 1);
+    return x;
+}
+
+/* ---- pooling ------------------------------------------------------------------------------------------------------
+ */
+
+/* AttentionPoolLatent: one learned query looks at all patches. */
+static hc_value map_pool(hc_network *net, const hc_timm_vit_config *c, hc_value x)
+{
+    int width = c->width;
+    hc_value query = hc_linear(net, "q.", hc_parameter(net, "latent", 3, 1, 1, width), (hc_linear_options){.n = width});
+    hc_value all = hc_linear(net, "kv.", x, (hc_linear_options){.n = 2 * width});
+    hc_value seen = hc_attend(net, query, hc_columns(net, all, 0, width), hc_columns(net, all, width, width),
+                              (hc_attention_options){.heads = c->heads});
+    x = hc_linear(net, "proj.", seen, (hc_linear_options){.n = width});
+    hc_value hidden = mlp(net, c, hc_norm(net, "norm.", x, hc_timm_vit_eps(c)));
+    return hc_linear(net, "mlp.fc2.", hidden, (hc_linear_options){.n = width, .add = x});
+}
+
+void hc_timm_vit_finish(hc_network *net, const hc_timm_vit_config *c, const hc_timm *t, hc_value x)
+{
+    int prefix = c->registers + (c->flags & HC_VIT_CLASS ? 1 : 0), after = c->flags & HC_VIT_FC_NORM;
+    HC_IN(net, "visual.trunk.", 0)
+    {
+        if (!after && !(c->flags & HC_VIT_NO_NORM)) x = hc_norm(net, "norm.", x, hc_timm_vit_eps(c));
+        if (t->pool == HC_TIMM_MAP) HC_IN(net, "attn_pool.", 0) x = map_pool(net, c, x);
+        if (t->pool == HC_TIMM_AVG) x = hc_mean(net, x, prefix);
+        if (after && !(c->flags & HC_VIT_NO_NORM)) x = hc_norm(net, "fc_norm.", x, hc_timm_vit_eps(c));
+    }
+    hc_timm_head(net, t, "head.", x);
+}
+
+/* ---- names --------------------------------------------------------------------------------------------------------
+ */
+
+const hc_name_rule HC_TIMM_AS_IS[] = {HC_RULE("visual.trunk.*", "visual.trunk.*"),
+                                      HC_RULE("visual.head.*", "visual.head.*"),
+                                      {0}},
+                   HC_TIMM_BARE[] = {HC_RULE("visual.trunk.*", "*"), {0}};

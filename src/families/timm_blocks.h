@@ -1,0 +1,52 @@
+/* timm_blocks.h: what the towers of timm's class VisionTransformer share, whatever comes before the blocks: their
+ * sizes and options, the blocks, the pooling and the norm around it. */
+#ifndef HC_TIMM_BLOCKS_H
+#define HC_TIMM_BLOCKS_H
+
+#include "checkpoint/names.h"
+#include "families/timm.h"
+
+/* What a name stands for beside sizes. */
+enum {
+    HC_VIT_CLASS = 1 << 0,           /* a class token                                                     */
+    HC_VIT_PATCH_POSITIONS = 1 << 1, /* no_embed_class: class token and registers are without positions   */
+    HC_VIT_PRE_NORM = 1 << 2,        /* a LayerNorm before the blocks, and no bias of the patches         */
+    HC_VIT_NO_QKV_BIAS = 1 << 3,
+    HC_VIT_LAYER_SCALE = 1 << 4, /* init_values                                                       */
+    HC_VIT_POST_NORM = 1 << 5,   /* branches are normed before they are added, in place of their inputs */
+    HC_VIT_FC_NORM = 1 << 6,     /* the last LayerNorm is after the pooling                           */
+    HC_VIT_NO_FC_NORM = 1 << 7,  /* it is before; with neither flag after it where the pool is avg    */
+    HC_VIT_NO_NORM = 1 << 8,     /* there is none                                                     */
+    HC_VIT_AVG = 1 << 9,         /* the pool that the name stands for; with neither flag token        */
+    HC_VIT_MAP = 1 << 10,
+    HC_VIT_EPS_5 = 1 << 11 /* LayerNorm's eps is 1e-5, and not 1e-6                             */
+};
+
+typedef struct hc_timm_vit_config {
+    const char *name; /* timm's; what follows is what it stands for */
+    int width, layers, heads, mlp_width, patch_size, image_size;
+    hc_activation activation;
+    int registers, flags;
+} hc_timm_vit_config;
+
+/* What of a table's rows the section asks for; NULL: none. */
+const hc_timm_vit_config *hc_timm_vit_find(const hc_options *o, const hc_timm_vit_config *rows, size_t count);
+
+/* Reads the section; `keys` are the arguments of timm's that the family computes. */
+void hc_timm_vit_read(hc_options *o, hc_timm_vit_config *c, const char *const *keys, hc_timm *t);
+
+float hc_timm_vit_eps(const hc_timm_vit_config *c);
+
+/* A block of x; only the first row of each input with `pick`. `bias` is hc_attend's. */
+hc_value hc_timm_vit_block(hc_network *net, const hc_timm_vit_config *c, hc_value x, hc_value bias, int pick);
+
+/* All blocks, without a bias; only the first row of each input in the last one, where no other is looked at. */
+hc_value hc_timm_vit_blocks(hc_network *net, const hc_timm_vit_config *c, const hc_timm *t, hc_value x);
+
+/* From what the last block makes to the result. */
+void hc_timm_vit_finish(hc_network *net, const hc_timm_vit_config *c, const hc_timm *t, hc_value x);
+
+/* OpenCLIP's names, and those of a bare checkpoint of timm's. */
+extern const hc_name_rule HC_TIMM_AS_IS[], HC_TIMM_BARE[];
+
+#endif
