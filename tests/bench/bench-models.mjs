@@ -1,5 +1,6 @@
 // Makes what the benchmark loads: one tower with random weights, as shards of halfclip and as ONNX models, from the
-// same checkpoint.
+// same checkpoint. Those of OpenCLIP's own classes are made here; of timm's and Hugging Face's, PyTorch itself exports
+// the ONNX models (weights-tools/onnx_towers.py), for which PYTHON names a Python with weights-tools/requirements.txt.
 
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
@@ -10,6 +11,8 @@ import { buildSafetensors, parseSafetensors, randomCheckpoint } from '../node/su
 import { clipOnnx } from './clip-onnx.mjs';
 import { isResnet, randomResnet } from './resnet-onnx.mjs';
 
+const PYTHON = process.env.PYTHON ?? 'python3';
+const EXPORTER = fileURLToPath(new URL('../../weights-tools/onnx_towers.py', import.meta.url));
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 export const DTYPES = ['fp32', 'int8', 'int4'];
 
@@ -32,6 +35,10 @@ function spreadRanges(tensors) {
   }
 }
 
+/** Whether the tower is of a class of timm's or Hugging Face's. */
+export const isForeign = ({ vision_cfg, text_cfg }, tower) =>
+  Boolean(tower === 'image' ? vision_cfg.timm_model_name : text_cfg.hf_model_name);
+
 function randomTensors(config, tower) {
   const { vision_cfg, text_cfg, embed_dim } = config;
   if (tower === 'image' && isResnet(config)) return randomResnet(config);
@@ -49,17 +56,19 @@ function randomTensors(config, tower) {
  * @returns {Record<string, { safetensors: string, onnx: string }>} names of files by dtype
  */
 export function makeModels(model, tower, folder, dtypes) {
-  const tensors = randomTensors(architectures[model], tower);
   mkdirSync(folder, { recursive: true });
   const checkpoint = path.join(folder, `${tower}.checkpoint`);
-  writeFileSync(checkpoint, buildSafetensors({ tensors }));
+  const tensors = isForeign(architectures[model], tower) ? null : randomTensors(architectures[model], tower);
+  if (tensors) writeFileSync(checkpoint, buildSafetensors({ tensors }));
+  else execFileSync(PYTHON, [EXPORTER, folder, model, tower, ...dtypes], { stdio: ['ignore', 'ignore', 'inherit'] });
   const made = {};
   for (const dtype of dtypes) {
     made[dtype] = { safetensors: `${tower}-${dtype}.safetensors`, onnx: `${tower}-${dtype}.onnx` };
     const shard = path.join(folder, made[dtype].safetensors);
     const options = ['--tower', tower, '--model', model, '--weights', checkpoint, '--dtype', dtype, '--out', shard];
     execFileSync(process.execPath, [CLI, 'shard', ...options], { stdio: ['ignore', 'ignore', 'inherit'] });
-    writeChunks(path.join(folder, made[dtype].onnx), clipOnnx(tower, architectures[model], tensors, dtype));
+    if (tensors)
+      writeChunks(path.join(folder, made[dtype].onnx), clipOnnx(tower, architectures[model], tensors, dtype));
   }
   rmSync(checkpoint);
   return made;

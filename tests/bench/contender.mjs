@@ -55,7 +55,7 @@ const onnxruntime = {
 };
 
 const halfclip = {
-  async load({ loadImageEncoder, loadTextEncoder }, { tower, weights, threads }) {
+  async load({ loadImageEncoder, loadTextEncoder }, { tower, weights, threads, pad }) {
     const encoder = await (tower === 'image' ? loadImageEncoder : loadTextEncoder)({
       weights,
       threads,
@@ -63,9 +63,9 @@ const halfclip = {
       cache: 'no-store',
     });
     const contextLength = encoder.info.contextLength;
-    const pad = (ids) => Int32Array.from({ length: contextLength }, (_, i) => ids[i] ?? 0);
+    const padded = (ids) => Int32Array.from({ length: contextLength }, (_, i) => ids[i] ?? pad);
     return {
-      prepare: (inputs) => (tower === 'image' ? inputs : inputs.map(pad)),
+      prepare: (inputs) => (tower === 'image' ? inputs : inputs.map(padded)),
       run: (inputs) => (tower === 'image' ? encoder.embedPixels(inputs) : encoder.embedTokens(inputs)),
       vectors: (all) => all.map((vector) => Array.from(vector)),
       info: encoder.info,
@@ -74,12 +74,12 @@ const halfclip = {
 };
 
 /** `count` inputs of one tower, each its own: pixels, or `length` token ids with the end token last. */
-function makeInputs({ tower, count, size, length, end }) {
+function makeInputs({ tower, count, size, length, start, end }) {
   return Array.from({ length: count }, (_, n) =>
     tower === 'image'
       ? Float32Array.from({ length: 3 * size * size }, (__, i) => Math.sin(0.37 * i + n))
       : Int32Array.from({ length }, (__, i) =>
-          i === 0 ? end - 1 : i === length - 1 ? end : 320 + ((i * 131 + n * 977) % 40000),
+          i === 0 ? start : i === length - 1 ? end : 320 + ((i * 131 + n * 977) % 40000),
         ),
   );
 }
