@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Every tower of OpenCLIP's own configurations at full size, with random weights, computed by OpenCLIP and by halfclip.
 
-    python3 weights-tools/coverage.py [--names PATTERN] [--jobs 2] [--device cpu] [--seconds S] [--write]
+    python3 weights-tools/coverage.py [--names PATTERN] [--jobs 2] [--device cpu] [--seconds S]
 
 For each of the 144 architectures, image and text tower (towers that are the same, once): OpenCLIP makes the tower, its weights are random
 and rounded to fp16, and both sides embed the same pixels or tokens, OpenCLIP in fp32 and halfclip at fp16, which are the same weights.
 Towers of more than FULL bytes at fp16 have their full width and fewer layers. The results are kept in weights-tools/coverage.json, so
-that what is there is not computed again (--again does); with --write, coverage.md is made of them, and the part of README.md.
+that what is there is not computed again (--again does); tests/coverage.mjs makes the tables of them.
 
 `dist/` has to be built (make dist); NODE names another Node.js.
 """
@@ -16,12 +16,13 @@ import datetime
 import fnmatch
 import hashlib
 import json
+import multiprocessing
 import os
 import platform
 import subprocess
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from pathlib import Path
 from unittest.mock import patch
@@ -41,6 +42,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS = HERE / 'coverage.json'
 FULL = 3 << 30          # bytes: what is left of 4 GB for a tower at fp16, beside its activations
 INPUTS = 4
+PARAMETERS = json.loads((HERE.parent / 'tests/golden/parameters.json').read_text())
 SECTIONS = {'image': 'vision_cfg', 'text': 'text_cfg'}
 
 
@@ -129,7 +131,7 @@ def vectors_of(model, inputs):
 
 # ---- one tower -------------------------------------------------------------------------------------------------------------------
 
-def prepare(config, tower, folder, device):
+def prepare(config, tower, folder, device, threads):
     """Makes the tower and what OpenCLIP computes with it, in files."""
     layers, whole, held = plan(config, tower)
     generator = torch.Generator(device).manual_seed(int(key_of(config, tower)[:8], 16))
@@ -146,7 +148,7 @@ def prepare(config, tower, folder, device):
     save_file(state, folder / 'weights.safetensors', {'format': 'pt'})
     (folder / 'inputs.bin').write_bytes((inputs.float() if tower == 'image' else inputs.int()).numpy().tobytes())
     (folder / 'expected.bin').write_bytes(expected.numpy().tobytes())
-    (folder / 'about.json').write_text(json.dumps({'tower': tower, 'model': config, 'count': INPUTS}))
+    (folder / 'about.json').write_text(json.dumps({'tower': tower, 'model': config, 'count': INPUTS, 'threads': threads}))
     return {'parameters': whole, **({'layers': layers, 'held': held} if layers else {})}
 
 
@@ -165,9 +167,18 @@ def at_full_depth(result):
         result[dtype] += int(missing * bits / 8)
 
 
-def cover(config, tower, prepared):
-    folder, result, began = prepared
-    with folder as place:
+def cover(config, tower, device, scratch, threads):
+    """What is found for one tower, in a process of its own."""
+    torch.set_grad_enabled(False)
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False   # convolutions in fp32, as everything else
+    with tempfile.TemporaryDirectory(dir=scratch) as place:
+        try:
+            result = prepare(config, tower, Path(place), device, threads)
+        except Exception as error:   # the table says so
+            return {'error': f'OpenCLIP: {error!r}'}
+        if device != 'cpu':
+            torch.cuda.empty_cache()
         result.update({name: value for name, value in compute(Path(place)).items() if name != 'parameters'})
     if 'held' in result and 'int8' in result:
         at_full_depth(result)
@@ -191,29 +202,31 @@ def run(options):
     todo = {key: entry for key, entry in wanted.items() if options.again or 'cosine' not in results['towers'].get(key, {})}
     print(f'{len(wanted)} towers, {len(todo)} to compute', flush=True)
     began = time.monotonic()
-    with ThreadPoolExecutor(options.jobs) as pool:
+    # The largest first, so that no process is left alone with one at the end.
+    queue = sorted(todo, key=lambda key: size_of(todo[key]))
+    threads = max(1, (os.cpu_count() or 1) // options.jobs)
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context('spawn')) as pool:
         under_way = {}
-        queue = list(todo.items())
         while queue or under_way:
             late = options.seconds and time.monotonic() - began > options.seconds
             while queue and not late and len(under_way) < options.jobs:
-                key, entry = queue.pop(0)
-                place = tempfile.TemporaryDirectory(dir=options.scratch)
-                try:
-                    facts = prepare(entry['config'], entry['tower'], Path(place.name), options.device)
-                except Exception as error:   # the table says so
-                    place.cleanup()
-                    results['towers'][key] = {'names': entry['names'], 'tower': entry['tower'], 'error': f'OpenCLIP: {error!r}'}
-                    continue
-                under_way[pool.submit(cover, entry['config'], entry['tower'], (place, facts, began))] = key
+                key = queue.pop()
+                under_way[pool.submit(cover, todo[key]['config'], todo[key]['tower'], options.device, options.scratch, threads)] = key
             if not under_way:
                 break
             future = next(as_completed(under_way))
             key = under_way.pop(future)
             result = results['towers'][key] = {'names': todo[key]['names'], 'tower': todo[key]['tower'], **future.result()}
             print(f'{time.monotonic() - began:6.0f} s  {result["names"][0]:32} {result["tower"]:5} {result.get("error") or describe(result)}', flush=True)
-            save(results, options.device)
-    save(results, options.device)
+            save(results)
+    save(results)
+
+
+def size_of(entry):
+    """How long it will take, in some unit."""
+    found = PARAMETERS[entry['names'][0]][entry['tower']].get('parameters', 10 ** 8)
+    size = entry['config']['vision_cfg'].get('image_size', 224)
+    return found * (1 if entry['tower'] == 'text' else max(size if isinstance(size, list) else [size]) ** 2 / 1e4)
 
 
 def describe(result):
@@ -229,7 +242,7 @@ def processor():
     return next((line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')), platform.processor())
 
 
-def save(results, device):
+def save(results):
     node = subprocess.run([os.environ.get('NODE', 'node'), '--version'], capture_output=True, text=True).stdout.strip()
     results.update(date=str(datetime.date.today()), versions=f'OpenCLIP {open_clip.__version__}, timm {timm.__version__}, '
                    f'transformers {transformers.__version__}, PyTorch {torch.__version__}, Node.js {node}', processor=processor())
@@ -245,7 +258,6 @@ def main():
     parser.add_argument('--scratch', help='where files are put for a while')
     parser.add_argument('--again', action='store_true')
     options = parser.parse_args()
-    torch.set_grad_enabled(False)
     run(options)
 
 
