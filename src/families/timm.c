@@ -49,6 +49,27 @@ void hc_timm_read(hc_options *o, int image_size, const char *const *keys, hc_tim
     hc_options_check_keys(&t->args, args, t->args.section_name, keys);
 }
 
+void hc_timm_check_mean(const hc_options *o, const hc_timm *t)
+{
+    int own = t->pool == HC_TIMM_OWN && (t->proj == HC_TIMM_LINEAR || t->proj == HC_TIMM_MLP);
+    if (t->pool != HC_TIMM_AVG && !own) hc_timm_refuse(o, "timm_pool avg, or '' with timm_proj linear or mlp");
+}
+
+int hc_timm_list(hc_timm *t, const char *key, int *values, int least, int most, int high)
+{
+    hc_json list = hc_option(&t->args, key), value;
+    const char *cursor = NULL;
+    int count = 0;
+    if (list.type == HC_JSON_ABSENT) return most;
+    for (; hc_json_next(&list, &cursor, NULL, &value); count++)
+        if (count < most)
+            values[count] = hc_option_integer_of(&t->args, "vision_cfg.timm_model_args.", key, &value, 1, high);
+    if (count >= least && count <= most) return count;
+    hc_fail(t->args.problem, HC_MODEL_CONFIG, "vision_cfg.timm_model_args.%s is %t, expected %d to %d integers", key,
+            list.text, list.length, least, most);
+    return least;
+}
+
 int hc_timm_mlp_width(hc_timm *t, int width, double ratio)
 {
     double mlp_width = width * hc_option_number(&t->args, "mlp_ratio", ratio);

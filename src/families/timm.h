@@ -41,6 +41,14 @@ void hc_timm_read(hc_options *o, int image_size, const char *const *keys, hc_tim
 /* Says that of such towers only some are computed, as "timm_pool avg or token". */
 void hc_timm_refuse(const hc_options *o, const char *computed);
 
+/* Checks that what comes out of the trunk is the mean of the last grid: timm_pool avg, or '' where the name stands for
+ * that and a projection of OpenCLIP's follows. */
+void hc_timm_check_mean(const hc_options *o, const hc_timm *t);
+
+/* A list of timm's arguments, from `least` to `most` integers up to `high`, over what `values` holds. Returns how many
+ * it has; `most` where it is not given. */
+int hc_timm_list(hc_timm *t, const char *key, int *values, int least, int most, int high);
+
 /* int(width * mlp_ratio), the ratio that of the arguments or `ratio`. */
 int hc_timm_mlp_width(hc_timm *t, int width, double ratio);
 

@@ -63,35 +63,39 @@ enum { QUERY_BITS = 13, KEY_BITS = 11, WEIGHT_BITS = 13, VALUE_BITS = 11 };
 SIMD_INLINE f32x4 rounded(int bits, f32x4 x) { return bits ? f32_round_to(bits, x) : x; }
 static float rounded_one(int bits, float x) { return rounded(bits, f32_splat(x))[0]; }
 
-/* to[j * step + r] = factor * from[r * stride + j] for rows r and n columns j. */
-static void transpose(int bits, const float *from, size_t stride, int rows, int n, float factor, float *to, size_t step)
+/* Row i of those that a head has: `order` says which. */
+static const float *row_of(const float *from, size_t stride, const int *order, int i)
 {
-    for (; rows > 0; rows -= 4, from += 4 * stride, to += 4) {
+    return from + (size_t)(order ? order[i] : i) * stride;
+}
+
+/* to[j * step + r] = factor * from[row r][j] for rows r from `first` on and n columns j. */
+static void transpose(int bits, const float *from, size_t stride, const int *order, int first, int rows, int n,
+                      float factor, float *to, size_t step)
+{
+    for (; rows > 0; rows -= 4, first += 4, to += 4) {
+        const float *row[4];
+        for (int r = 0; r < 4; r++) row[r] = row_of(from, stride, order, r < rows ? first + r : first);
         int j = 0;
         for (; rows >= 4 && j + 4 <= n; j += 4) {
-            f32x4 a = f32_load(from + j), b = f32_load(from + stride + j), c = f32_load(from + 2 * stride + j),
-                  d = f32_load(from + 3 * stride + j);
-            f32x4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-            f32x4 cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-            float *at = to + (size_t)j * step;
-            f32_store(at, rounded(bits, __builtin_shufflevector(ab, cd, 0, 1, 4, 5) * factor));
-            f32_store(at + step, rounded(bits, __builtin_shufflevector(ab, cd, 2, 3, 6, 7) * factor));
-            f32_store(at + 2 * step, rounded(bits, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5) * factor));
-            f32_store(at + 3 * step, rounded(bits, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7) * factor));
+            f32x4 v[4];
+            for (int r = 0; r < 4; r++) v[r] = f32_load(row[r] + j);
+            f32_transpose(v);
+            for (int i = 0; i < 4; i++) f32_store(to + (size_t)(j + i) * step, rounded(bits, v[i] * factor));
         }
         for (; j < n; j++)
             for (int r = 0; r < rows && r < 4; r++)
-                to[(size_t)j * step + (size_t)r] = rounded_one(bits, from[(size_t)r * stride + (size_t)j] * factor);
+                to[(size_t)j * step + (size_t)r] = rounded_one(bits, row[r][j] * factor);
     }
 }
 
 /* Values in panels of 8 of their columns, zero padded. */
-static void pack_values(int bits, const float *v, size_t stride, int rows, int dim, float *to)
+static void pack_values(int bits, const float *v, size_t stride, const int *order, int rows, int dim, float *to)
 {
     for (int d = 0; d < dim; d += HC_PANEL)
         for (int r = 0; r < rows; r++, to += HC_PANEL) {
             int valid = dim - d < HC_PANEL ? dim - d : HC_PANEL;
-            const float *from = v + (size_t)r * stride + d;
+            const float *from = row_of(v, stride, order, r) + d;
             if (valid == HC_PANEL) {
                 f32_store(to, rounded(bits, f32_load(from)));
                 f32_store(to + 4, rounded(bits, f32_load(from + 4)));
@@ -146,21 +150,17 @@ void hc_attention_head(const hc_attention *t)
     int tiles = hc_tile_count(kv, KEY_ROWS);
     for (int i = 0; i < tiles; i++) {
         int first = hc_tile_first(kv, tiles, i), rows = hc_tile_first(kv, tiles, i + 1) - first;
-        transpose(t->exact ? KEY_BITS : 0, t->k + (size_t)first * t->kv_stride, t->kv_stride, rows, dim, 1,
+        transpose(t->exact ? KEY_BITS : 0, t->k, t->kv_stride, t->kv_order, first, rows, dim, 1,
                   keys + (size_t)first * (size_t)dim, (size_t)rows);
     }
-    pack_values(t->exact ? VALUE_BITS : 0, t->v, t->kv_stride, kv, dim, values);
+    pack_values(t->exact ? VALUE_BITS : 0, t->v, t->kv_stride, t->kv_order, kv, dim, values);
 
     for (int row = 0, rows; row < t->q_rows; row += rows) {
         rows = t->q_rows - row < QUERIES ? t->q_rows - row : QUERIES;
         int seen = t->causal ? t->q_first + row + 1 : kv,
             last = t->causal && seen + rows - 1 < kv ? seen + rows - 1 : kv;
         if (rows < QUERIES) memset(queries, 0, padded(dim) * QUERIES * sizeof *queries);
-        for (int half = 0; half < rows; half += VALUE_ROWS) {
-            const float *from = t->q + (size_t)(row + half) * t->q_stride;
-            transpose(t->exact ? QUERY_BITS : 0, from, t->q_stride, rows - half < 4 ? rows - half : 4, dim, t->scale,
-                      queries + half, QUERIES);
-        }
+        transpose(t->exact ? QUERY_BITS : 0, t->q, t->q_stride, t->q_order, row, rows, dim, t->scale, queries, QUERIES);
         for (int i = 0, first; i < tiles && (first = hc_tile_first(kv, tiles, i)) < last; i++) {
             int key_rows = hc_tile_first(kv, tiles, i + 1) - first;
             score(key_rows, keys + (size_t)first * (size_t)dim, dim, queries, scores + first * QUERIES);
@@ -171,7 +171,9 @@ void hc_attention_head(const hc_attention *t)
             for (int d = 0; d < dim; d += HC_PANEL) {
                 sum_values(scores + half, last, values + (size_t)d * (size_t)kv, sums);
                 for (int r = 0; r < VALUE_ROWS && half + r < rows; r++) {
-                    float *out = t->out + (size_t)(row + half + r) * t->out_stride + d, *from = sums + r * HC_PANEL;
+                    int at = row + half + r;
+                    float *out = t->out + (size_t)(t->q_order ? t->q_order[at] : at) * t->out_stride + d,
+                          *from = sums + r * HC_PANEL;
                     if (d + HC_PANEL <= dim) {
                         f32_store(out, f32_load(from) * factor[half + r]);
                         f32_store(out + 4, f32_load(from + 4) * factor[half + r]);

@@ -43,6 +43,8 @@ void hc_layer_norm(const float *x, int n, const float *weight, const float *bias
 typedef struct hc_attention {
     const float *q, *k, *v;
     size_t q_stride, kv_stride;
+    /* Query i, and its result, are row q_order[i] of q and out, key and value j row kv_order[j]; NULL: i and j. */
+    const int *q_order, *kv_order;
     int q_rows, kv_rows, head_dim;
     float scale;
     int causal; /* query i sees keys 0 … q_first + i; the masked part is not computed */

@@ -1,5 +1,6 @@
 /* attention.c: scaled dot-product attention (Vaswani et al., 2017) within each input, cut by input, head and, in long
- * sequences, blocks of queries. */
+ * sequences, blocks of queries; or within each window of a grid (Liu et al., "Swin Transformer", 2021), whose pixels
+ * are taken from where they lie. */
 #include "operations/operations.h"
 #include "operations/real.h"
 
@@ -16,15 +17,57 @@ hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_atten
     hc_value_info info = net->values[queries];
     int width = net->values[v].width;
     hc_span span = info.span == HC_SHARED ? HC_EACH : info.span;
-    hc_op op = {.kind = &ATTENTION, .heads = options.heads, .causal = options.causal};
+    hc_op op = {.kind = &ATTENTION, .heads = options.heads, .causal = options.causal, .windows = options.windows};
     op.replaces = info.rows == 1 ? queries : 0;
     op.in[0] = queries, op.in[1] = hc_real(net, k), op.in[2] = hc_real(net, v), op.in[3] = options.bias;
     op.out = hc_network_value(net, span, info.rows, width);
+    net->values[op.out].height = info.height;
+    net->values[op.out].across = info.across;
     if (options.logit_scale)
         op.tensors[0] = hc_network_tensor(net, options.logit_scale, "", HC_FLOATS, 3, options.heads, 1, 1, 0);
     if (options.head_scale)
         op.tensors[1] = hc_network_tensor(net, options.head_scale, "", HC_FLOATS, 3, options.heads, 1, 1, 0);
     return hc_network_op(net, "attn.", op);
+}
+
+/* ---- windows ------------------------------------------------------------------------------------------------------
+ */
+
+/* The grid that is cut, and how. */
+typedef struct cut_grid {
+    hc_windows windows;
+    int height, width; /* of the grid */
+    int across, count; /* windows     */
+} cut_grid;
+
+static cut_grid grid_of(const hc_network *net, const hc_op *op)
+{
+    const hc_value_info *v = &net->values[op->in[0]];
+    cut_grid g = {op->windows, v->height, v->across, 1, 1};
+    if (!g.windows.height) return g;
+    g.across = g.width / g.windows.across;
+    g.count = g.height / g.windows.height * g.across;
+    return g;
+}
+
+/* Pixels of a window; 0 where there are none. */
+static int area_of(const hc_windows *windows) { return windows->height * windows->across; }
+
+/* Which rows of an input are the window's pixels. */
+static void put_order(const cut_grid *g, int window, int *order)
+{
+    const hc_windows *w = &g->windows;
+    int top = window / g->across * w->height + w->down, left = window % g->across * w->across + w->right;
+    for (int y = top; y < top + w->height; y++)
+        for (int x = left; x < left + w->across; x++) *order++ = y % g->height * g->width + x % g->width;
+}
+
+/* The kind of window that hc_window_bias made its bias for. */
+static int kind_of(const cut_grid *g, int window)
+{
+    int in_last_column = window % g->across == g->across - 1,
+        in_last_row = window / g->across == g->count / g->across - 1;
+    return g->windows.down || g->windows.right ? 2 * in_last_row + in_last_column : 0;
 }
 
 /* ---- running ------------------------------------------------------------------------------------------------------
@@ -59,6 +102,7 @@ typedef struct job {
     hc_span_of_rows q, k, v, bias, out;
     const float *logit_scale, *head_scale;
     cut cut;
+    cut_grid grid;
     int head_dim;
     float *scratch; /* of each thread */
     size_t scratch_size;
@@ -79,25 +123,41 @@ static int first_query(const job *j, int input, int keys)
     return q->span == HC_EACH && k->span == HC_PACKED ? j->pass->pooled[input] - keys : 0;
 }
 
+/* The row of the bias for the first key. */
+static size_t first_bias(const job *j, int head, int window, int keys)
+{
+    return (size_t)((kind_of(&j->grid, window) * j->op->heads + head) * keys);
+}
+
 static void attend_heads(void *context, int begin, int end, int thread)
 {
     const job *j = context;
     const hc_pass *pass = j->pass;
     for (int i = begin; i < end; i++) {
         int block = i % j->cut.blocks, head = i / j->cut.blocks % j->op->heads,
-            input = i / j->cut.blocks / j->op->heads;
+            window = i / j->cut.blocks / j->op->heads % j->grid.count,
+            input = i / j->cut.blocks / j->op->heads / j->grid.count, area = area_of(&j->grid.windows);
         hc_part_of_rows queries = hc_pass_part(pass, j->op->in[0], input),
                         keys = hc_pass_part(pass, j->op->in[1], input), made = hc_pass_part(pass, j->op->out, input);
+        float *scratch = j->scratch + (size_t)thread * j->scratch_size;
+        int *order = NULL;
+        if (area) {
+            order = (int *)(void *)(scratch + j->scratch_size - (size_t)area);
+            put_order(&j->grid, window, order);
+            queries.count = keys.count = area;
+        }
         int query = block * j->cut.rows,
             rows = queries.count - query < j->cut.rows ? queries.count - query : j->cut.rows;
         if (rows <= 0) continue;
         size_t at = (size_t)head * (size_t)j->head_dim, first = (size_t)keys.first;
         hc_attention args = {
-            .q = j->q.at + (size_t)(queries.first + query) * j->q.stride + at,
+            .q = j->q.at + (size_t)(queries.first + (order ? 0 : query)) * j->q.stride + at,
             .k = j->k.at + first * j->k.stride + at,
             .v = j->v.at + first * j->v.stride + at,
             .q_stride = j->q.stride,
             .kv_stride = j->k.stride,
+            .q_order = order ? order + query : NULL,
+            .kv_order = order,
             .q_rows = rows,
             .kv_rows = keys.count,
             .head_dim = j->head_dim,
@@ -106,11 +166,11 @@ static void attend_heads(void *context, int begin, int end, int thread)
             .q_first = first_query(j, input, keys.first) + query,
             .exact = pass->exact,
             .hidden = pass->hidden ? pass->hidden + keys.first : NULL,
-            .bias = j->op->in[3] ? j->bias.at + (size_t)(head * keys.count) * j->bias.stride + query : NULL,
+            .bias = j->op->in[3] ? j->bias.at + first_bias(j, head, window, keys.count) * j->bias.stride + query : NULL,
             .bias_stride = j->bias.stride,
-            .out = j->out.at + (size_t)(made.first + query) * j->out.stride + at,
+            .out = j->out.at + (size_t)(made.first + (order ? 0 : query)) * j->out.stride + at,
             .out_stride = j->out.stride,
-            .scratch = j->scratch + (size_t)thread * j->scratch_size,
+            .scratch = scratch,
         };
         hc_attention_head(&args);
         if (!j->head_scale) continue;
@@ -130,10 +190,12 @@ static int longest(const hc_pass *pass, hc_value value)
     return most;
 }
 
+/* Of a thread: at its end, where a window's pixels lie. */
 static size_t scratch_floats(const hc_network *net, const hc_op *op)
 {
-    int head_dim = net->values[op->out].width / op->heads;
-    return (size_t)hc_size_round_up(hc_attention_scratch(net->values[op->in[1]].rows, head_dim), HC_PANEL);
+    int head_dim = net->values[op->out].width / op->heads, area = area_of(&op->windows);
+    uint64_t floats = hc_attention_scratch(area ? area : net->values[op->in[1]].rows, head_dim);
+    return (size_t)hc_size_round_up(floats + (uint64_t)area, HC_PANEL);
 }
 
 static void run(hc_pass *pass, const hc_op *op)
@@ -150,10 +212,13 @@ static void run(hc_pass *pass, const hc_op *op)
         .head_scale = hc_pass_floats(pass, op->tensors[1]),
         .scratch = hc_pass_scratch(pass, op),
         .scratch_size = scratch_floats(pass->net, op),
+        .grid = grid_of(pass->net, op),
     };
+    int area = area_of(&op->windows), queries = area ? area : longest(pass, op->in[0]),
+        keys = area ? area : longest(pass, op->in[1]);
     j.head_dim = j.out.width / op->heads;
-    j.cut = cut_attention(longest(pass, op->in[0]), longest(pass, op->in[1]), j.head_dim);
-    hc_each(pass->steps, pass->inputs * op->heads * j.cut.blocks, 1, j.cut.cost, attend_heads, &j);
+    j.cut = cut_attention(queries, keys, j.head_dim);
+    hc_each(pass->steps, pass->inputs * j.grid.count * op->heads * j.cut.blocks, 1, j.cut.cost, attend_heads, &j);
 }
 
 static uint64_t scratch(const hc_network *net, const hc_op *op, const hc_batch *batch)
@@ -164,7 +229,8 @@ static uint64_t scratch(const hc_network *net, const hc_op *op, const hc_batch *
 static uint64_t multiplications(const hc_network *net, const hc_op *op)
 {
     const hc_value_info *q = &net->values[op->in[0]], *k = &net->values[op->in[1]];
-    uint64_t pairs = hc_size_product((uint64_t)q->rows, (uint64_t)k->rows);
+    int area = area_of(&op->windows);
+    uint64_t pairs = hc_size_product((uint64_t)q->rows, (uint64_t)(area ? area : k->rows));
     return hc_size_product(2 * (uint64_t)q->width, op->causal && q->rows > 1 ? pairs / 2 : pairs);
 }
 

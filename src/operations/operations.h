@@ -23,7 +23,7 @@ typedef struct hc_patches_options {
 } hc_patches_options;
 
 /* Patches of the input's pixels times a matrix (a convolution whose windows do not overlap; pixels beyond the last
- * whole patch are not seen), plus positions. */
+ * whole patch are not seen), plus positions. Without a class embedding they are a grid. */
 hc_value hc_patches(hc_network *net, const char *name, hc_patches_options options);
 
 typedef struct hc_prepend_options {
@@ -136,9 +136,10 @@ typedef struct hc_attention_options {
     const char *logit_scale; /* [heads, 1, 1]: e to this, at most 100, in place of 1 / sqrt(head_dim); or NULL */
     const char *head_scale;  /* [heads, 1, 1]: factors of the heads' results; or NULL                          */
     hc_value bias;           /* what is added to the scores, from hc_relative_bias or laid out as it does; 0: nothing */
+    hc_windows windows;      /* of q, k and v, one grid: with a bias from hc_window_bias; or none                     */
 } hc_attention_options;
 
-/* softmax(q kᵀ / sqrt(head_dim) + bias) v, head by head, within each input. */
+/* softmax(q kᵀ / sqrt(head_dim) + bias) v, head by head, within each input, or within each of its windows. */
 hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_attention_options options);
 
 /* Relative position bias (Liu et al., "Swin Transformer", 2021; Bao et al., "BEiT", 2021) of tokens that are pixels of
@@ -146,6 +147,10 @@ hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_atten
  * row for each distance, (2 * height - 1) * (2 * across - 1) of them, and with a class token three more, from it to
  * others, from others to it, and to itself, or none, where these are 0; a number for each head. */
 hc_value hc_relative_bias(hc_network *net, hc_value table, int height, int across, int class_token);
+
+/* The same for windows (Liu et al., 2021): pixels that are in one only because windows go around the border do not see
+ * each other. */
+hc_value hc_window_bias(hc_network *net, hc_value table, hc_windows windows);
 
 /* ---- grids, channels last ---- */
 
@@ -166,6 +171,10 @@ hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options 
 /* A convolution of each channel on its own (`groups` as many as channels), of which n / channels come out. Weights stay
  * at fp16 where others are quantised. `kernel` is to be given. */
 hc_value hc_depthwise_conv(hc_network *net, const char *name, hc_value x, hc_conv_options options);
+
+/* Patch merging (Liu et al., 2021): the pixels (0, 0), (1, 0), (0, 1) and (1, 1) of each square of four side by side;
+ * zeros beyond the border. */
+hc_value hc_merge(hc_network *net, hc_value x);
 
 /* nn.AvgPool2d(size). */
 hc_value hc_average_pool(hc_network *net, hc_value x, int size);

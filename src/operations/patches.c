@@ -28,7 +28,7 @@ hc_value hc_patches(hc_network *net, const char *name, hc_patches_options o)
         op.tensors[2] = hc_network_tensor(net, o.class_embedding, "", HC_FLOATS, 3, 1, 1, width, 0);
     else if (first) op.tensors[2] = hc_vector(net, o.class_embedding, width);
     if (o.bias) op.tensors[3] = hc_network_vector(net, name, "bias", width);
-    op.out = hc_network_value(net, HC_EACH, rows, width);
+    op.out = first ? hc_network_value(net, HC_EACH, rows, width) : hc_network_grid(net, height, across, width);
     net->input_end = net->op_count;
     return hc_network_op(net, name, op);
 }
@@ -108,11 +108,11 @@ static void run_patches(hc_pass *pass, const hc_op *op)
         job.pixels = pixels;
         job.first = 0;
         job.x = x.at + (size_t)(i * positions) * x.stride;
-        hc_each(pass->steps, positions, 1, job.width, put_positions, &job);
+        if (job.positions) hc_each(pass->steps, positions, 1, job.width, put_positions, &job);
         for (int count; job.first < patches; job.first += count) {
             count = patches - job.first < most ? patches - job.first : most;
             float *at = job.x + (size_t)(op->skip + job.first) * job.width;
-            hc_epilogue add = {.bias = hc_pass_floats(pass, op->tensors[3]), .residual = at};
+            hc_epilogue add = {.bias = hc_pass_floats(pass, op->tensors[3]), .residual = job.positions ? at : NULL};
             hc_rows_lay(&rows, w, count, hc_pass_scratch(pass, op));
             hc_each(pass->steps, count, 1, (uint64_t)w->k, put_patches, &job);
             hc_each_panel(pass->steps, w, &rows, &add, at, job.width);

@@ -17,9 +17,23 @@ hc_value hc_relative_bias(hc_network *net, hc_value table, int height, int acros
     return hc_network_op(net, "relative_position_bias", op);
 }
 
+/* Which windows have pixels of both sides of the picture: the last of each row, the last row, and where both meet. */
+enum { IN_LAST_COLUMN = 1, IN_LAST_ROW = 2, WINDOW_KINDS = 4 };
+
+hc_value hc_window_bias(hc_network *net, hc_value table, hc_windows w)
+{
+    int heads = net->values[table].width, tokens = w.height * w.across, kinds = w.down || w.right ? WINDOW_KINDS : 1;
+    hc_op op = {.kind = &RELATIVE_BIAS, .in = {hc_real(net, table)}, .windows = w};
+    op.kernel = (hc_kernel_size){.height = w.height, .width = w.across};
+    op.out =
+        hc_network_value(net, HC_SHARED, kinds * heads * tokens, (int)hc_size_round_up((uint64_t)tokens, HC_PANEL));
+    return hc_network_op(net, "relative_position_bias", op);
+}
+
 typedef struct job {
     hc_span_of_rows table, out;
     int height, across, class_token;
+    hc_windows windows;
 } job;
 
 /* to [tokens of the grid]: a head's numbers for what each query's distance from the key is. Distances of queries side
@@ -33,7 +47,18 @@ static void gather_grid(const job *j, const float *table, int key, float *to)
     }
 }
 
-/* Rows are keys, head by head. */
+/* As much less for queries that the key's side of the picture does not see as timm has it. */
+static void part_sides(const job *j, int kind, int key, float *to)
+{
+    int below = j->height - j->windows.down, behind = j->across - j->windows.right;
+    for (int query = 0; query < j->height * j->across; query++) {
+        int rows = (query / j->across >= below) != (key / j->across >= below),
+            columns = (query % j->across >= behind) != (key % j->across >= behind);
+        if ((kind & IN_LAST_ROW && rows) || (kind & IN_LAST_COLUMN && columns)) to[query] -= 100;
+    }
+}
+
+/* Rows are keys, head by head, and of windows kind by kind. */
 static void gather(void *context, int first, int last, int thread)
 {
     (void)thread;
@@ -42,20 +67,26 @@ static void gather(void *context, int first, int last, int thread)
     int distances = (2 * j->height - 1) * (2 * j->across - 1), extra = j->table.count > distances;
     size_t stride = j->table.stride;
     for (int r = first; r < last; r++) {
-        const float *table = j->table.at + r / tokens, *with_class = table + (size_t)distances * stride;
+        int head = r / tokens % j->table.width, kind = r / tokens / j->table.width;
+        const float *table = j->table.at + head, *with_class = table + (size_t)distances * stride;
         float *out = j->out.at + (size_t)r * j->out.stride;
         int key = r % tokens - j->class_token;
         if (j->class_token) out[0] = extra ? with_class[key < 0 ? 2 * stride : 0] : 0;
         for (int i = 1; key < 0 && i < tokens; i++) out[i] = extra ? with_class[stride] : 0;
         if (key >= 0) gather_grid(j, table, key, out + j->class_token);
+        if (kind) part_sides(j, kind, key, out);
         for (int i = tokens; i < j->out.width; i++) out[i] = 0;
     }
 }
 
 static void run(hc_pass *pass, const hc_op *op)
 {
-    job j = {hc_pass_value(pass, op->in[0]), hc_pass_value(pass, op->out), op->kernel.height, op->kernel.width,
-             op->skip};
+    job j = {hc_pass_value(pass, op->in[0]),
+             hc_pass_value(pass, op->out),
+             op->kernel.height,
+             op->kernel.width,
+             op->skip,
+             op->windows};
     hc_each(pass->steps, j.out.count, 1, (uint64_t)j.out.width * HC_VALUE_COST, gather, &j);
 }
 

@@ -125,6 +125,12 @@ typedef struct hc_kernel_size {
     int height, width, stride, padding;
 } hc_kernel_size;
 
+/* Windows that a grid is cut into, from pixel (down, right) on and around its borders. */
+typedef struct hc_windows {
+    int height, across; /* 0: none */
+    int down, right;
+} hc_windows;
+
 /* Where a text's vector is taken from, see operations/tokens.c. */
 typedef enum hc_text_pool { HC_TEXT_ALL, HC_TEXT_FIRST, HC_TEXT_LAST, HC_TEXT_ARGMAX, HC_TEXT_EOS } hc_text_pool;
 
@@ -155,6 +161,7 @@ struct hc_op {
     int skip; /* rows that are left out */
     float eps;
     hc_kernel_size kernel;
+    hc_windows windows;
     uint64_t scratch_at; /* in the arena */
 };
 

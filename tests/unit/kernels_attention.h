@@ -4,6 +4,37 @@
 
 #include "kernels_support.h"
 
+/* The same bits where the rows lie in another order. */
+static void check_order(const hc_attention *t, const float *expected)
+{
+    int q_order[128], kv_order[128], dim = t->head_dim;
+    for (int i = 0; i < t->q_rows; i++) q_order[i] = t->q_rows - 1 - i;
+    for (int j = 0; j < t->kv_rows; j++) kv_order[j] = j ^ (j / 2 * 2 + 1 < t->kv_rows);
+    hc_attention u = *t;
+    size_t kv = (size_t)t->kv_rows * t->kv_stride * sizeof(float);
+    float *q = allocate((size_t)t->q_rows * t->q_stride * sizeof *q), *k = allocate(kv), *v = allocate(kv),
+          *out = guarded(t->q_rows, dim);
+    size_t bytes = (size_t)dim * sizeof *q;
+    for (int i = 0; i < t->q_rows; i++)
+        memcpy(q + (size_t)q_order[i] * t->q_stride, t->q + (size_t)i * t->q_stride, bytes);
+    for (int j = 0; j < t->kv_rows; j++) {
+        memcpy(k + (size_t)kv_order[j] * t->kv_stride, t->k + (size_t)j * t->kv_stride, bytes);
+        memcpy(v + (size_t)kv_order[j] * t->kv_stride, t->v + (size_t)j * t->kv_stride, bytes);
+    }
+    u.q = q, u.k = k, u.v = v, u.out = out;
+    u.q_order = q_order, u.kv_order = kv_order;
+    hc_attention_head(&u);
+    int wrong = 0;
+    for (int i = 0; i < t->q_rows; i++)
+        wrong += memcmp(out + (size_t)q_order[i] * t->out_stride, expected + (size_t)i * t->out_stride, bytes) != 0;
+    CHECK(!wrong && guards_stand(out, t->q_rows, dim), "q %d kv %d dim %d: %d other rows in another order", t->q_rows,
+          t->kv_rows, dim, wrong);
+    free(out);
+    free(v);
+    free(k);
+    free(q);
+}
+
 static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hide, int biased, float size)
 {
     size_t q_stride = (size_t)dim + 1, kv_stride = (size_t)dim + 2, out_stride = (size_t)(dim + GAP);
@@ -52,6 +83,7 @@ static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hi
                 worst = error > worst || error != error ? error : worst;
             }
         }
+        check_order(&t, out);
         /* 11 and 13 bits: a key's is the larger part of the error, 2^-12 of itself */
         double bound = (exact ? 0x1p-11 : 2e-6) * (1 + (double)(size * size));
         CHECK(worst < bound, "q %d kv %d dim %d causal %d hidden %d biased %d exact %d: %g", q_rows, kv_rows, dim,
