@@ -75,6 +75,11 @@ const char *hc_loader_message(const hc_loader *loader);
  * and fp16 to the last bit on one. The threads sleep between calls, and hc_encoder_free ends them. */
 void hc_loader_set_threads(hc_loader *loader, int threads);
 
+/* The size of pictures that an image tower takes, in place of the config's image_size (OpenCLIP's force_image_size):
+ * positions are resized to its grid. Before the header. The config in force has it then, for hc_preprocess_parse and
+ * for shards. */
+void hc_loader_set_image_size(hc_loader *loader, int height, int width);
+
 /* The total size of the file in bytes, if the caller knows it: lets a lying header and a truncated file be told at
  * once. */
 void hc_loader_file_size(hc_loader *loader, uint64_t size);

@@ -51,6 +51,7 @@ static void build(hc_network *net, hc_options *o)
                            (hc_tokens_options){.width = c.width,
                                                .positions = "positional_embedding",
                                                .position_count = c.text.context_length + c.text.class_row,
+                                               .resized = 1,
                                                .class_embedding = c.text.class_row ? "cls_emb" : NULL});
     x = hc_openclip_blocks(net, &c, x, c.text.pool != HC_TEXT_ALL);
     x = hc_norm(net, "ln_final.", x, c.eps);

@@ -132,6 +132,29 @@ char *hc_loader_config(hc_loader *loader, const hc_safetensors *file, int *settl
     return config;
 }
 
+void hc_loader_resize_config(hc_loader *loader, char **config)
+{
+    char size[48];
+    hc_json document, model, vision, given, member;
+    hc_json_error error;
+    const char *cursor = NULL;
+    if (!hc_json_parse(*config, strlen(*config), &document, &error)) return;
+    model = hc_json_get(&document, "model_cfg");
+    vision = hc_json_get(&model, "vision_cfg");
+    given = hc_json_get(&vision, "image_size");
+    if (vision.type != HC_JSON_OBJECT) return;
+    int there = given.type != HC_JSON_ABSENT, others = hc_json_next(&vision, &cursor, NULL, &member);
+    const char *at = there ? given.text : vision.text + 1, *rest = there ? given.text + given.length : at;
+    const char *key = there ? "" : "\"image_size\":", *comma = !there && others ? "," : "";
+    int height = loader->image_height, width = loader->image_width;
+    if (height == width) hc_format(size, sizeof size, "%s%d%s", key, height, comma);
+    else hc_format(size, sizeof size, "%s[%d,%d]%s", key, height, width, comma);
+    piece pieces[] = {{*config, (size_t)(at - *config)}, piece_of(size), piece_of(rest)};
+    char *resized = join(loader, pieces, sizeof pieces / sizeof *pieces);
+    free(*config);
+    *config = resized;
+}
+
 /* What a shard says about itself: which tower, and how its weights are held. */
 void hc_loader_read_metadata(hc_loader *loader, const hc_json *metadata)
 {

@@ -48,6 +48,12 @@ void hc_loader_set_threads(hc_loader *loader, int threads)
     loader->threads = threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : threads;
 }
 
+void hc_loader_set_image_size(hc_loader *loader, int height, int width)
+{
+    loader->image_height = height;
+    loader->image_width = width;
+}
+
 /* Compares what the header describes, once it is known, with the file's size, once that is known. */
 static void check_size(hc_loader *loader)
 {
@@ -262,6 +268,7 @@ void hc_loader_free(hc_loader *loader)
     for (size_t i = 0; i < loader->item_count; i++) {
         free(loader->items[i].cut);
         free(loader->items[i].span);
+        free(loader->items[i].places);
         if (loader->items[i].owns_place) free(loader->items[i].place);
     }
     hc_encoder_free(loader->encoder);

@@ -16,6 +16,7 @@ typedef enum hc_target {
     TO_TABLE,     /* rows of a table                                                  */
     TO_QUANTISED, /* bytes of a matrix or table that is quantised already, in a shard */
     TO_SCALES,    /* its scales                                                       */
+    TO_PLACES,    /* positions of another grid or length, which are to be resized     */
     TO_VOCABULARY
 } hc_target;
 
@@ -35,6 +36,8 @@ typedef struct hc_item {
     uint32_t shape[4];
     uint64_t strides[4];
     uint8_t *span;
+    hc_places from; /* what the file has them for, and all of them (TO_PLACES) */
+    float *places;
     uint8_t *cut; /* a unit of which `cut_bytes` have come            */
     size_t cut_bytes;
     int waiting;     /* has come whole, and is not taken whole           */
@@ -52,7 +55,8 @@ struct hc_loader {
     hc_problem problem;
     char *config; /* as given, or NULL                                */
     size_t config_length;
-    hc_network net; /* of that config; the encoder's once there is one  */
+    int image_height, image_width; /* that were asked for, in place of the config's; or 0 */
+    hc_network net; /* of that config; the encoder's once there is one, unless that has another size of pictures */
     const hc_family *family;
     uint64_t file_size, header_need, described_size;
     int file_size_known;
@@ -81,6 +85,8 @@ void hc_plan(hc_loader *loader, const hc_safetensors *file);
 /* config.c: {"model_cfg", "preprocess_cfg", "tokenizer"}: the given config first, then what a shard's metadata adds.
  * *settled: whether the model says more than the one that was given: the activation, which the file knows. */
 char *hc_loader_config(hc_loader *loader, const hc_safetensors *file, int *settled);
+/* Puts the size of pictures that was asked for into the config in force, which is allocated anew. */
+void hc_loader_resize_config(hc_loader *loader, char **config);
 void hc_loader_read_metadata(hc_loader *loader, const hc_json *metadata);
 
 /* memory.c: places for the encoder's weights and its arena, once the items are known, and threads. */
@@ -88,6 +94,9 @@ void hc_loader_allocate_encoder(hc_loader *loader);
 
 /* units.c: takes whole units of an item in order. */
 void hc_loader_take(hc_loader *loader, hc_item *item, const uint8_t *bytes, size_t units);
+
+/* Converts numbers of an item to floats and checks them. 0 after a failure. */
+int hc_loader_convert(hc_loader *loader, hc_item *item, const uint8_t *bytes, float *to, size_t values);
 
 /* Whether weights whose largest has these bits fit the storage: halves, or int4 with its scales in halves. 0 and a
  * failure, which calls the tensor by this name, if not. */

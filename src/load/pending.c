@@ -1,7 +1,9 @@
-/* pending.c: what is left to do of tensors that have come whole: those with strides are put in order, and quantised
- * ones that are held otherwise are quantised anew, a few milliseconds' worth at a time. */
+/* pending.c: what is left to do of tensors that have come whole: those with strides are put in order, positions of
+ * another grid are resized, and quantised tensors that are held otherwise are quantised anew, a few milliseconds' worth
+ * at a time. */
 #include "load/loader.h"
 #include "load/pack.h"
+#include "load/places.h"
 
 #include "base/size.h"
 
@@ -62,10 +64,18 @@ void hc_loader_complete(hc_loader *loader, hc_item *it)
 {
     free(it->cut);
     it->cut = NULL;
+    if (it->target == TO_PLACES) hc_loader_defer(loader, it);
     if (!it->has_partner) return;
     hc_item *partner = &loader->items[it->partner];
     if (partner->at < partner->end || partner->span) return;
     hc_loader_defer(loader, it->target == TO_SCALES ? partner : it);
+}
+
+/* What is left to do of an item that is in order. Returns whether that is done. */
+static int finish(hc_loader *loader, hc_item *it)
+{
+    return it->target == TO_PLACES ? hc_places_resize(loader, it)
+                                   : finish_quantised(loader, it, &loader->items[it->partner]);
 }
 
 /* ---- tensors with strides ---- */
@@ -115,8 +125,7 @@ int hc_loader_settle(hc_loader *loader)
     while (!it->waiting) it++;
     it->waiting = 0;
     loader->waiting--;
-    if (it->span ? take_span(loader, it) : finish_quantised(loader, it, &loader->items[it->partner]))
-        loader->settled = 0;
+    if (it->span ? take_span(loader, it) : finish(loader, it)) loader->settled = 0;
     else hc_loader_defer(loader, it);
     return loader->problem.status == HC_OK && loader->waiting;
 }

@@ -6,6 +6,7 @@
 #include "load/fit.h"
 #include "load/loader.h"
 #include "load/pack.h"
+#include "load/places.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,17 @@ static void cut_item(hc_loader *loader, hc_item *it, const hc_name_rule *rule)
     it->end = it->begin + part * (uint64_t)rule->count;
 }
 
+/* Positions that the file has for another grid or length. 0: it has them for the tower's, or not such. */
+static int plan_resized(hc_loader *loader, const hc_safetensors *file, hc_tensor *tensor, const char *name)
+{
+    hc_file_tensor *found = hc_safetensors_find(file, name);
+    hc_places from;
+    if (!found || !is_weight(found->element) || !hc_places_differ(loader, tensor, found, &from)) return 0;
+    found->used = 1;
+    add_item(loader, tensor, name, found, TO_PLACES, 1)->from = from;
+    return 1;
+}
+
 /* What the file calls a tensor, in one piece or three, each of the shape that the config implies. */
 static void plan_tensor(hc_loader *loader, const hc_safetensors *file, const hc_names_match *match, hc_tensor *tensor)
 {
@@ -132,6 +144,7 @@ static void plan_tensor(hc_loader *loader, const hc_safetensors *file, const hc_
             plan_quantised(loader, file, tensor, names[part], found->element);
             return;
         }
+        if (parts == 1 && !rule->of && plan_resized(loader, file, tensor, names[part])) return;
         found = require(loader, file, names[part], shape, tensor->rank);
         if (!found) return;
         if (!is_weight(found->element)) {
@@ -258,19 +271,27 @@ static void check_unexpected(hc_loader *loader, const hc_safetensors *file, cons
     }
 }
 
-/* The tower: of the config that was given, unless the file adds to that. */
+static void build(hc_loader *loader, hc_network *net, const char *config)
+{
+    hc_network_free(net);
+    hc_network_init(net, loader->tower, &loader->problem);
+    loader->family = hc_family_build(net, config, strlen(config));
+}
+
+/* The tower: of the config that was given, unless the file adds to that, or another size of pictures was asked for. */
 static void make_network(hc_loader *loader, hc_encoder *e, const hc_safetensors *file)
 {
     int settled = 0;
     e->config_json = hc_loader_config(loader, file, &settled);
     if (loader->problem.status != HC_OK) return;
-    if (!loader->family || settled) {
-        hc_network_free(&loader->net);
-        hc_network_init(&loader->net, loader->tower, &loader->problem);
-        loader->family = hc_family_build(&loader->net, e->config_json, strlen(e->config_json));
+    if (!loader->family || settled) build(loader, &loader->net, e->config_json);
+    if (loader->tower == HC_IMAGE && loader->image_height) {
+        hc_loader_resize_config(loader, &e->config_json);
+        if (loader->problem.status == HC_OK) build(loader, &e->net, e->config_json);
+    } else {
+        e->net = loader->net;
+        loader->net = (hc_network){.problem = &loader->problem};
     }
-    e->net = loader->net;
-    loader->net = (hc_network){.problem = &loader->problem};
     e->parameters = hc_network_parameters(&e->net);
 }
 

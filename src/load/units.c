@@ -1,6 +1,7 @@
 /* units.c: rows and columns of a tensor as they arrive: converted, checked, quantised and packed. */
 #include "load/loader.h"
 #include "load/pack.h"
+#include "load/places.h"
 
 #include <string.h>
 
@@ -18,8 +19,7 @@ static void fail_not_finite(hc_loader *loader, const hc_item *it)
     hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds NaN or infinity, expected finite weights", it->name);
 }
 
-/* Converts whole units to floats and checks them. 0 after a failure. */
-static int convert(hc_loader *loader, hc_item *it, const uint8_t *bytes, float *to, size_t values)
+int hc_loader_convert(hc_loader *loader, hc_item *it, const uint8_t *bytes, float *to, size_t values)
 {
     uint32_t largest = hc_pack_floats(it->element, bytes, to, values);
     it->nonzero |= largest != 0;
@@ -63,7 +63,7 @@ static void take_scales(hc_loader *loader, hc_item *it, const uint8_t *bytes, si
     float scales[CHUNK];
     for (size_t i = 0, n; i < units; i += n) {
         n = units - i < CHUNK ? units - i : CHUNK;
-        if (!convert(loader, it, bytes + i * it->unit, scales, n)) return;
+        if (!hc_loader_convert(loader, it, bytes + i * it->unit, scales, n)) return;
         for (size_t j = 0; j < n && it->element == HC_F32; j++)
             if (!(scales[j] >= 0 && scales[j] <= 3.4e38f / 127))
                 hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds a scale that is negative or too large",
@@ -92,7 +92,8 @@ void hc_loader_pack_row(hc_loader *loader, hc_tensor *tensor, int row)
 static void take_rows(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t units)
 {
     hc_tensor *t = it->tensor;
-    for (size_t i = 0; i < units && convert(loader, it, bytes + i * it->unit, loader->row, it->unit_values); i++) {
+    for (size_t i = 0; i < units && hc_loader_convert(loader, it, bytes + i * it->unit, loader->row, it->unit_values);
+         i++) {
         int row = it->first + (int)(it->done + i);
         if (it->target == TO_ROWS) hc_loader_pack_row(loader, t, row);
         else if (it->target == TO_COLUMNS) hc_pack_column(&t->matrix, row, loader->row);
@@ -104,8 +105,11 @@ void hc_loader_take(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t
 {
     switch (it->target) {
     case TO_VOCABULARY: memcpy(loader->encoder->vocabulary + it->done, bytes, units); break;
-    case TO_FLOATS: convert(loader, it, bytes, it->tensor->floats + (size_t)it->first + it->done, units); break;
+    case TO_FLOATS:
+        hc_loader_convert(loader, it, bytes, it->tensor->floats + (size_t)it->first + it->done, units);
+        break;
     case TO_SCALES: take_scales(loader, it, bytes, units); break;
+    case TO_PLACES: hc_places_take(loader, it, bytes, units); break;
     case TO_QUANTISED:
         if (check_quantised(loader, it, bytes, units) && bytes != it->place + it->done)
             memcpy(it->place + it->done, bytes, units);

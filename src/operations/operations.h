@@ -39,6 +39,7 @@ hc_value hc_prepend(hc_network *net, hc_value x, hc_prepend_options options);
 typedef struct hc_tokens_options {
     int width, position_count;
     const char *positions; /* [position_count, width]                                              */
+    int resized;           /* those of another length will do: they are resized                    */
     const char *types;     /* [type_count, width], of which the first row is added to all; or NULL */
     int type_count;
     const char *class_embedding; /* [width]: the class row's; or NULL                              */

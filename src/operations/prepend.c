@@ -19,8 +19,13 @@ hc_value hc_prepend(hc_network *net, hc_value x, hc_prepend_options o)
     op.skip = (o.class_embedding != NULL) + (o.registers ? o.register_count : 0);
     op.first = o.positions_of_all ? 0 : op.skip;
     int rows = own + op.skip;
-    if (o.positions)
+    if (o.positions) {
+        const hc_value_info *grid = &net->values[from];
         op.tensors[2] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 3, 1, rows - op.first, width, 0);
+        if (grid->height)
+            net->tensors[op.tensors[2]].places =
+                (hc_places){HC_PLACES_GRID, op.skip - op.first, grid->height, grid->across, 1};
+    }
     op.out = hc_network_value(net, HC_EACH, rows, width);
     return hc_network_op(net, "prefix", op);
 }

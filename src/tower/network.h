@@ -23,6 +23,15 @@ typedef enum hc_kind {
 
 enum { HC_NAME = 112 };
 
+/* What rows of positions stand for, so that a checkpoint's for another size of picture or length of text can be
+ * resized (load/places.c). */
+typedef struct hc_places {
+    enum { HC_PLACES_NONE, HC_PLACES_GRID, HC_PLACES_TEXT } kind;
+    int before;         /* rows of tokens that are not in the grid, which come first        */
+    int height, across; /* of the grid; of a text its length, and 1                         */
+    int by_shape;       /* another grid of as many places is another one, too: timm has it so */
+} hc_places;
+
 typedef struct hc_tensor {
     char name[HC_NAME]; /* OpenCLIP's state dict: visual.… for the image tower, for the text tower as `CLIP` has it, or
                            `CustomTextCLIP` where the family has no other */
@@ -32,7 +41,8 @@ typedef struct hc_tensor {
     int eight_bits; /* int8 where others are int4: a shard of mixed bits says so   */
     int positions;  /* of a convolution's kernel, more than 1: [n, c, y, x] in the file, [n, y, x, c] here; else 0 */
     int rank;
-    uint32_t shape[4]; /* as the file has it */
+    uint32_t shape[4]; /* as the file has it, which may have other `places` */
+    hc_places places;
     int sum;           /* of branches (see hc_branch): their weight, which this is or which it is the bias of; else 0 */
     int part_of;       /* of such a branch: the weight that it adds to; else 0: never held with the tower's own       */
     int is_summed;     /* of such a weight: the file has the branches                                               */

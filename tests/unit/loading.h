@@ -52,9 +52,9 @@ static inline void push_part(hc_loader *loader, bytes file, uint64_t at, size_t 
 }
 
 /* Loads as a caller would: the header first in 8 bytes, then whole, then the ranges in chunks, for two threads.
- * `config` may be NULL. `known`: whether the size is told. */
-static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *config, hc_dtype dtype, size_t chunk,
-                                     int known, outcome *end)
+ * `config` may be NULL. `known`: whether the file's size is told. `sides`: height and width of pictures, or NULL. */
+static inline hc_encoder *load_sized(hc_tower tower, bytes file, const char *config, hc_dtype dtype, size_t chunk,
+                                     int known, const int sides[2], outcome *end)
 {
     memset(end, 0, sizeof *end);
     hc_loader *loader = hc_loader_new(tower, config, config ? strlen(config) : 0, dtype);
@@ -63,6 +63,7 @@ static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *con
         return NULL;
     }
     hc_loader_set_threads(loader, 2);
+    if (sides) hc_loader_set_image_size(loader, sides[0], sides[1]);
     if (known) hc_loader_file_size(loader, file.size);
     for (uint64_t need, asked = 0; (need = hc_loader_header_need(loader)) > asked; asked = need)
         hc_loader_header(loader, file.data, need < file.size ? (size_t)need : file.size);
@@ -79,6 +80,12 @@ static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *con
     snprintf(end->message, sizeof end->message, "%s", hc_loader_message(loader));
     hc_loader_free(loader);
     return encoder;
+}
+
+static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *config, hc_dtype dtype, size_t chunk,
+                                     int known, outcome *end)
+{
+    return load_sized(tower, file, config, dtype, chunk, known, NULL, end);
 }
 
 /* A golden tower of one thread; without it a test has nothing to test. */

@@ -1,0 +1,75 @@
+"""Checkpoints whose positions are for another size of picture or length of text than the config's, as OpenCLIP (resize_pos_embed,
+resize_text_pos_embed) and timm (resample_abs_pos_embed, which its set_input_size calls) resize them."""
+import torch
+from open_clip.model import resize_pos_embed, resize_text_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
+
+from .model import Golden
+from .timm_vit import SIGLIP, VIT, bare
+
+CUSTOM = dict(custom_text=True)
+ARGS = {**VIT, 'embed_dim': 24, 'depth': 1, 'patch_size': 4}
+
+
+class Resized:
+    """A golden's checkpoint: positions of `grid` (rows, columns) and `length` in place of the config's."""
+
+    def __init__(self, grid=None, length=None):
+        self.grid, self.length = grid, length
+        self.stored = {}
+
+    def names(self, state):
+        return {**state, **self.stored}
+
+    def random(self, rows, like, generator, dtype):
+        return (torch.randn(rows, like.shape[-1], generator=generator) * 0.5).to(dtype)
+
+    def prepare(self, model, inputs, generator, dtype):
+        state = model.state_dict()
+        if self.grid and 'visual.trunk.pos_embed' in state:
+            self.resample(state['visual.trunk.pos_embed'], model.visual.trunk.patch_embed.grid_size, generator, dtype)
+        elif self.grid:
+            self.replace(state, 'visual.positional_embedding', self.grid[0] * self.grid[1] + 1, generator, dtype,
+                         lambda resized: resize_pos_embed(resized, model))
+        if self.length:
+            name = 'positional_embedding' if 'positional_embedding' in state else 'text.positional_embedding'
+            more = state[name].shape[0] - getattr(model, 'context_length', getattr(getattr(model, 'text', None), 'context_length', 0))
+            self.replace(state, name, self.length + more, generator, dtype, lambda resized: resize_text_pos_embed(resized, model))
+
+    def replace(self, state, name, rows, generator, dtype, resize):
+        self.stored[name] = self.random(rows, state[name], generator, dtype)
+        resized = {name: self.stored[name].float()}    # torch has no such interpolation of halves for processors
+        resize(resized)
+        state[name].copy_(resized[name])
+
+    def resample(self, positions, grid, generator, dtype):
+        old = self.random(self.grid[0] * self.grid[1], positions, generator, dtype)[None]
+        self.stored['visual.trunk.pos_embed'] = old
+        positions.copy_(resample_abs_pos_embed(old.float(), new_size=list(grid), old_size=list(self.grid), num_prefix_tokens=0))
+
+
+def resized(name, options, grid=None, length=None, names=None, **rest):
+    file = Resized(grid, length)
+    return Golden(f'resized-{name}', options, names=lambda state: (names or (lambda same: same))(file.names(state)), prepare=file.prepare,
+                  **rest)
+
+
+def timm_resized(name, options, grid, image_size, **rest):
+    vision = dict(timm_model_name=SIGLIP, timm_model_args=ARGS, timm_pool='map', timm_proj='none', image_size=image_size)
+    return resized(name, options, grid, vision=vision, model=dict(embed_dim=ARGS['embed_dim']), towers=('image',), **rest)
+
+
+VISION, TEXT = dict(patch_size=3, layers=1), dict(layers=1)   # small, because some are F32
+
+GOLDENS = [
+    resized('up', 'positions of 3 x 3 for a grid of 5 x 5, of 8 tokens for 13; F32', (3, 3), 8,
+            vision=dict(image_size=15, **VISION), text=dict(context_length=13, **TEXT), dtype=torch.float32),
+    resized('down', 'positions of 8 x 8 for a grid of 3 x 3, of 31 tokens for 12; F16', (8, 8), 31,
+            vision=dict(image_size=9, **VISION), text=dict(context_length=12, **TEXT)),
+    resized('wide', 'positions of 4 x 4 for a grid of 2 x 7; of a class row, too, in CustomTextCLIP; BF16', (4, 4), 9,
+            vision=dict(image_size=[6, 21], **VISION), text=dict(embed_cls=True, **TEXT), model=CUSTOM, dtype=torch.bfloat16),
+    resized('same', 'positions of 4 x 4 for a grid of 8 x 2, as many, which OpenCLIP takes as they are', (4, 4),
+            vision=dict(image_size=[24, 6], **VISION)),
+    timm_resized('timm-up', "timm's positions of 3 x 3 for a grid of 5 x 4; F32", (3, 3), [20, 16], dtype=torch.float32),
+    timm_resized('timm-down', "timm's positions of 7 x 7 for a grid of 3 x 3, in timm's own checkpoint", (7, 7), 12, names=bare),
+]
