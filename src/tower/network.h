@@ -43,9 +43,9 @@ typedef struct hc_tensor {
     int rank;
     uint32_t shape[4]; /* as the file has it, which may have other `places` */
     hc_places places;
-    int sum;           /* of branches (see hc_branch): their weight, which this is or which it is the bias of; else 0 */
-    int part_of;       /* of such a branch: the weight that it adds to; else 0: never held with the tower's own       */
-    int is_summed;     /* of such a weight: the file has the branches                                               */
+    int sum;       /* of branches (see hc_branch): their weight, which this is or which it is the bias of; else 0 */
+    int part_of;   /* of such a branch: the weight that it adds to; else 0: never held with the tower's own       */
+    int is_summed; /* of such a weight: the file has the branches                                               */
     union {
         float *floats;
         hc_matrix matrix;
