@@ -75,4 +75,7 @@ void hc_halves_to_floats(const uint16_t *from, float *to, size_t n);
 void hc_activate(hc_activation activation, float *x, size_t n);
 float hc_expf(float x);
 
+/* out[i] = activation(x[i] * sigmoid(gate[i])); out may be x. */
+void hc_excite_row(hc_activation activation, const float *x, const float *gate, int n, float *out);
+
 #endif

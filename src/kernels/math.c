@@ -25,6 +25,14 @@ void hc_activate(hc_activation activation, float *x, size_t n)
     }
 }
 
+void hc_excite_row(hc_activation activation, const float *x, const float *gate, int n, float *out)
+{
+    int i = 0;
+    for (; i + 4 <= n; i += 4) f32_store(out + i, f32_times_sigmoid(f32_load(x + i), f32_load(gate + i)));
+    for (; i < n; i++) out[i] = f32_times_sigmoid(f32_splat(x[i]), f32_splat(gate[i]))[0];
+    hc_activate(activation, out, (size_t)n);
+}
+
 float hc_half_to_float(uint16_t half) { return f32_from_halves(i32_splat(half))[0]; }
 
 void hc_halves_to_floats(const uint16_t *from, float *to, size_t n)

@@ -14,12 +14,7 @@ static const hc_op_kind CONV, AVERAGE_POOL;
 
 hc_fold_id hc_batch_norm(hc_network *net, const char *name, int n, float eps)
 {
-    hc_fold fold = {.n = n, .eps = eps};
-    fold.weight = hc_network_vector(net, name, "weight", n);
-    fold.bias = hc_network_vector(net, name, "bias", n);
-    fold.mean = hc_network_vector(net, name, "running_mean", n);
-    fold.variance = hc_network_vector(net, name, "running_var", n);
-    return hc_network_fold(net, fold);
+    return hc_network_fold(net, hc_batch_norm_of(net, name, n, eps));
 }
 
 hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options o)
@@ -32,9 +27,12 @@ hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options 
     net->tensors[matrix].keep_half = o.keep_half;
     hc_tensor_id bias = o.fold ? 0 : hc_network_vector(net, name, "bias", o.n);
     if (kernel == 1 && stride == 1)
-        return hc_multiply(
-            net, name, from, matrix, bias, 0, o.n,
-            (hc_finish){.fold = o.fold, .activation = o.activation, .add = o.add, .activate_last = o.activate_last});
+        return hc_multiply(net, name, from, matrix, bias, 0, o.n,
+                           (hc_finish){.fold = o.fold,
+                                       .activation = o.activation,
+                                       .gamma = o.gamma,
+                                       .add = o.add,
+                                       .activate_last = o.activate_last});
     int height = (v.height + 2 * o.padding - kernel) / stride + 1,
         across = (v.across + 2 * o.padding - kernel) / stride + 1;
     return hc_network_op(net, name,
@@ -42,7 +40,7 @@ hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options 
                                  .in = {from, o.add},
                                  .out = hc_network_grid(net, height, across, o.n),
                                  .replaces = o.add != from ? o.add : 0, /* its windows are still read */
-                                 .tensors = {matrix, bias},
+                                 .tensors = {matrix, bias, o.gamma},
                                  .fold = o.fold,
                                  .activation = o.activation,
                                  .activate_last = o.activate_last,

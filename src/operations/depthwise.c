@@ -23,7 +23,7 @@ hc_value hc_depthwise_conv(hc_network *net, const char *name, hc_value x, hc_con
                                  .in = {from, o.add},
                                  .out = hc_network_grid(net, height, across, o.n),
                                  .replaces = o.add != from ? o.add : 0,
-                                 .tensors = {matrix, bias},
+                                 .tensors = {matrix, bias, o.gamma},
                                  .fold = o.fold,
                                  .activation = o.activation,
                                  .activate_last = o.activate_last,

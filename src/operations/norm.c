@@ -1,4 +1,4 @@
-/* norm.c: LayerNorm of rows, and of the heads' parts of rows. */
+/* norm.c: LayerNorm of rows, and of the heads' parts of rows; BatchNorm on its own. */
 #include "operations/operations.h"
 #include "operations/real.h"
 #include "operations/rows_in.h"
@@ -50,6 +50,41 @@ hc_value hc_real(hc_network *net, hc_value x)
     if (!v.normed) return x;
     hc_op op = {.kind = &NORM, .in = {x}, .out = hc_network_like(net, x, v.width), .replaces = v.normed};
     return hc_network_op(net, "", op);
+}
+
+/* ---- BatchNorm ---- */
+
+typedef struct batch_job {
+    hc_span_of_rows x, out;
+    const hc_fold *fold;
+} batch_job;
+
+static void do_batch_norm(void *context, int first, int last, int thread)
+{
+    (void)thread;
+    const batch_job *j = context;
+    for (int r = first; r < last; r++) {
+        const float *x = j->x.at + (size_t)r * j->x.stride;
+        float *out = j->out.at + (size_t)r * j->out.stride;
+        for (int c = 0; c < j->x.width; c++) out[c] = x[c] * j->fold->scale[c] + j->fold->shift[c];
+    }
+}
+
+static void run_batch_norm(hc_pass *pass, const hc_op *op)
+{
+    batch_job job = {hc_pass_value(pass, op->in[0]), hc_pass_value(pass, op->out), &pass->net->folds[op->fold]};
+    hc_each(pass->steps, job.x.count, HC_ROWS_A_CHUNK, (uint64_t)job.x.width, do_batch_norm, &job);
+}
+
+static const hc_op_kind BATCH_NORM = {.name = "batch norm", .run = run_batch_norm};
+
+hc_value hc_batch_normed(hc_network *net, const char *name, hc_value x, float eps)
+{
+    hc_value from = hc_real(net, x);
+    int width = net->values[from].width;
+    hc_op op = {.kind = &BATCH_NORM, .in = {from}, .out = hc_network_like(net, from, width), .replaces = from};
+    op.fold = hc_batch_norm(net, name, width, eps);
+    return hc_network_op(net, name, op);
 }
 
 /* ---- heads ---- */

@@ -157,12 +157,17 @@ hc_value hc_window_bias(hc_network *net, hc_value table, hc_windows windows);
 
 /* BatchNorm of n channels, to be an operation's `fold`. */
 hc_fold_id hc_batch_norm(hc_network *net, const char *name, int n, float eps);
+hc_fold hc_batch_norm_of(hc_network *net, const char *name, int n, float eps);
+
+/* BatchNorm that no convolution is before. */
+hc_value hc_batch_normed(hc_network *net, const char *name, hc_value x, float eps);
 
 typedef struct hc_conv_options {
     int n, kernel, stride, padding; /* kernel 0: 1 */
     hc_fold_id fold;                /* in place of a bias */
     int keep_half;                  /* fp16 where others are quantised: of the first one, and of the last */
     hc_activation activation;
+    hc_tensor_id gamma; /* LayerScale */
     hc_value add;
     int activate_last;
 } hc_conv_options;
@@ -176,6 +181,22 @@ hc_value hc_depthwise_conv(hc_network *net, const char *name, hc_value x, hc_con
 /* Patch merging (Liu et al., 2021): the pixels (0, 0), (1, 0), (0, 1) and (1, 1) of each square of four side by side;
  * zeros beyond the border. */
 hc_value hc_merge(hc_network *net, hc_value x);
+
+typedef struct hc_branch_options {
+    const char *conv;   /* with a kernel of this size, and with a bias or not */
+    int kernel, biased; /* 0: the identity in its place */
+    const char *norm;   /* BatchNorm, or NULL */
+    float eps;
+    hc_tensor_id gamma; /* LayerScale, or 0 */
+    int is_taken_away;  /* from the sum of the others */
+} hc_branch_options;
+
+/* Says that the convolution of the last operation is trained as a sum of branches, of which this is one (Ding et al.,
+ * "RepVGG", 2021). A file has all of them, or in their place what they add up to. */
+void hc_trained_as(hc_network *net, hc_branch_options branch);
+
+/* activation(x * sigmoid(gate)) with a row of gates for each input: squeeze-and-excitation (Hu et al., 2018). */
+hc_value hc_excite(hc_network *net, hc_value x, hc_value gate, hc_activation activation);
 
 /* nn.AvgPool2d(size). */
 hc_value hc_average_pool(hc_network *net, hc_value x, int size);
