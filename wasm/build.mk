@@ -26,7 +26,7 @@ WASM_LDFLAGS_relaxed-threads = $(WASM_LDFLAGS_THREADS)
 
 # What JavaScript calls as it stands in halfclip.h; wasm/*.c export the rest themselves.
 WASM_EXPORTS = malloc realloc free hc_status_code \
-               hc_loader_new hc_loader_status hc_loader_message hc_loader_header hc_loader_directory hc_loader_settle hc_loader_finish hc_loader_free \
+               hc_loader_new hc_loader_set_image_size hc_loader_status hc_loader_message hc_loader_header hc_loader_directory hc_loader_settle hc_loader_finish hc_loader_free \
                hc_embed_begin hc_embed_operation hc_encoder_config hc_encoder_vocabulary hc_encoder_set_dot hc_encoder_free \
                hc_preprocessor_push hc_preprocessor_finish hc_preprocessor_free \
                hc_picture_reader_new hc_picture_reader_problem hc_picture_reader_read hc_picture_reader_free \

@@ -159,6 +159,11 @@ export interface LoadOptions {
   /** How the weights are held in memory. Default: as the shard holds them, else `'int8'`. */
   dtype?: 'fp32' | 'fp16' | 'int8' | 'int4' | undefined;
   /**
+   * The size of pictures that an image encoder takes, in place of its config's: pixels of a side, or `[height, width]`.
+   * Positions are resized to it, as OpenCLIP's `force_image_size` does. Text encoders have none, and pay no heed to it.
+   */
+  imageSize?: number | readonly [height: number, width: number] | undefined;
+  /**
    * How many threads compute, the one that the encoder runs on included. They sleep between calls, and dispose() ends
    * them. Vectors do not depend on the number. `'auto'`, the default: as many as there are cores, at most 8; one for
    * towers of less than ten million parameters, which take a few milliseconds. Threads share memory, which a page may

@@ -76,6 +76,7 @@ async function load(tower, options) {
   const { dtype = 'auto', threads = 'auto', worker, integrity, fetch, hub, simd, dot } = given;
   const assets = assetsFolder(given.assets);
   const places = findAssets(assets);
+  const sides = given.imageSize && [given.imageSize, given.imageSize].flat().slice(0, 2);
   const wasm = describeModule(given.wasm);
   const retry = completeRetry(given.retry);
   const limits = completeLimits(given.limits);
@@ -94,6 +95,7 @@ async function load(tower, options) {
       config,
       weights: place,
       dtype,
+      imageSize: tower === 'image' ? sides : undefined,
       threads,
       cache,
       keep,

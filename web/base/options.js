@@ -2,7 +2,7 @@
 
 import { HalfclipError, describe, messageOf } from './errors.js';
 import { nearestNames } from './nearest-names.js';
-import { attempt, bytesOf, hasTag } from './realm.js';
+import { attempt, bytesOf, hasTag, isArray } from './realm.js';
 
 const isFunction = (value) => typeof value === 'function';
 const isAtLeast = (least) => (value) => typeof value === 'number' && value >= least;
@@ -15,6 +15,8 @@ const oneOf = (...names) => [
 ];
 
 const isPlace = (value) => typeof value === 'string' || hasTag(value, 'URL');
+
+const isSide = (value) => Number.isInteger(value) && value >= 1 && value <= 16384;
 
 const ANYTHING = [() => true]; // for who reads it to check
 const FUNCTION = [isFunction, 'a function'];
@@ -31,6 +33,10 @@ export const LOAD_OPTIONS = {
   model: ANYTHING,
   weights: ANYTHING,
   dtype: oneOf('fp32', 'fp16', 'int8', 'int4'),
+  imageSize: [
+    (value) => isSide(value) || (isArray(value) && value.length === 2 && value.every(isSide)),
+    'a number of pixels from 1 to 16384, or two, [height, width]',
+  ],
   threads: [(value) => value === 'auto' || (Number.isInteger(value) && value >= 1), '"auto" or a number of threads'],
   worker: FLAG,
   cache: ANYTHING,

@@ -130,13 +130,14 @@ export class TowerCache {
    *   and not without a place for it
    */
   static async open(options) {
-    const { weights, tower, config, dtype, keep } = options;
+    const { weights, tower, config, dtype, imageSize, keep } = options;
     const urls = (weights.any ?? [weights]).map(({ url }) => url);
     if (!keep || keep.mode === 'no-store' || weights.bundled || !urls.every((url) => /^https?:/i.test(url ?? '')))
       return null;
     try {
       const storage = await openStorage(keep.dir);
-      return new TowerCache(storage, await nameOf([urls.map(keyOfUrl), tower, dtype, config]), urls, options);
+      const key = [urls.map(keyOfUrl), tower, dtype, config, ...(imageSize ? [imageSize] : [])];
+      return new TowerCache(storage, await nameOf(key), urls, options);
     } catch {
       return null;
     }

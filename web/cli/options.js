@@ -47,6 +47,7 @@ export const SOURCE_OPTIONS = {
   model: STRING,
   weights: STRING,
   dtype: STRING,
+  'image-size': STRING,
   integrity: STRING,
   hub: STRING,
   quiet: FLAG,
@@ -61,6 +62,7 @@ export const SOURCE_HELP = `  --model NAME|CONFIG.json               an OpenCLIP
                                          one of OpenCLIP's pretrained tags; not needed where the model's name says where they are
   --hub URL                              where such names are looked up (default: https://huggingface.co)
   --dtype fp32|fp16|int8|int4            default: as the shard holds the weights, else int8
+  --image-size N|HEIGHTxWIDTH            pixels of the pictures that an image tower takes, in place of its config's: positions are resized
   --integrity sha256-...                 checks the weight file
   --quiet                                no progress on a terminal
 `;
@@ -78,11 +80,12 @@ export const INPUT_HELP = `  --input lines|jsonl                    what standar
 
 /** How the library takes the options of a command line. */
 export async function loadOptions(
-  { model, weights, dtype, threads, integrity, hub, cache, 'cache-dir': dir, quiet },
+  { model, weights, dtype, 'image-size': imageSize, threads, integrity, hub, cache, 'cache-dir': dir, quiet },
   signal,
 ) {
   const options = {
     dtype,
+    imageSize: readImageSize(imageSize),
     integrity,
     hub,
     cache: { mode: cache, dir },
@@ -94,6 +97,14 @@ export async function loadOptions(
   if (model === undefined && weights === undefined) model = 'halfclip-emoji';
   if (model !== undefined) options.model = model.endsWith('.json') ? await readConfig(model) : model;
   return options;
+}
+
+function readImageSize(text) {
+  if (text === undefined) return undefined;
+  const sides = /^([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?$/.exec(text);
+  if (!sides) throw new UsageError(`--image-size is ${text}, expected a number of pixels, or two such as 224x336`);
+  const [, height, width = height] = sides;
+  return [Number(height), Number(width)];
 }
 
 async function readConfig(path) {

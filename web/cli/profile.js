@@ -52,8 +52,11 @@ export async function run(values, inputs, signal) {
 }
 
 /** The tower of a model, with made-up weights where it is an architecture without any. */
-async function loadTo(tower, { model, weights, dtype = 'auto', threads = 'auto', integrity, hub, signal, onProgress }) {
-  const common = { tower, dtype, threads, integrity };
+async function loadTo(
+  tower,
+  { model, weights, dtype = 'auto', imageSize, threads = 'auto', integrity, hub, signal, onProgress },
+) {
+  const common = { tower, dtype, imageSize, threads, integrity };
   const config = weights === undefined && configOf(model);
   if (!config) {
     const { name, ...resolved } = await resolveModel(model, weights, tower, { hub, signal });

@@ -47,9 +47,19 @@ export async function run(values, inputs, signal) {
   if (values.vocabulary && tower === 'image') throw new UsageError('--vocabulary is of a text tower');
   const rounding = roundingOf(values);
   const vocabulary = values.vocabulary && (await readVocabulary(values.vocabulary));
-  const { model, weights, dtype = 'auto', integrity, hub, threads, onProgress } = await loadOptions(values, signal);
+  const {
+    model,
+    weights,
+    hub,
+    threads,
+    onProgress,
+    dtype = 'auto',
+    imageSize,
+    integrity,
+  } = await loadOptions(values, signal);
   const resolved = await resolveModel(model, weights, tower, { hub, signal });
-  const source = { tower, model: resolved.name, config: resolved.config, weights: resolved.weights, dtype, integrity };
+  const { name, config, weights: places } = resolved;
+  const source = { tower, model: name, config, weights: places, dtype, imageSize, integrity };
   const report = rounding
     ? await writeCalibrated(
         { ...source, threads: atLeastTwo(threads) },

@@ -19,6 +19,7 @@ import { LoadedTower } from './loaded-tower.js';
  * @param {string | null} options.config JSON text of an open_clip_config.json, or null: the file is a shard
  * @param {object} options.weights from describeWeights
  * @param {string} options.dtype 'auto' | 'fp32' | 'fp16' | 'int8' | 'int4'
+ * @param {[number, number]} [options.imageSize] height and width of pictures, in place of the config's
  * @param {RequestCache} [options.cache] for requests
  * @param {object} [options.keep] from completeCache: where towers are kept; without it, nowhere
  * @param {object} [options.retry] see index.d.ts

@@ -13,8 +13,8 @@ import { TowerLoader } from './tower-loader.js';
 /**
  * Loads one tower.
  * @param {import('../wasm/instance.js').Wasm} wasm
- * @param {{ tower: 'image' | 'text', model: string | null, config: string | null, dtype: string, integrity?: string,
- *   limits?: object }} options
+ * @param {{ tower: 'image' | 'text', model: string | null, config: string | null, dtype: string, imageSize?:
+ *   [number, number], integrity?: string, limits?: object }} options
  * @param {object} file a source, see sources/source.js
  * @param {{ signal?: AbortSignal, onProgress?: (progress: { phase: string, loaded: number, total?: number }) => void }}
  *   hooks

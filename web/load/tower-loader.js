@@ -18,16 +18,18 @@ export class TowerLoader {
 
   /**
    * @param {import('../wasm/instance.js').Wasm} wasm
-   * @param {{ tower: 'image' | 'text', model: string | null, config: string | null, dtype: string }} options
+   * @param {{ tower: 'image' | 'text', model: string | null, config: string | null, dtype: string, imageSize?:
+   *   [number, number] }} options
    * @param {string} name of the file
    */
-  constructor(wasm, { tower, model, config, dtype }, name) {
+  constructor(wasm, { tower, model, config, dtype, imageSize }, name) {
     this.#wasm = wasm;
     this.#name = name;
     this.#model = model;
     this.#config = config;
     const start = (pointer, length) => wasm.newLoader(TOWERS[tower], pointer, length, DTYPES[dtype]);
     this.#loader = config === null ? start(0, 0) : wasm.with(config, 'the config', start);
+    if (imageSize) wasm.exports.hc_loader_set_image_size(this.#loader, ...imageSize);
     this.#check();
   }
 
