@@ -11,12 +11,12 @@ from pathlib import Path
 import timm
 import transformers
 
-from sizing import fastvit, swin, timm_vit, vit_hybrid
+from sizing import convnext, fastvit, swin, timm_vit, vit_hybrid
 from sizing.hugging_face import hugging_face_rows
 from sizing.timm_models import rows_of
 
 SOURCE = Path(__file__).resolve().parent.parent / 'src' / 'families'
-FAMILIES = [fastvit, timm_vit, swin, vit_hybrid]
+FAMILIES = [convnext, fastvit, timm_vit, swin, vit_hybrid]
 
 
 def write(name, comment, rows):

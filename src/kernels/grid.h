@@ -49,4 +49,11 @@ typedef enum hc_pooling { HC_POOL_AVERAGE, HC_POOL_MAX } hc_pooling;
  * AvgPool2d, the average counts what lies beyond the border; as its MaxPool2d, the largest does not. */
 void hc_pool(hc_pooling pooling, const hc_grid *grid, const hc_window *window, int first, int last, float *out);
 
+/* Global Response Normalization of a grid's `rows` pixels of n channels, `stride` apart: the length of each channel
+ * from `first` to before `last`; from all of these what a channel is multiplied by, in their place; a pixel times that,
+ * plus a bias. `bias` may be loaded four at a time. */
+void hc_response_norms(const float *x, size_t stride, int rows, int first, int last, float *norms);
+void hc_response_factors(int n, const float *weight, float eps, float *norms);
+void hc_response_apply(int n, const float *factors, const float *bias, float *x);
+
 #endif

@@ -47,7 +47,8 @@ hc_value hc_multiply(hc_network *net, const char *name, hc_value x, hc_tensor_id
 hc_value hc_linear(hc_network *net, const char *name, hc_value x, hc_linear_options options)
 {
     int k = net->values[x].width;
-    hc_tensor_id matrix = hc_network_tensor(net, name, "weight", HC_MATRIX, 2, options.n, k, 0, 0);
+    hc_tensor_id matrix =
+        hc_network_tensor(net, name, "weight", HC_MATRIX, options.convolution ? 4 : 2, options.n, k, 1, 1);
     net->tensors[matrix].keep_half = options.keep_half;
     hc_tensor_id bias = options.plain ? 0 : hc_network_vector(net, name, "bias", options.n);
     hc_tensor_id gamma = options.gamma ? hc_vector(net, options.gamma, options.n) : 0;

@@ -83,6 +83,7 @@ typedef struct hc_linear_options {
     int n;
     int plain;         /* no bias              */
     int keep_half;     /* as in hc_matrix_options */
+    int convolution;   /* the weight is one of 1 x 1 */
     const char *gamma; /* LayerScale, or NULL  */
     hc_value add;
     hc_activation activation;
@@ -197,6 +198,10 @@ void hc_trained_as(hc_network *net, hc_branch_options branch);
 
 /* activation(x * sigmoid(gate)) with a row of gates for each input: squeeze-and-excitation (Hu et al., 2018). */
 hc_value hc_excite(hc_network *net, hc_value x, hc_value gate, hc_activation activation);
+
+/* Global Response Normalization (Woo et al., "ConvNeXt V2", 2023), in place: x + weight * x * g / (mean of g + eps) +
+ * bias, g the length of a channel over the grid. */
+hc_value hc_response_norm(hc_network *net, const char *name, hc_value x, float eps);
 
 /* nn.AvgPool2d(size). */
 hc_value hc_average_pool(hc_network *net, hc_value x, int size);

@@ -18,6 +18,7 @@ typedef enum hashed {
     HASH_ATTENTION,
     HASH_ATTENTION_BIAS,
     HASH_DEPTHWISE,
+    HASH_RESPONSE,
     HASH_EXP,
     HASH_ACTIVATE,
     HASHES
@@ -38,6 +39,7 @@ static const struct {
     [HASH_ATTENTION] = {"hc_attention_head, exact", 0xe8379bd4},
     [HASH_ATTENTION_BIAS] = {"hc_attention_head with a bias, exact", 0x17b1bc01},
     [HASH_DEPTHWISE] = {"hc_depthwise", 0x019de982},
+    [HASH_RESPONSE] = {"hc_response_apply", 0x698720bb},
     [HASH_EXP] = {"hc_expf", 0x788daab6},
     [HASH_ACTIVATE] = {"hc_activate", 0x7719aab4},
 };

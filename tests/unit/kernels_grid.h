@@ -193,6 +193,47 @@ static void check_pool(const test_grid *t, hc_pooling pooling)
     free(out);
 }
 
+/* Global Response Normalization of n channels, in two parts. */
+static void check_response(int rows, int n)
+{
+    size_t stride = (size_t)n + 3;
+    float *x = random_floats((size_t)rows * stride, 2), *y = allocate((size_t)rows * stride * sizeof *y),
+          *norms = allocate((size_t)n * sizeof *norms), *weight = random_floats((size_t)n, 1),
+          *bias = random_floats((size_t)n + HC_PANEL, 1);
+    double worst = 0, mean = 0, *lengths = allocate((size_t)n * sizeof *lengths);
+    int cut = random_below(n + 1);
+    for (int c = 0; c < n; c++) {
+        double sum = 0;
+        for (int r = 0; r < rows; r++)
+            sum += (double)x[(size_t)r * stride + (size_t)c] * x[(size_t)r * stride + (size_t)c];
+        lengths[c] = sqrt(sum);
+        mean += lengths[c] / n;
+    }
+    memcpy(y, x, (size_t)rows * stride * sizeof *y);
+    hc_response_norms(y, stride, rows, cut, n, norms);
+    hc_response_norms(y, stride, rows, 0, cut, norms);
+    hc_response_factors(n, weight, 0.5f, norms);
+    for (int r = 0; r < rows; r++) hc_response_apply(n, norms, bias, y + (size_t)r * stride);
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < n; c++) {
+            size_t at = (size_t)r * stride + (size_t)c;
+            double expected = x[at] + weight[c] * x[at] * lengths[c] / (mean + 0.5) + bias[c];
+            double error = fabs((double)y[at] - expected);
+            worst = error > worst || error != error ? error : worst;
+        }
+    for (int r = 0; r < rows; r++) hash(HASH_RESPONSE, y + (size_t)r * stride, (size_t)n * sizeof *y);
+    int beyond = 0;
+    for (int r = 0; r < rows; r++)
+        beyond += memcmp(y + (size_t)r * stride + n, x + (size_t)r * stride + n, 3 * sizeof *y) != 0;
+    CHECK(worst < 1e-5 && !beyond, "response of %d by %d: %g, %d rows written beyond", rows, n, worst, beyond);
+    free(lengths);
+    free(bias);
+    free(weight);
+    free(norms);
+    free(y);
+    free(x);
+}
+
 static void check_grid(int height, int width, int channels, hc_window window)
 {
     test_grid t = make_grid(height, width, channels, window);
@@ -254,6 +295,7 @@ static void check_grids(void)
     check_grid(6, 10, 12, (hc_window){6, 10, 1, 0, 0}); /* all of the grid */
     check_grid(14, 14, 64, (hc_window){3, 3, 1, 1, 0});
     check_not_finite();
+    for (int n = 1; n <= 20; n++) check_response(1 + random_below(9), n);
 }
 
 #endif

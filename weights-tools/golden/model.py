@@ -18,7 +18,7 @@ TEXT = dict(context_length=12, vocab_size=96, width=24, heads=2, layers=2, mlp_r
 SMALL_VISION = {**VISION, 'width': 16, 'head_width': 8, 'layers': 1}
 SMALL_TEXT = {**TEXT, 'width': 16, 'layers': 1}
 
-CONVOLUTIONAL = ('convnext', 'fastvit')   # classes of timm's that have no argument img_size
+CONVOLUTIONAL = ('convnext', 'test_convnext', 'fastvit')   # classes of timm's that have no argument img_size
 
 # OpenCLIP 3.3.0 multiplies 4-d tensors with torch.bmm in scaled cosine attention, which only takes 3-d ones, so that the option
 # fails as released. matmul is what it means, and the same on 3-d tensors.

@@ -1,0 +1,172 @@
+/* convnext.c: timm's ConvNeXt, after "A ConvNet for the 2020s" (Liu et al., 2022) and "ConvNeXt V2" (Woo et al., 2023):
+ * each block a depthwise convolution of 7 x 7 and an MLP of each pixel, in four stages, each at half the sides. */
+#include "families/family.h"
+#include "families/timm.h"
+
+enum { STAGES = 4, MOST_BLOCKS = 64, KERNEL = 7, MLP_RATIO = 4 };
+
+static const float HEAD_EPS = 1e-6f; /* timm's LayerNorm2d's and GlobalResponseNorm's */
+
+typedef enum stem_kind { PATCHES, OVERLAP, OVERLAP_TIERED } stem_kind;
+
+typedef struct config {
+    const char *name; /* timm's; what follows is what it stands for */
+    int image_size;
+    int blocks[STAGES], widths[STAGES];
+    stem_kind stem;
+    float eps;
+    hc_activation activation;
+    int conv_mlp;        /* weights of an MLP are those of convolutions of 1 x 1 */
+    int response;        /* V2's Global Response Normalization                   */
+    int layer_scale;     /* V1's                                                 */
+    int head_norm_first; /* before the average in place of after it              */
+    int head_hidden;     /* width of the head's hidden layer; 0: there is none   */
+} config;
+
+static const config SIZES[] = {
+#include "families/convnext_sizes.inc"
+};
+
+enum { SIZE_COUNT = sizeof SIZES / sizeof *SIZES };
+
+/* ---- options ------------------------------------------------------------------------------------------------------
+ */
+
+static const config *find(const hc_options *o)
+{
+    for (int i = 0; i < SIZE_COUNT; i++)
+        if (hc_timm_is(o, SIZES[i].name)) return &SIZES[i];
+    return NULL;
+}
+
+static void read(hc_options *o, config *c, hc_timm *t)
+{
+    static const char *const keys[] = {"depths", "dims", "head_hidden_size", NULL};
+    hc_timm_read(o, c->image_size, keys, t);
+    hc_timm_list(t, "depths", c->blocks, STAGES, STAGES, MOST_BLOCKS);
+    hc_timm_list(t, "dims", c->widths, STAGES, STAGES, HC_MAX_WIDTH);
+    if (hc_option_given(&t->args, "head_hidden_size"))
+        c->head_hidden = hc_option_integer(&t->args, "head_hidden_size", 0, 1, HC_MAX_WIDTH);
+    for (int i = 0; i < STAGES; i++) hc_timm_check_sizes(t, c->widths[i], 1, MLP_RATIO * c->widths[i], 4);
+    if (t->image_height < 32 || t->image_width < 32)
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg.image_size is %d by %d, expected 32 or more",
+                t->image_height, t->image_width);
+    hc_timm_check_mean(o, t);
+}
+
+/* ---- the tower ----------------------------------------------------------------------------------------------------
+ */
+
+/* timm's make_divisible(width / 2): to a multiple of 8, and not much less. */
+static int half_width(int width)
+{
+    int half = width / 2, rounded = (half + 4) / 8 * 8;
+    if (rounded < 8) rounded = 8;
+    return 10 * rounded < 9 * half ? rounded + 8 : rounded;
+}
+
+static hc_value stem(hc_network *net, const config *c)
+{
+    int width = c->widths[0];
+    if (c->stem == PATCHES) {
+        hc_patches_options patches = {.width = width, .patch_height = 4, .patch_width = 4, .bias = 1};
+        return hc_normed(net, "stem.1.", hc_patches(net, "stem.0.", patches), c->eps);
+    }
+    hc_conv_options first = {.n = c->stem == OVERLAP_TIERED ? half_width(width) : width,
+                             .kernel = 3,
+                             .stride = 2,
+                             .padding = 1,
+                             .keep_half = 1},
+                    second = {.n = width, .kernel = 3, .stride = 2, .padding = 1};
+    hc_value x = hc_conv(net, "stem.0.", hc_pixels(net), first);
+    return hc_normed(net, "stem.2.", hc_conv(net, "stem.1.", x, second), c->eps);
+}
+
+static hc_value block(hc_network *net, const config *c, hc_value x, int width)
+{
+    hc_value seen =
+        hc_depthwise_conv(net, "conv_dw.", x, (hc_conv_options){.n = width, .kernel = KERNEL, .padding = KERNEL / 2});
+    hc_value hidden =
+        hc_linear(net, "mlp.fc1.", hc_norm(net, "norm.", seen, c->eps),
+                  (hc_linear_options){.n = MLP_RATIO * width, .convolution = c->conv_mlp, .activation = c->activation});
+    if (c->response) hidden = hc_response_norm(net, "mlp.grn.", hidden, HEAD_EPS);
+    return hc_linear(net, "mlp.fc2.", hidden,
+                     (hc_linear_options){
+                         .n = width, .convolution = c->conv_mlp, .gamma = c->layer_scale ? "gamma" : NULL, .add = x});
+}
+
+static hc_value stage(hc_network *net, const config *c, hc_value x, int number)
+{
+    int width = c->widths[number];
+    if (number)
+        x = hc_conv(net, "downsample.1.", hc_norm(net, "downsample.0.", x, c->eps),
+                    (hc_conv_options){.n = width, .kernel = 2, .stride = 2});
+    for (int i = 0; i < c->blocks[number]; i++) HC_IN(net, "blocks.%d.", i) x = block(net, c, x, width);
+    return x;
+}
+
+/* What timm's ClassifierHead and NormMlpClassifierHead do before the classifier. */
+static hc_value head(hc_network *net, const config *c, hc_value x)
+{
+    if (c->head_norm_first) return hc_mean(net, hc_norm(net, "norm_pre.", x, c->eps), 0);
+    x = hc_norm(net, "head.norm.", hc_mean(net, x, 0), c->eps);
+    if (!c->head_hidden) return x;
+    return hc_linear(net, "head.pre_logits.fc.", x, (hc_linear_options){.n = c->head_hidden, .activation = HC_GELU});
+}
+
+static void build(hc_network *net, hc_options *o)
+{
+    config c = *find(o);
+    hc_timm t;
+    read(o, &c, &t);
+    if (o->problem->status != HC_OK) return;
+    net->image_height = t.image_height;
+    net->image_width = t.image_width;
+    hc_value x;
+    HC_IN(net, "visual.trunk.", 0)
+    {
+        x = stem(net, &c);
+        for (int i = 0; i < STAGES; i++) HC_IN(net, "stages.%d.", i) x = stage(net, &c, x, i);
+        x = head(net, &c, x);
+    }
+    hc_timm_head(net, &t, "head.fc.", x);
+}
+
+static int answers(const hc_options *o) { return find(o) != NULL; }
+
+/* ---- names --------------------------------------------------------------------------------------------------------
+ */
+
+static const hc_name_rule AS_IS[] = {HC_RULE("visual.trunk.*", "visual.trunk.*"),
+                                     HC_RULE("visual.head.*", "visual.head.*"),
+                                     {0}},
+                          BARE[] = {HC_RULE("visual.trunk.*", "*"), {0}};
+
+/* Facebook's, the authors'. */
+#define STAGE(number)                                                                              \
+    HC_RULE("visual.trunk.stages." number ".blocks.#.conv_dw.*", "stages." number ".#.dwconv.*"),  \
+        HC_RULE("visual.trunk.stages." number ".blocks.#.mlp.fc*", "stages." number ".#.pwconv*"), \
+        HC_RULE("visual.trunk.stages." number ".blocks.#.*", "stages." number ".#.*")
+static const hc_name_rule FACEBOOK[] = {HC_RULE("visual.trunk.stem.*", "downsample_layers.0.*"),
+                                        HC_RULE("visual.trunk.stages.#.downsample.*", "downsample_layers.#.*"),
+                                        STAGE("0"),
+                                        STAGE("1"),
+                                        STAGE("2"),
+                                        STAGE("3"),
+                                        HC_RULE("visual.trunk.head.norm.*", "norm.*"),
+                                        HC_RULE("visual.trunk.head.fc.*", "head.*"),
+                                        {0}};
+
+#define ANCHORS .anchors = {"visual.trunk.stages.0.blocks.0.conv_dw.weight"}
+
+const hc_family hc_convnext = {"timm's ConvNeXt",
+                               HC_IMAGE,
+                               answers,
+                               build,
+                               {
+                                   /* OpenCLIP's. */
+                                   {ANCHORS, .owned = {"visual."}, .rules = AS_IS},
+                                   /* timm's own checkpoint. */
+                                   {ANCHORS, .owned = {""}, .rules = BARE},
+                                   {ANCHORS, .owned = {""}, .rules = FACEBOOK},
+                               }};

@@ -1,0 +1,52 @@
+"""timm's ConvNeXt and ConvNeXt V2, also under the names of Facebook's checkpoints."""
+import torch
+
+from .model import Golden
+from .timm_vit import bare
+
+CONVNEXT = dict(depths=[1, 1, 2, 1], dims=[8, 8, 12, 16])
+
+
+def convnext(name, options, timm_name='convnext_base', image_size=32, **rest):
+    fields = {key: rest.pop(key) for key in ('dtype', 'tail', 'names', 'notes', 'model') if key in rest}
+    towers = rest.pop('towers', ('image',))
+    head = {'timm_pool': '', 'timm_proj': 'linear', **{key: rest.pop(key) for key in list(rest) if key.startswith('timm_')}}
+    return Golden(name, options, vision=dict(timm_model_name=timm_name, timm_model_args={**CONVNEXT, **rest}, image_size=image_size, **head),
+                  towers=towers, **fields)
+
+
+def facebooks(state):
+    result = {}
+    for name, tensor in bare(state).items():
+        for theirs, ours in (('downsample_layers.0.', 'stem.'), ('dwconv.', 'conv_dw.'), ('pwconv', 'mlp.fc'), ('head.', 'head.fc.'),
+                             ('norm.', 'head.norm.')):
+            name = theirs + name.removeprefix(ours) if ours in ('stem.', 'head.fc.', 'head.norm.') and name.startswith(ours) \
+                else name.replace(ours, theirs) if ours in ('conv_dw.', 'mlp.fc') else name
+        if '.downsample.' in name:
+            name = name.replace('stages.', 'downsample_layers.').replace('.downsample.', '.')
+        result[name.replace('.blocks.', '.')] = tensor
+    return result
+
+
+GOLDENS = [
+    convnext('convnext', "timm_pool '' and a linear head, as OpenCLIP's", towers=('image', 'text')),
+    convnext('convnext-mlp', 'an mlp head with a bias; image_size [height, width] = [48, 36], whose last rows some convolutions do not see; F32',
+             image_size=[48, 36], dims=[7, 9, 12, 14], depths=[1, 2, 1, 1], timm_proj='mlp', timm_proj_bias=True, dtype=torch.float32),
+    convnext('convnext-tail', "exact GELU in its tail; a linear head with a bias; quick_gelu, which timm's towers do not know", tail=True,
+             timm_proj_bias=True, model=dict(quick_gelu=True), dims=[8, 12, 16, 24]),
+    convnext('convnext-approximate', "a name that stands for GELU's approximation by tanh, in its tail, and eps 1e-5; BF16", 'test_convnext', tail=True, dims=[8, 12, 16, 24],
+             dtype=torch.bfloat16),
+    convnext('convnext-hidden', "a name with a hidden layer in the head; timm_pool avg and timm's classifier", 'convnext_large_mlp',
+             head_hidden_size=20, timm_pool='avg', timm_proj=None),
+    convnext('convnext-norm-first', 'a name with its last norm before the average, and MLPs of convolutions; timm_proj none', 'convnext_tiny_hnf',
+             timm_pool='avg', timm_proj='none', model=dict(embed_dim=16)),
+    convnext('convnext-overlap', 'a name with two overlapping convolutions as its stem, as wide as each other', 'convnext_nano_ols'),
+    convnext('convnext-tiered', 'a name with two overlapping convolutions as its stem, the first half as wide', 'convnext_atto_ols',
+             dims=[16, 8, 12, 16], image_size=36),
+    convnext('convnext-v2', 'Global Response Normalization and no LayerScale', 'convnextv2_tiny', image_size=40),
+    convnext('convnext-v2-conv', 'the same with MLPs of convolutions; image_size [height, width] = [32, 40]', 'convnextv2_atto',
+             image_size=[32, 40]),
+    convnext('convnext-bare', "timm's own checkpoint: no visual.trunk. before the names", names=bare, timm_pool='avg', timm_proj='none',
+             model=dict(embed_dim=16)),
+    convnext('convnext-facebook', "Facebook's names: downsample_layers, dwconv, pwconv1, head", names=facebooks, timm_pool='avg', timm_proj=None),
+]
