@@ -165,7 +165,7 @@ fuzz: $(FUZZERS) dist
 .PHONY: test-node test-browser test-runners test-apps test-bundlers test
 test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/unit/extreme.jsonl build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec 'tests/node/'*.test.mjs
-	"$$($(NODE) tests/newest-node.mjs)" --test --test-reporter=spec tests/node/{simd,kernels,golden,emoji}.test.mjs
+	"$$($(NODE) tests/newest-node.mjs)" --test --test-reporter=spec tests/node/{simd,kernels,golden,emoji,vector-index}.test.mjs
 
 test-browser: dist build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec 'tests/browser/'*.test.mjs

@@ -35,8 +35,13 @@ WASM_EXPORTS = malloc realloc free hc_status_code \
 
 WASM_CALIBRATE_EXPORTS = hc_calibration_new hc_calibration_status hc_calibration_message hc_calibration_add hc_calibration_step hc_calibration_choose hc_calibration_free
 
+# The modules of src/search, which the scripts hold (web/build.mk): they have no memory to give and need little of a stack.
+SEARCH_SOURCES = $(wildcard src/search/*.c)
+SEARCH_EXPORTS = __heap_base hc_search_prepare hc_search_score hc_search_best hc_search_sort hc_search_above
+SEARCH_LDFLAGS = --no-entry --gc-sections --strip-all --stack-first -z stack-size=4096 --max-memory=4294967296 $(SEARCH_EXPORTS:%=--export=%)
+
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
-WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool,$(KERNELS:%=src/%)) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/resize src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
+WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool,$(KERNELS:%=src/%)) $(SEARCH_SOURCES:%.c=%) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/resize src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
 # Of these what counts is written as vectors already; of levels, what is small enough gains nothing from being unrolled.
 WASM_FLAGS_src/load/pack = -fno-vectorize
 WASM_FLAGS_src/load/pack_i4 = -fno-vectorize
@@ -66,6 +71,10 @@ build/kernels-$(1).wasm: build/wasm/$(1)/tests/unit/test_kernels.o $$(KERNELS:%=
 build/bench-kernels-$(1).wasm: build/wasm/$(1)/tests/bench/kernels.o $$(KERNELS:%=build/wasm/$(1)/src/%.o) build/wasm/$(1)/wasm/libc.o
 	@echo $$@
 	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS_BARE) $$^ -o $$@
+
+build/search-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(SEARCH_SOURCES))
+	@echo $$@
+	@. build/wasm/toolchain && $$$$WASM_LD $$(SEARCH_LDFLAGS) $$^ -o $$@
 
 # The towers and src/calibrate, for the command line, which takes those for several threads.
 dist/halfclip-calibrate-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WASM_FILES),$$(WASM_SOURCES)))

@@ -4,13 +4,18 @@
 #   worker.js         a page's worker and its further threads; index.js imports from it what both need
 #   node.js node.cjs  the module for Node.js, for import and for require()
 #   node-worker.js    its threads
+#   vector-index.js   the module halfclip/index for pages; vector-index-node.js and .cjs for Node.js
 #   cli.js            the command line
 
-BUNDLES = dist/node.js dist/node.cjs dist/node-worker.js dist/cli.js
-COPIES = $(patsubst web/%,dist/%,$(shell find web/demo -type f) $(wildcard web/models/*.safetensors) web/index.d.ts) dist/index.d.cts dist/clip-merges.bin
+SEARCHING = dist/vector-index.js dist/vector-index-node.js dist/vector-index-node.cjs dist/cli.js
+BUNDLES = dist/node.js dist/node.cjs dist/node-worker.js $(SEARCHING)
+COPIES = $(patsubst web/%,dist/%,$(shell find web/demo -type f) $(wildcard web/models/*.safetensors web/*.d.ts)) dist/index.d.cts dist/vector-index.d.cts dist/clip-merges.bin
+SEARCH_MODULES = build/search-relaxed.wasm build/search-simd128.wasm
 SCRIPTS = $(shell find web -name '*.js' -not -path 'web/demo/*')
 
 ESBUILD = node_modules/.bin/esbuild --bundle --log-level=warning --target=es2022
+# web/search has its two small modules in itself.
+ESBUILD_SEARCH = --loader:.wasm=binary $(foreach file,$(SEARCH_MODULES),--alias:$(notdir $(file))=./$(file))
 ESBUILD_NODE = $(ESBUILD) --platform=node --minify-syntax --inject:web/node/globals.js
 # What import.meta.url is in a module that is required.
 ESBUILD_CJS = $(ESBUILD_NODE) --format=cjs --define:import.meta.url=ownUrl --banner:js='const ownUrl = require("node:url").pathToFileURL(__filename).href;'
@@ -21,18 +26,22 @@ dist: dist/index.js $(BUNDLES) $(COPIES) $(WASM_MODULES)
 dist/node.js: BUNDLE = $(ESBUILD_NODE) --format=esm web/node/index.js
 dist/node.cjs: BUNDLE = $(ESBUILD_CJS) web/node/index.js
 dist/node-worker.js: BUNDLE = $(ESBUILD_NODE) --format=esm web/node/worker.js
-dist/cli.js: BUNDLE = $(ESBUILD_NODE) --format=esm web/cli/main.js
+dist/cli.js: BUNDLE = $(ESBUILD_NODE) --format=esm $(ESBUILD_SEARCH) web/cli/main.js
+dist/vector-index.js: BUNDLE = $(ESBUILD) --minify --line-limit=200 --format=esm $(ESBUILD_SEARCH) web/page/vector-index.js
+dist/vector-index-node.js: BUNDLE = $(ESBUILD_NODE) --format=esm $(ESBUILD_SEARCH) web/node/vector-index.js
+dist/vector-index-node.cjs: BUNDLE = $(ESBUILD_CJS) $(ESBUILD_SEARCH) web/node/vector-index.js
 
 dist/index.js dist/worker.js &: $(SCRIPTS) web/bundle.mjs node_modules/.package-lock.json
 	@echo dist/index.js dist/worker.js
 	@$(NODE) web/bundle.mjs dist
 
+$(SEARCHING): $(SEARCH_MODULES)
 $(BUNDLES): $(SCRIPTS) web/build.mk node_modules/.package-lock.json
 	@echo $@
 	@$(BUNDLE) --outfile=$@
 
 $(filter-out %.cts %.bin,$(COPIES)): dist/%: web/%
-dist/index.d.cts: web/index.d.ts
+dist/index.d.cts dist/vector-index.d.cts: dist/%.d.cts: web/%.d.ts
 dist/clip-merges.bin: web/text/clip-merges.bin
 $(COPIES):
 	@mkdir -p $(@D)

@@ -43,6 +43,11 @@ test('what is in it', () => {
     'node.js',
     'node.cjs',
     'node-worker.js',
+    'vector-index.js',
+    'vector-index.d.ts',
+    'vector-index.d.cts',
+    'vector-index-node.js',
+    'vector-index-node.cjs',
     'cli.js',
     'clip-merges.bin',
     'halfclip-relaxed.wasm',
@@ -97,9 +102,17 @@ test('what a page fetches for a ViT is two scripts and a module, at most 150 kB 
   }
 });
 
+test('what a page fetches for an index is one script, at most 25 kB compressed', () => {
+  const file = readFileSync(path.join(folder, 'node_modules/halfclip/dist/vector-index.js'));
+  assert.doesNotMatch(String(file), /\bimport\b(?!\.meta)|worker_threads/);
+  const bytes = gzipSync(file, { level: 9 }).length;
+  assert.ok(bytes <= 25_000, `${bytes} bytes`);
+});
+
 const PROGRAM = `
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { HalfclipError, loadImageEncoder, loadTextEncoder } from 'halfclip';
 
 const { model, weights, tokens, pixels } = JSON.parse(readFileSync('input.json', 'utf8'));
@@ -135,6 +148,16 @@ for (const worker of [false, true]) {
   text.dispose();
 }
 for (const part of ['worker', 'halfclip-relaxed.wasm', 'halfclip-simd128-threads.wasm']) assert.ok(readFileSync(new URL(import.meta.resolve('halfclip/' + part))).length > 500);
+const { VectorIndex } = await import('halfclip/index');
+const { VectorIndex: Required } = createRequire(import.meta.url)('halfclip/index');
+const index = new VectorIndex({ dim: result.vectors.true.text.length });
+index.add('a text', result.vectors.true.text);
+await index.save('program.index');
+assert.deepEqual(
+  (await Required.load('program.index')).search(result.vectors.true.text).map(({ id, score }) => [id, Math.round(score)]),
+  [['a text', 1]],
+);
+result.kernels = index.kernels;
 console.log(JSON.stringify(result));
 `;
 

@@ -23,7 +23,7 @@ before(() => {
   const installed = path.join(folder, 'node_modules/halfclip');
   mkdirSync(path.join(installed, 'dist'), { recursive: true });
   cpSync(path.join(ROOT, 'package.json'), path.join(installed, 'package.json'));
-  for (const name of ['index.d.ts', 'index.d.cts'])
+  for (const name of ['index.d.ts', 'index.d.cts', 'vector-index.d.ts', 'vector-index.d.cts'])
     cpSync(path.join(ROOT, 'dist', name), path.join(installed, 'dist', name));
   symlinkSync(path.join(ROOT, 'node_modules/@types'), path.join(folder, 'node_modules/@types'));
   symlinkSync(path.join(ROOT, 'node_modules/undici-types'), path.join(folder, 'node_modules/undici-types'));
@@ -39,7 +39,7 @@ const BUNDLER = { module: 'esnext', moduleResolution: 'bundler' };
 const WITHOUT_DOM = { lib: ['es2022'] };
 
 const PROJECTS = {
-  'a page': { files: ['page.ts'], of: [NODENEXT, BUNDLER] },
+  'a page': { files: ['page.ts', 'index-page.ts'], of: [NODENEXT, BUNDLER] },
   'a page, with using': {
     files: ['using.ts'],
     of: [BUNDLER],
@@ -47,18 +47,18 @@ const PROJECTS = {
     compilers: COMPILERS.slice(1),
   },
   'Node.js without the DOM library': {
-    files: ['server.ts', 'required.cts'],
+    files: ['server.ts', 'index-server.ts', 'required.cts', 'index-required.cts'],
     of: [NODE16, NODENEXT],
     options: WITHOUT_DOM,
   },
-  'the same for a bundler': { files: ['server.ts'], of: [BUNDLER], options: WITHOUT_DOM },
+  'the same for a bundler': { files: ['server.ts', 'index-server.ts'], of: [BUNDLER], options: WITHOUT_DOM },
   'Node.js with its types, without the DOM library': {
-    files: ['server.ts', 'server-with-node.ts', 'required.cts'],
+    files: ['server.ts', 'index-server.ts', 'server-with-node.ts', 'required.cts', 'index-required.cts'],
     of: [NODE16, NODENEXT],
     options: { ...WITHOUT_DOM, types: ['node'] },
   },
   'Node.js with its types and the DOM library': {
-    files: ['server.ts', 'server-with-node.ts', 'page.ts', 'required.cts'],
+    files: ['server.ts', 'index-server.ts', 'server-with-node.ts', 'page.ts', 'index-page.ts', 'required.cts'],
     of: [NODENEXT],
     options: { types: ['node'] },
   },

@@ -125,7 +125,8 @@ function fileReader(file) {
   };
 }
 
-async function writeFile(handle, pieces, signal) {
+/** Writes the pieces as the whole of a file. */
+export async function writeFile(handle, pieces, signal) {
   if (!handle.createSyncAccessHandle) {
     const writable = await handle.createWritable();
     try {

@@ -1,0 +1,51 @@
+/* search.h: scores of a query with many vectors, and the best of them.
+ *
+ * Vectors lie in blocks of HC_BLOCK rows, one after the other in memory:
+ *     float scores[HC_BLOCK]     what hc_search_score found last
+ *     float scales[HC_BLOCK]     a row's numbers times this are the vector; NaN: there is no such row (any more)
+ *     rows [HC_BLOCK][width]     int8_t, from -127 to 127, or float; zeros from the vector's length up to width
+ * width is a multiple of HC_WIDTH, at most HC_MOST_WIDTH. Rows are numbered through all blocks. */
+#ifndef HC_SEARCH_H
+#define HC_SEARCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { HC_BLOCK = 16, HC_WIDTH = 16, HC_MOST_WIDTH = 1 << 16 };
+
+/* A row that was found. */
+typedef struct hc_hit {
+    float score;
+    uint32_t row;
+} hc_hit;
+
+/* The bytes of a block whose numbers take `size` bytes each: 1 for int8, 4 for fp32. */
+static inline size_t hc_block_bytes(int width, int size)
+{
+    return HC_BLOCK * (2 * sizeof(float) + (size_t)width * (size_t)size);
+}
+
+/* Writes an int8 query [width], from -127 to 127, as hc_search_score reads it: 2 * width bytes. */
+void hc_search_prepare(const int8_t *query, int width, void *prepared);
+
+/* Scores the rows of `count` blocks: the product with the query, times the row's scale, times `scale`, rounded once to
+ * a float; NaN where there is no row. size 1: `query` is a prepared one, and the product an exact integer; size 4: it
+ * is float [width], and sums are taken in an order that depends on the width alone. */
+void hc_search_score(void *blocks, size_t count, int width, int size, const void *query, double scale);
+
+/* Adds to the `found` best rows in `best` those of `count` blocks, the first of whose rows has the number `first`, that
+ * are better: with a higher score, or of equal ones with the lower number. Only rows that come after (after_score,
+ * after_row) in that order count; all, if after_score is infinite. `best` has room for `limit` >= 1 rows and is a heap
+ * whose root is the worst. Returns how many are in it. */
+uint32_t hc_search_best(const void *blocks, size_t count, int width, int size, uint32_t first, float after_score,
+                        uint32_t after_row, hc_hit *best, uint32_t found, uint32_t limit);
+
+/* Sorts such a heap, best first. */
+void hc_search_sort(hc_hit *best, uint32_t found);
+
+/* Lists the rows of such blocks with at least the score `above` and a number below `end`, in their order; there is room
+ * for all rows of the blocks. Returns how many there are. */
+uint32_t hc_search_above(const void *blocks, size_t count, int width, int size, uint32_t first, uint32_t end,
+                         float above, hc_hit *hits);
+
+#endif

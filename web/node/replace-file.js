@@ -1,0 +1,107 @@
+// A file that is replaced as a whole, and by one program at a time.
+
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { HalfclipError } from '../base/errors.js';
+import { openFile } from './file-source.js';
+
+const STALE = 10_000; // milliseconds after which whoever held a lock has been killed: it is held for a few
+const RETRY = 20; // milliseconds
+const ABANDONED = 3_600_000; // milliseconds after which nobody writes a temporary file any more
+
+/** The name of a path or a file: URL, from the root on. */
+export const wholeName = (place) => path.resolve(place.startsWith('file:') ? fileURLToPath(place) : place);
+
+/**
+ * Writes a file beside its place and moves it there whole: whoever opens it finds the old one or the new one, also after
+ * a loss of power.
+ * @param {string} place
+ * @param {Iterable<Uint8Array>} pieces each uses the memory of the one before
+ * @param {object} options
+ * @param {AbortSignal} options.signal
+ * @param {(current: { file: string, source: object | null }) => Promise<void>} options.check called when nobody else
+ *   replaces the file any more; source: what is there; throws if it must stay
+ */
+export async function replaceFile(place, pieces, { signal, check }) {
+  const named = wholeName(place);
+  const file = await fs.realpath(named).catch(() => named); // a link stays one
+  const temporary = `${file}.${randomBytes(8).toString('hex')}.tmp`;
+  try {
+    await writeFile(temporary, pieces, signal);
+    await locked(`${file}.lock`, signal, async () => {
+      const source = await openFile(file).catch((error) => {
+        if (error.cause?.code === 'ENOENT') return null;
+        throw error;
+      });
+      try {
+        await check({ file: named, source });
+      } finally {
+        await source?.close();
+      }
+      signal.throwIfAborted();
+      await fs.rename(temporary, file);
+    });
+  } catch (error) {
+    await fs.rm(temporary, { force: true });
+    throw error.syscall ? failure(place, error) : error;
+  }
+  await syncFolder(path.dirname(file));
+  await sweep(file);
+}
+
+const failure = (place, error) =>
+  new HalfclipError('weights/not-found', `${place}: cannot be written: ${error.message}`, { cause: error });
+
+async function writeFile(name, pieces, signal) {
+  const file = await fs.open(name, 'wx');
+  try {
+    for (const piece of pieces) {
+      signal.throwIfAborted();
+      for (let at = 0; at < piece.length;) at += (await file.write(piece, at)).bytesWritten;
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Does `work` while a file of that name says that somebody does. */
+async function locked(name, signal, work) {
+  for (;;) {
+    try {
+      await (await fs.open(name, 'wx')).close();
+      break;
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    }
+    const found = await fs.stat(name).catch(() => null);
+    if (found && Date.now() - found.mtimeMs > STALE) await fs.rm(name, { force: true });
+    else await new Promise((resolve) => setTimeout(resolve, RETRY));
+    signal.throwIfAborted();
+  }
+  try {
+    await work();
+  } finally {
+    await fs.rm(name, { force: true });
+  }
+}
+
+/** Makes sure that a name stays moved; not every system can. */
+async function syncFolder(folder) {
+  const handle = await fs.open(folder).catch(() => null);
+  await handle?.sync().catch(() => {});
+  await handle?.close();
+}
+
+/** Removes what programs left behind that were killed while they wrote the same file. */
+async function sweep(file) {
+  const [folder, prefix] = [path.dirname(file), `${path.basename(file)}.`];
+  for (const name of await fs.readdir(folder).catch(() => [])) {
+    if (!name.startsWith(prefix) || !/^[0-9a-f]{16}\.tmp$/.test(name.slice(prefix.length))) continue;
+    const found = await fs.stat(path.join(folder, name)).catch(() => null);
+    if (found && Date.now() - found.mtimeMs > ABANDONED) await fs.rm(path.join(folder, name), { force: true });
+  }
+}

@@ -1,0 +1,11 @@
+// The module `halfclip/index` for Node.js, Deno and Bun.
+
+import { HalfclipError } from '../base/errors.js';
+import { useHost } from '../base/platform.js';
+import { VectorIndex } from '../search/vector-index.js';
+import { openFile } from './file-source.js';
+import { replaceFile, wholeName } from './replace-file.js';
+
+useHost({ openFile, replaceFile, wholeName });
+
+export { HalfclipError, VectorIndex };

@@ -1,0 +1,64 @@
+// What computes an index's scores: the module of src/search that fits this engine, or the same in JavaScript.
+//
+// Kernels have `buffer`, the memory that addresses are of, whose bytes from `base` on are the caller's; reserve(end),
+// which makes it large enough and may replace `buffer`; and prepare, score, best, sort and above, which are the
+// functions of src/search/search.h.
+
+import relaxed from 'search-relaxed.wasm';
+import simd128 from 'search-simd128.wasm';
+
+import { exhausted } from '../wasm/memory.js';
+import { detectDot, detectSimd } from '../wasm/simd.js';
+import { ScalarKernels } from './scalar.js';
+
+const PAGE = 1 << 16;
+const MODULES = { relaxed, simd128 };
+
+/** The modules, by their names; each less than 4 kB, which every engine compiles at once on any thread. */
+const compiled = {};
+
+class WasmKernels {
+  constructor(name) {
+    const { exports } = new WebAssembly.Instance((compiled[name] ??= new WebAssembly.Module(MODULES[name])));
+    this.name = name;
+    this.memory = exports.memory;
+    this.base = exports.__heap_base.value;
+    for (const call of ['prepare', 'score', 'best', 'sort', 'above']) this[call] = exports[`hc_search_${call}`];
+  }
+
+  get buffer() {
+    return this.memory.buffer;
+  }
+
+  reserve(end) {
+    const have = this.buffer.byteLength;
+    if (end <= have) return;
+    // Some more, so that a vector more does not mean another view of memory each time.
+    const pages = (bytes) => Math.ceil((bytes - have) / PAGE);
+    for (const wanted of [end + (end >> 4), end]) {
+      try {
+        this.memory.grow(pages(wanted));
+        return;
+      } catch {
+        // There is not so much.
+      }
+    }
+    throw exhausted(`${end} bytes of an index`);
+  }
+}
+
+/** Of relaxed SIMD only what is one instruction is faster than the rest. */
+const preferred = () => (detectSimd() === 'relaxed' && detectDot() === 'quads' ? 'relaxed' : 'simd128');
+
+/**
+ * @param {'relaxed' | 'simd128' | 'scalar'} [name] default: the fastest that there is
+ */
+export function createKernels(name) {
+  if (name === 'scalar') return new ScalarKernels();
+  try {
+    return new WasmKernels(name ?? preferred());
+  } catch (error) {
+    if (name) throw error;
+    return new ScalarKernels(); // nothing may be compiled here, or the engine has no SIMD
+  }
+}

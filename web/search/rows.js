@@ -1,0 +1,199 @@
+// The vectors of an index, one a row, in the memory of kernels, and searches among them. Layout: src/search/search.h.
+
+import { createKernels } from './kernels.js';
+import { quantize, unitVector } from './quantize.js';
+
+const BLOCK = 16; // rows
+const HEAD = 2 * 4 * BLOCK; // bytes of a block before its rows
+const HIT = 8; // bytes
+const CHUNK = 1 << 19; // bytes of rows that are scored before the best of them are taken, which stay in a cache
+
+const roundUp = (n, multiple) => Math.ceil(n / multiple) * multiple;
+
+export class Rows {
+  #kernels;
+  #width;
+  #block; // bytes
+  #first; // address of the first block
+  #blocks = 0;
+
+  /** Rows that there are, those that were dropped too. */
+  count = 0;
+
+  /**
+   * @param {number} dim
+   * @param {'fp32' | 'int8'} dtype
+   * @param {string} [kernels] see createKernels
+   */
+  constructor(dim, dtype, kernels) {
+    this.dim = dim;
+    this.dtype = dtype;
+    this.size = dtype === 'int8' ? 1 : 4;
+    this.Type = dtype === 'int8' ? Int8Array : Float32Array;
+    this.#kernels = createKernels(kernels);
+    this.#width = roundUp(dim, BLOCK);
+    this.#block = HEAD + BLOCK * this.#width * this.size;
+    // First a query of 4 bytes a number, or one of int8 and behind it as kernels read it.
+    this.#first = roundUp(this.#kernels.base, 16) + 4 * this.#width;
+  }
+
+  get kernels() {
+    return this.#kernels.name;
+  }
+
+  /** What a vector is held as: numbers and a scale. */
+  encode(vector) {
+    return this.dtype === 'int8' ? quantize(vector) : unitVector(vector);
+  }
+
+  #blockAt = (row) => this.#first + Math.floor(row / BLOCK) * this.#block;
+  #valuesAt = (row) => this.#blockAt(row) + HEAD + (row % BLOCK) * this.#width * this.size;
+  #scales = (row) => new Float32Array(this.#kernels.buffer, this.#blockAt(row) + HEAD / 2, BLOCK);
+
+  /** The numbers of a row, in place: for as long as nothing is added. */
+  values(row) {
+    return new this.Type(this.#kernels.buffer, this.#valuesAt(row), this.dim);
+  }
+
+  scale(row) {
+    return this.#scales(row)[row % BLOCK];
+  }
+
+  /** The vector of a row. */
+  vector(row) {
+    const scale = this.scale(row);
+    return Float32Array.from(this.values(row), (x) => x * scale);
+  }
+
+  /** Room for rows up to `count`. */
+  reserve(count) {
+    const blocks = Math.ceil(count / BLOCK);
+    if (blocks <= this.#blocks) return;
+    this.#kernels.reserve(this.#first + blocks * this.#block);
+    for (; this.#blocks < blocks; this.#blocks++) {
+      const at = this.#first + this.#blocks * this.#block;
+      new Uint8Array(this.#kernels.buffer, at, this.#block).fill(0); // it was used for what is found, perhaps
+      new Float32Array(this.#kernels.buffer, at + HEAD / 2, BLOCK).fill(NaN);
+    }
+  }
+
+  /** Adds a row, and returns its number. */
+  push(values, scale) {
+    this.reserve(this.count + 1);
+    this.set(this.count, values, scale);
+    return this.count++;
+  }
+
+  set(row, values, scale) {
+    this.values(row).set(values);
+    this.#scales(row)[row % BLOCK] = scale;
+  }
+
+  /** Nobody finds this row any more. */
+  drop(row) {
+    this.#scales(row)[row % BLOCK] = NaN;
+  }
+
+  /** Moves the rows that `keep` says to the front, in their order. */
+  compact(keep) {
+    const before = this.count;
+    this.count = 0;
+    for (let row = 0; row < before; row++) {
+      if (!keep(row)) continue;
+      if (row !== this.count) this.set(this.count, this.values(row), this.scale(row));
+      this.count++;
+    }
+    for (let row = this.count; row < before; row++) this.drop(row);
+  }
+
+  /** Blocks that are scored in one go. */
+  get #step() {
+    return Math.max(1, Math.floor(CHUNK / this.#block));
+  }
+
+  /** Calls `use` for all blocks, some at a time: their address, how many, and the number of their first row. */
+  #eachChunk(use, from = 0) {
+    const all = Math.ceil(this.count / BLOCK);
+    for (let block = from; block < all; block += this.#step)
+      use(this.#first + block * this.#block, Math.min(this.#step, all - block), block * BLOCK);
+  }
+
+  /** An address for `count` hits, behind all rows. */
+  #roomFor(count) {
+    const at = roundUp(this.#first + this.#blocks * this.#block, 16);
+    this.#kernels.reserve(at + HIT * count);
+    return at;
+  }
+
+  #hits(at, count) {
+    const { buffer } = this.#kernels;
+    const [scores, rows] = [new Float32Array(buffer, at, 2 * count), new Uint32Array(buffer, at, 2 * count)];
+    return Array.from({ length: count }, (_, i) => ({ score: scores[2 * i], row: rows[2 * i + 1] }));
+  }
+
+  /** Puts a query into its place. Returns the address that kernels take, and its scale. */
+  #ask({ values, scale }) {
+    const at = this.#first - 4 * this.#width;
+    this.#kernels.reserve(this.#first);
+    new Uint8Array(this.#kernels.buffer, at, this.#width * this.size).fill(0);
+    new this.Type(this.#kernels.buffer, at, this.dim).set(values);
+    return { at: this.#prepare(at), scale };
+  }
+
+  #prepare(query) {
+    if (this.size !== 1) return query;
+    const prepared = this.#first - 2 * this.#width;
+    this.#kernels.prepare(query, this.#width, prepared);
+    return prepared;
+  }
+
+  /**
+   * The rows with the highest scores, best first, of equal ones that which was added first: some of them at a time, each
+   * time more, until the caller has had enough.
+   * @param {{ values: ArrayLike<number>, scale: number }} query from encode()
+   * @param {number} limit how many at first
+   * @returns {Generator<{ score: number, row: number }[]>}
+   */
+  *best(query, limit) {
+    const [width, size] = [this.#width, this.size];
+    let wanted = Math.min(limit, this.count);
+    let last = { score: Infinity, row: 0 };
+    for (let scored = false; wanted; scored = true) {
+      const room = this.#roomFor(wanted);
+      const kernels = this.#kernels;
+      const ask = scored ? null : this.#ask(query);
+      let found = 0;
+      this.#eachChunk((blocks, count, first) => {
+        if (ask) kernels.score(blocks, count, width, size, ask.at, ask.scale);
+        found = kernels.best(blocks, count, width, size, first, last.score, last.row, room, found, wanted);
+      });
+      kernels.sort(room, found);
+      const hits = this.#hits(room, found);
+      if (found) yield hits;
+      if (found < wanted) return;
+      last = hits.at(-1);
+      wanted = Math.min(4 * wanted, this.count);
+    }
+  }
+
+  /**
+   * All pairs of rows with at least a score.
+   * @param {number} above
+   * @param {(row: number, other: number, score: number) => void} use other < row
+   */
+  pairs(above, use) {
+    const [width, size] = [this.#width, this.size];
+    const room = this.#roomFor(this.#step * BLOCK);
+    this.#eachChunk((blocks, count, first) => {
+      for (let row = first + 1; row < this.count; row++) {
+        const scale = this.scale(row);
+        if (scale !== scale) continue;
+        // Only what comes before the row: pairs of the rest were looked at, or will be.
+        const some = Math.min(count, Math.ceil((row - first) / BLOCK));
+        this.#kernels.score(blocks, some, width, size, this.#prepare(this.#valuesAt(row)), scale);
+        const found = this.#kernels.above(blocks, some, width, size, first, row, above, room);
+        for (const { score, row: other } of this.#hits(room, found)) use(row, other, score);
+      }
+    });
+  }
+}

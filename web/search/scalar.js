@@ -1,0 +1,99 @@
+// src/search in JavaScript, for where nothing may be compiled: the same bits, more slowly. Addresses and layouts are
+// those of src/search/search.h.
+
+import { exhausted } from '../wasm/memory.js';
+
+const ROWS = 16;
+const HEAD = 2 * 4 * ROWS; // bytes of a block before its rows
+const FIRST = 1 << 16; // bytes of memory at the beginning
+
+const { fround } = Math;
+
+export class ScalarKernels {
+  name = 'scalar';
+  base = 0;
+  buffer = new ArrayBuffer(FIRST);
+
+  reserve(end) {
+    if (end <= this.buffer.byteLength) return;
+    const before = new Uint8Array(this.buffer);
+    try {
+      this.buffer = new ArrayBuffer(Math.max(end, Math.min(2 * before.length, before.length + 2 ** 28)));
+    } catch {
+      throw exhausted(`${end} bytes of an index`);
+    }
+    new Uint8Array(this.buffer).set(before);
+  }
+
+  prepare(query, width, prepared) {
+    new Int16Array(this.buffer, prepared, width).set(new Int8Array(this.buffer, query, width));
+  }
+
+  score(blocks, count, width, size, query, scale) {
+    const isBytes = size === 1;
+    const q = new (isBytes ? Int16Array : Float32Array)(this.buffer, query, width);
+    const dot = isBytes ? dotBytes : dotFloats;
+    const step = HEAD + ROWS * width * size;
+    for (let i = 0, at = blocks; i < count; i++, at += step) {
+      const scores = new Float32Array(this.buffer, at, 2 * ROWS); // and scales
+      const rows = new (isBytes ? Int8Array : Float32Array)(this.buffer, at + HEAD, ROWS * width);
+      for (let r = 0; r < ROWS; r++) scores[r] = dot(rows, r * width, q) * scores[ROWS + r] * scale;
+    }
+  }
+
+  best(blocks, count, width, size, first, afterScore, afterRow, best, found, limit) {
+    const hits = this.#read(best, found);
+    this.#each(blocks, count, width, size, first, (score, row) => {
+      if (score < afterScore || (score === afterScore && row > afterRow)) hits.push({ score, row });
+    });
+    return this.#write(best, hits.sort(byScore).slice(0, limit));
+  }
+
+  sort() {} // they are
+
+  above(blocks, count, width, size, first, end, above, hits) {
+    const found = [];
+    this.#each(blocks, count, width, size, first, (score, row) => {
+      if (score >= above && row < end) found.push({ score, row });
+    });
+    return this.#write(hits, found);
+  }
+
+  #each(blocks, count, width, size, first, use) {
+    const step = HEAD + ROWS * width * size;
+    for (let i = 0; i < count; i++) {
+      const scores = new Float32Array(this.buffer, blocks + i * step, ROWS);
+      for (let r = 0; r < ROWS; r++) if (scores[r] === scores[r]) use(scores[r], first + ROWS * i + r);
+    }
+  }
+
+  #read(at, count) {
+    const [scores, rows] = [new Float32Array(this.buffer, at), new Uint32Array(this.buffer, at)];
+    return Array.from({ length: count }, (_, i) => ({ score: scores[2 * i], row: rows[2 * i + 1] }));
+  }
+
+  #write(at, hits) {
+    const [scores, rows] = [new Float32Array(this.buffer, at), new Uint32Array(this.buffer, at)];
+    hits.forEach(({ score, row }, i) => {
+      scores[2 * i] = score;
+      rows[2 * i + 1] = row;
+    });
+    return hits.length;
+  }
+}
+
+const byScore = (a, b) => b.score - a.score || a.row - b.row;
+
+function dotBytes(rows, at, query) {
+  let sum = 0;
+  for (let i = 0; i < query.length; i++) sum += rows[at + i] * query[i];
+  return sum;
+}
+
+/** Eight sums, as in src/search/score.c; a product of two floats is exact in a double, and so its rounding is right. */
+function dotFloats(rows, at, query) {
+  const sums = new Float32Array(8);
+  for (let i = 0; i < query.length; i++) sums[i & 7] = sums[i & 7] + fround(rows[at + i] * query[i]);
+  const four = Float32Array.from({ length: 4 }, (_, i) => sums[i] + sums[i + 4]);
+  return fround(fround(four[0] + four[2]) + fround(four[1] + four[3]));
+}
