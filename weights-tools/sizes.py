@@ -11,12 +11,12 @@ from pathlib import Path
 import timm
 import transformers
 
-from sizing import convnext, fastvit, swin, timm_vit, vit_hybrid
+from sizing import convnext, fastvit, swin, timm_vit, vit_hybrid, vit_relpos, vitamin
 from sizing.hugging_face import hugging_face_rows
 from sizing.timm_models import rows_of
 
 SOURCE = Path(__file__).resolve().parent.parent / 'src' / 'families'
-FAMILIES = [convnext, fastvit, timm_vit, swin, vit_hybrid]
+FAMILIES = [convnext, fastvit, swin, timm_vit, vit_hybrid, vit_relpos, vitamin]
 
 
 def write(name, comment, rows):

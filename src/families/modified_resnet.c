@@ -64,7 +64,7 @@ static hc_value stem(hc_network *net, const config *c)
     x = conv(net, "conv2.", "bn2.", x, (hc_conv_options){.n = half, .kernel = 3, .padding = 1, .activation = HC_RELU});
     x = conv(net, "conv3.", "bn3.", x,
              (hc_conv_options){.n = c->width, .kernel = 3, .padding = 1, .activation = HC_RELU});
-    return hc_average_pool(net, x, 2);
+    return hc_average_pool(net, x, 2, 2, 0);
 }
 
 static hc_value bottleneck(hc_network *net, hc_value x, int planes, int stride)
@@ -74,8 +74,8 @@ static hc_value bottleneck(hc_network *net, hc_value x, int planes, int stride)
     out = conv(net, "conv2.", "bn2.", out,
                (hc_conv_options){.n = planes, .kernel = 3, .padding = 1, .activation = HC_RELU});
     if (stride > 1) {
-        out = hc_average_pool(net, out, stride);
-        x = hc_average_pool(net, x, stride);
+        out = hc_average_pool(net, out, stride, stride, 0);
+        x = hc_average_pool(net, x, stride, stride, 0);
     }
     if (shrinks) x = conv(net, "downsample.0.", "downsample.1.", x, (hc_conv_options){.n = n});
     return conv(net, "conv3.", "bn3.", out,

@@ -91,9 +91,23 @@ static hc_value attend(hc_network *net, const hc_timm_vit_config *c, hc_value x,
     return hc_attend(net, q, k, v, o);
 }
 
+/* Everything of an MLP but its last matrix. The gates are GEGLU and SwiGLU (Shazeer, 2020). */
 static hc_value mlp(hc_network *net, const hc_timm_vit_config *c, hc_value x)
 {
-    return hc_linear(net, "mlp.fc1.", x, (hc_linear_options){.n = c->mlp_width, .activation = c->activation});
+    int n = c->mlp_width;
+    if (c->flags & HC_VIT_GEGLU) {
+        x = hc_norm(net, "mlp.norm.", x, hc_timm_vit_eps(c));
+        hc_value gate = hc_linear(net, "mlp.w0.", x, (hc_linear_options){.n = n, .activation = c->activation});
+        return hc_times(net, gate, hc_linear(net, "mlp.w1.", x, (hc_linear_options){.n = n}));
+    }
+    if (c->flags & HC_VIT_SWIGLU) {
+        n /= 2;
+        hc_tensor_id matrix = hc_weight(net, "mlp.fc1.weight", 2 * n, c->width, (hc_matrix_options){0}),
+                     bias = hc_vector(net, "mlp.fc1.bias", 2 * n);
+        hc_value gate = hc_multiply(net, "mlp.fc1.", x, matrix, bias, 0, n, (hc_finish){.activation = c->activation});
+        return hc_times(net, gate, hc_multiply(net, "mlp.fc1.", x, matrix, bias, n, n, (hc_finish){0}));
+    }
+    return hc_linear(net, "mlp.fc1.", x, (hc_linear_options){.n = n, .activation = c->activation});
 }
 
 hc_value hc_timm_vit_block(hc_network *net, const hc_timm_vit_config *c, hc_value x, hc_value bias, int pick)
@@ -101,7 +115,7 @@ hc_value hc_timm_vit_block(hc_network *net, const hc_timm_vit_config *c, hc_valu
     hc_value row, seen = attend(net, c, x, &row, bias, pick);
     x = add(net, c, "attn.proj.", "norm1.", "ls1.gamma", seen, row);
     hc_value normed = c->flags & HC_VIT_POST_NORM ? x : hc_norm(net, "norm2.", x, hc_timm_vit_eps(c));
-    return add(net, c, "mlp.fc2.", "norm2.", "ls2.gamma", mlp(net, c, normed), x);
+    return add(net, c, c->flags & HC_VIT_GEGLU ? "mlp.w2." : "mlp.fc2.", "norm2.", "ls2.gamma", mlp(net, c, normed), x);
 }
 
 hc_value hc_timm_vit_blocks(hc_network *net, const hc_timm_vit_config *c, const hc_timm *t, hc_value x)

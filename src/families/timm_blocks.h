@@ -19,11 +19,14 @@ enum {
     HC_VIT_NO_NORM = 1 << 8,     /* there is none                                                     */
     HC_VIT_AVG = 1 << 9,         /* the pool that the name stands for; with neither flag token        */
     HC_VIT_MAP = 1 << 10,
-    HC_VIT_EPS_5 = 1 << 11 /* LayerNorm's eps is 1e-5, and not 1e-6                             */
+    HC_VIT_NO_POSITIONS = 1 << 11,
+    HC_VIT_GEGLU = 1 << 12,  /* the MLP is gated, with a norm of its own: mlp.norm, w0, w1, w2 */
+    HC_VIT_SWIGLU = 1 << 13, /* it is gated: the first half of mlp.fc1 gates the second */
+    HC_VIT_EPS_5 = 1 << 14   /* LayerNorm's eps is 1e-5, and not 1e-6                             */
 };
 
 typedef struct hc_timm_vit_config {
-    const char *name; /* timm's; what follows is what it stands for */
+    const char *name; /* timm's, where a row says no more than this; what follows is what it stands for */
     int width, layers, heads, mlp_width, patch_size, image_size;
     hc_activation activation;
     int registers, flags;

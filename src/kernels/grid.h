@@ -45,8 +45,8 @@ int hc_depthwise_band(const hc_window *window);
 
 typedef enum hc_pooling { HC_POOL_AVERAGE, HC_POOL_MAX } hc_pooling;
 
-/* The average or the largest of each channel, in output rows [first, last) of out [rows][across][channels]. As torch's
- * AvgPool2d, the average counts what lies beyond the border; as its MaxPool2d, the largest does not. */
+/* The average or the largest of each channel, in output rows [first, last) of out [rows][across][channels]. What lies
+ * beyond the border does not count: torch's AvgPool2d with count_include_pad False, and its MaxPool2d. */
 void hc_pool(hc_pooling pooling, const hc_grid *grid, const hc_window *window, int first, int last, float *out);
 
 /* Global Response Normalization of a grid's `rows` pixels of n channels, `stride` apart: the length of each channel

@@ -18,14 +18,15 @@ SIMD_INLINE void pool(hc_pooling pooling, const float *in, int n, float *out)
 static void pool_window(hc_pooling pooling, const hc_grid *grid, const hc_window *window, int top, int left, float *out)
 {
     int channels = grid->channels;
+    int count = 0;
     for (int c = 0; c < channels; c++) out[c] = pooling == HC_POOL_AVERAGE ? 0 : -INFINITY;
     for (int y = top < 0 ? 0 : top; y < top + window->height && y < grid->height; y++)
-        for (int x = left < 0 ? 0 : left; x < left + window->width && x < grid->width; x++) {
+        for (int x = left < 0 ? 0 : left; x < left + window->width && x < grid->width; x++, count++) {
             const float *in = grid->at + ((size_t)y * (size_t)grid->width + (size_t)x) * (size_t)channels;
             if (pooling == HC_POOL_AVERAGE) pool(HC_POOL_AVERAGE, in, channels, out);
             else pool(HC_POOL_MAX, in, channels, out);
         }
-    for (int c = 0; pooling == HC_POOL_AVERAGE && c < channels; c++) out[c] /= (float)(window->height * window->width);
+    for (int c = 0; pooling == HC_POOL_AVERAGE && c < channels; c++) out[c] /= (float)(count ? count : 1);
 }
 
 void hc_pool(hc_pooling pooling, const hc_grid *grid, const hc_window *window, int first, int last, float *out)

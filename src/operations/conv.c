@@ -19,14 +19,14 @@ hc_fold_id hc_batch_norm(hc_network *net, const char *name, int n, float eps)
 
 hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options o)
 {
-    hc_value from = hc_real(net, x);
+    int kernel = o.kernel ? o.kernel : 1, stride = o.stride ? o.stride : 1, plain = kernel == 1 && stride == 1;
+    hc_value from = plain ? x : hc_real(net, x);
     hc_value_info v = net->values[from];
-    int kernel = o.kernel ? o.kernel : 1, stride = o.stride ? o.stride : 1;
     hc_tensor_id matrix = hc_network_tensor(net, name, "weight", HC_MATRIX, 4, o.n, v.width, kernel, kernel);
     net->tensors[matrix].positions = kernel > 1 ? kernel * kernel : 0;
     net->tensors[matrix].keep_half = o.keep_half;
     hc_tensor_id bias = o.fold ? 0 : hc_network_vector(net, name, "bias", o.n);
-    if (kernel == 1 && stride == 1)
+    if (plain)
         return hc_multiply(net, name, from, matrix, bias, 0, o.n,
                            (hc_finish){.fold = o.fold,
                                        .activation = o.activation,
@@ -47,13 +47,14 @@ hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options 
                                  .kernel = {kernel, kernel, stride, o.padding}});
 }
 
-hc_value hc_average_pool(hc_network *net, hc_value x, int size)
+hc_value hc_average_pool(hc_network *net, hc_value x, int size, int stride, int padding)
 {
     hc_value from = hc_real(net, x);
     hc_value_info v = net->values[from];
-    hc_value out = hc_network_grid(net, v.height / size, v.across / size, v.width);
-    return hc_network_op(net, "",
-                         (hc_op){.kind = &AVERAGE_POOL, .in = {from}, .out = out, .kernel = {size, size, size, 0}});
+    hc_value out = hc_network_grid(net, (v.height + 2 * padding - size) / stride + 1,
+                                   (v.across + 2 * padding - size) / stride + 1, v.width);
+    return hc_network_op(
+        net, "", (hc_op){.kind = &AVERAGE_POOL, .in = {from}, .out = out, .kernel = {size, size, stride, padding}});
 }
 
 /* ---- grids of a pass ----------------------------------------------------------------------------------------------

@@ -121,6 +121,9 @@ hc_value hc_largest(hc_network *net, hc_value x);
 /* tanh of every number. */
 hc_value hc_tanh(hc_network *net, hc_value x);
 
+/* An activation of every number, where no multiplication comes before that could do it. */
+hc_value hc_activated(hc_network *net, hc_value x, hc_activation activation);
+
 /* x + gamma * y, gamma NULL for 1. */
 hc_value hc_add(hc_network *net, hc_value x, hc_value y, const char *gamma);
 
@@ -153,6 +156,10 @@ hc_value hc_relative_bias(hc_network *net, hc_value table, int height, int acros
 /* The same for windows (Liu et al., 2021): pixels that are in one only because windows go around the border do not see
  * each other. */
 hc_value hc_window_bias(hc_network *net, hc_value table, hc_windows windows);
+
+/* How far queries and keys of a grid lie apart, [(2 * height - 1) * (2 * across - 1), 2], down and across, as sign(x)
+ * log(1 + |x|): what an MLP makes hc_relative_bias's table of (Liu et al., "Swin Transformer V2", 2022). */
+hc_value hc_relative_coordinates(hc_network *net, int height, int across);
 
 /* ---- grids, channels last ---- */
 
@@ -203,8 +210,8 @@ hc_value hc_excite(hc_network *net, hc_value x, hc_value gate, hc_activation act
  * bias, g the length of a channel over the grid. */
 hc_value hc_response_norm(hc_network *net, const char *name, hc_value x, float eps);
 
-/* nn.AvgPool2d(size). */
-hc_value hc_average_pool(hc_network *net, hc_value x, int size);
+/* nn.AvgPool2d(size, stride, padding, count_include_pad=False). */
+hc_value hc_average_pool(hc_network *net, hc_value x, int size, int stride, int padding);
 
 /* ---- the end ---- */
 

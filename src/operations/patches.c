@@ -72,7 +72,7 @@ static void put_patches(void *context, int first, int last, int thread)
     }
 }
 
-/* Positions or zeros, and class_embedding in the first row. */
+/* Positions, and class_embedding in the first row; without positions nothing but that row. */
 static void put_positions(void *context, int first, int last, int thread)
 {
     (void)thread;
@@ -110,7 +110,7 @@ static void run_patches(hc_pass *pass, const hc_op *op)
         job.pixels = pixels;
         job.first = 0;
         job.x = x.at + (size_t)(i * positions) * x.stride;
-        if (job.positions) hc_each(pass->steps, positions, 1, job.width, put_positions, &job);
+        hc_each(pass->steps, job.positions ? positions : op->skip, 1, job.width, put_positions, &job);
         for (int count; job.first < patches; job.first += count) {
             count = patches - job.first < most ? patches - job.first : most;
             float *at = job.x + (size_t)(op->skip + job.first) * job.width;

@@ -1,11 +1,14 @@
-/* relative.c: biases of attention by the distance between a query and a key. */
+/* relative.c: biases of attention by the distance between a query and a key, and these distances. */
 #include "operations/operations.h"
 #include "operations/real.h"
 
 #include "base/size.h"
 #include "tower/pass.h"
 
-static const hc_op_kind RELATIVE_BIAS;
+static const hc_op_kind RELATIVE_BIAS, RELATIVE_COORDINATES;
+
+/* ---- biases -------------------------------------------------------------------------------------------------------
+ */
 
 hc_value hc_relative_bias(hc_network *net, hc_value table, int height, int across, int class_token)
 {
@@ -91,3 +94,44 @@ static void run(hc_pass *pass, const hc_op *op)
 }
 
 static const hc_op_kind RELATIVE_BIAS = {.name = "relative position bias", .run = run};
+
+/* ---- distances ----------------------------------------------------------------------------------------------------
+ */
+
+hc_value hc_relative_coordinates(hc_network *net, int height, int across)
+{
+    hc_op op = {.kind = &RELATIVE_COORDINATES, .kernel = {.height = height, .width = across}};
+    op.out = hc_network_value(net, HC_SHARED, (2 * height - 1) * (2 * across - 1), 2);
+    return hc_network_op(net, "relative_coordinates", op);
+}
+
+/* sign(x) log(1 + |x|): of a number from 0.75 to 1.5 by the series of the inverse hyperbolic tangent. */
+static float signed_log(int x)
+{
+    double number = x < 0 ? 1 - x : 1 + x, halvings = 0, power = 1, sum = 0;
+    for (; number > 1.5; number *= 0.5) halvings++;
+    double z = (number - 1) / (number + 1);
+    for (int k = 1; k < 24; k += 2, power *= z * z) sum += power / k;
+    float log = (float)(halvings * 0.693147180559945309417 + 2 * z * sum);
+    return x < 0 ? -log : log;
+}
+
+static void put_coordinates(void *context, int first, int last, int thread)
+{
+    (void)thread;
+    const job *j = context;
+    int distances = 2 * j->across - 1;
+    for (int r = first; r < last; r++) {
+        float *out = j->out.at + (size_t)r * j->out.stride;
+        out[0] = signed_log(r / distances - (j->height - 1));
+        out[1] = signed_log(r % distances - (j->across - 1));
+    }
+}
+
+static void run_coordinates(hc_pass *pass, const hc_op *op)
+{
+    job j = {.out = hc_pass_value(pass, op->out), .height = op->kernel.height, .across = op->kernel.width};
+    hc_each(pass->steps, j.out.count, 64, 2 * HC_VALUE_COST, put_coordinates, &j);
+}
+
+static const hc_op_kind RELATIVE_COORDINATES = {.name = "relative coordinates", .run = run_coordinates};

@@ -172,36 +172,6 @@ hc_value hc_mean_first(hc_network *net, const char *positions, hc_value x)
     return hc_network_op(net, "", (hc_op){.kind = &MEAN_FIRST, .in = {from}, .out = out, .tensors = {table}});
 }
 
-/* ---- tanh ---- */
-
-static void tanh_rows(void *context, int first, int last, int thread)
-{
-    (void)thread;
-    const hc_span_of_rows *x = context;
-    for (int r = first; r < last; r++)
-        for (int k = 0; k < x->width; k++) {
-            float *at = x->at + (size_t)r * x->stride + (size_t)k;
-            /* e to twice the magnitude stays finite, and so does its inverse. */
-            float size = *at < -40 ? 40 : *at > 40 ? 40 : *at < 0 ? -*at : *at, part = 1 - 2 / (hc_expf(2 * size) + 1);
-            *at = *at < 0 ? -part : part;
-        }
-}
-
-static void run_tanh(hc_pass *pass, const hc_op *op)
-{
-    hc_span_of_rows x = hc_pass_value(pass, op->out);
-    hc_each(pass->steps, x.count, 1, (uint64_t)x.width * HC_VALUE_COST, tanh_rows, &x);
-}
-
-static const hc_op_kind TANH = {.name = "tanh", .run = run_tanh};
-
-hc_value hc_tanh(hc_network *net, hc_value x)
-{
-    hc_value from = hc_real(net, x);
-    hc_op op = {.kind = &TANH, .in = {from}, .out = hc_columns(net, from, 0, net->values[from].width)};
-    return hc_network_op(net, "", op);
-}
-
 /* ---- sums, products and copies ---- */
 
 /* x += gamma * y, gamma NULL for 1; `copy`: x = y; `times`: x *= y */

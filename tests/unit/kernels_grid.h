@@ -180,13 +180,15 @@ static void check_pool(const test_grid *t, hc_pooling pooling)
     for (int pixel = 0; pixel < pixels; pixel++)
         for (int c = 0; c < channels; c++) {
             float sum = 0, most = -INFINITY;
+            int count = 0;
             for (int y = 0; y < t->window.height; y++)
                 for (int x = 0; x < t->window.width; x++) {
                     const float *in = covered_pixel(t, pixel / t->window.across, pixel % t->window.across, y, x);
                     sum += in ? in[c] : 0;
+                    count += in != NULL;
                     most = in && in[c] > most ? in[c] : most;
                 }
-            float average = sum / (float)(t->window.height * t->window.width);
+            float average = sum / (float)(count ? count : 1);
             wrong += out[pixel * channels + c] != (pooling == HC_POOL_AVERAGE ? average : most);
         }
     CHECK(!wrong, "pooling %d of %dx%dx%d: %d wrong", (int)pooling, t->grid.height, t->grid.width, channels, wrong);

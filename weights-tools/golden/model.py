@@ -10,6 +10,7 @@ import torch
 from open_clip.coca_model import CoCa
 from open_clip.model import CLIP, CustomTextCLIP
 from timm.models import vision_transformer_hybrid
+from timm.models.vitamin import VitCfg
 from transformers import AutoConfig
 
 VISION = dict(image_size=18, patch_size=6, width=24, layers=2, head_width=12, mlp_ratio=2.0)
@@ -81,6 +82,8 @@ def build(config):
             args = {**sized, **vision.pop('timm_model_args', {})}
             if vision['timm_model_name'] == 'vit_base_mci_224':
                 stack.enter_context(narrow_stem(args.get('embed_dim', 768)))
+            if 'embed_cfg' in args:
+                args['embed_cfg'] = VitCfg(**args['embed_cfg'], head_type='1d')
             create = timm.create_model
             stack.enter_context(patch.object(timm, 'create_model', lambda name, **options: create(name, **options, **args)))
         if 'hf_model_name' in text:

@@ -37,6 +37,11 @@ def vit(name, options, timm_name, pool, proj, embed_dim=20, **rest):
     return golden
 
 
+def vitamin(name, options, timm_name, **rest):
+    stem = dict(stem_width=6, embed_dim=[6, 10, 24], depths=[1, 2, 1])
+    return vit(name, options, timm_name, '', 'linear', embed_cfg=stem, drop=('patch_size', 'mlp_ratio'), **{'image_size': 32, 'inputs': 4, **rest})
+
+
 # ---- Hugging Face ----------------------------------------------------------------------------------------------------------------
 
 def vision_config(config):
@@ -133,5 +138,15 @@ GOLDENS = [
         drop=('patch_size',)),
     vit('vit-mci-not-square', 'the same of a picture that is not square', 'vit_base_mci_224', 'token', 'mlp', image_size=[32, 48],
         drop=('patch_size',)),
+    vit('vit-timm-swiglu', "DINOv2's giant: an MLP gated by its first half, SiLU", 'vit_giant_patch14_dinov2', 'token', 'none', 24, mlp_ratio=3.0),
+    vitamin('vitamin', 'ViTamin: a stem and stages of MBConv blocks, GEGLU; widths that are not multiples of eight', 'vitamin_small_224'),
+    vitamin('vitamin-xlarge', 'ViTamin without positions, of a picture that is not square', 'vitamin_xlarge_384', image_size=[32, 48]),
+    vit('vit-relpos-class', 'relative position bias made by an MLP; a class token, which has none', 'vit_relpos_medium_patch16_cls_224', '', 'linear',
+        rel_pos_dim=12),
+    vit('vit-relpos-shared', 'the same bias in all blocks; a picture that is not square', 'vit_srelpos_small_patch16_224', '', 'linear', rel_pos_dim=12,
+        image_size=[12, 20]),
+    vit('vit-relpos-post-norm', 'relative position bias in blocks that are normed afterwards; the mean is normed', 'vit_relpos_small_patch16_rpn_224',
+        'avg', None, rel_pos_dim=12),
+    vit('vit-relpos-class-mean', 'a class token and the normed mean of the others', 'vit_relpos_base_patch16_clsgap_224', '', 'mlp', rel_pos_dim=12),
     vit('vit-timm-tokens', "a vector a token: timm_pool '' and timm_proj none", 'vit_base_patch16_224', '', 'none', 24),
 ]

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 import timm
 import torch
 
-ACTIVATIONS = {'GELU': 'HC_GELU', 'GELUTanh': 'HC_GELU_TANH', 'QuickGELU': 'HC_QUICK_GELU'}
+ACTIVATIONS = {'GELU': 'HC_GELU', 'GELUTanh': 'HC_GELU_TANH', 'QuickGELU': 'HC_QUICK_GELU', 'SiLU': 'HC_SILU'}
 
 
 def refuse(model, expected):

@@ -1,8 +1,9 @@
 """timm's VisionTransformer over patches: all names whose model has no other parts than the family computes."""
 import timm
 import torch
-from timm.layers import Mlp
+from timm.layers import GluMlp, Mlp
 from timm.models.vision_transformer import Block, ResPostBlock, VisionTransformer
+from timm.models.vitamin import GeGluMlp
 
 from .timm_models import ACTIVATIONS, refuse
 
@@ -20,8 +21,8 @@ def is_norm(module):
     return isinstance(module, torch.nn.LayerNorm)
 
 
-def has_plain_blocks(model, block=BLOCK, mlp=Mlp):
-    return all(type(b) in (Block, ResPostBlock) and type(b.mlp) is mlp and block <= set(b.state_dict()) <= block | OPTIONAL for b in model.blocks)
+def has_plain_blocks(model, block=BLOCK, mlps=(Mlp, GluMlp)):
+    return all(type(b) in (Block, ResPostBlock) and type(b.mlp) in mlps and block <= set(b.state_dict()) <= block | OPTIONAL for b in model.blocks)
 
 
 def belongs(model):
@@ -57,6 +58,9 @@ def flags_of(model):
         'HC_VIT_NO_NORM': not is_norm(other.norm) and not is_norm(other.fc_norm),
         'HC_VIT_AVG': model.global_pool == 'avg',
         'HC_VIT_MAP': model.global_pool == 'map',
+        'HC_VIT_NO_POSITIONS': model.pos_embed is None,
+        'HC_VIT_GEGLU': isinstance(block.mlp, GeGluMlp),
+        'HC_VIT_SWIGLU': isinstance(block.mlp, GluMlp),
         'HC_VIT_EPS_5': norms[0].eps == 1e-5,
     }
     refuse(model, {'one eps of all norms': {norm.eps for norm in norms} <= {1e-5} or {norm.eps for norm in norms} <= {1e-6}})
@@ -72,6 +76,7 @@ def row(model):
     """All that a row doesn't say is the same in each of them, and checked here."""
     block, pool = model.blocks[0], model.attn_pool
     size, patch = model.patch_embed.img_size, model.patch_embed.patch_size
+    gated = isinstance(block.mlp, GluMlp)
     hidden, activation = block.mlp.fc1.out_features, type(block.mlp.act).__name__
     positions = (size[0] // patch[0]) ** 2 + (0 if model.no_embed_class else model.num_prefix_tokens)
     expected = {
@@ -79,6 +84,8 @@ def row(model):
         'positions of all': model.pos_embed.shape[1] == positions,
         'a bias of the patches, or a norm behind them': (model.patch_embed.proj.bias is None) == is_norm(model.norm_pre),
     }
+    if gated:
+        expected['the first half as gate, of SiLU'] = not block.mlp.gate_last and activation == 'SiLU' and block.mlp.chunk_dim == -1
     if pool:
         expected['a pool like a block'] = (pool.num_heads, pool.mlp.fc1.out_features, type(pool.mlp.act).__name__) \
             == (block.attn.num_heads, hidden, activation)

@@ -11,7 +11,7 @@ PATTERNS = ['vit_*_mci_*']
 
 
 def belongs(model):
-    return isinstance(model.patch_embed.backbone, ConvStem) and has_plain_blocks(model, mlp=Mlp)
+    return isinstance(model.patch_embed.backbone, ConvStem) and has_plain_blocks(model, mlps=(Mlp,))
 
 
 def row(model):
