@@ -197,7 +197,8 @@ void hc_encoder_set_dot(hc_encoder *encoder, hc_dot dot);
  * encoder. */
 const char *hc_encoder_config(const hc_encoder *encoder);
 
-/* The vocabulary that a text shard carries (see hc_tokenizer_new), or NULL. Owned by the encoder. */
+/* The vocabulary that a text shard carries, or NULL: CLIP's merges (see hc_tokenizer_new), or what begins with
+ * "HCTOKEN1", a tokenizer of another kind, which web/text reads. Owned by the encoder. */
 const void *hc_encoder_vocabulary(const hc_encoder *encoder, size_t *length);
 
 void hc_encoder_free(hc_encoder *encoder);
@@ -207,7 +208,7 @@ void hc_encoder_free(hc_encoder *encoder);
 
 /* The encoder as a .safetensors shard (the README says what is in one). The bytes are produced in order, so that a
  * shard is never in memory twice: `write` is called with consecutive pieces and returns 0 to go on. `vocabulary` (NULL
- * for none) travels in a text shard. */
+ * for none) travels in a text shard, of either kind. */
 hc_status hc_shard_write(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length,
                          int (*write)(void *user, const void *bytes, size_t n), void *user);
 

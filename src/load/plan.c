@@ -13,7 +13,8 @@
 
 enum {
     LARGEST_GAP = 64 * 1024,
-    LARGEST_VOCABULARY = 65536 * 4 /* ids have 16 bits, and every merge makes one from two */
+    LARGEST_MERGES = 65536 * 4, /* ids have 16 bits, and every merge makes one from two */
+    LARGEST_TOKENIZER = 1 << 26
 };
 
 /* ---- items --------------------------------------------------------------------------------------------------------
@@ -160,23 +161,32 @@ static void plan_tensor(hc_loader *loader, const hc_safetensors *file, const hc_
     }
 }
 
+/* What a text shard carries for its texts, under either of its names. */
 static void plan_vocabulary(hc_loader *loader, const hc_safetensors *file)
 {
-    const hc_file_tensor *found = loader->tower == HC_TEXT ? hc_safetensors_find(file, "halfclip.merges") : NULL;
+    if (loader->tower != HC_TEXT) return;
+    const char *name = HC_VOCABULARY_MERGES;
+    uint64_t most = LARGEST_MERGES;
+    const hc_file_tensor *found = hc_safetensors_find(file, name);
+    if (!found) {
+        name = HC_VOCABULARY_TOKENIZER;
+        most = LARGEST_TOKENIZER;
+        found = hc_safetensors_find(file, name);
+    }
     if (!found || found->element != HC_U8 || found->begin == found->end) return;
     uint32_t shape[4];
     int rank = hc_safetensors_shape(found, shape);
     uint64_t bytes = rank < 0 ? HC_SIZE_TOO_LARGE : hc_size_shape(shape, rank);
-    if (bytes > LARGEST_VOCABULARY) {
-        hc_fail(&loader->problem, HC_WEIGHTS_FORMAT, "tensor halfclip.merges has shape %t, expected at most %u bytes",
-                found->shape.text, found->shape.length, (uint64_t)LARGEST_VOCABULARY);
+    if (bytes > most) {
+        hc_fail(&loader->problem, HC_WEIGHTS_FORMAT, "tensor %s has shape %t, expected at most %u bytes", name,
+                found->shape.text, found->shape.length, most);
         return;
     }
     hc_encoder *e = loader->encoder;
     e->vocabulary = hc_loader_allocate(loader, bytes, 1, "the vocabulary");
     if (!e->vocabulary) return;
     e->vocabulary_bytes = (size_t)bytes;
-    add_item(loader, NULL, "halfclip.merges", found, TO_VOCABULARY, 1);
+    add_item(loader, NULL, name, found, TO_VOCABULARY, 1);
 }
 
 /* ---- order --------------------------------------------------------------------------------------------------------
@@ -264,7 +274,8 @@ static void check_unexpected(hc_loader *loader, const hc_safetensors *file, cons
 {
     for (size_t i = 0; i < file->count; i++) {
         const hc_file_tensor *t = &file->tensors[i];
-        if (!t->used && !hc_json_is(&t->name, "halfclip.merges") && hc_names_own(match, &t->name))
+        if (!t->used && !hc_json_is(&t->name, HC_VOCABULARY_MERGES) &&
+            !hc_json_is(&t->name, HC_VOCABULARY_TOKENIZER) && hc_names_own(match, &t->name))
             hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH,
                     "the file has tensor %t of shape %t, which the %s tower of this model does not have",
                     t->name.text + 1, t->name.length - 2, t->shape.text, t->shape.length, hc_tower_name(loader->tower));

@@ -18,6 +18,7 @@ enum { BUFFER = 64 * 1024 };
 typedef struct entry {
     const hc_tensor *tensor; /* NULL for the vocabulary */
     hc_stored_part part;
+    const char *name; /* of the vocabulary */
 } entry;
 
 typedef struct shard {
@@ -82,6 +83,14 @@ static uint64_t bytes_of(const entry *e)
     return hc_size_product(hc_size_shape(e->part.shape, e->part.rank), hc_pack_element_bytes(e->part.element));
 }
 
+static const char *vocabulary_name(const shard *s)
+{
+    static const char mark[] = HC_VOCABULARY_MARK;
+    const size_t n = sizeof mark - 1;
+    int is_tokenizer = s->vocabulary_length >= n && !memcmp(s->vocabulary, mark, n);
+    return is_tokenizer ? HC_VOCABULARY_TOKENIZER : HC_VOCABULARY_MERGES;
+}
+
 /* Wide elements first, so that every tensor is aligned to its element, as readers that map files expect. */
 static void list_entries(shard *s)
 {
@@ -93,10 +102,11 @@ static void list_entries(shard *s)
             int n = hc_stored_parts(&net->tensors[i], storage_of(&net->tensors[i]), parts);
             while (n--)
                 if (hc_pack_element_bytes(parts[n].element) == size)
-                    s->entries[s->entry_count++] = (entry){&net->tensors[i], parts[n]};
+                    s->entries[s->entry_count++] = (entry){&net->tensors[i], parts[n], NULL};
         }
     if (s->vocabulary_length)
-        s->entries[s->entry_count++] = (entry){NULL, {"", HC_U8, 1, {(uint32_t)s->vocabulary_length}}};
+        s->entries[s->entry_count++] =
+            (entry){NULL, {"", HC_U8, 1, {(uint32_t)s->vocabulary_length}}, vocabulary_name(s)};
 }
 
 /* ---- the file -----------------------------------------------------------------------------------------------------
@@ -115,7 +125,7 @@ static void put_entry(const hc_json_writer *w, const entry *e, uint64_t at)
     uint64_t shape[4];
     for (int i = 0; i < e->part.rank; i++) shape[i] = e->part.shape[i];
     hc_json_put(w, ",\"");
-    hc_json_put(w, e->tensor ? e->tensor->name : "halfclip.merges");
+    hc_json_put(w, e->tensor ? e->tensor->name : e->name);
     hc_json_put(w, e->part.ending);
     hc_json_put(w, "\":{\"dtype\":\"");
     hc_json_put(w, name_of(e->part.element));
