@@ -41,9 +41,8 @@ function imageCell({ image }) {
   return 'not yet (timm)';
 }
 
-function textCell({ text, config }) {
-  if (text) return 'not yet (Hugging Face)';
-  return config.text_cfg.hf_tokenizer_name ? 'token ids' : 'yes';
+function textCell({ text }) {
+  return text ? 'not yet (Hugging Face)' : 'yes';
 }
 
 /** Names by what they begin with, the first that fits. */
@@ -107,8 +106,7 @@ export function table(rows) {
   }
   const count = (cell, word) => rows.filter((row) => cell(row).startsWith(word)).length;
   const lines = [
-    `Of ${rows.length} architectures, ${count(imageCell, 'yes')} image towers and ${count(textCell, 'yes') + count(textCell, 'token')} text towers load.`,
-    '`token ids`: the tower loads and `embedTokens` works; its own tokenizer is not built in.',
+    `Of ${rows.length} architectures, ${count(imageCell, 'yes')} image towers and ${count(textCell, 'yes')} text towers load.`,
     '',
     '| image tower | text tower | architectures |',
     '|---|---|---|',

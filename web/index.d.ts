@@ -92,6 +92,8 @@ export interface Retry {
 export interface Limits {
   /** A config, or the index of a checkpoint in several files. Default: 1e7. */
   json?: number | undefined;
+  /** A tokenizer.json. Default: 2e8. */
+  tokenizer?: number | undefined;
   /** A picture that is given by URL. Default: 1e8. */
   picture?: number | undefined;
   /**
@@ -156,6 +158,16 @@ export interface LoadOptions {
    * Node.js.
    */
   weights?: Weights | undefined;
+  /**
+   * Of a text tower whose texts need another tokenizer than CLIP's: a tokenizer.json of Hugging Face's, by URL or path
+   * (what a tokenizer_config.json beside it says of special tokens holds), or as a Blob or a parsed file. It is read
+   * while the tower is loaded. Default: the one that a shard carries; else, when the first text comes, the one beside
+   * the weights, or in the repository that the config's `hf_tokenizer_name` names, under `hub`. `embedTokens()` needs
+   * none.
+   */
+  tokenizer?: string | UrlObject | BlobLike | { readonly [key: string]: unknown } | undefined;
+  /** The language of the texts, such as `'eng_Latn'`, for tokenizers that have languages (NLLB's). */
+  language?: string | undefined;
   /** How the weights are held in memory. Default: as the shard holds them, else `'int8'`. */
   dtype?: 'fp32' | 'fp16' | 'int8' | 'int4' | undefined;
   /**

@@ -10,6 +10,7 @@ import { getHost, isNode, isPage, locate } from './base/platform.js';
 import { hasTag } from './base/realm.js';
 import { askToPersist, completeCache } from './cache/tower-cache.js';
 import { loadEncoder } from './encoder/load-encoder.js';
+import { describeTokenizer } from './encoder/tokenizer-files.js';
 import { explaining } from './models/closest.js';
 import { resolveModel } from './models/resolve.js';
 import { assetsFolder, findAssets } from './network/assets.js';
@@ -74,6 +75,7 @@ function cosine(a, b) {
 async function load(tower, options) {
   const { model, weights, signal, onProgress, ...given } = readOptions(options, LOAD_OPTIONS);
   const { dtype = 'auto', threads = 'auto', worker, integrity, fetch, hub, simd, dot } = given;
+  const tokenizer = describeTokenizer(given.tokenizer, tower);
   const assets = assetsFolder(given.assets);
   const places = findAssets(assets);
   const sides = given.imageSize && [given.imageSize, given.imageSize].flat().slice(0, 2);
@@ -89,11 +91,15 @@ async function load(tower, options) {
       weights: place,
     } = await resolveModel(model, weights, tower, { hub, fetch, cache, keep, retry, limits, signal, places });
     if (isNode && place.blob) place.blob = await getHost().ownBlob(place.blob);
+    if (isNode && tokenizer?.blob) tokenizer.blob = await getHost().ownBlob(tokenizer.blob);
     const core = {
       tower,
       model: name,
       config,
       weights: place,
+      tokenizer,
+      language: given.language,
+      hub: hub && String(hub),
       dtype,
       imageSize: tower === 'image' ? sides : undefined,
       threads,

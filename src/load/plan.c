@@ -274,8 +274,8 @@ static void check_unexpected(hc_loader *loader, const hc_safetensors *file, cons
 {
     for (size_t i = 0; i < file->count; i++) {
         const hc_file_tensor *t = &file->tensors[i];
-        if (!t->used && !hc_json_is(&t->name, HC_VOCABULARY_MERGES) &&
-            !hc_json_is(&t->name, HC_VOCABULARY_TOKENIZER) && hc_names_own(match, &t->name))
+        if (!t->used && !hc_json_is(&t->name, HC_VOCABULARY_MERGES) && !hc_json_is(&t->name, HC_VOCABULARY_TOKENIZER) &&
+            hc_names_own(match, &t->name))
             hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH,
                     "the file has tensor %t of shape %t, which the %s tower of this model does not have",
                     t->name.text + 1, t->name.length - 2, t->shape.text, t->shape.length, hc_tower_name(loader->tower));

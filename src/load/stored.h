@@ -7,9 +7,9 @@
 
 /* How the vocabulary of a text shard is called: CLIP's merges, or any other tokenizer, which begins with this mark and
  * is JavaScript's to read (web/text). */
-#define HC_VOCABULARY_MERGES "halfclip.merges"
+#define HC_VOCABULARY_MERGES    "halfclip.merges"
 #define HC_VOCABULARY_TOKENIZER "halfclip.tokenizer"
-#define HC_VOCABULARY_MARK "HCTOKEN1"
+#define HC_VOCABULARY_MARK      "HCTOKEN1"
 
 /* HC_STORE_F32 for what is no matrix and no table. */
 hc_storage hc_stored_as(const hc_tensor *tensor, hc_dtype dtype);

@@ -41,7 +41,7 @@ const WEB = {
   search: ['base', 'wasm', 'sources'],
   cache: ['base', 'network', 'wasm'],
   models: ['base', 'network', 'wasm', 'sources', 'checkpoint', 'cache'],
-  encoder: ['base', 'network', 'wasm', 'text', 'picture', 'sources', 'load', 'cache'],
+  encoder: ['base', 'network', 'wasm', 'text', 'picture', 'sources', 'load', 'cache', 'models'],
   worker: ['base', 'network', 'threads', 'encoder'],
   towers: ['base', 'picture', 'encoder'],
   'index.js': ['base', 'network', 'models', 'cache', 'encoder', 'worker', 'towers'],

@@ -32,6 +32,8 @@ const SIGNAL = [
 export const LOAD_OPTIONS = {
   model: ANYTHING,
   weights: ANYTHING,
+  tokenizer: ANYTHING,
+  language: [(value) => typeof value === 'string' && value !== '', 'the code of a language, such as "eng_Latn"'],
   dtype: oneOf('fp32', 'fp16', 'int8', 'int4'),
   imageSize: [
     (value) => isSide(value) || (isArray(value) && value.length === 2 && value.every(isSide)),
@@ -73,7 +75,7 @@ export const RETRY_OPTIONS = {
 };
 
 /** Of the option `limits`. */
-export const LIMIT_OPTIONS = { json: BYTES, picture: BYTES, whole: BYTES, weights: BYTES };
+export const LIMIT_OPTIONS = { json: BYTES, tokenizer: BYTES, picture: BYTES, whole: BYTES, weights: BYTES };
 
 /** Of the methods that give no vectors: tokenize() and preprocess(). */
 export const CALL_OPTIONS = { signal: SIGNAL };

@@ -2,6 +2,7 @@
 
 import { HalfclipError } from '../base/errors.js';
 import { loadEncoder } from '../encoder/load-encoder.js';
+import { findVocabulary } from '../encoder/write-shard.js';
 import { describeWeights } from '../sources/open.js';
 import { bitsAWeight, fitBits, leastCount, orderByLoss } from './bits.js';
 import { Calibration, findModule } from './calibration.js';
@@ -40,6 +41,7 @@ class Run {
     const { signal, onProgress } = this.options;
     this.dispose();
     this.encoder = await loadEncoder({ ...this.source, dtype: 'fp32', wasm: findModule() }, { signal, onProgress });
+    this.options.vocabulary = await findVocabulary(this.encoder, this.options.vocabulary, signal);
   }
 
   dispose() {

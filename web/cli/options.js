@@ -50,6 +50,8 @@ export const SOURCE_OPTIONS = {
   'image-size': STRING,
   integrity: STRING,
   hub: STRING,
+  tokenizer: STRING,
+  language: STRING,
   quiet: FLAG,
 };
 export const LOAD_OPTIONS = { ...SOURCE_OPTIONS, threads: STRING, cache: STRING, 'cache-dir': STRING };
@@ -61,6 +63,9 @@ export const SOURCE_HELP = `  --model NAME|CONFIG.json               an OpenCLIP
   --weights FILE|URL|TAG                 a checkpoint (.safetensors, .safetensors.index.json, PyTorch's .pt, .pth, .bin) or a shard, or
                                          one of OpenCLIP's pretrained tags; not needed where the model's name says where they are
   --hub URL                              where such names are looked up (default: https://huggingface.co)
+  --tokenizer FILE|URL                   a tokenizer.json of Hugging Face's, for a text tower whose tokenizer is not CLIP's (default: the
+                                         one in the shard, beside the weights, or in the repository that the model's config names)
+  --language CODE                        of the texts, such as eng_Latn, where the tokenizer has languages
   --dtype fp32|fp16|int8|int4            default: as the shard holds the weights, else int8
   --image-size N|HEIGHTxWIDTH            pixels of the pictures that an image tower takes, in place of its config's: positions are resized
   --integrity sha256-...                 checks the weight file
@@ -80,7 +85,20 @@ export const INPUT_HELP = `  --input lines|jsonl                    what standar
 
 /** How the library takes the options of a command line. */
 export async function loadOptions(
-  { model, weights, dtype, 'image-size': imageSize, threads, integrity, hub, cache, 'cache-dir': dir, quiet },
+  {
+    model,
+    weights,
+    dtype,
+    'image-size': imageSize,
+    threads,
+    integrity,
+    hub,
+    tokenizer,
+    language,
+    cache,
+    'cache-dir': dir,
+    quiet,
+  },
   signal,
 ) {
   const options = {
@@ -88,6 +106,8 @@ export async function loadOptions(
     imageSize: readImageSize(imageSize),
     integrity,
     hub,
+    tokenizer,
+    language,
     cache: { mode: cache, dir },
     weights,
     signal,

@@ -4,7 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 
 import { loadEncoder } from '../encoder/load-encoder.js';
-import { writeShard } from '../encoder/write-shard.js';
+import { describeTokenizer } from '../encoder/tokenizer-files.js';
+import { findVocabulary, writeShard } from '../encoder/write-shard.js';
 import { resolveModel } from '../models/resolve.js';
 import { Wasm } from '../wasm/instance.js';
 import { calibrate } from './calibrate.js';
@@ -45,21 +46,15 @@ export async function run(values, inputs, signal) {
   if (!tower) throw new UsageError('shard needs --tower text or --tower image');
   if (!values.out) throw new UsageError('shard needs --out FILE');
   if (values.vocabulary && tower === 'image') throw new UsageError('--vocabulary is of a text tower');
+  if (values.vocabulary && values.tokenizer)
+    throw new UsageError('--vocabulary and --tokenizer are two of the same: give one');
   const rounding = roundingOf(values);
   const vocabulary = values.vocabulary && (await readVocabulary(values.vocabulary));
-  const {
-    model,
-    weights,
-    hub,
-    threads,
-    onProgress,
-    dtype = 'auto',
-    imageSize,
-    integrity,
-  } = await loadOptions(values, signal);
-  const resolved = await resolveModel(model, weights, tower, { hub, signal });
-  const { name, config, weights: places } = resolved;
-  const source = { tower, model: name, config, weights: places, dtype, imageSize, integrity };
+  const { dtype = 'auto', hub, threads, onProgress, ...given } = await loadOptions(values, signal);
+  const { name: model, config, weights } = await resolveModel(given.model, given.weights, tower, { hub, signal });
+  const tokenizer = describeTokenizer(given.tokenizer, tower);
+  const { imageSize, integrity, language } = given;
+  const source = { tower, model, config, weights, tokenizer, language, hub, dtype, imageSize, integrity };
   const report = rounding
     ? await writeCalibrated(
         { ...source, threads: atLeastTwo(threads) },
@@ -114,7 +109,7 @@ async function writePlain(source, { vocabulary, onProgress }, values, signal) {
   checkVocabulary(vocabulary, values.vocabulary, encoder.info);
   const file = new ShardFile(values.out, signal);
   try {
-    await writeShard(encoder.tower, file.take, vocabulary);
+    await writeShard(encoder.tower, file.take, await findVocabulary(encoder, vocabulary, signal));
     file.commit();
   } catch (error) {
     file.discard();

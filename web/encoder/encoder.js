@@ -6,12 +6,12 @@ import { Texts } from './texts.js';
 export class Encoder {
   /**
    * @param {import('./loaded-tower.js').LoadedTower} tower
-   * @param {Record<string, string[]>} places from findAssets
-   * @param {{ fetch?: typeof fetch, retry: object, limits: object }} network how pictures are fetched
+   * @param {object} options of loadEncoder, places among them
+   * @param {{ fetch?: typeof fetch, retry: object, limits: object }} network how pictures and tokenizers are fetched
    */
-  constructor(tower, places, network) {
+  constructor(tower, options, network) {
     this.tower = tower;
-    this.texts = new Texts(tower, places);
+    this.texts = new Texts(tower, options, network);
     this.pictures = new Pictures(tower, network);
   }
 

@@ -18,6 +18,9 @@ import { LoadedTower } from './loaded-tower.js';
  * @param {string | null} options.model its name, for messages and `info`
  * @param {string | null} options.config JSON text of an open_clip_config.json, or null: the file is a shard
  * @param {object} options.weights from describeWeights
+ * @param {object} [options.tokenizer] from describeTokenizer; default: as the model's config says
+ * @param {string} [options.language] of the texts, where the tokenizer has languages
+ * @param {string} [options.hub] where the repository of a tokenizer is looked up
  * @param {string} options.dtype 'auto' | 'fp32' | 'fp16' | 'int8' | 'int4'
  * @param {[number, number]} [options.imageSize] height and width of pictures, in place of the config's
  * @param {RequestCache} [options.cache] for requests
@@ -46,6 +49,7 @@ export async function loadEncoder(options, hooks) {
     throw error;
   });
   try {
+    if (options.tokenizer) await encoder.texts.prepare(signal);
     if (cache && !encoder.info.cached) await keep(encoder.tower, cache, versions, signal);
   } catch (error) {
     encoder.dispose();
@@ -69,7 +73,8 @@ function instancesFor(options) {
 async function load(options, start, towers, { fetch, signal, onProgress }) {
   const { cache, integrity, places = findAssets() } = options;
   const network = { fetch, retry: completeRetry(options.retry), limits: completeLimits(options.limits) };
-  const make = (wasm, pointer, sizes) => new Encoder(new LoadedTower(wasm, pointer, options, sizes), places, network);
+  const make = (wasm, pointer, sizes) =>
+    new Encoder(new LoadedTower(wasm, pointer, options, sizes), { ...options, places }, network);
   const kept = await towers?.load(start, { fetch, signal, onProgress });
   if (kept) {
     const { wasm, encoder, fetchedBytes, fileBytes } = kept;

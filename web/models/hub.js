@@ -2,14 +2,12 @@
 // tags.
 
 import { HalfclipError, describe } from '../base/errors.js';
-import { isNode, locate } from '../base/platform.js';
 import { completeLimits } from '../network/limits.js';
 import { openWeights } from '../sources/open.js';
 import { readText } from '../sources/source.js';
 import { translateConfig } from './hugging-face.js';
 import { preprocessings, pretrained } from './pretrained.js';
-
-const DEFAULT_HUB = 'https://huggingface.co';
+import { localFolder, repository } from './repository.js';
 
 // In OpenCLIP's order of preference.
 const OPEN_CLIP_FILES = [
@@ -101,40 +99,6 @@ export async function resolveTag(name, tag, hub) {
 /** The tags that an architecture has. */
 export async function knownTags(name) {
   return Object.keys(pretrained[name] ?? {});
-}
-
-function repository(model, hub = DEFAULT_HUB) {
-  const { url } = locate(hub, 'option hub');
-  if (!url)
-    throw new HalfclipError(
-      'input/type',
-      `option hub is ${describe(hub)}, expected the URL of a hub, such as ${DEFAULT_HUB}`,
-    );
-  // No part may be empty or lead elsewhere: "." and ".." do, in a path, however they are encoded.
-  const match = /^hf-hub:((?:[\w.-]{1,200}\/)?[\w.-]{1,200})(?:@([\w./-]{1,200}))?$/.exec(model);
-  const parts = match?.slice(1).flatMap((name) => name?.split('/') ?? []);
-  if (!parts || parts.some((part) => /^\.{0,2}$/.test(part))) {
-    throw new HalfclipError(
-      'model/unknown',
-      `model is ${describe(model)}, which names no repository, expected hf-hub:org/repo or hf-hub:org/repo@revision`,
-    );
-  }
-  const [, repo, revision = 'main'] = match;
-  const base = `${url.replace(/\/+$/, '')}/${repo}/resolve/${encodeURIComponent(revision)}`;
-  const file = (name) => ({ url: `${base}/${name}` });
-  return { name: model, file, weights: (files) => ({ any: files.map(file) }) };
-}
-
-function localFolder(model) {
-  const folder = model.slice('local-dir:'.length);
-  if (!isNode)
-    throw new HalfclipError(
-      'model/not-a-path',
-      `model ${JSON.stringify(model)} is a folder, which only Node.js can read: give a URL as weights`,
-    );
-  if (!folder) throw new HalfclipError('model/unknown', 'model "local-dir:" names no folder');
-  const file = (name) => ({ path: `${folder.replace(/\/+$/, '')}/${name}` });
-  return { name: model, file, weights: (files) => ({ any: files.map(file) }) };
 }
 
 /** A small JSON file, or null if there is none. */

@@ -6,6 +6,7 @@ import { LIMIT_OPTIONS, readOptions } from '../base/options.js';
 
 const DEFAULTS = {
   json: 1e7, // configs have kilobytes, the indexes of the largest checkpoints two million
+  tokenizer: 2e8, // of 900,000 tokens it has 60 million
   picture: 1e8,
   whole: 1e9,
   weights: 1e11,
@@ -13,14 +14,14 @@ const DEFAULTS = {
 
 /**
  * The option `limits`, completed; see index.d.ts.
- * @param {{ json?: number, picture?: number, whole?: number, weights?: number }} [limits]
+ * @param {{ json?: number, tokenizer?: number, picture?: number, whole?: number, weights?: number }} [limits]
  */
 export const completeLimits = (limits = {}) => ({ ...DEFAULTS, ...readOptions(limits, LIMIT_OPTIONS, 'limits') });
 
 /**
  * @param {string} code
  * @param {string} name of what is too large
- * @param {'json' | 'picture' | 'whole' | 'weights'} kind
+ * @param {'json' | 'tokenizer' | 'picture' | 'whole' | 'weights'} kind
  * @param {number} limit
  */
 export function tooLarge(code, name, kind, limit) {

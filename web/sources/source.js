@@ -34,11 +34,12 @@ export async function readBytes(source, begin, end) {
  * The text of a source that is to be small.
  * @param {object} source
  * @param {string} code of the error where it is not
- * @param {{ json: number }} limits
+ * @param {Record<string, number>} limits from completeLimits
+ * @param {'json' | 'tokenizer'} [kind] which of them
  */
-export async function readText(source, code, { json }) {
-  const bytes = await readBytes(source, 0, json + 1);
-  if (bytes.length > json) throw tooLarge(code, source.name, 'json', json);
+export async function readText(source, code, limits, kind = 'json') {
+  const bytes = await readBytes(source, 0, limits[kind] + 1);
+  if (bytes.length > limits[kind]) throw tooLarge(code, source.name, kind, limits[kind]);
   return decodeText(bytes);
 }
 

@@ -15,7 +15,7 @@ const MARK = 'HCTOKEN1';
 const HEAD = MARK.length + 4;
 
 /** Whether bytes are a tokenizer in this form; else they may be CLIP's merges. */
-export const isCompact = (bytes) => decodeText(bytes.subarray(0, MARK.length)) === MARK;
+export const isCompact = (bytes) => decodeText(bytes.slice(0, MARK.length)) === MARK;
 
 /**
  * @param {object} settings JSON data
@@ -37,7 +37,7 @@ export function pack(settings, sections) {
  */
 export function unpack(bytes) {
   const end = HEAD + new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(MARK.length, true);
-  const settings = JSON.parse(decodeText(bytes.subarray(HEAD, end)));
+  const settings = JSON.parse(decodeText(bytes.slice(HEAD, end)));
   const sections = {};
   let at = end;
   for (const [name, length] of Object.entries(settings.sections)) {

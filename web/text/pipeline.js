@@ -81,7 +81,7 @@ function readTokens({ tokens, lengths }) {
   const read = [];
   while (!reader.done) read.push(reader.next());
   // The text of all is read at once: a string for each would take longer than everything else here.
-  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(tokens);
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(tokens.slice());
   const table = new TokenTable(text, Uint32Array.from(read));
   if (table.starts[table.size] !== text.length) throw new RangeError('its lengths are not those of its tokens');
   return table;

@@ -154,14 +154,10 @@ function specialTokens(json, config, idOf) {
   const kind = config.tokenizer_class ?? '';
   const side =
     config.padding_side ?? json.padding?.direction?.toLowerCase() ?? (/^Gemma/.test(kind) ? 'left' : 'right');
-  let { prefix, suffix } = around(json.post_processor ?? null, idOf);
-  let language = null;
-  if (/^Nllb/.test(kind)) {
-    language = { default: config.src_lang ?? 'eng_Latn', legacy: Boolean(config.legacy_behaviour) };
-  } else if (/^(Gemma|Llama)/.test(kind) && (config.add_bos_token ?? config.add_eos_token) !== undefined) {
-    prefix = (config.add_bos_token ?? true) ? [special.bos] : [];
-    suffix = config.add_eos_token ? [special.eos] : [];
-  }
+  const { prefix, suffix } = around(json.post_processor ?? null, idOf);
+  const language = /^Nllb/.test(kind)
+    ? { default: config.src_lang ?? 'eng_Latn', legacy: Boolean(config.legacy_behaviour) }
+    : null;
   return { special, padLeft: side === 'left', prefix, suffix, language };
 }
 

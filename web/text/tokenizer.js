@@ -28,7 +28,7 @@ export async function createTokenizer(wasm, textCfg, vocabulary, name, places) {
   const { clean = 'lower', ...others } = textCfg.tokenizer_kwargs ?? {};
   if (textCfg.hf_tokenizer_name) throw unsupported(JSON.stringify(textCfg.hf_tokenizer_name));
   if (!(clean in CLEANS)) throw unsupported(`with clean ${JSON.stringify(clean)}`);
-  for (const option of ['reduction_mask', 'additional_special_tokens']) {
+  for (const option of ['reduction_mask', 'additional_special_tokens', 'language']) {
     if (others[option]?.length) throw unsupported(`with ${option}`);
   }
   const { exports } = wasm;
