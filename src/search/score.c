@@ -4,7 +4,7 @@
 
 #include "kernels/simd.h"
 
-enum { ROWS = 4 };
+enum { ROWS = 4, LINE = 64, AHEAD = 4096 };
 
 #ifdef HC_Q7_IS_BYTE
 /* Byte products need one side from 0 to 127: the query's sizes, and the row with the query's signs. No sum of two
@@ -56,20 +56,26 @@ SIMD_INLINE void add_products(i32x4 sums[ROWS], const int8_t *rows, int width, c
 }
 #endif
 
-/* The integer products of ROWS rows with a prepared query; exact in a double. */
-static void dot_bytes(const int8_t *rows, int width, const void *prepared, double dots[ROWS])
+/* The integer products of ROWS rows with a prepared query; exact in a double. As many bytes from `later` on will be
+ * needed soon. */
+static void dot_bytes(const int8_t *rows, int width, const void *prepared, const char *later, double dots[ROWS])
 {
     i32x4 sums[ROWS] = {{0}};
-    for (int i = 0; i < width; i += 16) add_products(sums, rows, width, prepared, i);
+    for (int i = 0; i < width; i += LINE / ROWS, later += LINE) {
+        prefetch(later);
+        add_products(sums, rows, width, prepared, i);
+    }
     for (int r = 0; r < ROWS; r++) dots[r] = (double)(sums[r][0] + sums[r][1] + sums[r][2] + sums[r][3]);
 }
 
 /* Number i goes to sum i % 8, in the order of the row; then these eight are added up. Never fused: the same bits
  * everywhere. */
-static void dot_floats(const float *rows, int width, const float *query, double dots[ROWS])
+static void dot_floats(const float *rows, int width, const float *query, const char *later, double dots[ROWS])
 {
     f32x4 low[ROWS] = {{0}}, high[ROWS] = {{0}};
-    for (int i = 0; i < width; i += 8) {
+    for (int i = 0; i < width; i += 8, later += 2 * LINE) {
+        prefetch(later);
+        prefetch(later + LINE);
         f32x4 q = f32_load(query + i), q4 = f32_load(query + i + 4);
         for (int r = 0; r < ROWS; r++) {
             const float *x = rows + (size_t)r * (size_t)width + i;
@@ -82,15 +88,17 @@ static void dot_floats(const float *rows, int width, const float *query, double 
 
 void hc_search_score(void *blocks, size_t count, int width, int size, const void *query, double scale)
 {
-    size_t bytes = hc_block_bytes(width, size);
+    size_t bytes = hc_block_bytes(width, size), some = ROWS * (size_t)width * (size_t)size;
+    const char *end = (const char *)blocks + count * bytes;
     for (size_t p = 0; p < count; p++) {
         float *scores = (float *)((char *)blocks + p * bytes);
         const float *scales = scores + HC_BLOCK, *rows = scales + HC_BLOCK;
         for (int r = 0; r < HC_BLOCK; r += ROWS) {
-            size_t at = (size_t)r * (size_t)width;
+            const char *at = (const char *)rows + (size_t)r / ROWS * some;
+            const char *later = (size_t)(end - at) >= AHEAD + some ? at + AHEAD : at;
             double dots[ROWS];
-            if (size == 1) dot_bytes((const int8_t *)rows + at, width, query, dots);
-            else dot_floats(rows + at, width, query, dots);
+            if (size == 1) dot_bytes((const int8_t *)at, width, query, later, dots);
+            else dot_floats((const float *)at, width, query, later, dots);
             for (int i = 0; i < ROWS; i++) scores[r + i] = (float)(dots[i] * (double)scales[r + i] * scale);
         }
     }

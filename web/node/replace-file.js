@@ -15,6 +15,9 @@ const ABANDONED = 3_600_000; // milliseconds after which nobody writes a tempora
 /** The name of a path or a file: URL, from the root on. */
 export const wholeName = (place) => path.resolve(place.startsWith('file:') ? fileURLToPath(place) : place);
 
+/** Does `work` while a file is read: whoever has opened it reads on in the old one when it is replaced. */
+export const keepFile = (_, work) => work();
+
 /**
  * Writes a file beside its place and moves it there whole: whoever opens it finds the old one or the new one, also after
  * a loss of power.

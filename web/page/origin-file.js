@@ -6,6 +6,13 @@ import { BlobSource } from '../sources/in-memory.js';
 
 export const wholeName = (name) => name;
 
+/** One tab replaces a file at a time, and none while another reads it; in browsers that have no locks, some do. */
+const locked = (name, mode, work) =>
+  navigator.locks ? navigator.locks.request(`halfclip/index ${name}`, { mode }, work) : work();
+
+/** Does `work` while nobody replaces a file. */
+export const keepFile = (name, work) => locked(name, 'shared', work);
+
 async function openFolder(name) {
   try {
     return await navigator.storage.getDirectory();
@@ -44,13 +51,11 @@ export async function replaceFile(name, pieces, { signal, check }) {
   const handle = await folder.getFileHandle(temporary, { create: true });
   try {
     await writeFile(handle, pieces, signal);
-    const replace = async () => {
+    await locked(name, 'exclusive', async () => {
       await check({ file: name, source: await find(folder, name) });
       signal.throwIfAborted();
       await handle.move(name);
-    };
-    // One tab at a time, in browsers that have locks.
-    await (navigator.locks ? navigator.locks.request(`halfclip/index ${name}`, replace) : replace());
+    });
   } catch (error) {
     await folder.removeEntry(temporary).catch(() => {});
     throw error;

@@ -16,16 +16,25 @@ function fileName(place) {
 }
 
 /**
- * Opens what an index is loaded from.
+ * Opens what an index is loaded from, for as long as it is used.
+ * @template T
  * @param {unknown} place
  * @param {{ fetch?: typeof fetch, signal: AbortSignal }} options
- * @returns {Promise<{ source: import('../sources/source.js').Source, file: string | null }>} file: its whole name, if it
- *   is one that can be saved again
+ * @param {(source: import('../sources/source.js').Source, file: string | null) => Promise<T>} use file: its whole name,
+ *   if it is one that can be saved again
+ * @returns {Promise<T>}
  */
-export async function openIndex(place, options) {
+export async function readPlace(place, options, use) {
   const name = fileName(place);
-  if (name !== null) return { source: await getHost().openFile(name), file: getHost().wholeName(name) };
-  return { source: await openWeights(await describePlace(place), { ...options, whole: true }), file: null };
+  const read = async (source) => {
+    try {
+      return await use(source, name === null ? null : getHost().wholeName(name));
+    } finally {
+      await source.close();
+    }
+  };
+  if (name !== null) return getHost().keepFile(name, async () => read(await getHost().openFile(name)));
+  return read(await openWeights(await describePlace(place), { ...options, whole: true }));
 }
 
 async function describePlace(place) {

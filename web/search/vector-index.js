@@ -5,7 +5,7 @@ import { HalfclipError, describe, messageOf } from '../base/errors.js';
 import { readOptions } from '../base/options.js';
 import { isId, readIndex, readRevision, writeEntry, writeIndex } from './index-file.js';
 import { INDEX_OPTIONS, LOAD_OPTIONS, PAIR_OPTIONS, ROW_OPTIONS, SAVE_OPTIONS, SEARCH_OPTIONS } from './options.js';
-import { openIndex, writePieces } from './places.js';
+import { readPlace, writePieces } from './places.js';
 import { readVector } from './quantize.js';
 import { Rows } from './rows.js';
 
@@ -235,20 +235,17 @@ export class VectorIndex {
 
   /**
    * Loads an index that was saved.
-   * @param {unknown} source see openIndex
+   * @param {unknown} source see readPlace
    * @param {{ signal?: AbortSignal, fetch?: typeof fetch, salvage?: boolean }} [options] salvage: of a damaged file, take
    *   what is whole
    */
   static async load(source, options = {}) {
     const { signal, fetch, salvage = false, kernels } = readOptions(options, LOAD_OPTIONS);
-    return underSignal(signal, async (signal) => {
-      const { source: opened, file } = await openIndex(source, { fetch, signal });
-      try {
-        return await VectorIndex.#read(opened, file, { signal, salvage, kernels });
-      } finally {
-        await opened.close();
-      }
-    });
+    return underSignal(signal, (signal) =>
+      readPlace(source, { fetch, signal }, (opened, file) =>
+        VectorIndex.#read(opened, file, { signal, salvage, kernels }),
+      ),
+    );
   }
 
   static async #read(source, file, { signal, salvage, kernels }) {

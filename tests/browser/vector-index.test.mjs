@@ -1,0 +1,186 @@
+// halfclip/index in Chromium, under the strict policy: on a page's own thread and in a worker, with files of the origin
+// private file system, and two tabs that save the same one.
+
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { VectorIndex } from '../../dist/vector-index-node.js';
+import { serve } from '../../web/cli/server.js';
+import { randomVectors } from '../node/vectors.mjs';
+import { launch } from './chromium.mjs';
+
+const DIM = 70;
+const vectors = randomVectors(300, DIM, 17).map((vector) => [...vector]);
+
+let folder;
+let server;
+let browser;
+
+// What a page and a worker do.
+const MODULE = `
+import { HalfclipError, VectorIndex } from '/halfclip/vector-index.js';
+const calls = {
+  fill({ name, vectors, dtype }) {
+    const index = new VectorIndex({ dim: vectors[0].length, dtype, metadata: { from: name } });
+    vectors.forEach((vector, i) => index.add(i, vector, { data: { i } }));
+    const found = index.search(vectors[0], { limit: 20 });
+    return index.save(name).then(() => ({ found, kernels: index.kernels }));
+  },
+  async search({ source, query }) {
+    const index = await VectorIndex.load(source);
+    return { metadata: index.metadata, found: index.search(query, { limit: 20 }) };
+  },
+  async add({ name, id, vector }) {
+    for (;;) {
+      const index = await VectorIndex.load(name);
+      index.add(id, vector);
+      try {
+        return await index.save(name);
+      } catch (error) {
+        if (error.code !== 'weights/changed') throw error;
+      }
+    }
+  },
+  async stale({ name, vector }) {
+    const [one, other] = [await VectorIndex.load(name), await VectorIndex.load(name)];
+    one.remove(0);
+    await one.save(name);
+    return other.save(name).catch((error) => [error.code, error instanceof HalfclipError]);
+  },
+  async blob({ vectors }) {
+    const index = new VectorIndex({ dim: vectors[0].length });
+    index.add('a', vectors[0]);
+    const blob = await index.save();
+    return [blob.size, (await VectorIndex.load(blob.stream())).size];
+  },
+  async load(name) {
+    return VectorIndex.load(name).catch(({ code, message }) => [code, message]);
+  },
+  async names() {
+    const names = [];
+    for await (const name of (await navigator.storage.getDirectory()).keys()) names.push(name);
+    return names.sort();
+  },
+};
+export const call = (name, value) => calls[name](value);
+`;
+
+before(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
+  const site = path.join(folder, 'site');
+  mkdirSync(site);
+  writeFileSync(path.join(site, 'calls.js'), MODULE);
+  writeFileSync(
+    path.join(site, 'worker.js'),
+    `import { call } from './calls.js';
+    onmessage = async ({ data: [name, value] }) => postMessage(await call(name, value));`,
+  );
+  writeFileSync(
+    path.join(site, 'main.js'),
+    `import { call } from './calls.js';
+    window.call = call;
+    const worker = new Worker('worker.js', { type: 'module' });
+    window.callWorker = (name, value) =>
+      new Promise((resolve, reject) => {
+        worker.onmessage = ({ data }) => resolve(data);
+        worker.onerror = ({ message }) => reject(new Error(message));
+        worker.postMessage([name, value]);
+      });`,
+  );
+  writeFileSync(
+    path.join(site, 'index.html'),
+    '<!DOCTYPE html><link rel="icon" href="data:,"><title>index</title><script type="module" src="main.js"></script>',
+  );
+  const other = new VectorIndex({ dim: DIM, metadata: { from: 'a server' } });
+  vectors.forEach((vector, i) => other.add(`served ${i}`, vector));
+  await other.save(path.join(site, 'served.index'));
+  server = await serve({ root: { '/': site, '/halfclip/': fileURLToPath(new URL('../../dist/', import.meta.url)) } });
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  server?.close();
+  rmSync(folder, { recursive: true });
+});
+
+async function openPage(context) {
+  const page = await context.newPage();
+  await page.goto(server.url);
+  await page.waitForFunction(() => window.callWorker);
+  return page;
+}
+
+const expected = (dtype, ids = (i) => i, data = true) => {
+  const index = new VectorIndex({ dim: DIM, dtype });
+  vectors.forEach((vector, i) => index.add(ids(i), vector, data ? { data: { i } } : {}));
+  return index.search(vectors[0], { limit: 20 });
+};
+
+for (const where of ['call', 'callWorker']) {
+  for (const dtype of ['int8', 'fp32']) {
+    test(`${where}, ${dtype}: what Node.js finds, before and after a file`, async () => {
+      const page = await openPage(await browser.newContext());
+      const ask = (name, value) =>
+        page.evaluate(([where, name, value]) => window[where](name, value), [where, name, value]);
+      const { found, kernels } = await ask('fill', { name: 'photos.index', vectors, dtype });
+      assert.deepEqual(found, expected(dtype));
+      assert.match(kernels, /^(relaxed|simd128)$/);
+      assert.deepEqual(await ask('search', { source: 'photos.index', query: vectors[0] }), {
+        metadata: { from: 'photos.index' },
+        found: expected(dtype),
+      });
+      assert.deepEqual(await ask('names'), ['photos.index']);
+      assert.deepEqual(await ask('stale', { name: 'photos.index' }), ['weights/changed', true]);
+      await page.context().close();
+    });
+  }
+}
+
+test('a URL, relative to the document; a Blob and a stream; what is not there', async () => {
+  const page = await openPage(await browser.newContext());
+  const { metadata, found } = await page.evaluate(
+    ([query]) => window.call('search', { source: './served.index', query }),
+    vectors,
+  );
+  assert.equal(metadata.from, 'a server');
+  assert.deepEqual(
+    found,
+    expected('int8', (i) => `served ${i}`, false),
+  );
+  const [size, count] = await page.evaluate((vectors) => window.call('blob', { vectors }), vectors);
+  assert.ok(size > 70 && count === 1);
+  const [code, message] = await page.evaluate(() => window.call('load', 'nothing.index'));
+  assert.equal(code, 'weights/not-found');
+  assert.match(message, /nothing\.index: there is no such file in the origin private file system/);
+  await page.context().close();
+});
+
+test('tabs and workers that add to the same file at once lose nothing', async () => {
+  const context = await browser.newContext();
+  const pages = [await openPage(context), await openPage(context)];
+  await pages[0].evaluate((vectors) => window.call('fill', { name: 'shared.index', vectors }), vectors.slice(0, 5));
+  await Promise.all(
+    pages.flatMap((page, tab) =>
+      ['call', 'callWorker'].map(async (where) => {
+        for (let n = 0; n < 4; n++) {
+          const value = { name: 'shared.index', id: `${tab} ${where} ${n}`, vector: vectors[n] };
+          await page.evaluate(([where, value]) => window[where]('add', value), [where, value]);
+        }
+      }),
+    ),
+  );
+  const found = await pages[0].evaluate(
+    ([source, query]) => window.call('search', { source, query }),
+    ['shared.index', vectors[0]],
+  );
+  assert.equal(found.found.length, 20);
+  const ids = found.found.map(({ id }) => id);
+  for (const tab of [0, 1]) for (const where of ['call', 'callWorker']) assert.ok(ids.includes(`${tab} ${where} 0`));
+  assert.deepEqual(await pages[0].evaluate(() => window.call('names')), ['shared.index']);
+  await context.close();
+});
