@@ -10,8 +10,8 @@
 static const hc_family *const FAMILIES[] = {
     &hc_vision_transformer, &hc_text_transformer,
 #ifndef HC_FAMILIES_VIT
-    &hc_modified_resnet,    &hc_timm_vit,         &hc_swin, &hc_convnext, &hc_vit_hybrid, &hc_fastvit, &hc_vitamin,
-    &hc_vit_relpos,         &hc_bert_text,
+    &hc_modified_resnet,    &hc_timm_vit,         &hc_swin,     &hc_convnext, &hc_vit_hybrid, &hc_fastvit, &hc_vitamin,
+    &hc_vit_relpos,         &hc_bert_text,        &hc_m2m_text, &hc_t5_text,
 #endif
 };
 
@@ -66,12 +66,14 @@ static void refuse(hc_options *o)
             o->section_name);
 #endif
     hc_json given = hc_option(o, "hf_config"), type = hc_json_get(&given, "model_type");
+    if (hc_option_given(o, "hf_config") && given.type != HC_JSON_OBJECT)
+        hc_fail(o->problem, HC_MODEL_CONFIG, "%s.hf_config is %t, expected an object", o->section_name, given.text,
+                given.length);
     if (given.type == HC_JSON_OBJECT)
-        hc_fail(
-            o->problem, HC_MODEL_UNSUPPORTED,
-            "text_cfg.hf_config has the model_type %t: of Hugging Face transformers bert, roberta and xlm-roberta are "
-            "supported so far",
-            type.length ? type.text : "none", type.length ? type.length : 4);
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
+                "text_cfg.hf_config has the model_type %t: of Hugging Face transformers bert, chinese_clip_text_model, "
+                "m2m_100, mt5, roberta, t5 and xlm-roberta are supported",
+                type.length ? type.text : "none", type.length ? type.length : 4);
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         hc_json value = hc_option(o, foreign[i].key);
         if (hc_json_truthy(&value))

@@ -9,9 +9,6 @@ void hc_text_read(hc_options *o, hc_openclip_config *c)
     hc_json family = hc_option(o, "hf_model_name"), custom = hc_json_get(&o->model, "custom_text"),
             proj = hc_option(o, "proj_type");
     hc_options_check_keys(o, &o->section, o->section_name, HC_TEXT_KEYS);
-    if (hc_option_given(o, "hf_config"))
-        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
-                "text_cfg.hf_config is there without hf_model_name, which says that the tower is of Hugging Face's");
     c->width = hc_option_integer(o, "width", 512, 1, HC_MAX_WIDTH);
     c->layers = hc_option_integer(o, "layers", 12, 1, HC_MAX_LAYERS);
     c->heads = hc_option_integer(o, "heads", 8, 1, HC_MAX_WIDTH);
@@ -66,7 +63,10 @@ static void build(hc_network *net, hc_options *o)
     hc_result(net, hc_multiply(net, "text_projection", x, proj, bias, 0, c.embed_dim, (hc_finish){0}));
 }
 
-static int answers(const hc_options *o) { return !hc_option_flag(o, "hf_model_name"); }
+static int answers(const hc_options *o)
+{
+    return !hc_option_flag(o, "hf_model_name") && !hc_option_given(o, "hf_config");
+}
 
 /* Hugging Face's. */
 static const hc_name_rule HUGGING_FACE[] = {

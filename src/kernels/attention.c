@@ -119,7 +119,7 @@ static void softmax(const hc_attention *of, int row, float *scores, int kv, int 
     for (int j = 0; j < kv; j++)
         for (int c = 0; c < 2; c++) {
             f32x4 s = f32_load(scores + j * QUERIES + 4 * c);
-            if (bias) s += f32_load(bias + (size_t)j * of->bias_stride + 4 * c);
+            if (bias) s += f32_load(bias + j * of->bias_stride + 4 * c);
             if (j >= seen || hidden) {
                 i32x4 unseen = (i32_splat(j - seen) >= lanes[c]) | i32_splat(hidden && hidden[j] ? -1 : 0);
                 s = (f32x4)(((i32x4)s & ~unseen) | ((i32x4)f32_splat(-INFINITY) & unseen));

@@ -39,6 +39,9 @@ void hc_table_row(const hc_table *table, int row, float *out);
 /* LayerNorm over n with the biased variance, as torch: (x - mean) / sqrt(var + eps) * weight + bias. out may be x. */
 void hc_layer_norm(const float *x, int n, const float *weight, const float *bias, float eps, float *out);
 
+/* RMSNorm: x / sqrt(mean of x² + eps) * weight. out may be x. */
+void hc_rms_norm(const float *x, int n, const float *weight, float eps, float *out);
+
 /* One head of softmax(scale · q kᵀ + bias + mask) v. Strides are in floats. */
 typedef struct hc_attention {
     const float *q, *k, *v;
@@ -50,10 +53,10 @@ typedef struct hc_attention {
     int causal; /* query i sees keys 0 … q_first + i; the masked part is not computed */
     int q_first;
     int exact; /* rounds keys and values to 11 bits, queries and weights to 13: products are exact */
-    /* bias[j * bias_stride + i] is added to the score of query i and key j: bias_stride is a multiple of HC_PANEL, and
-     * what is beyond q_rows is loaded and not used; or NULL. */
+    /* bias[j * bias_stride + i] is added to the score of query i and key j; what is beyond q_rows, up to a multiple of
+     * HC_PANEL, is loaded and not used; or NULL. */
     const float *bias;
-    size_t bias_stride;
+    ptrdiff_t bias_stride;
     const uint8_t *hidden; /* [kv_rows], not 0: no query sees this key; or NULL. A query that sees none gets 0 */
     float *out;            /* [q_rows, head_dim]; may be q where that is one row                  */
     size_t out_stride;

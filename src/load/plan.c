@@ -104,7 +104,7 @@ static hc_target target_of(const hc_tensor *tensor, int linear)
     case HC_TABLE: return TO_TABLE;
     case HC_MATRIX: break;
     }
-    return tensor->transposed && !linear ? TO_COLUMNS : TO_ROWS;
+    return tensor->transposed != linear ? TO_COLUMNS : TO_ROWS;
 }
 
 /* Of a tensor of the file the rows that are the tower's: `count` of `of` parts of equal size. */

@@ -17,7 +17,11 @@ hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_atten
     hc_value_info info = net->values[queries];
     int width = net->values[v].width;
     hc_span span = info.span == HC_SHARED ? HC_EACH : info.span;
-    hc_op op = {.kind = &ATTENTION, .heads = options.heads, .causal = options.causal, .windows = options.windows};
+    hc_op op = {.kind = &ATTENTION,
+                .heads = options.heads,
+                .causal = options.causal,
+                .scale = options.scale,
+                .windows = options.windows};
     op.replaces = info.rows == 1 ? queries : 0;
     op.in[0] = queries, op.in[1] = hc_real(net, k), op.in[2] = hc_real(net, v), op.in[3] = options.bias;
     op.out = hc_network_value(net, span, info.rows, width);
@@ -112,6 +116,7 @@ typedef struct job {
 static float score_scale(const job *j, int head)
 {
     const float LOG_100 = 4.60517019f;
+    if (j->op->scale > 0) return j->op->scale;
     if (!j->logit_scale) return 1.0f / sqrtf((float)j->head_dim);
     return hc_expf(j->logit_scale[head] < LOG_100 ? j->logit_scale[head] : LOG_100);
 }
@@ -123,10 +128,20 @@ static int first_query(const job *j, int input, int keys)
     return q->span == HC_EACH && k->span == HC_PACKED ? j->pass->pooled[input] - keys : 0;
 }
 
-/* The row of the bias for the first key. */
-static size_t first_bias(const job *j, int head, int window, int keys)
+/* What is added to the scores of an input or a window of `keys` keys, from a head's query on. A head has a row for each
+ * key; or for texts, which differ in length, a number for each distance, in whose middle is that of 0. */
+static void place_bias(const job *j, int head, int window, int keys, int query, hc_attention *args)
 {
-    return (size_t)((kind_of(&j->grid, window) * j->op->heads + head) * keys);
+    const hc_value_info *k = &j->pass->net->values[j->op->in[1]];
+    if (!j->op->in[3]) return;
+    if (k->span == HC_PACKED) {
+        args->bias = j->bias.at + (size_t)head * j->bias.stride + k->rows - 1 + query;
+        args->bias_stride = -1;
+    } else {
+        int first = (kind_of(&j->grid, window) * j->op->heads + head) * keys;
+        args->bias = j->bias.at + (size_t)first * j->bias.stride + query;
+        args->bias_stride = (ptrdiff_t)j->bias.stride;
+    }
 }
 
 static void attend_heads(void *context, int begin, int end, int thread)
@@ -166,12 +181,11 @@ static void attend_heads(void *context, int begin, int end, int thread)
             .q_first = first_query(j, input, keys.first) + query,
             .exact = pass->exact,
             .hidden = pass->hidden ? pass->hidden + keys.first : NULL,
-            .bias = j->op->in[3] ? j->bias.at + first_bias(j, head, window, keys.count) * j->bias.stride + query : NULL,
-            .bias_stride = j->bias.stride,
             .out = j->out.at + (size_t)(made.first + (order ? 0 : query)) * j->out.stride + at,
             .out_stride = j->out.stride,
             .scratch = scratch,
         };
+        place_bias(j, head, window, keys.count, args.q_first, &args);
         hc_attention_head(&args);
         if (!j->head_scale) continue;
         for (int r = 0; r < args.q_rows; r++)

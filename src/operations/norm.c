@@ -1,4 +1,4 @@
-/* norm.c: LayerNorm of rows, and of the heads' parts of rows; BatchNorm on its own. */
+/* norm.c: LayerNorm and RMSNorm of rows, LayerNorm of the heads' parts of rows; BatchNorm on its own. */
 #include "operations/operations.h"
 #include "operations/real.h"
 #include "operations/rows_in.h"
@@ -23,6 +23,11 @@ hc_value hc_norm(hc_network *net, const char *name, hc_value x, float eps)
     int width = net->values[x].width;
     hc_tensor_id weight = hc_network_vector(net, name, "weight", width);
     return norm_of(net, x, weight, hc_network_vector(net, name, "bias", width), eps);
+}
+
+hc_value hc_rms_norm_of(hc_network *net, const char *name, hc_value x, float eps)
+{
+    return norm_of(net, x, hc_network_vector(net, name, "weight", net->values[x].width), 0, eps);
 }
 
 hc_value hc_normed(hc_network *net, const char *name, hc_value x, float eps)

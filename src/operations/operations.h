@@ -38,15 +38,21 @@ hc_value hc_prepend(hc_network *net, hc_value x, hc_prepend_options options);
 
 typedef struct hc_tokens_options {
     int width, position_count;
-    const char *positions; /* [position_count, width]                                              */
-    int resized;           /* those of another length will do: they are resized                    */
-    const char *types;     /* [type_count, width], of which the first row is added to all; or NULL */
+    float scale;            /* of the table's rows; 0: 1                                            */
+    const char *positions;  /* [position_count, width]; or NULL                                     */
+    int resized;            /* those of another length will do: they are resized                    */
+    hc_value position_rows; /* the same as a value; 0: none                                        */
+    const char *types;      /* [type_count, width], of which the first row is added to all; or NULL */
     int type_count;
     const char *class_embedding; /* [width]: the class row's; or NULL                              */
 } hc_tokens_options;
 
 /* Rows of a table for the input's tokens, plus their positions. Which tokens have rows is net->text's to say. */
 hc_value hc_tokens(hc_network *net, const char *name, hc_tokens_options options);
+
+/* Sinusoidal positions as fairseq has them (after Vaswani et al., 2017): `rows` rows of `width` numbers, at least 4,
+ * the sines in the first half and the cosines in the second. Row `padding` is zeros. */
+hc_value hc_sinusoids(hc_network *net, int rows, int width, int padding);
 
 /* The first `used` rows of a tensor [rows, width], or with `rank` 3 [1, rows, width], the same for all inputs. */
 hc_value hc_parameter(hc_network *net, const char *name, int rank, int rows, int used, int width);
@@ -100,6 +106,9 @@ hc_value hc_norm(hc_network *net, const char *name, hc_value x, float eps);
 /* LayerNorm, done at once: for a value that is read more than once. */
 hc_value hc_normed(hc_network *net, const char *name, hc_value x, float eps);
 
+/* RMSNorm (Zhang and Sennrich, 2019), done by whatever reads the value. */
+hc_value hc_rms_norm_of(hc_network *net, const char *name, hc_value x, float eps);
+
 /* The LayerNorm that made `normed`, of another value. */
 hc_value hc_norm_again(hc_network *net, hc_value normed, hc_value x);
 
@@ -140,11 +149,13 @@ typedef struct hc_attention_options {
     int heads, causal;
     const char *logit_scale; /* [heads, 1, 1]: e to this, at most 100, in place of 1 / sqrt(head_dim); or NULL */
     const char *head_scale;  /* [heads, 1, 1]: factors of the heads' results; or NULL                          */
-    hc_value bias;           /* what is added to the scores, from hc_relative_bias or laid out as it does; 0: nothing */
-    hc_windows windows;      /* of q, k and v, one grid: with a bias from hc_window_bias; or none                     */
+    hc_value bias;      /* what is added to the scores: from hc_relative_bias or laid out as it does, or for texts from
+                           hc_bucket_bias; 0: nothing                                         */
+    hc_windows windows; /* of q, k and v, one grid: with a bias from hc_window_bias; or none */
+    float scale;        /* of the scores; 0: 1 / sqrt(head_dim)                               */
 } hc_attention_options;
 
-/* softmax(q kᵀ / sqrt(head_dim) + bias) v, head by head, within each input, or within each of its windows. */
+/* softmax(scale q kᵀ + bias) v, head by head, within each input, or within each of its windows. */
 hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_attention_options options);
 
 /* Relative position bias (Liu et al., "Swin Transformer", 2021; Bao et al., "BEiT", 2021) of tokens that are pixels of
@@ -160,6 +171,13 @@ hc_value hc_window_bias(hc_network *net, hc_value table, hc_windows windows);
 /* How far queries and keys of a grid lie apart, [(2 * height - 1) * (2 * across - 1), 2], down and across, as sign(x)
  * log(1 + |x|): what an MLP makes hc_relative_bias's table of (Liu et al., "Swin Transformer V2", 2022). */
 hc_value hc_relative_coordinates(hc_network *net, int height, int across);
+
+/* Relative position bias of a sequence (Raffel et al., "T5", 2020). `table` has a row for each of its buckets, an even
+ * number of at least 4, with a number for each head: half for keys at or before the query and half for those behind it,
+ * of each half the first half for one distance each and the rest for ranges that grow with the distance, up to
+ * `farthest`, beyond which all are in the last. For each head a row of what distances get, from query - key =
+ * 1 - tokens on, so that the rows of a key, which are all one matrix, begin one further on for each. */
+hc_value hc_bucket_bias(hc_network *net, hc_value table, int tokens, int farthest);
 
 /* ---- grids, channels last ---- */
 

@@ -5,7 +5,7 @@
 
 typedef struct row_job {
     hc_span_of_rows from;
-    const float *weight, *bias; /* of a LayerNorm, or NULL */
+    const float *weight, *bias; /* of a norm, or NULL; without a bias an RMSNorm */
     float eps;
     const hc_rows *rows; /* where to, or NULL: */
     float *out;
@@ -21,7 +21,8 @@ static void do_rows(void *context, int first, int last, int thread)
         const float *x = j->from.at + (size_t)r * j->from.stride;
         float *to = j->out ? j->out + (size_t)r * j->stride : j->row + (size_t)thread * j->row_size;
         if (j->weight) {
-            hc_layer_norm(x, j->from.width, j->weight, j->bias, j->eps, to);
+            if (j->bias) hc_layer_norm(x, j->from.width, j->weight, j->bias, j->eps, to);
+            else hc_rms_norm(x, j->from.width, j->weight, j->eps, to);
             x = to;
         }
         if (j->rows) hc_rows_put(j->rows, r, x);

@@ -99,7 +99,7 @@ typedef struct hc_value_info {
     int column;          /* of `memory`, its first                                                     */
     hc_tensor_id tensor; /* whose floats it is; 0: it lies in the arena                                */
     int is_output;       /* it lies where the caller wants the vectors                                 */
-    /* A LayerNorm that is done by whoever reads it: of this value, with these. */
+    /* A LayerNorm that is done by whoever reads it: of this value, with these; without a bias an RMSNorm. */
     hc_value normed;
     hc_tensor_id norm_weight, norm_bias;
     float eps;
@@ -152,6 +152,7 @@ typedef struct hc_text_rows {
     int causal;    /* what follows the pooled token cannot reach it, and is not computed              */
     int class_row; /* a row after the tokens, which is pooled: CoCa's                                 */
     int unpadded;  /* tokens that are pad_id have no row                                              */
+    int measured;  /* distances between tokens count: with unpadded, pad_id before the last token has a hidden row */
     int counted;   /* positions count from pad_id + 1 and leave pads out, as RoBERTa has them, in place of from 0 */
 } hc_text_rows;
 
@@ -170,6 +171,7 @@ struct hc_op {
     int heads, causal;
     int skip; /* rows that are left out */
     float eps;
+    float scale; /* of attention's scores, or of a table's rows; 0: what is said there */
     hc_kernel_size kernel;
     hc_windows windows;
     uint64_t scratch_at; /* in the arena */

@@ -28,7 +28,7 @@ int hc_texts_skips(const hc_text_rows *text, const int32_t *ids, int i)
      * one, and the weights were trained so. */
     if (text->class_row) return i > 0 && ids[i - 1] == text->pad_id;
     /* The first token is what some pool, whatever it is. */
-    return text->unpadded && i > 0 && ids[i] == text->pad_id;
+    return text->unpadded && !text->measured && i > 0 && ids[i] == text->pad_id;
 }
 
 /* One text at row `first`: how many rows it takes; *pooled is the row that pooling takes. */
@@ -38,18 +38,20 @@ static int rows_of_text(const hc_text_rows *text, const int32_t *ids, int first,
     *pooled = first + position;
     if (!text->class_row && !text->unpadded)
         return text->causal && text->pool != HC_TEXT_ALL ? position + 1 : text->context_length;
-    for (int i = 0; i < text->context_length; i++) rows += !hc_texts_skips(text, ids, i);
+    int length = text->context_length;
+    while (text->measured && length > 1 && ids[length - 1] == text->pad_id) length--;
+    for (int i = 0; i < length; i++) rows += !hc_texts_skips(text, ids, i);
     if (text->class_row) *pooled = first + rows;
     return rows + text->class_row;
 }
 
-/* Keys that are there and that no query sees: CoCa's class row where the text is full of padding to its end, and a
- * first token that is padding. (Of a text of padding alone nothing is seen, and its vector is zeros where torch's would
- * be no numbers.) */
+/* Keys that are there and that no query sees: CoCa's class row where the text is full of padding to its end, a first
+ * token that is padding, and all padding where distances count. (Of a text of padding alone nothing is seen, and its
+ * vector is zeros where torch's would be no numbers.) */
 static void hide(hc_pass *pass, const hc_text_rows *text, const int32_t *ids, int input)
 {
     int first = pass->first[input], end = pass->first[input + 1];
-    for (int row = first; row < end; row++) pass->hidden[row] = 0;
+    for (int row = first; row < end; row++) pass->hidden[row] = text->measured && ids[row - first] == text->pad_id;
     if (text->class_row) pass->hidden[end - 1] = ids[text->context_length - 1] == text->pad_id;
     else pass->hidden[first] = ids[0] == text->pad_id;
 }

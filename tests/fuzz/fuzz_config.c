@@ -59,6 +59,18 @@ static const struct kind {
      "}}",
      {"hidden_size", "num_attention_heads", "vocab_size", "intermediate_size", "max_position_embeddings",
       "type_vocab_size", "pad_token_id", "layer_norm_eps", "num_hidden_layers"}},
+    {HC_TEXT,
+     "\"text_cfg\":{\"hf_proj_type\":\"linear\",\"context_length\":9,\"hf_config\":{\"model_type\":\"mt5\",\"num_"
+     "layers\":1",
+     "}}",
+     {"d_model", "d_kv", "d_ff", "num_heads", "vocab_size", "relative_attention_num_buckets",
+      "relative_attention_max_distance", "pad_token_id", "layer_norm_epsilon", "num_layers"}},
+    {HC_TEXT,
+     "\"text_cfg\":{\"hf_proj_type\":\"linear\",\"context_length\":9,\"hf_config\":{\"model_type\":\"m2m_100\","
+     "\"encoder_"
+     "layers\":1",
+     "}}",
+     {"d_model", "encoder_ffn_dim", "encoder_attention_heads", "vocab_size", "pad_token_id", "encoder_layers"}},
 };
 enum { KIND_COUNT = sizeof KINDS / sizeof *KINDS };
 

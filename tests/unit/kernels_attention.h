@@ -35,6 +35,9 @@ static void check_order(const hc_attention *t, const float *expected)
     free(q);
 }
 
+/* What is added to scores: 0, a number for each of them, or one for each distance. */
+enum { NO_BIAS, BIAS_EACH, BIAS_BY_DISTANCE };
+
 static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hide, int biased, float size)
 {
     size_t q_stride = (size_t)dim + 1, kv_stride = (size_t)dim + 2, out_stride = (size_t)(dim + GAP);
@@ -42,10 +45,11 @@ static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hi
     float *k = random_rows(kv_rows, dim, kv_stride, size), *v = random_rows(kv_rows, dim, kv_stride, 1);
     float *scratch = allocate(hc_attention_scratch(kv_rows, dim) * sizeof *scratch);
     uint8_t *hidden = allocate((size_t)kv_rows);
-    size_t bias_stride = hc_round_up((size_t)q_rows, HC_PANEL);
-    float *bias = biased ? random_rows(kv_rows, (int)bias_stride, bias_stride, 4) : NULL;
-    for (int j = 0; biased && j < kv_rows; j++) /* what is beyond the queries must not matter */
-        for (size_t i = (size_t)q_rows; i < bias_stride; i++) bias[(size_t)j * bias_stride + i] = NAN;
+    int panels = (int)hc_round_up((size_t)q_rows, HC_PANEL), by_distance = biased == BIAS_BY_DISTANCE,
+        rows = by_distance ? 1 : kv_rows, columns = by_distance ? kv_rows - 1 + panels : panels;
+    float *bias = biased ? random_rows(rows, columns, (size_t)columns, 4) : NULL;
+    for (int j = 0; biased && j < rows; j++) /* what is beyond the queries must not matter */
+        for (int i = columns - panels + q_rows; i < columns; i++) bias[j * columns + i] = NAN;
     double *weights = allocate((size_t)kv_rows * sizeof *weights), *expected = allocate((size_t)dim * sizeof *expected);
     for (int j = 0; j < kv_rows; j++) hidden[j] = hide == 2 || random_below(3) == 0;
     for (int exact = 0; exact < 2; exact++) {
@@ -63,8 +67,8 @@ static void check_attention(int q_rows, int kv_rows, int dim, int causal, int hi
             .causal = causal,
             .q_first = causal ? kv_rows - q_rows : 0,
             .exact = exact,
-            .bias = bias,
-            .bias_stride = bias_stride,
+            .bias = by_distance ? bias + kv_rows - 1 : bias,
+            .bias_stride = by_distance ? -1 : columns,
             .hidden = hide ? hidden : NULL,
             .out = out,
             .out_stride = out_stride,
@@ -115,7 +119,8 @@ static void check_attentions(void)
     check_attention(50, 50, 64, 0, 0, 0, 8);  /* peaked */
     check_attention(77, 77, 64, 1, 0, 0, 30); /* scores hundreds apart */
     check_attention(9, 12, 8, 0, 2, 0, 1);    /* every key is hidden */
-    for (int q = 1; q <= 20; q++) check_attention(q, 3 * q, 12, q % 2, q / 2 % 2, 1, 1);
+    for (int q = 1; q <= 20; q++) check_attention(q, 3 * q, 12, q % 2, q / 2 % 2, BIAS_EACH, 1);
+    for (int n = 1; n <= 20; n++) check_attention(n % 3 ? n : 1, n, 12, 0, n / 2 % 2, BIAS_BY_DISTANCE, 1);
 }
 
 #endif

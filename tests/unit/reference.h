@@ -77,6 +77,13 @@ static void reference_layer_norm(const float *x, int n, const float *weight, con
         out[i] = ((double)x[i] - mean) / sqrt(variance + eps) * (double)weight[i] + (double)bias[i];
 }
 
+static void reference_rms_norm(const float *x, int n, const float *weight, double eps, double *out)
+{
+    double squares = 0;
+    for (int i = 0; i < n; i++) squares += (double)x[i] * (double)x[i] / n;
+    for (int i = 0; i < n; i++) out[i] = (double)x[i] / sqrt(squares + eps) * (double)weight[i];
+}
+
 /* One query row; weights [kv_rows] is scratch. */
 static void reference_attention(const hc_attention *t, int row, double *weights, double *out)
 {
@@ -87,7 +94,7 @@ static void reference_attention(const hc_attention *t, int row, double *weights,
         for (int d = 0; d < t->head_dim; d++)
             score += (double)t->q[(size_t)row * t->q_stride + (size_t)d] *
                      (double)t->k[(size_t)j * t->kv_stride + (size_t)d];
-        double bias = t->bias ? (double)t->bias[(size_t)j * t->bias_stride + (size_t)row] : 0;
+        double bias = t->bias ? (double)t->bias[j * t->bias_stride + row] : 0;
         weights[j] = unseen ? -1e300 : score * (double)t->scale + bias;
         most = weights[j] > most ? weights[j] : most;
     }

@@ -40,7 +40,8 @@ def make_tokens(n, text, generator):
             ids[used // 2] = pad
         if i == 4:
             ids[1:3] = pad
-        tokens[i, :used + 2] = torch.cat([start[None], ids, end[None]])
+        first = words[0] if text['hf_config']['model_type'] == 'm2m_100' else start   # M2M's is a language
+        tokens[i, :used + 2] = torch.cat([first[None], ids, end[None]])
     tokens[7] = tokens[7].roll(1)                       # padding first
     return tokens
 
@@ -58,10 +59,15 @@ def unused_pooler(state):
             'text.transformer.pooler.dense.bias': torch.full((width,), 7.0).half()}
 
 
+# What a config that brings its hf_config has to say all the same, for OpenCLIP.
+NAMES = {'roberta': 'roberta-base', 'xlm-roberta': 'xlm-roberta-base', 'bert': 'bert-base-uncased', 't5': 't5-base',
+         'mt5': 'google/mt5-base', 'm2m_100': 'facebook/nllb-200-distilled-600M'}
+
+
 def hf_text(name, options, base, text=None, **rest):
     fields = {key: rest.pop(key) for key in ('dtype', 'tail', 'names', 'towers', 'notes', 'model', 'vision') if key in rest}
     hf_config = {**base, **rest}
-    hf_name = {'roberta': 'roberta-base', 'xlm-roberta': 'xlm-roberta-base', 'bert': 'bert-base-uncased'}[base['model_type']]
+    hf_name = NAMES[base['model_type']]
     text = {'context_length': LENGTH, 'hf_model_name': hf_name, 'hf_tokenizer_name': hf_name, 'hf_config': hf_config, **(text or {})}
     return Golden(name, options, text={key: value for key, value in text.items() if value is not DEFAULT}, **fields)
 

@@ -18,12 +18,14 @@ def is_first_of_mlp(name):
 
 def gain_of(name, tail):
     leaf, parent = kind(name)
+    if '.SelfAttention.q.' in name:
+        return 0.5                                      # T5's scores are not scaled
     if leaf in ('in_proj_weight', 'q_proj_weight', 'k_proj_weight') \
             or parent in ('q_proj', 'k_proj', 'qkv', 'q', 'kv', 'query', 'key'):
         return 2                                        # attention that is neither flat nor one-hot
     if is_first_of_mlp(name):
         return 0.5 if tail else 1
-    if parent in ('c_proj', 'fc2') and '.attnpool.' not in name or '.output.dense.' in name and '.attention.' not in name:
+    if parent in ('c_proj', 'fc2') and '.attnpool.' not in name or '.output.dense.' in name and '.attention.' not in name or parent == 'wo':
         return 150 if tail else 5
     return 2 if parent in ('conv1', 'patch_embedding') or 'patch_embed.proj' in name else 1
 
@@ -55,7 +57,7 @@ def randomise(model, generator, dtype, tail):
             value = uniform(shape, 0.8, 1.2) if leaf == 'weight' else uniform(shape, -0.3, 0.3)
         elif leaf.endswith('bias'):                     # those of an MLP as in trained models, mostly off
             value = uniform(shape, -0.3, 0.3) - (3 if tail else 1) * is_first_of_mlp(name)
-        elif 'embed' in leaf or leaf in ('cls_emb', 'query', 'latent', 'probe') or 'embedding' in parent and parent != 'patch_embedding':
+        elif 'embed' in leaf or leaf in ('cls_emb', 'query', 'latent', 'probe') or parent == 'embed_tokens' or 'embedding' in parent and parent != 'patch_embedding':
             value = normal(shape, 1.5 if parent == 'word_embeddings' else 0.5)
         elif leaf in ('proj', 'text_projection') and tensor.ndim == 2:
             value = normal(shape, shape[0] ** -0.5)

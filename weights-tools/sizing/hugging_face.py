@@ -34,7 +34,45 @@ HUGGING_FACE = {
     'sentence-transformers/all-MiniLM-L12-v2': ('bert', MINI_LM),
 }
 
-HUGGING_FACE_ACTIVATIONS = {'gelu': 'HC_GELU'}
+# T5's first release ("Exploring the Limits of Transfer Learning", section 3.7); 3b and 11b have heads of 128.
+T5_LARGE = dict(d_model=1024, num_layers=24, num_heads=16)
+T5 = {
+    't5-small': ('t5', {}),
+    't5-base': ('t5', dict(d_model=768, d_ff=3072, num_layers=12, num_heads=12)),
+    't5-large': ('t5', dict(T5_LARGE, d_ff=4096)),
+    't5-3b': ('t5', dict(T5_LARGE, d_ff=16384, d_kv=128, num_heads=32)),
+    't5-11b': ('t5', dict(T5_LARGE, d_ff=65536, d_kv=128, num_heads=128)),
+}
+# Version 1.1, whose sizes mT5 ("mT5: A massively multilingual pre-trained text-to-text transformer") and Flan-T5 have, too.
+T5_11 = {
+    'small': dict(d_model=512, d_ff=1024, num_layers=8, num_heads=6),
+    'base': dict(d_model=768, d_ff=2048, num_layers=12, num_heads=12),
+    'large': dict(T5_LARGE, d_ff=2816),
+    'xl': dict(d_model=2048, d_ff=5120, num_layers=24, num_heads=32),
+    'xxl': dict(d_model=4096, d_ff=10240, num_layers=24, num_heads=64),
+}
+for size, sizes in T5_11.items():
+    T5[f'google/mt5-{size}'] = ('mt5', sizes)
+    T5[f'google/t5-v1_1-{size}'] = T5[f'google/flan-t5-{size}'] = ('t5', dict(sizes, feed_forward_proj='gated-gelu'))
+
+# fairseq's examples/m2m_100 and examples/nllb: the dense models, and those distilled to fewer layers. NLLB's vocabulary has 256,000
+# pieces, 202 languages and four special tokens.
+NLLB = dict(vocab_size=256206)
+M2M_LARGE = dict(encoder_layers=24, encoder_ffn_dim=8192)
+M2M = {
+    'facebook/m2m100_418M': ('m2m_100', {}),
+    'facebook/m2m100_1.2B': ('m2m_100', M2M_LARGE),
+    'facebook/nllb-200-distilled-600M': ('m2m_100', NLLB),
+    'facebook/nllb-200-distilled-1.3B': ('m2m_100', {**NLLB, **M2M_LARGE}),
+    'facebook/nllb-200-1.3B': ('m2m_100', {**NLLB, **M2M_LARGE}),
+    'facebook/nllb-200-3.3B': ('m2m_100', {**NLLB, **M2M_LARGE, 'd_model': 2048}),
+}
+
+BERT = dict(HUGGING_FACE)
+HUGGING_FACE.update(T5)
+HUGGING_FACE.update(M2M)
+
+HUGGING_FACE_ACTIVATIONS = {'gelu': 'HC_GELU', 'gelu_new': 'HC_GELU_TANH', 'relu': 'HC_RELU'}
 
 
 def hugging_face_config(name):
@@ -43,9 +81,36 @@ def hugging_face_config(name):
     return AutoConfig.for_model(model_type, **changes)
 
 
-def hugging_face_rows():
+def expect(name, config, **values):
+    """Stops where a row would say too little."""
+    for key, value in values.items():
+        if getattr(config, key) != value:
+            raise SystemExit(f'{name}: {key} is {getattr(config, key)}, expected {value}')
+
+
+def t5_rows():
     rows = []
-    for name in HUGGING_FACE:
+    for name in T5:
+        c = hugging_face_config(name)
+        expect(name, c, relative_attention_num_buckets=32, relative_attention_max_distance=128, pad_token_id=0, layer_norm_epsilon=1e-6)
+        rows.append([f'"{name}"', f'"{c.model_type}"', c.vocab_size, c.d_model, c.d_kv, c.d_ff, c.num_layers, c.num_heads,
+                     HUGGING_FACE_ACTIVATIONS[c.dense_act_fn], int(c.is_gated_act)])
+    return rows
+
+
+def m2m_rows():
+    rows = []
+    for name in M2M:
+        c = hugging_face_config(name)
+        expect(name, c, scale_embedding=True, pad_token_id=1, activation_function='relu')
+        rows.append([f'"{name}"', f'"{c.model_type}"', c.vocab_size, c.d_model, c.encoder_ffn_dim, c.encoder_layers,
+                     c.encoder_attention_heads])
+    return rows
+
+
+def bert_rows():
+    rows = []
+    for name in BERT:
         c = hugging_face_config(name)
         rows.append([f'"{name}"', f'"{c.model_type}"', c.vocab_size, c.hidden_size, c.num_hidden_layers, c.num_attention_heads,
                      c.intermediate_size, c.max_position_embeddings, c.type_vocab_size, f'{c.layer_norm_eps:.0e}f'.replace('e-0', 'e-'),
