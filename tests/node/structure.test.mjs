@@ -47,7 +47,20 @@ const WEB = {
   'index.js': ['base', 'network', 'models', 'cache', 'encoder', 'worker', 'towers'],
   page: ['base', 'network', 'sources', 'cache', 'search', 'worker', 'index.js'],
   node: ['base', 'network', 'sources', 'cache', 'search', 'worker', 'index.js'],
-  cli: ['base', 'network', 'wasm', 'picture', 'sources', 'checkpoint', 'load', 'cache', 'models', 'encoder', 'node'],
+  cli: [
+    'base',
+    'network',
+    'wasm',
+    'picture',
+    'sources',
+    'checkpoint',
+    'load',
+    'cache',
+    'models',
+    'search',
+    'encoder',
+    'node',
+  ],
   demo: ['index.js'],
 };
 

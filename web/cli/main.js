@@ -9,18 +9,20 @@ import { printable } from '../base/errors.js';
 import { HalfclipError } from '../node/index.js';
 import * as cache from './cache.js';
 import * as embed from './embed.js';
+import * as index from './index.js';
 import * as inspect from './inspect.js';
 import { interruptible } from './interrupt.js';
 import { OptionError, UsageError } from './options.js';
 import * as profile from './profile.js';
 import * as rank from './rank.js';
 import { FailedInputs } from './run.js';
+import * as search from './search.js';
 import * as serve from './serve.js';
 import * as shard from './shard.js';
 import { complain, print } from './terminal.js';
 import * as verify from './verify.js';
 
-const COMMANDS = { embed, rank, shard, inspect, profile, verify, cache, serve };
+const COMMANDS = { embed, rank, index, search, shard, inspect, profile, verify, cache, serve };
 
 const HELP = `halfclip: half of CLIP, an image encoder or a text encoder, loaded alone
 

@@ -1,0 +1,197 @@
+// halfclip index: the pictures of a folder as an index that lasts.
+
+import { stat } from 'node:fs/promises';
+import path from 'node:path';
+
+import { loadImageEncoder } from '../node/index.js';
+import { VectorIndex } from '../search/vector-index.js';
+import { LOAD_HELP, LOAD_OPTIONS, UsageError, fileProblem, loadOptions } from './options.js';
+import { TEXT_WEIGHTS, loadIfThere, loadPictureIndex, sameTower, towerOf } from './picture-index.js';
+import { isFolder, picturesBelow } from './pictures.js';
+import { checkFailed, runOver } from './run.js';
+import { Counter, complain, print } from './terminal.js';
+
+export const summary = 'the pictures of a folder as an index for halfclip search';
+
+export const help = `halfclip index FOLDER --out FILE: the vectors of all pictures below a folder, in a file for halfclip search
+
+  Again: only pictures that are new or changed (by path, size and time) are embedded, and those that are gone leave the index. Of an
+  interrupted run, what is done is kept.
+
+  --out FILE                             the index, an ordinary .safetensors file
+  --text-weights FILE                    for halfclip search, where --weights is a shard of the image tower
+  --fp32                                 hold vectors as floats, not as bytes: four times the size
+  --json                                 a JSON object {"pictures", "new", "changed", "gone", "failed"}
+  --fail-fast                            stop at the first picture that fails; else it is reported, the others go on, and the exit
+                                         status is 1 at the end
+${LOAD_HELP}
+  Model and weights need to be said only once: the index remembers them. With others, all pictures are embedded again.
+`;
+
+export const options = {
+  ...LOAD_OPTIONS,
+  ...TEXT_WEIGHTS,
+  out: { type: 'string' },
+  fp32: { type: 'boolean' },
+  json: { type: 'boolean' },
+  'fail-fast': { type: 'boolean' },
+};
+
+const SAVE_EVERY = 60_000; // milliseconds
+const ATTEMPTS = 5; // to save what others save at the same time
+
+export async function run(values, args, signal) {
+  const { out, json } = values;
+  if (out === undefined) throw new UsageError('index needs --out and the name of a file');
+  if (args.length !== 1) throw new UsageError(`index takes one folder, got ${args.length}`);
+  const folder = path.resolve(args[0]);
+  if (!(await isFolder(folder))) throw new UsageError(`${args[0]} is no folder`);
+
+  const before = await loadIfThere(out, signal);
+  const tower = await towerOf(values, before?.tower);
+  const difference = before && differenceOf(before, { folder, tower, fp32: values.fp32 });
+  const fits = difference === null && before !== null;
+  if (difference) await complain(`${out}: is of another ${difference}: all pictures are embedded again`);
+  const work = new Work(out, { folder, tower, dtype: values.fp32 ? 'fp32' : 'int8' }, fits ? before.index : null);
+  const { items, gone } = await compare(folder, fits ? before.index : null);
+  for (const id of gone) work.remove(id);
+
+  let result = { done: 0, failed: 0 };
+  let changed = 0;
+  let size;
+  try {
+    if (items.length) {
+      const encoder = await loadImageEncoder(await loadOptions({ ...values, ...tower }, signal));
+      try {
+        const counter = new Counter(values.quiet, async () => items.length);
+        const failFast = values['fail-fast'];
+        result = await runOver(encoder, items, { failFast, signal, counter }, async (item, vector) => {
+          changed += Number(item.known);
+          await work.replace(item.id, vector, item.data);
+        });
+      } finally {
+        encoder.dispose();
+      }
+    }
+  } finally {
+    size = await work.finish(); // also of what was interrupted
+  }
+  const counts = { new: result.done - result.failed - changed, changed, gone: gone.length, failed: result.failed };
+  await print(report(out, { pictures: size, ...counts }, json));
+  checkFailed(result);
+}
+
+/** In what an index is of no use for a run; null if it is of use. */
+function differenceOf({ index, ...before }, { folder, tower, fp32 }) {
+  if (before.folder !== folder) return 'folder';
+  if (!sameTower(tower, before.tower)) return 'tower';
+  return fp32 && index.dtype !== 'fp32' ? 'dtype' : null;
+}
+
+const report = (out, counts, json) => {
+  if (json) return JSON.stringify(counts);
+  const { pictures, ...others } = counts;
+  const parts = Object.entries(others).map(([name, count]) => `${count} ${name}`);
+  return `${out}: ${pictures} picture${pictures === 1 ? '' : 's'} (${parts.join(', ')})`;
+};
+
+/**
+ * What has to be embedded of a folder, and which entries of its index are gone.
+ * @param {string} folder
+ * @param {VectorIndex | null} index
+ */
+async function compare(folder, index) {
+  const items = [];
+  const seen = new Set();
+  const unknown = []; // what could not be looked at is not gone
+  for await (const { input, source, error } of picturesBelow(folder)) {
+    const id = path.relative(folder, input).split(path.sep).join('/');
+    const item = { record: { input }, id };
+    seen.add(id);
+    if (error) {
+      unknown.push(id);
+      items.push({ ...item, error: new Error(`${input}: ${fileProblem(error)}`) });
+      continue;
+    }
+    const { size, mtimeMs } = await stat(input).catch(() => ({ size: null, mtimeMs: null })); // a name that is no text
+    const data = { size, time: mtimeMs };
+    const known = index?.get(id)?.data;
+    if (known && known.size === size && known.time === mtimeMs && size !== null) continue;
+    items.push({
+      ...item,
+      data,
+      known: Boolean(known),
+      source: typeof source === 'function' ? await source() : source,
+    });
+  }
+  const isUnder = (id) => unknown.some((place) => place === '' || id.startsWith(`${place}/`));
+  const gone = index ? [...index.ids()].filter((id) => !seen.has(id) && !isUnder(id)) : [];
+  return { items, gone };
+}
+
+/** What a run changes, and the file that it changes, which is saved at times. */
+class Work {
+  #out;
+  #about;
+  #changes = new Map(); // since the last time: id to what is there now, or null
+  #saved = performance.now();
+  #index;
+
+  /**
+   * @param {string} out
+   * @param {{ folder: string, tower: object, dtype: 'int8' | 'fp32' }} about
+   * @param {VectorIndex | null} index what is in the file, where it is to be kept
+   */
+  constructor(out, about, index) {
+    this.#out = out;
+    this.#about = about;
+    this.#index = index;
+  }
+
+  remove(id) {
+    this.#changes.set(id, null);
+  }
+
+  async replace(id, vector, data) {
+    this.#changes.set(id, { vector, data });
+    if (performance.now() - this.#saved < SAVE_EVERY) return;
+    await this.#save();
+  }
+
+  /** Saves what there is, and returns how many pictures that are; of none at all no file is made. */
+  async finish() {
+    const { folder, tower } = this.#about;
+    const index = this.#index;
+    const isSame = index && !index.damage && JSON.stringify(index.metadata) === JSON.stringify({ folder, tower });
+    if (this.#changes.size || (index && !isSame)) await this.#save();
+    return this.#index?.size ?? 0;
+  }
+
+  async #save() {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#applied()?.save(this.#out);
+        break;
+      } catch (error) {
+        if (error.code !== 'weights/changed' || attempt === ATTEMPTS) throw error;
+        ({ index: this.#index } = await loadPictureIndex(this.#out));
+      }
+    }
+    this.#changes.clear();
+    this.#saved = performance.now();
+  }
+
+  /** The index with all changes; null where there is nothing. */
+  #applied() {
+    const { folder, tower, dtype } = this.#about;
+    for (const [id, entry] of this.#changes) {
+      if (!entry) this.#index?.remove(id);
+      else {
+        this.#index ??= new VectorIndex({ dim: entry.vector.length, dtype });
+        this.#index.replace(id, entry.vector, { data: entry.data });
+      }
+    }
+    if (this.#index) this.#index.metadata = { folder, tower };
+    return this.#index;
+  }
+}

@@ -1,0 +1,59 @@
+// An index of a folder's pictures, and what it remembers of the tower that made it: `index` writes it, `search` reads it.
+
+import path from 'node:path';
+
+import { HalfclipError } from '../node/index.js';
+import { VectorIndex } from '../search/vector-index.js';
+import { exists } from './pictures.js';
+import { complain } from './terminal.js';
+
+/** Options that say which tower it is. */
+const REMEMBERED = ['model', 'weights', 'text-weights', 'hub', 'dtype', 'image-size'];
+
+export const TEXT_WEIGHTS = { 'text-weights': { type: 'string' } };
+
+/**
+ * Loads an index. What is whole of a damaged one is taken.
+ * @param {string} file
+ * @param {AbortSignal} signal
+ * @returns {Promise<{ index: VectorIndex, folder: string, tower: Record<string, string> }>}
+ */
+export async function loadPictureIndex(file, signal) {
+  const index = await VectorIndex.load(file, { signal, salvage: true });
+  if (index.damage) await complain(`weights/corrupt: ${index.damage.message}, and are taken`);
+  const { folder, tower } = index.metadata;
+  if (typeof folder !== 'string' || tower === null || typeof tower !== 'object')
+    throw new HalfclipError('weights/format', `${file}: is an index, but not of pictures that halfclip index made`);
+  return { index, folder, tower };
+}
+
+/** The same, or null where there is no such file. */
+export const loadIfThere = async (file, signal) => ((await exists(file)) ? loadPictureIndex(file, signal) : null);
+
+/**
+ * What a command line says of the tower, with places that do not depend on the working folder; what it does not say is
+ * as an index remembers it.
+ * @param {Record<string, string | boolean | undefined>} values
+ * @param {Record<string, string>} [remembered]
+ * @returns {Promise<Record<string, string>>}
+ */
+export async function towerOf(values, remembered = {}) {
+  const names = [values.model, values.weights].some((value) => value !== undefined) ? REMEMBERED : [];
+  const tower = {};
+  for (const name of REMEMBERED) {
+    // A model or weights of another kind, and nothing of the former ones applies.
+    const value = values[name] ?? (names.includes(name) ? undefined : remembered[name]);
+    if (value !== undefined) tower[name] = await fixed(value);
+  }
+  return tower;
+}
+
+async function fixed(value) {
+  const [, scheme, folder] = /^(local-dir:)([^]*)$/.exec(value) ?? [];
+  if (scheme) return scheme + path.resolve(folder);
+  return (await exists(value)) ? path.resolve(value) : value;
+}
+
+/** Whether two towers are the same one. */
+export const sameTower = (a, b) =>
+  REMEMBERED.every((name) => name === 'text-weights' || name === 'hub' || a[name] === b[name]);

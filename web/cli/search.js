@@ -1,0 +1,60 @@
+// halfclip search: pictures of an index, by words or by a picture.
+
+import path from 'node:path';
+
+import { printable } from '../base/errors.js';
+import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../node/index.js';
+import { LOAD_HELP, LOAD_OPTIONS, UsageError, loadOptions } from './options.js';
+import { loadPictureIndex } from './picture-index.js';
+import { print } from './terminal.js';
+
+export const summary = 'pictures of an index, by words or by a picture';
+
+export const help = `halfclip search INDEX TEXT: the pictures of an index that fit a text best
+halfclip search INDEX --picture FILE|URL: those that are nearest to a picture
+
+  --limit N                              how many (default: 10)
+  --json                                 JSON lines {"input", "score"}
+${LOAD_HELP}
+  The index remembers the model and the weights; --weights names those of the text tower where it was made with a shard of the image
+  tower.
+`;
+
+export const options = {
+  ...LOAD_OPTIONS,
+  picture: { type: 'string' },
+  limit: { type: 'string' },
+  json: { type: 'boolean' },
+};
+
+export async function run(values, args, signal) {
+  const { picture, json } = values;
+  const [file, query, ...more] = args;
+  if (file === undefined || more.length || (query === undefined) === (picture === undefined))
+    throw new UsageError('search needs an index and either a text, in quotes, or --picture');
+  const limit = values.limit === undefined ? 10 : Number(values.limit);
+  if (!(limit >= 1) || limit % 1)
+    throw new UsageError(`--limit is ${values.limit}, expected a whole number of at least 1`);
+
+  const { index, folder, tower } = await loadPictureIndex(file, signal);
+  const { 'text-weights': textWeights, ...remembered } = tower;
+  const isText = picture === undefined;
+  if (isText && textWeights !== undefined) remembered.weights = textWeights;
+  const load = isText ? loadTextEncoder : loadImageEncoder;
+  const encoder = await load(await loadOptions({ ...remembered, ...values }, signal));
+  let vector;
+  try {
+    vector = await encoder.embed(query ?? picture, { signal });
+  } finally {
+    encoder.dispose();
+  }
+  if (vector.length !== index.dim)
+    throw new HalfclipError(
+      'weights/mismatch',
+      `${file}: holds vectors of ${index.dim} numbers, this tower makes vectors of ${vector.length}: expected the one that the index was made with`,
+    );
+  for (const { id, score } of index.search(vector, { limit })) {
+    const input = path.join(folder, String(id));
+    await print(json ? JSON.stringify({ input, score }) : `${score.toFixed(4)}  ${printable(input)}`);
+  }
+}
