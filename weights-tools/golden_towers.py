@@ -30,7 +30,7 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
-from golden import convnext, fastvit, hf_text, m2m_text, openclip, resized, resnet, swin, t5_text, timm_vit
+from golden import convnext, eva, fastvit, hf_text, m2m_text, openclip, resized, resnet, swin, t5_text, timm_vit
 from golden.checks import check_options, check_tensors, check_vectors
 from golden.inputs import make_pixels, make_tokens
 from golden.model import build, features, in_tower
@@ -39,7 +39,7 @@ from golden.weights import randomise
 
 FOLDER = Path(__file__).resolve().parent.parent / 'tests' / 'golden'
 # What the encoder loads; and what it is to load next, by family.
-INDEXES = {'index.json': openclip.GOLDENS + resnet.GOLDENS + timm_vit.GOLDENS + convnext.GOLDENS + swin.GOLDENS + fastvit.GOLDENS
+INDEXES = {'index.json': openclip.GOLDENS + resnet.GOLDENS + timm_vit.GOLDENS + eva.GOLDENS + convnext.GOLDENS + swin.GOLDENS + fastvit.GOLDENS
            + hf_text.GOLDENS + t5_text.GOLDENS
            + m2m_text.GOLDENS + resized.GOLDENS}
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import timm
 import transformers
 
-from sizing import convnext, fastvit, swin, timm_vit, vit_hybrid, vit_relpos, vitamin
+from sizing import convnext, eva, fastvit, swin, timm_vit, vit_hybrid, vit_relpos, vitamin
 from sizing.hugging_face import bert_rows, m2m_rows, t5_rows
 from sizing.timm_models import rows_of
 
 SOURCE = Path(__file__).resolve().parent.parent / 'src' / 'families'
-FAMILIES = [convnext, fastvit, swin, timm_vit, vit_hybrid, vit_relpos, vitamin]
+FAMILIES = [eva, convnext, fastvit, swin, timm_vit, vit_hybrid, vit_relpos, vitamin]
 
 
 def write(name, comment, rows, start='{', end='}'):

@@ -48,7 +48,7 @@ int hc_names_of(const hc_names_match *match, const char *canonical, char names[H
 
     /* What a family has no rule for it does not have; its own name then says what is missing. */
     const char *pattern = r->canonical ? r->file : canonical;
-    int parts = memchr(pattern, '@', strlen(pattern)) ? HC_NAME_PARTS : 1;
+    int parts = !*pattern ? 0 : memchr(pattern, '@', strlen(pattern)) ? HC_NAME_PARTS : 1;
     size_t digits = 0;
     while (is_digit(number[digits])) digits++;
     *rule = r;
@@ -74,8 +74,7 @@ static int holds(const hc_safetensors *file, const hc_names_match *match, const 
     char names[HC_NAME_PARTS][HC_NAME_LENGTH];
     const hc_name_rule *rule;
     if (!canonical) return 0;
-    hc_names_of(match, canonical, names, &rule);
-    return hc_safetensors_find(file, names[0]) != NULL;
+    return hc_names_of(match, canonical, names, &rule) && hc_safetensors_find(file, names[0]) != NULL;
 }
 
 /* Enough of a tower's tensors to tell namings apart. */

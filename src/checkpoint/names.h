@@ -8,7 +8,7 @@
 /* '#' is the number of a layer, '*' the rest of the name, and '@' in the file's name stands for q, k and v in turn. */
 typedef struct hc_name_rule {
     const char *canonical, *file;
-    /* A projection that OpenCLIP has as [k, n] is stored [n, k], as nn.Linear has it. */
+    /* A projection that OpenCLIP has as [k, n] is stored [n, k], as nn.Linear has it; or the other way round. */
     int linear;
     /* `of` not 0: it is `count` of the `of` parts of equal size that the file has stacked by rows, from part `first`
      * on. */
@@ -17,6 +17,7 @@ typedef struct hc_name_rule {
 
 #define HC_RULE(canonical, file)                        {canonical, file, 0, 0, 0, 0}
 #define HC_LINEAR_RULE(canonical, file)                 {canonical, file, 1, 0, 0, 0}
+#define HC_ZEROS_RULE(canonical)                        {canonical, "", 0, 0, 0, 0} /* it is not stored: all zeros */
 #define HC_PART_RULE(canonical, file, first, count, of) {canonical, file, 0, first, count, of}
 
 typedef struct hc_names {
@@ -41,8 +42,8 @@ typedef struct hc_names_match {
 hc_names_match hc_names_find(const hc_safetensors *file, const hc_names *names, size_t name_count, const char *first,
                              size_t stride, size_t count);
 
-/* Under which names the file has a tensor: 1, or 3 if it has q, k and v apart, stacked by rows; and the rule that says
- * so, one without names where there is none. */
+/* Under which names the file has a tensor: 1, or 3 if it has q, k and v apart, stacked by rows, or 0: it is all zeros;
+ * and the rule that says so, one without names where there is none. */
 int hc_names_of(const hc_names_match *match, const char *canonical, char names[HC_NAME_PARTS][HC_NAME_LENGTH],
                 const hc_name_rule **rule);
 

@@ -10,7 +10,8 @@
 static const hc_family *const FAMILIES[] = {
     &hc_vision_transformer, &hc_text_transformer,
 #ifndef HC_FAMILIES_VIT
-    &hc_modified_resnet,    &hc_timm_vit,         &hc_swin,     &hc_convnext, &hc_vit_hybrid, &hc_fastvit, &hc_vitamin,
+    &hc_modified_resnet,    &hc_timm_vit,         &hc_swin,     &hc_convnext,
+    &hc_vit_hybrid,         &hc_fastvit,          &hc_eva,      &hc_vitamin,
     &hc_vit_relpos,         &hc_bert_text,        &hc_m2m_text, &hc_t5_text,
 #endif
 };

@@ -42,7 +42,7 @@ void hc_family_describe(const hc_safetensors *file, const hc_family *family, cha
 const char *hc_family_quick_gelu(const hc_safetensors *file);
 
 /* The families, each in the file of its name. */
-extern const hc_family hc_bert_text, hc_m2m_text, hc_t5_text, hc_convnext, hc_fastvit, hc_modified_resnet, hc_swin,
-    hc_text_transformer, hc_timm_vit, hc_vision_transformer, hc_vit_hybrid, hc_vit_relpos, hc_vitamin;
+extern const hc_family hc_bert_text, hc_eva, hc_m2m_text, hc_t5_text, hc_convnext, hc_fastvit, hc_modified_resnet,
+    hc_swin, hc_text_transformer, hc_timm_vit, hc_vision_transformer, hc_vit_hybrid, hc_vit_relpos, hc_vitamin;
 
 #endif

@@ -95,6 +95,24 @@ void hc_timm_check_sizes(hc_timm *t, int width, int heads, int mlp_width, int pa
         hc_fail(problem, HC_MODEL_UNSUPPORTED, "vision_cfg: sizes that are more than a tower may have here");
 }
 
+hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activation activation, float eps, hc_value x)
+{
+    int width = net->values[x].width;
+    HC_IN(net, "attn_pool.", 0)
+    {
+        hc_value query =
+            hc_linear(net, "q.", hc_parameter(net, "latent", 3, 1, 1, width), (hc_linear_options){.n = width});
+        hc_value all = hc_linear(net, "kv.", x, (hc_linear_options){.n = 2 * width});
+        hc_value seen = hc_attend(net, query, hc_columns(net, all, 0, width), hc_columns(net, all, width, width),
+                                  (hc_attention_options){.heads = heads});
+        x = hc_linear(net, "proj.", seen, (hc_linear_options){.n = width});
+        hc_value hidden = hc_linear(net, "mlp.fc1.", hc_norm(net, "norm.", x, eps),
+                                    (hc_linear_options){.n = mlp_width, .activation = activation});
+        x = hc_linear(net, "mlp.fc2.", hidden, (hc_linear_options){.n = width, .add = x});
+    }
+    return x;
+}
+
 void hc_timm_head(hc_network *net, const hc_timm *t, const char *classifier, hc_value x)
 {
     int n = t->embed_dim;

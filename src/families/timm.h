@@ -56,6 +56,9 @@ int hc_timm_mlp_width(hc_timm *t, int width, double ratio);
  * larger than may be. */
 void hc_timm_check_sizes(hc_timm *t, int width, int heads, int mlp_width, int patch_size);
 
+/* AttentionPoolLatent of x, "attn_pool.": one learned query looks at all tokens. */
+hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activation activation, float eps, hc_value x);
+
 /* From the pooled rows of the trunk to the result: visual.head.proj, visual.head.mlp, nothing, or the trunk's
  * classifier, whose name in the trunk is `classifier` ("head."). */
 void hc_timm_head(hc_network *net, const hc_timm *t, const char *classifier, hc_value x);

@@ -128,26 +128,14 @@ hc_value hc_timm_vit_blocks(hc_network *net, const hc_timm_vit_config *c, const 
 /* ---- pooling ------------------------------------------------------------------------------------------------------
  */
 
-/* AttentionPoolLatent: one learned query looks at all patches. */
-static hc_value map_pool(hc_network *net, const hc_timm_vit_config *c, hc_value x)
-{
-    int width = c->width;
-    hc_value query = hc_linear(net, "q.", hc_parameter(net, "latent", 3, 1, 1, width), (hc_linear_options){.n = width});
-    hc_value all = hc_linear(net, "kv.", x, (hc_linear_options){.n = 2 * width});
-    hc_value seen = hc_attend(net, query, hc_columns(net, all, 0, width), hc_columns(net, all, width, width),
-                              (hc_attention_options){.heads = c->heads});
-    x = hc_linear(net, "proj.", seen, (hc_linear_options){.n = width});
-    hc_value hidden = mlp(net, c, hc_norm(net, "norm.", x, hc_timm_vit_eps(c)));
-    return hc_linear(net, "mlp.fc2.", hidden, (hc_linear_options){.n = width, .add = x});
-}
-
 void hc_timm_vit_finish(hc_network *net, const hc_timm_vit_config *c, const hc_timm *t, hc_value x)
 {
     int prefix = c->registers + (c->flags & HC_VIT_CLASS ? 1 : 0), after = c->flags & HC_VIT_FC_NORM;
     HC_IN(net, "visual.trunk.", 0)
     {
         if (!after && !(c->flags & HC_VIT_NO_NORM)) x = hc_norm(net, "norm.", x, hc_timm_vit_eps(c));
-        if (t->pool == HC_TIMM_MAP) HC_IN(net, "attn_pool.", 0) x = map_pool(net, c, x);
+        if (t->pool == HC_TIMM_MAP)
+            x = hc_timm_map_pool(net, c->heads, c->mlp_width, c->activation, hc_timm_vit_eps(c), x);
         if (t->pool == HC_TIMM_AVG) x = hc_mean(net, x, prefix);
         if (after && !(c->flags & HC_VIT_NO_NORM)) x = hc_norm(net, "fc_norm.", x, hc_timm_vit_eps(c));
     }

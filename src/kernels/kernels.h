@@ -66,6 +66,11 @@ typedef struct hc_attention {
 uint64_t hc_attention_scratch(int kv_rows, int head_dim);
 void hc_attention_head(const hc_attention *args);
 
+/* Rotary positions of one row, in place: of each of `heads`, of 2 * half numbers, pairs (a, b) become
+ * (a cos - b sin, b cos + a sin). `first` has for the first half of a head's numbers cos cos … of its pairs, then
+ * -sin sin …, half numbers each; `second` for the other half. */
+void hc_rotate(float *x, int heads, int half, const float *first, const float *second);
+
 /* x / max(‖x‖₂, 1e-12), as torch.nn.functional.normalize. In place. */
 void hc_normalise(float *x, int n);
 

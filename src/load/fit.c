@@ -8,7 +8,7 @@
 void hc_fit_shape(const hc_tensor *tensor, int parts, const hc_name_rule *rule, uint32_t shape[4])
 {
     memcpy(shape, tensor->shape, sizeof tensor->shape);
-    shape[0] /= (uint32_t)parts;
+    if (parts > 1) shape[0] /= (uint32_t)parts;
     if (rule->of) shape[0] = shape[0] / (uint32_t)rule->count * (uint32_t)rule->of;
     if (rule->linear) {
         shape[0] = tensor->shape[1];
@@ -18,7 +18,7 @@ void hc_fit_shape(const hc_tensor *tensor, int parts, const hc_name_rule *rule, 
 
 int hc_fit_is(const uint32_t *shape, int rank, const uint32_t *expected, int expected_rank)
 {
-    if (rank < expected_rank && rank > 0 && *expected == 1) expected++, expected_rank--;
+    while (rank < expected_rank && rank > 0 && *expected == 1) expected++, expected_rank--;
     return rank == expected_rank && !memcmp(shape, expected, (size_t)rank * sizeof *shape);
 }
 
@@ -38,7 +38,7 @@ static double distance(const hc_file_tensor *found, const uint32_t *shape, int r
     uint32_t has[4];
     double sum = 0;
     int found_rank = hc_safetensors_shape(found, has);
-    if (found_rank < rank && found_rank > 0 && *shape == 1) shape++, rank--; /* as hc_fit_is says */
+    while (found_rank < rank && found_rank > 0 && *shape == 1) shape++, rank--; /* as hc_fit_is says */
     if (found_rank != rank) return 1;
     for (int i = 0; i < rank; i++) {
         double less = has[i] < shape[i] ? has[i] : shape[i], more = has[i] < shape[i] ? shape[i] : has[i];
@@ -61,7 +61,7 @@ static double measure(const hc_tensor *tensor, const hc_names_match *match, hc_s
         sum += found ? distance(found, shape, tensor->rank) : 1;
         if (found) found->used = 1;
     }
-    return sum / parts;
+    return parts ? sum / parts : 0;
 }
 
 double hc_fit(hc_tower tower, const char *config, size_t length, hc_safetensors *file)

@@ -179,6 +179,14 @@ hc_value hc_relative_coordinates(hc_network *net, int height, int across);
  * 1 - tokens on, so that the rows of a key, which are all one matrix, begin one further on for each. */
 hc_value hc_bucket_bias(hc_network *net, hc_value table, int tokens, int farthest);
 
+/* What hc_rotate_heads turns by, of heads of head_dim numbers, which 4 divides: a table that is the same for all
+ * layers. */
+hc_value hc_rotary_table(hc_network *net, int head_dim, hc_rotary grid);
+
+/* Rotary position embeddings (Su et al., "RoFormer", 2021) of queries or keys, in place: of tokens that are pixels of
+ * the grid, behind `skip` others, which stay as they are. */
+hc_value hc_rotate_heads(hc_network *net, hc_value table, hc_value x, int heads, int skip, hc_rotary grid);
+
 /* ---- grids, channels last ---- */
 
 /* BatchNorm of n channels, to be an operation's `fold`. */

@@ -141,6 +141,15 @@ typedef struct hc_windows {
     int down, right;
 } hc_windows;
 
+/* Rotary positions on a grid, see operations/rotary.c. */
+typedef struct hc_rotary {
+    int height, across;
+    int reference;          /* the height and the width that coordinates are stretched to; 0: they are as they are */
+    int offset;             /* added to coordinates before that                                                  */
+    int x_first;            /* the first half of a head's numbers turn with x, in place of y                      */
+    double log_temperature; /* of the lowest frequency                                                           */
+} hc_rotary;
+
 /* Where a text's vector is taken from, see operations/tokens.c. */
 typedef enum hc_text_pool { HC_TEXT_ALL, HC_TEXT_FIRST, HC_TEXT_LAST, HC_TEXT_ARGMAX, HC_TEXT_EOS } hc_text_pool;
 
@@ -174,6 +183,7 @@ struct hc_op {
     float scale; /* of attention's scores, or of a table's rows; 0: what is said there */
     hc_kernel_size kernel;
     hc_windows windows;
+    hc_rotary rotary;
     uint64_t scratch_at; /* in the arena */
 };
 

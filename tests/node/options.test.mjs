@@ -58,7 +58,9 @@ test('an option that does not exist, with the nearest that does', async () => {
     await fails(
       load({ [wrong]: 1 }),
       'input/type',
-      new RegExp(`^option ${wrong} is not known, the nearest is ${nearest}: expected model, weights, tokenizer, language, dtype, `),
+      new RegExp(
+        `^option ${wrong} is not known, the nearest is ${nearest}: expected model, weights, tokenizer, language, dtype, `,
+      ),
     );
   }
   await fails(

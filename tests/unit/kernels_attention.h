@@ -123,4 +123,34 @@ static void check_attentions(void)
     for (int n = 1; n <= 20; n++) check_attention(n % 3 ? n : 1, n, 12, 0, n / 2 % 2, BIAS_BY_DISTANCE, 1);
 }
 
+/* ---- rotary positions ---- */
+
+static void check_rotation(int heads, int half)
+{
+    size_t n = (size_t)(2 * heads * half);
+    float *x = random_floats(n, 1), *first = random_floats(2 * (size_t)half, 1),
+          *second = random_floats(2 * (size_t)half, 1), *out = allocate(n * sizeof *out);
+    double worst = 0;
+    memcpy(out, x, n * sizeof *out);
+    hc_rotate(out, heads, half, first, second);
+    hash(HASH_ROTATE, out, n * sizeof *out);
+    for (size_t i = 0; i < n; i++) {
+        size_t in_head = i % (2 * (size_t)half), at = in_head % (size_t)half;
+        const float *by = in_head < (size_t)half ? first : second;
+        double expected = (double)x[i] * (double)by[at] + (double)x[i ^ 1] * (double)by[(size_t)half + at];
+        double error = fabs((double)out[i] - expected);
+        worst = error > worst || error != error ? error : worst;
+    }
+    CHECK(worst < 3e-7, "%d heads of %d: %g", heads, 2 * half, worst);
+    free(x);
+    free(first);
+    free(second);
+    free(out);
+}
+
+static void check_rotations(void)
+{
+    for (int half = 2; half <= 48; half += 2) check_rotation(1 + half % 5, half);
+}
+
 #endif

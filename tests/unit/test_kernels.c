@@ -9,8 +9,9 @@
 
 static void check_all(void)
 {
-    static void (*const groups[])(void) = {check_halves,    check_functions, check_gemms,      check_gemms_i4,
-                                           check_epilogues, check_norms,     check_attentions, check_grids};
+    static void (*const groups[])(void) = {check_halves,     check_functions, check_gemms,
+                                           check_gemms_i4,   check_epilogues, check_norms,
+                                           check_attentions, check_rotations, check_grids};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         random_state = 1; /* so that a new check changes the hashes of its own group only */
         groups[i]();

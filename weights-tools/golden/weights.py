@@ -13,7 +13,7 @@ def is_norm(leaf, parent, tensor):
 
 
 def is_first_of_mlp(name):
-    return kind(name)[1] in ('c_fc', 'fc1') or '.intermediate.dense.' in name
+    return kind(name)[1] in ('c_fc', 'fc1', 'fc1_g') or '.intermediate.dense.' in name
 
 
 def gain_of(name, tail):
@@ -47,7 +47,7 @@ def randomise(model, generator, dtype, tail):
             value = uniform(shape, 0.5, 5.5)
         elif leaf == 'head_scale':
             value = uniform(shape, 0.4, 1.6)
-        elif leaf == 'gamma':                           # LayerScale
+        elif leaf in ('gamma', 'gamma_1', 'gamma_2'):                           # LayerScale
             value = uniform(shape, 0.3, 1.2)
         elif leaf == 'running_mean':
             value = normal(shape, 0.3)
@@ -69,5 +69,5 @@ def randomise(model, generator, dtype, tail):
 def neutral(name, tensor):
     """The value with which a tensor does nothing."""
     leaf, parent = kind(name)
-    is_scale = leaf in ('gamma', 'head_scale', 'running_var') or leaf == 'weight' and tensor.ndim == 1 and parent != ''
+    is_scale = leaf in ('gamma', 'gamma_1', 'gamma_2', 'head_scale', 'running_var') or leaf == 'weight' and tensor.ndim == 1 and parent != ''
     return torch.ones_like(tensor) if is_scale else torch.zeros_like(tensor)

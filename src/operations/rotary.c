@@ -1,0 +1,123 @@
+/* rotary.c: rotary position embeddings (Su et al., "RoFormer", 2021) of tokens that are pixels of a grid, as timm's
+ * RotaryEmbeddingCat has them: of a head's pairs of numbers the first half turn with one coordinate, the others with
+ * the other one. */
+#include "operations/operations.h"
+#include "operations/real.h"
+
+#include "tower/pass.h"
+
+static const hc_op_kind TABLE, ROTATE;
+
+/* ---- the table ----------------------------------------------------------------------------------------------------
+ */
+
+hc_value hc_rotary_table(hc_network *net, int head_dim, hc_rotary grid)
+{
+    hc_op op = {.kind = &TABLE, .rotary = grid};
+    op.out = hc_network_value(net, HC_SHARED, grid.height + grid.across, head_dim);
+    return hc_network_op(net, "rope", op);
+}
+
+/* e to the power of a complex number, by Taylor's series of a part of it, and squared as often as it was halved: within
+ * 1e-12 for what a table needs, from additions and multiplications alone. */
+static void exp_complex(double re, double im, double out[2])
+{
+    enum { TERMS = 9 };
+    double size = (re < 0 ? -re : re) + (im < 0 ? -im : im), x = 1, y = 0;
+    int halved = 0;
+    for (; size > 0.0625; size /= 2, re /= 2, im /= 2) halved++;
+    for (int term = TERMS; term > 0; term--) {
+        double real = 1 + (x * re - y * im) / term;
+        y = (x * im + y * re) / term;
+        x = real;
+    }
+    for (; halved > 0; halved--) {
+        double real = x * x - y * y;
+        y = 2 * x * y;
+        x = real;
+    }
+    out[0] = x;
+    out[1] = y;
+}
+
+typedef struct table_job {
+    hc_rotary grid;
+    hc_span_of_rows out;
+} table_job;
+
+/* A row for each of the grid's rows, then one for each of its columns: the cosines of a coordinate's angles, each
+ * twice, then the sines, each with a minus and without. Sizes other than those that a tower was trained with are
+ * stretched to them. */
+static void fill(void *context, int first, int last, int thread)
+{
+    (void)thread;
+    const table_job *j = context;
+    const hc_rotary *g = &j->grid;
+    int half = j->out.width / 2, bands = half / 2;
+    for (int r = first; r < last; r++) {
+        int size = r < g->height ? g->height : g->across;
+        float *out = j->out.at + (size_t)r * j->out.stride;
+        double coordinate = (r < g->height ? r : r - g->height) + g->offset;
+        if (g->reference) coordinate = coordinate / size * g->reference;
+        for (int band = 0; band < bands; band++) {
+            double frequency[2], angle[2];
+            exp_complex(-g->log_temperature * band / bands, 0, frequency);
+            exp_complex(0, coordinate * frequency[0], angle);
+            out[2 * band] = out[2 * band + 1] = (float)angle[0];
+            out[half + 2 * band] = (float)-angle[1];
+            out[half + 2 * band + 1] = (float)angle[1];
+        }
+    }
+}
+
+/* About how many multiplications an entry of the table takes. */
+enum { ENTRY_COST = 64 };
+
+static void run_table(hc_pass *pass, const hc_op *op)
+{
+    table_job j = {op->rotary, hc_pass_value(pass, op->out)};
+    hc_each(pass->steps, j.out.count, HC_ROWS_A_CHUNK, (uint64_t)j.out.width * ENTRY_COST, fill, &j);
+}
+
+static const hc_op_kind TABLE = {.name = "rotary table", .run = run_table};
+
+/* ---- turning ------------------------------------------------------------------------------------------------------
+ */
+
+hc_value hc_rotate_heads(hc_network *net, hc_value table, hc_value x, int heads, int skip, hc_rotary grid)
+{
+    hc_value from = hc_real(net, x);
+    hc_op op = {.kind = &ROTATE, .in = {from, table}, .heads = heads, .skip = skip, .rotary = grid};
+    op.out = hc_columns(net, from, 0, net->values[from].width);
+    return hc_network_op(net, "rope", op);
+}
+
+typedef struct rotate_job {
+    const hc_op *op;
+    hc_span_of_rows x, table;
+    int rows; /* of an input */
+} rotate_job;
+
+static void rotate_rows(void *context, int first, int last, int thread)
+{
+    (void)thread;
+    const rotate_job *j = context;
+    const hc_rotary *g = &j->op->rotary;
+    for (int r = first; r < last; r++) {
+        int pixel = r % j->rows - j->op->skip;
+        if (pixel < 0) continue;
+        const float *down = j->table.at + (size_t)(pixel / g->across) * j->table.stride,
+                    *right = j->table.at + (size_t)(g->height + pixel % g->across) * j->table.stride;
+        hc_rotate(j->x.at + (size_t)r * j->x.stride, j->op->heads, j->table.width / 2, g->x_first ? right : down,
+                  g->x_first ? down : right);
+    }
+}
+
+static void run_rotate(hc_pass *pass, const hc_op *op)
+{
+    rotate_job j = {op, hc_pass_value(pass, op->out), hc_pass_value(pass, op->in[1]),
+                    pass->net->values[op->in[0]].rows};
+    hc_each(pass->steps, j.x.count, HC_ROWS_A_CHUNK, (uint64_t)j.x.width, rotate_rows, &j);
+}
+
+static const hc_op_kind ROTATE = {.name = "rotate", .run = run_rotate};

@@ -1,0 +1,95 @@
+"""timm's Eva: EVA, EVA-02, EVA-CLIP, the Perception Encoder, and ViTs with axial rotary positions."""
+import timm
+import torch
+from timm.layers import AttentionRope, GluMlp, LayerNorm, RotaryEmbeddingCat, SwiGLU
+from timm.models.eva import Eva, EvaAttention, EvaBlockPostNorm
+
+from .timm_models import refuse
+
+FILE = 'eva_sizes.inc'
+COLUMNS = 'name, width, layers, heads, mlp_width, patch_size, image_size, registers, reference, pool_heads, pool_mlp_width, flags'
+PATTERNS = ['eva_*', 'eva02_*', 'vit_*']
+
+BLOCK = {'gamma_1', 'gamma_2', 'norm1', 'norm2', 'attn', 'mlp'}
+ATTENTION = {'qkv', 'q_bias', 'v_bias', 'q_proj', 'k_proj', 'v_proj', 'norm', 'proj'}
+
+
+def is_norm(module):
+    return isinstance(module, torch.nn.LayerNorm)
+
+
+def belongs(model):
+    if type(model) is not Eva:
+        return False
+    block, rope = model.blocks[0], model.rope
+    # Learned frequencies (RotaryEmbeddingMixed), DINOv3's normalised coordinates, and LayerScale of one branch alone are not computed.
+    plain = {name.split('.')[0] for name in block.state_dict()} <= BLOCK and (getattr(block, 'gamma_1', None) is None) == (getattr(block, 'gamma_2', None) is None)
+    return plain and (rope is None or type(rope) is RotaryEmbeddingCat and not rope.rotate_half) \
+        and {name.split('.')[0] for name in block.attn.state_dict()} <= ATTENTION and is_norm(block.norm1)
+
+
+def made_with(model, pool):
+    with torch.device('meta'):
+        return timm.create_model(model.default_cfg['architecture'], global_pool=pool)
+
+
+def flags_of(model):
+    """What of the model is not a size, as the flags of eva.c."""
+    block, rope = model.blocks[0], model.rope
+    attn, mlp = block.attn, block.mlp
+    averaged, other = made_with(model, 'avg'), made_with(model, '')
+    fused = attn.qkv is not None
+    flags = {
+        'CLASS_TOKEN': model.cls_token is not None,
+        'NO_POSITIONS': model.pos_embed is None,
+        'PRE_NORM': is_norm(model.norm_pre),
+        'SPLIT_QKV': not fused,
+        'QV_BIAS': fused and isinstance(attn, EvaAttention) and attn.q_bias is not None,
+        'QKV_BIAS': fused and isinstance(attn, AttentionRope) and attn.qkv.bias is not None,
+        'SUB_NORM': is_norm(attn.norm),
+        'GLU': isinstance(mlp, GluMlp),
+        'SPLIT_GLU': isinstance(mlp, SwiGLU),
+        'MLP_NORM': is_norm(mlp.norm),
+        'POST_NORM': isinstance(block, EvaBlockPostNorm),
+        'LAYER_SCALE': getattr(block, 'gamma_1', None) is not None,
+        'ROTARY': rope is not None,
+        'X_FIRST': rope is not None and rope.grid_indexing == 'xy',
+        'FROM_ONE': rope is not None and rope.grid_offset == 1,
+        'COLD': rope is not None and rope.temperature == 100,
+        'EPS_5': block.norm1.eps == 1e-5,
+        'MAP': model.global_pool == 'map',
+        'TOKEN': model.global_pool == 'token',
+        'NO_FC_NORM': not is_norm(averaged.fc_norm),
+        'PATCH_POSITIONS': model.no_embed_class and model.num_prefix_tokens > 0 and model.pos_embed is not None,
+        'NO_NORM': not is_norm(averaged.norm) and not is_norm(averaged.fc_norm),
+    }
+    norms = {norm.eps for norm in model.modules() if is_norm(norm)}
+    refuse(model, {
+        'one eps': len(norms) == 1 and norms <= {1e-5, 1e-6},
+        'one norm behind the blocks, or none': not (is_norm(averaged.norm) and is_norm(averaged.fc_norm))
+        and is_norm(other.norm) == (not flags['NO_NORM']) and not is_norm(other.fc_norm),
+        'a bias of q and v alone where they are apart': fused or attn.q_proj.bias is not None and attn.k_proj.bias is None
+        and attn.v_proj.bias is not None and isinstance(attn, EvaAttention),
+        'coordinates in patches': rope is None or rope.grid_type == 'index' and rope.grid_offset in (0, 1)
+        and rope.temperature in (100, 10000) and not rope.in_pixels and rope.ref_feat_shape in (None, *((n, n) for n in range(1, 99))),
+    })
+    return ' | '.join(flag for flag, is_set in flags.items() if is_set) or '0'
+
+
+def row(model):
+    block, pool, rope = model.blocks[0], model.attn_pool, model.rope
+    size, patch = model.patch_embed.img_size, model.patch_embed.patch_size
+    mlp = block.mlp
+    hidden = mlp.fc2.in_features
+    positions = (size[0] // patch[0]) ** 2 + (0 if model.no_embed_class else model.num_prefix_tokens)
+    refuse(model, {
+        'one width, patch and size': size[0] == size[1] and patch[0] == patch[1] and len({b.mlp.fc2.in_features for b in model.blocks}) == 1,
+        'positions of all': model.pos_embed is None or model.pos_embed.shape[1] == positions,
+        'a bias of the patches, or a norm behind them': (model.patch_embed.proj.bias is None) == is_norm(model.norm_pre),
+        'exact GELU, or SwiGLU': type(mlp.act).__name__ == ('SiLU' if isinstance(mlp, (GluMlp, SwiGLU)) else 'GELU'),
+        'LayerNorm': all(type(norm) is LayerNorm for norm in model.modules() if is_norm(norm)),
+        'exact GELU in the pool': pool is None or type(pool.mlp.act).__name__ == 'GELU',
+    })
+    reference = rope.ref_feat_shape[0] if rope is not None and rope.ref_feat_shape else 0
+    return [model.embed_dim, len(model.blocks), block.attn.num_heads, hidden, patch[0], size[0], 0 if model.reg_token is None else model.reg_token.shape[1], reference,
+            pool.num_heads if pool else 0, pool.mlp.fc1.out_features if pool else 0, flags_of(model)]
