@@ -112,7 +112,9 @@ def tokens_of(config, generator):
     context = text.get('context_length', 77)
     if 'hf_model_name' in text:
         hugging_face = hugging_face_config(text['hf_model_name'])
-        vocab, pad, first, last = hugging_face.vocab_size, hugging_face.pad_token_id, 0, 2
+        vocab, pad = hugging_face.vocab_size, hugging_face.pad_token_id
+        # T5's texts have no token before them, for which 0 is the padding.
+        first, last = (9, 1) if 't5' in hugging_face.model_type else (0, 2)
     else:
         vocab, pad = text.get('vocab_size', 49408), text.get('pad_id', 0)
         first, last = vocab - 2, vocab - 1

@@ -36,7 +36,10 @@ static const config *find(const hc_options *o)
 }
 
 /* Positions count from the padding's id on, and leave padding out: fairseq's. */
-static int is_counted(const config *c) { return strstr(c->is.model_type, "roberta") != NULL; }
+static int is_counted(const config *c)
+{
+    return !strcmp(c->is.model_type, "roberta") || !strcmp(c->is.model_type, "xlm-roberta");
+}
 
 /* Of the config.json's options those that change what is computed. */
 static void read_config(hc_hf_text *t, config *c, hc_text_rows *rows)
