@@ -9,6 +9,9 @@ import { after, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/node.js';
+import { createHuggingFaceTokenizer } from '../../web/text/hugging-face.js';
+import { compactTokenizer } from '../../web/text/tokenizer-json.js';
+import { Wasm } from '../../web/wasm/instance.js';
 import { differences } from '../compare-tokenizers.mjs';
 import { programIn } from './cli-program.mjs';
 import { fails } from './fails.mjs';
@@ -45,6 +48,16 @@ async function tokenized(options) {
   assert.equal(vector, String(await tower.embedTokens(await tower.tokenize(text))));
   tower.dispose();
   return found;
+}
+
+/** Numbers from 0 to 1 that a seed gives (mulberry32). */
+function randomNumbers(seed) {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
 }
 
 /** A server in place of the network, which has some files. */
@@ -181,4 +194,34 @@ test('a damaged tokenizer in a shard is an error', async () => {
     await fails(tower.embed(text), 'weights/corrupt', 'damaged');
     tower.dispose();
   }
+});
+
+test('whatever bytes a tokenizer has, it works or is an error with a code', async () => {
+  const wasm = await Wasm.create();
+  const random = randomNumbers(5);
+  for (const kind of ['unigram', 'byte-fallback', 'word-piece', 'nllb']) {
+    const read = (name) => JSON.parse(readFileSync(path.join(GOLDEN, kind, name), 'utf8'));
+    const whole = compactTokenizer(...FILES.map(read));
+    for (let i = 0; i < 150; i++) {
+      const bytes = whole.slice();
+      for (let k = 0; k <= i % 4; k++)
+        bytes[8 + Math.floor(random() * (bytes.length - 8))] = Math.floor(random() * 256);
+      try {
+        const tokenizer = createHuggingFaceTokenizer(wasm, {}, bytes, 'it');
+        for (const each of ['a photo of a cat', '猫 ½ ﬁ <0x41>', ''])
+          assert.equal(tokenizer.tokenize([each], 9)[0].length, 9);
+      } catch (error) {
+        assert.match(String(error.code), /^(weights|model)\//, error.stack);
+      }
+    }
+  }
+});
+
+test('a tokenizer that would fill the memory is an error', async () => {
+  const json = JSON.parse(readFileSync(path.join(nllb, 'tokenizer.json'), 'utf8'));
+  const double = { type: 'Replace', pattern: { String: 'q' }, content: 'qq' };
+  const normalizer = { type: 'Sequence', normalizers: Array(60).fill(double) };
+  const tower = await loadTextEncoder({ model, weights, tokenizer: { ...json, normalizer } });
+  await fails(tower.tokenize('a queen'), 'weights/corrupt', 'when it is normalized');
+  tower.dispose();
 });

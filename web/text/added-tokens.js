@@ -2,6 +2,7 @@
 // anything else is done to it, or once it is normalized.
 
 const WORD = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+const MAX_TOKENS = 10_000; // every place of a text is compared with all of them
 const SPACE = /\p{White_Space}/u;
 
 export class AddedTokens {
@@ -13,6 +14,7 @@ export class AddedTokens {
    *   is a word of its own; left, right: with the white space beside it
    */
   constructor(tokens) {
+    if (tokens.length > MAX_TOKENS) throw new RangeError(`it has more than ${MAX_TOKENS} added tokens`);
     const known = tokens.filter(({ text }) => text);
     this.#byText = new Map(known.map((token) => [token.text, token]));
     const longestFirst = [...this.#byText.keys()].sort((a, b) => b.length - a.length);

@@ -45,10 +45,8 @@ export class BytePairs {
     for (let rank = 0; rank < count; rank++) {
       const begin = tokens.starts[made[rank]];
       const end = tokens.starts[made[rank] + 1];
-      const [a, b] = [
-        tokens.find(tokens.text, begin, begin + left[rank]),
-        tokens.find(tokens.text, begin + left[rank], end),
-      ];
+      const a = tokens.find(tokens.text, begin, begin + left[rank]);
+      const b = tokens.find(tokens.text, begin + left[rank], end);
       this.#left[rank] = a;
       this.#right[rank] = b;
       this.#slots[this.#slotOf(a, b)] = rank + 1; // of equal pairs the last counts

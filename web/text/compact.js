@@ -80,8 +80,11 @@ export class NumberReader {
     this.#bytes = bytes;
   }
 
-  get done() {
-    return this.#at >= this.#bytes.length;
+  /** How many numbers there are. */
+  count() {
+    let count = 0;
+    for (const byte of this.#bytes) if (byte < 128) count++;
+    return count;
   }
 
   next() {

@@ -32,10 +32,18 @@ export function makeNormalizer(settings, map) {
 export const unsupported = (what, found) =>
   new HalfclipError('model/unsupported', `the tokenizer's ${what} ${JSON.stringify(found)} is not built in`);
 
+// A sequence of steps that each double a text would fill any memory.
+const LONGEST = 1 << 25;
+
+function bounded(text) {
+  if (text.length > LONGEST) throw new RangeError(`a text has more than ${LONGEST} characters when it is normalized`);
+  return text;
+}
+
 const NORMALIZERS = {
   Sequence({ normalizers }, map) {
     const steps = normalizers.map((settings) => makeNormalizer(settings, map));
-    return (text) => steps.reduce((text, step) => step(text), text);
+    return (text) => steps.reduce((text, step) => bounded(step(text)), text);
   },
 
   NFC: () => (text) => text.normalize('NFC'),

@@ -78,11 +78,11 @@ export class Pipeline {
 
 function readTokens({ tokens, lengths }) {
   const reader = new NumberReader(lengths);
-  const read = [];
-  while (!reader.done) read.push(reader.next());
+  const read = new Uint32Array(reader.count());
+  for (let i = 0; i < read.length; i++) read[i] = reader.next();
   // The text of all is read at once: a string for each would take longer than everything else here.
   const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(tokens.slice());
-  const table = new TokenTable(text, Uint32Array.from(read));
+  const table = new TokenTable(text, read);
   if (table.starts[table.size] !== text.length) throw new RangeError('its lengths are not those of its tokens');
   return table;
 }
@@ -90,16 +90,16 @@ function readTokens({ tokens, lengths }) {
 const MODELS = {
   BPE(tokens, model, { merges }) {
     const reader = new NumberReader(merges);
-    const made = [];
-    const left = [];
-    for (let before = 0; !reader.done; before = made.at(-1)) {
-      made.push(before + reader.nextSigned());
-      left.push(reader.next());
-      const id = made.at(-1);
-      const isPart = id >= 0 && id < tokens.size && left.at(-1) < tokens.starts[id + 1] - tokens.starts[id];
+    const count = reader.count() >> 1;
+    const [made, left] = [new Uint32Array(count), new Uint32Array(count)];
+    for (let rank = 0, id = 0; rank < count; rank++) {
+      id += reader.nextSigned();
+      made[rank] = id;
+      left[rank] = reader.next();
+      const isPart = id >= 0 && id < tokens.size && left[rank] < tokens.starts[id + 1] - tokens.starts[id];
       if (!isPart) throw new RangeError('its merges are not of its tokens');
     }
-    return new BytePairs(tokens, { made: Uint32Array.from(made), left: Uint32Array.from(left) }, model);
+    return new BytePairs(tokens, { made, left }, model);
   },
 
   Unigram(tokens, model, { scores }) {

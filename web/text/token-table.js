@@ -19,8 +19,10 @@ export class TokenTable {
   constructor(text, lengths) {
     this.text = text;
     this.starts = new Uint32Array(lengths.length + 1);
-    for (let i = 0; i < lengths.length; i++) {
-      this.starts[i + 1] = this.starts[i] + lengths[i];
+    for (let i = 0, at = 0; i < lengths.length; i++) {
+      at += lengths[i];
+      if (at > text.length) throw new RangeError('its tokens are longer than their text');
+      this.starts[i + 1] = at;
       if (lengths[i] > this.longest) this.longest = lengths[i];
     }
     let slots = 16;

@@ -44,7 +44,10 @@ const kept: LoadOptions[] = [
   { cache },
   { cache: 'reload' },
   { cache: {} },
-  { limits: { json: 1e6, picture: 1e6, whole: 1e6, weights: 1e9 } },
+  { limits: { json: 1e6, tokenizer: 1e8, picture: 1e6, whole: 1e6, weights: 1e9 } },
+  { tokenizer: 'https://example.org/tokenizer.json', language: 'eng_Latn' },
+  { tokenizer: new Blob([]) },
+  { tokenizer: { model: { type: 'BPE' } } },
 ];
 
 export async function texts(): Promise<number> {
