@@ -54,11 +54,13 @@ static void gather_grid(const job *j, const float *table, int key, float *to)
 static void part_sides(const job *j, int kind, int key, float *to)
 {
     int below = j->height - j->windows.down, behind = j->across - j->windows.right;
-    for (int query = 0; query < j->height * j->across; query++) {
-        int rows = (query / j->across >= below) != (key / j->across >= below),
-            columns = (query % j->across >= behind) != (key % j->across >= behind);
-        if ((kind & IN_LAST_ROW && rows) || (kind & IN_LAST_COLUMN && columns)) to[query] -= 100;
-    }
+    int is_below = key / j->across >= below, is_behind = key % j->across >= behind;
+    for (int y = 0; y < j->height; y++)
+        for (int x = 0; x < j->across; x++, to++) {
+            int rows = kind & IN_LAST_ROW && (y >= below) != is_below,
+                columns = kind & IN_LAST_COLUMN && (x >= behind) != is_behind;
+            if (rows || columns) *to -= 100;
+        }
 }
 
 /* Rows are keys, head by head, and of windows kind by kind. */

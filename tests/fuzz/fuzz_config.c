@@ -52,6 +52,17 @@ static const struct kind {
      "\"image_size\":32,\"timm_model_args\":{\"depth\":1",
      "}}",
      {"embed_dim", "num_heads", "mlp_ratio", "patch_size", "depth"}},
+    {HC_IMAGE,
+     "\"vision_cfg\":{\"timm_model_name\":\"swin_tiny_patch4_window7_224\",\"image_size\":32,\"timm_model_args\":{"
+     "\"depths\":[2],\"num_heads\":[2]",
+     "}}",
+     {"embed_dim", "mlp_ratio", "patch_size", "window_size"}},
+    {HC_IMAGE,
+     "\"vision_cfg\":{\"timm_model_name\":\"convnextv2_atto\",\"timm_model_args\":{\"depths\":[1,1,1,1],\"dims\":[2,3,"
+     "4,"
+     "5]}",
+     "}",
+     {"image_size"}},
     {HC_TEXT,
      "\"text_cfg\":{\"hf_model_name\":\"x\",\"hf_proj_type\":\"linear\",\"context_length\":9,\"hf_config\":{\"model_"
      "type\":"

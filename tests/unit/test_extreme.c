@@ -61,6 +61,22 @@ static const extreme CASES[] = {
      "\"image_size\":8,\"patch_size\":8,\"width\":8,\"head_width\":8,\"layers\":1,\"attentional_pool\":true,\"attn_"
      "pooler_queries\":65536,\"attn_pooler_heads\":1",
      8, HC_INT8, NULL},
+    {"a window that is the picture, many heads", HC_IMAGE,
+     "\"timm_model_name\":\"swin_tiny_patch4_window7_224\",\"image_size\":64,\"timm_model_args\":{\"patch_size\":1,"
+     "\"embed_dim\":512,\"depths\":[1],\"num_heads\":[512],\"window_size\":16384}",
+     8, HC_INT8, "memory to compute"},
+    {"windows of one pixel", HC_IMAGE,
+     "\"timm_model_name\":\"swin_tiny_patch4_window7_224\",\"image_size\":[1,4096],\"timm_model_args\":{"
+     "\"patch_size\":1,\"embed_dim\":2,\"depths\":[2,2],\"num_heads\":[1,2],\"window_size\":1}",
+     8, HC_INT8, ""},
+    {"windows that do not divide the grid", HC_IMAGE,
+     "\"timm_model_name\":\"swin_tiny_patch4_window7_224\",\"image_size\":256", 8, HC_INT8, "do not divide"},
+    {"a picture that is as wide as can be", HC_IMAGE,
+     "\"timm_model_name\":\"convnextv2_atto\",\"image_size\":[32,16384],\"timm_model_args\":{\"dims\":[1,1,1,1],"
+     "\"depths\":[1,1,1,1]}",
+     8, HC_INT8, ""},
+    {"a picture that is too small to halve", HC_IMAGE, "\"timm_model_name\":\"convnext_tiny\",\"image_size\":31", 8,
+     HC_INT8, "expected 32 or more"},
     {"a wide hidden layer", HC_TEXT,
      "\"context_length\":4,\"vocab_size\":9,\"width\":1,\"heads\":1,\"layers\":1,\"mlp_ratio\":65536", 1, HC_INT8, ""},
     {"many heads", HC_TEXT, "\"context_length\":600,\"vocab_size\":9,\"width\":512,\"heads\":512,\"layers\":1", 8,
