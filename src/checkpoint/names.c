@@ -39,6 +39,19 @@ static void append(char *out, size_t *length, const char *text, size_t n)
     out[*length] = '\0';
 }
 
+/* Each `ours` in a name becomes `theirs`, which is no part of it. */
+static void replace(char *name, const char *ours, const char *theirs)
+{
+    char result[HC_NAME_LENGTH] = "";
+    size_t length = 0, n = strlen(ours);
+    for (const char *p = name; *p;) {
+        int found = !strncmp(p, ours, n);
+        append(result, &length, found ? theirs : p, found ? strlen(theirs) : 1);
+        p += found ? n : 1;
+    }
+    memcpy(name, result, length + 1);
+}
+
 int hc_names_of(const hc_names_match *match, const char *canonical, char names[HC_NAME_PARTS][HC_NAME_LENGTH],
                 const hc_name_rule **rule)
 {
@@ -62,6 +75,8 @@ int hc_names_of(const hc_names_match *match, const char *canonical, char names[H
             else if (*p == '#') append(names[part], &length, number, digits);
             else append(names[part], &length, *p == '@' ? &"qkv"[part] : p, 1);
         }
+        for (const char *const(*piece)[2] = match->names->pieces; piece && **piece; piece++)
+            replace(names[part], (*piece)[0], (*piece)[1]);
     }
     return parts;
 }

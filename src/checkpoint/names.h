@@ -27,6 +27,8 @@ typedef struct hc_names {
     const hc_name_rule
         *rules; /* the first that fits counts, up to one without names; what has no rule the naming does not have */
     const char *prefix; /* before every name that a rule gives, or NULL                                  */
+    const char *const (
+        *pieces)[2]; /* what is called otherwise wherever it stands in such a name, up to NULL; or NULL */
 } hc_names;
 
 enum { HC_NAME_LENGTH = 192, HC_NAME_PARTS = 3 };

@@ -146,7 +146,7 @@ void hc_family_describe(const hc_safetensors *file, const hc_family *family, cha
     } foreign[] = {
         {"visual.trunk.", "an image tower from timm, which is not supported yet"},
         {"text.transformer.", "a text tower from Hugging Face transformers, which is not supported yet"},
-        {"image_encoder.", "a MobileCLIP model under Apple's names, which is not supported yet"},
+        {"image_encoder.", "a MobileCLIP model under Apple's names, of a kind that is not supported"},
     };
     hc_tower tower = family->tower, opposite = tower == HC_IMAGE ? HC_TEXT : HC_IMAGE;
     hc_names_match matches[HC_MOST_FAMILIES];

@@ -247,18 +247,50 @@ static int answers(const hc_options *o) { return find(o) != NULL; }
 /* ---- names --------------------------------------------------------------------------------------------------------
  */
 
+/* Apple's MobileCLIP, whose stages, downsampling and positions are one sequence, as timm's checkpoint_filter_fn reads
+ * it. */
+static const hc_name_rule APPLE[] = {HC_RULE("visual.trunk.stem.*", "patch_embed.*"),
+                                     HC_RULE("visual.trunk.stages.0.blocks.*", "network.0.*"),
+                                     HC_RULE("visual.trunk.stages.1.downsample.*", "network.1.*"),
+                                     HC_RULE("visual.trunk.stages.1.blocks.*", "network.2.*"),
+                                     HC_RULE("visual.trunk.stages.2.downsample.*", "network.3.*"),
+                                     HC_RULE("visual.trunk.stages.2.blocks.*", "network.4.*"),
+                                     HC_RULE("visual.trunk.stages.3.downsample.*", "network.5.*"),
+                                     HC_RULE("visual.trunk.stages.3.pos_emb.pos_enc.*", "network.6.pe.*"),
+                                     HC_RULE("visual.trunk.stages.3.blocks.*", "network.7.*"),
+                                     HC_RULE("visual.trunk.stages.4.downsample.*", "network.8.*"),
+                                     HC_RULE("visual.trunk.stages.4.pos_emb.pos_enc.*", "network.9.pe.*"),
+                                     HC_RULE("visual.trunk.stages.4.blocks.*", "network.10.*"),
+                                     HC_RULE("visual.trunk.final_conv.*", "conv_exp.*"),
+                                     HC_LINEAR_RULE("visual.trunk.head.fc.weight", "head.proj"),
+                                     HC_ZEROS_RULE("visual.trunk.head.fc.bias"),
+                                     {0}};
+
+static const char *const APPLE_PIECES[][2] = {{"conv_kxk", "rbr_conv"},
+                                              {"conv_scale", "rbr_scale"},
+                                              {"identity", "rbr_skip"},
+                                              {"large_conv", "lkb_origin"},
+                                              {".mlp.", ".convffn."},
+                                              {"se.fc1", "se.reduce"},
+                                              {"se.fc2", "se.expand"},
+                                              {".gamma", ""},
+                                              {NULL, NULL}};
+
 static const hc_name_rule AS_IS[] = {HC_RULE("visual.trunk.*", "visual.trunk.*"), {0}},
                           BARE[] = {HC_RULE("visual.trunk.*", "*"), {0}};
 
 #define ANCHORS .anchors = {"visual.trunk.final_conv.se.fc1.weight", "visual.trunk.stages.0.blocks.0.mlp.fc1.weight"}
 
-const hc_family hc_fastvit = {"timm's FastVit",
-                              HC_IMAGE,
-                              answers,
-                              build,
-                              {
-                                  /* OpenCLIP's. */
-                                  {ANCHORS, .owned = {"visual."}, .rules = AS_IS, .unused = {"num_batches_tracked"}},
-                                  /* timm's own checkpoint. */
-                                  {ANCHORS, .owned = {""}, .rules = BARE, .unused = {"num_batches_tracked"}},
-                              }};
+const hc_family hc_fastvit = {
+    "timm's FastVit",
+    HC_IMAGE,
+    answers,
+    build,
+    {
+        /* OpenCLIP's. */
+        {ANCHORS, .owned = {"visual."}, .rules = AS_IS, .unused = {"num_batches_tracked"}},
+        /* timm's own checkpoint. */
+        {ANCHORS, .owned = {""}, .rules = BARE, .unused = {"num_batches_tracked"}},
+        {ANCHORS, .owned = {"image_encoder."}, .rules = APPLE, .unused = {"num_batches_tracked"},
+         .prefix = "image_encoder.model.", .pieces = APPLE_PIECES},
+    }};

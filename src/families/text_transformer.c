@@ -84,6 +84,21 @@ static const hc_name_rule HUGGING_FACE[] = {
     HC_RULE("transformer.resblocks.#.mlp.c_proj.*", "text_model.encoder.layers.#.mlp.fc2.*"),
     {0}};
 
+/* Apple's MobileCLIP (open_clip/convert.py). */
+static const hc_name_rule APPLE[] = {
+    HC_RULE("token_embedding.weight", "embedding_layer.weight"),
+    HC_RULE("positional_embedding", "positional_embedding.pos_embed.pos_embed"),
+    HC_RULE("ln_final.*", "final_layer_norm.*"),
+    HC_RULE("text_projection", "projection_layer"),
+    HC_RULE("transformer.resblocks.#.ln_1.*", "transformer.#.pre_norm_mha.0.*"),
+    HC_RULE("transformer.resblocks.#.ln_2.*", "transformer.#.pre_norm_ffn.0.*"),
+    HC_RULE("transformer.resblocks.#.attn.in_proj_weight", "transformer.#.pre_norm_mha.1.qkv_proj.weight"),
+    HC_RULE("transformer.resblocks.#.attn.in_proj_bias", "transformer.#.pre_norm_mha.1.qkv_proj.bias"),
+    HC_RULE("transformer.resblocks.#.attn.out_proj.*", "transformer.#.pre_norm_mha.1.out_proj.*"),
+    HC_RULE("transformer.resblocks.#.mlp.c_fc.*", "transformer.#.pre_norm_ffn.1.*"),
+    HC_RULE("transformer.resblocks.#.mlp.c_proj.*", "transformer.#.pre_norm_ffn.4.*"),
+    {0}};
+
 static const hc_name_rule AS_IS[] = {HC_RULE("*", "*"), {0}};
 static const hc_name_rule IN_TEXT[] = {HC_RULE("*", "text.*"), {0}};
 
@@ -104,4 +119,6 @@ const hc_family hc_text_transformer = {
         {ANCHORS, .owned = {"text."}, .rules = IN_TEXT},
         /* Hugging Face's CLIPModel, CLIPTextModel and CLIPTextModelWithProjection. */
         {ANCHORS, .owned = {"text_model.", "text_projection."}, .rules = HUGGING_FACE},
+        /* Apple's MobileCLIP. */
+        {ANCHORS, .owned = {"text_encoder."}, .rules = APPLE, .prefix = "text_encoder."},
     }};

@@ -57,6 +57,23 @@ static void build(hc_network *net, hc_options *o)
     hc_timm_vit_finish(net, &c, &t, x);
 }
 
+/* Apple's MobileCLIP-B. */
+static const hc_name_rule APPLE[] = {
+    HC_RULE("visual.trunk.patch_embed.backbone.#.conv.*", "patch_emb.#.block.conv.*"),
+    HC_RULE("visual.trunk.patch_embed.backbone.#.bn.*", "patch_emb.#.block.norm.*"),
+    HC_RULE("visual.trunk.cls_token", "cls_token"),
+    HC_RULE("visual.trunk.pos_embed", "pos_embed.pos_embed.pos_embed"),
+    HC_RULE("visual.trunk.blocks.#.norm1.*", "transformer.#.pre_norm_mha.0.*"),
+    HC_RULE("visual.trunk.blocks.#.attn.qkv.*", "transformer.#.pre_norm_mha.1.qkv_proj.*"),
+    HC_RULE("visual.trunk.blocks.#.attn.proj.*", "transformer.#.pre_norm_mha.1.out_proj.*"),
+    HC_RULE("visual.trunk.blocks.#.norm2.*", "transformer.#.pre_norm_ffn.0.*"),
+    HC_RULE("visual.trunk.blocks.#.mlp.fc1.*", "transformer.#.pre_norm_ffn.1.*"),
+    HC_RULE("visual.trunk.blocks.#.mlp.fc2.*", "transformer.#.pre_norm_ffn.4.*"),
+    HC_RULE("visual.trunk.norm.*", "post_transformer_norm.*"),
+    HC_LINEAR_RULE("visual.trunk.head.weight", "classifier.proj"),
+    HC_ZEROS_RULE("visual.trunk.head.bias"),
+    {0}};
+
 #define ANCHORS .anchors = {"visual.trunk.patch_embed.backbone.2.conv.weight"}
 
 const hc_family hc_vit_hybrid = {
@@ -67,4 +84,6 @@ const hc_family hc_vit_hybrid = {
     {
         {ANCHORS, .owned = {"visual."}, .rules = HC_TIMM_AS_IS, .unused = {"num_batches_tracked"}},
         {ANCHORS, .owned = {""}, .rules = HC_TIMM_BARE, .unused = {"num_batches_tracked"}},
+        {ANCHORS, .owned = {"image_encoder."}, .rules = APPLE, .unused = {"num_batches_tracked"},
+         .prefix = "image_encoder.model."},
     }};

@@ -16,9 +16,17 @@ void hc_fit_shape(const hc_tensor *tensor, int parts, const hc_name_rule *rule, 
     }
 }
 
+/* How many dimensions of 1 Apple's positions have too many at their beginning. */
+static int too_many(const uint32_t *shape, int rank, int expected_rank)
+{
+    return rank == 4 && expected_rank >= 2 && shape[0] == 1 && shape[1] == 1 ? rank - expected_rank : 0;
+}
+
 int hc_fit_is(const uint32_t *shape, int rank, const uint32_t *expected, int expected_rank)
 {
+    int more = too_many(shape, rank, expected_rank);
     while (rank < expected_rank && rank > 0 && *expected == 1) expected++, expected_rank--;
+    shape += more, rank -= more;
     return rank == expected_rank && !memcmp(shape, expected, (size_t)rank * sizeof *shape);
 }
 
@@ -38,10 +46,13 @@ static double distance(const hc_file_tensor *found, const uint32_t *shape, int r
     uint32_t has[4];
     double sum = 0;
     int found_rank = hc_safetensors_shape(found, has);
+    int skipped = too_many(has, found_rank, rank);
+    const uint32_t *is = has + skipped;
     while (found_rank < rank && found_rank > 0 && *shape == 1) shape++, rank--; /* as hc_fit_is says */
+    found_rank -= skipped;
     if (found_rank != rank) return 1;
     for (int i = 0; i < rank; i++) {
-        double less = has[i] < shape[i] ? has[i] : shape[i], more = has[i] < shape[i] ? shape[i] : has[i];
+        double less = is[i] < shape[i] ? is[i] : shape[i], more = is[i] < shape[i] ? shape[i] : is[i];
         if (less < more) sum += 1 - less / more;
     }
     return rank ? sum / rank : 0;

@@ -32,6 +32,7 @@ int hc_places_differ(const hc_loader *loader, const hc_tensor *tensor, const hc_
     uint32_t shape[4], *has = shape;
     int rank = hc_safetensors_shape(found, shape), rows;
     if (!to->kind) return 0;
+    if (rank == 4 && has[0] == 1 && has[1] == 1) has += 2, rank -= 2; /* as Apple has them */
     if (rank == 3 && tensor->rank == 3 && *has == 1) has++, rank--;
     if (rank != 2 || has[1] != tensor->shape[tensor->rank - 1] || has[0] > HC_MAX_POSITIONS) return 0;
     rows = (int)has[0];

@@ -39,9 +39,11 @@ def cannot_matter(golden, name):
     # A key bias adds the same number to all logits of a query, which softmax takes away again. (The bias of the packed q/k/v is one
     # tensor, and that of a whole context's norm reaches the values too.) So does the last bias of an MLP of relative positions, but for
     # class tokens, which have no positions. (And of the last block only the class token is looked at in vit-relpos-class.)
+    # Apple's projections have no bias.
     return golden.name == 'attn-pool-parallel' and name.startswith('visual.attn_pool.') \
         or golden.name == 'vit-relpos-class' and '.blocks.1.attn.rel_pos.' in name \
         or golden.name.startswith('pe-meta') and name.endswith('.head.bias') \
+        or golden.name.endswith('-apple') and name.endswith(('.head.fc.bias', '.head.bias')) \
         or name.endswith(('.attn.ln_k.bias', '.k_proj.bias', '.key.bias', 'rel_pos.mlp.fc2.bias'))
 
 

@@ -1,7 +1,10 @@
 """timm's FastVit: FastViT, and the image towers of MobileCLIP S0 to S4, with the branches of training or without."""
+from functools import partial
+
 import torch
 from timm.utils.model import reparameterize_model
 
+from .apple import apple, without_projection_bias
 from .model import Golden, build
 from .openclip import module_prefix
 
@@ -51,13 +54,19 @@ def reparameterised(state, config):
     return {name: tensor for name, tensor in model.visual.state_dict(prefix='visual.').items()}
 
 
-def fastvit(name, options, timm_name='fastvit_mci0', args=None, image_size=48, pool='avg', proj=None, vision=None, **rest):
+def fastvit(name, options, timm_name='fastvit_mci0', args=None, image_size=48, pool='avg', proj=None, vision=None, prepare=settle_statistics,
+            **rest):
     vision = dict(timm_model_name=timm_name, timm_model_args={**TINY, **(args or {})}, timm_pool=pool, timm_proj=proj,
                   image_size=image_size, **(vision or {}))
-    golden = Golden(f'fastvit-{name}', options, vision=vision, prepare=settle_statistics, inputs=6, **rest)
-    if golden.names is reparameterised:
-        golden.names = lambda state: reparameterised(state, golden.config())
+    golden = Golden(f'fastvit-{name}', options, vision=vision, inputs=6, prepare=prepare, **rest)
+    if golden.names in (apple, reparameterised):
+        golden.names = partial(golden.names, config=golden.config())
     return golden
+
+
+def settle_apple(model, *rest):
+    without_projection_bias(model, *rest)
+    settle_statistics(model, *rest)
 
 
 GOLDENS = [
@@ -65,6 +74,8 @@ GOLDENS = [
             image_size=48, model=MOBILECLIP),
     fastvit('mci0-reparam', 'the same re-parameterised: sums of the branches in their place; F32; pictures of [32, 48]', image_size=[32, 48],
             names=reparameterised, towers=('image',)),
+    fastvit('apple', "Apple's own names, in which stages, downsampling and positions are one sequence; a projection without a bias",
+            image_size=32, names=apple, model=MOBILECLIP, prepare=settle_apple),
     fastvit('mci3', 'MobileCLIP2 S3: five stages, LayerNorm before attention, no 1 × 1 branches in the stem; timm_proj mlp with a bias; BF16',
             'fastvit_mci3', dict(layers=[1, 1, 1, 1, 1], embed_dims=[4, 8, 16, 32, 32]), image_size=[48, 32], proj='mlp',
             vision=dict(timm_proj_bias=True), dtype=torch.bfloat16, towers=('image',)),

@@ -1,7 +1,10 @@
 """timm's VisionTransformer with map pooling: the image towers of SigLIP and SigLIP2, also as Hugging Face's SiglipVisionModel."""
+from functools import partial
+
 import torch
 from transformers import SiglipConfig, SiglipModel, SiglipVisionConfig, SiglipVisionModel
 
+from .apple import apple, without_projection_bias
 from .model import Golden
 from .openclip import module_prefix
 
@@ -18,7 +21,7 @@ def bare(state):
     return {name.removeprefix('visual.trunk.'): tensor for name, tensor in state.items()}
 
 
-FIELDS = ('dtype', 'inputs', 'tail', 'names', 'towers', 'notes', 'other', 'text')
+FIELDS = ('dtype', 'inputs', 'tail', 'names', 'towers', 'notes', 'other', 'text', 'prepare')
 
 
 def timm_vit(name, options, timm_name=SIGLIP, image_size=32, model=None, drop=(), **rest):
@@ -32,7 +35,7 @@ def vit(name, options, timm_name, pool, proj, embed_dim=20, **rest):
     """An image tower alone, of another pool and head."""
     proj_bias = {'timm_proj_bias': rest.pop('proj_bias')} if 'proj_bias' in rest else {}
     sizes = dict(image_size=16, embed_dim=24, patch_size=4) if 'mci' not in timm_name else dict(image_size=32, embed_dim=24, inputs=4)
-    golden = timm_vit(name, options, timm_name, towers=('image',), model={'embed_dim': embed_dim}, **{**sizes, **rest})
+    golden = timm_vit(name, options, timm_name, **{**sizes, 'towers': ('image',), 'model': {'embed_dim': embed_dim}, **rest})
     golden.vision.update(timm_pool=pool, timm_proj=proj, **proj_bias)
     return golden
 
@@ -95,6 +98,11 @@ def old_position_ids(state):
     return {**state, 'vision_model.embeddings.position_ids': torch.arange(positions).unsqueeze(0)}
 
 
+def with_names(golden, names):
+    golden.names = partial(names, config=golden.config())
+    return golden
+
+
 GOLDENS = [
     timm_vit('timm-vit-siglip', 'SigLIP: map pooling, timm_proj none, exact GELU; the text tower as in SigLIP',
              model=SIGLIP_MODEL, text=SIGLIP_TEXT),
@@ -138,6 +146,8 @@ GOLDENS = [
         drop=('patch_size',)),
     vit('vit-mci-not-square', 'the same of a picture that is not square', 'vit_base_mci_224', 'token', 'mlp', image_size=[32, 48],
         drop=('patch_size',)),
+    with_names(vit('vit-mci-apple', "MobileCLIP-B under Apple's own names: a projection without a bias", 'vit_base_mci_224', 'token', None,
+                   drop=('patch_size',), towers=('image', 'text'), model=dict(custom_text=True, embed_dim=20), prepare=without_projection_bias), apple),
     vit('vit-timm-swiglu', "DINOv2's giant: an MLP gated by its first half, SiLU", 'vit_giant_patch14_dinov2', 'token', 'none', 24, mlp_ratio=3.0),
     vitamin('vitamin', 'ViTamin: a stem and stages of MBConv blocks, GEGLU; widths that are not multiples of eight', 'vitamin_small_224'),
     vitamin('vitamin-xlarge', 'ViTamin without positions, of a picture that is not square', 'vitamin_xlarge_384', image_size=[32, 48]),
