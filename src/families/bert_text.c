@@ -20,12 +20,11 @@ static const config SIZES[] = {
 #include "families/bert_sizes.inc"
 };
 
-/* What the classes have where a config.json is silent: BertConfig, and what the others have otherwise. */
+/* What the classes have where a config.json is silent: BertConfig, and what the other two have otherwise. */
 static const config DEFAULTS[] = {
     ROW("", "bert", 30522, 768, 12, 12, 3072, 512, 2, 1e-12f, 0, HC_GELU),
     ROW("", "roberta", 50265, 768, 12, 12, 3072, 512, 2, 1e-12f, 1, HC_GELU),
     ROW("", "xlm-roberta", 30522, 768, 12, 12, 3072, 512, 2, 1e-12f, 1, HC_GELU),
-    ROW("", "chinese_clip_text_model", 30522, 768, 12, 12, 3072, 512, 2, 1e-12f, 0, HC_GELU),
 };
 
 static const config *find(const hc_options *o)
@@ -36,10 +35,7 @@ static const config *find(const hc_options *o)
 }
 
 /* Positions count from the padding's id on, and leave padding out: fairseq's. */
-static int is_counted(const config *c)
-{
-    return !strcmp(c->is.model_type, "roberta") || !strcmp(c->is.model_type, "xlm-roberta");
-}
+static int is_counted(const config *c) { return strcmp(c->is.model_type, "bert") != 0; }
 
 /* Of the config.json's options those that change what is computed. */
 static void read_config(hc_hf_text *t, config *c, hc_text_rows *rows)

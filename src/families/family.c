@@ -72,8 +72,8 @@ static void refuse(hc_options *o)
                 given.length);
     if (given.type == HC_JSON_OBJECT)
         hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
-                "text_cfg.hf_config has the model_type %t: of Hugging Face transformers bert, chinese_clip_text_model, "
-                "m2m_100, mt5, roberta, t5 and xlm-roberta are supported",
+                "text_cfg.hf_config has the model_type %t: of Hugging Face transformers bert, m2m_100, "
+                "mt5, roberta, t5 and xlm-roberta are supported",
                 type.length ? type.text : "none", type.length ? type.length : 4);
     for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
         hc_json value = hc_option(o, foreign[i].key);

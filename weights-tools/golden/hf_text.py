@@ -1,10 +1,10 @@
 """Text towers of Hugging Face in OpenCLIP's HFTextEncoder: RoBERTa, XLM-RoBERTa and BERT."""
 import torch
 from open_clip.hf_model import MaxPooler
-from transformers import AutoConfig
+from transformers import AutoConfig, ChineseCLIPConfig, ChineseCLIPModel
 
 from .model import TEXT, Golden
-from .openclip import module_prefix
+from .openclip import from_hugging_face, module_prefix
 
 HF = dict(vocab_size=96, hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48)
 LENGTH = TEXT['context_length']
@@ -59,13 +59,44 @@ def unused_pooler(state):
             'text.transformer.pooler.dense.bias': torch.full((width,), 7.0).half()}
 
 
+def bare(state):
+    """A BertModel's own file: a sentence encoder's."""
+    return {name.removeprefix('text.transformer.'): tensor for name, tensor in unused_pooler(state).items()}
+
+
+def build_chinese_clip(config):
+    """The ChineseCLIPModel that computes the same as build(config)."""
+    vision = config['vision_cfg']
+    return ChineseCLIPModel(ChineseCLIPConfig(
+        projection_dim=config['embed_dim'], text_config={**config['text_cfg']['hf_config'], 'model_type': 'chinese_clip_text_model'},
+        vision_config=dict(hidden_size=vision['width'], intermediate_size=int(vision['width'] * vision['mlp_ratio']),
+                           num_hidden_layers=vision['layers'], num_attention_heads=vision['width'] // vision['head_width'],
+                           image_size=vision['image_size'], patch_size=vision['patch_size'], hidden_act='quick_gelu'),
+    )).eval()
+
+
+def from_chinese_clip(state):
+    """The tensors of a ChineseCLIPModel under OpenCLIP's names."""
+    text = {'text.' + name.removeprefix('text_model.'): tensor for name, tensor in state.items() if name.startswith('text_model.')}
+    image = {name: tensor for name, tensor in state.items() if name.startswith(('vision_model.', 'visual_projection.', 'logit_scale'))}
+    text = {name.replace('text.', 'text.transformer.', 1): tensor for name, tensor in text.items() if not name.endswith('position_ids')}
+    return {**from_hugging_face(image), **text, 'text.proj.weight': state['text_projection.weight']}
+
+
+def chinese_clip_of_ofa(state):
+    """The names under which OFA-Sys published Chinese-CLIP."""
+    named = {name.replace('text.transformer.', 'bert.'): tensor for name, tensor in state.items()}
+    named['text_projection'] = named.pop('text.proj.weight').T
+    return module_prefix(named)
+
+
 # What a config that brings its hf_config has to say all the same, for OpenCLIP.
 NAMES = {'roberta': 'roberta-base', 'xlm-roberta': 'xlm-roberta-base', 'bert': 'bert-base-uncased', 't5': 't5-base',
          'mt5': 'google/mt5-base', 'm2m_100': 'facebook/nllb-200-distilled-600M'}
 
 
 def hf_text(name, options, base, text=None, **rest):
-    fields = {key: rest.pop(key) for key in ('dtype', 'tail', 'names', 'towers', 'notes', 'model', 'vision') if key in rest}
+    fields = {key: rest.pop(key) for key in ('dtype', 'tail', 'names', 'towers', 'notes', 'model', 'vision', 'other') if key in rest}
     hf_config = {**base, **rest}
     hf_name = NAMES[base['model_type']]
     text = {'context_length': LENGTH, 'hf_model_name': hf_name, 'hf_tokenizer_name': hf_name, 'hf_config': hf_config, **(text or {})}
@@ -73,6 +104,7 @@ def hf_text(name, options, base, text=None, **rest):
 
 
 DEFAULT = object()   # a key that the config leaves out
+CHINESE_CLIP = dict(hf_pooler_type='cls_last_hidden_state_pooler', hf_proj_type='linear')
 MEAN_MLP = dict(hf_pooler_type='mean_pooler', hf_proj_type='mlp')
 
 GOLDENS = [
@@ -112,4 +144,10 @@ GOLDENS = [
     hf_text('bert-odd-widths', 'width 36, 3 heads of 12, hidden width 50, embed_dim 21; one layer; context_length 40', BERT,
             dict(MEAN_MLP, context_length=40), hidden_size=36, num_attention_heads=3, intermediate_size=50, num_hidden_layers=1,
             max_position_embeddings=40, model=dict(embed_dim=21)),
+    hf_text('bert-bare', 'a sentence encoder: the file of a BertModel with its idle pooler.dense; mean_pooler, no projection', BERT,
+            dict(hf_pooler_type='mean_pooler', hf_proj_type=None), names=bare, towers=('text',)),
+    hf_text('chinese-clip', "Hugging Face's ChineseCLIPModel: a BERT, of which the first token counts; F32", BERT, CHINESE_CLIP,
+            model=dict(quick_gelu=True), vision=dict(layers=1), other=(build_chinese_clip, from_chinese_clip), dtype=torch.float32),
+    hf_text('chinese-clip-ofa', "Chinese-CLIP under OFA-Sys's names, with module.", BERT, CHINESE_CLIP,
+            model=dict(quick_gelu=True), vision=dict(layers=1), names=chinese_clip_of_ofa),
 ]

@@ -11,7 +11,7 @@ from open_clip.coca_model import CoCa
 from open_clip.model import CLIP, CustomTextCLIP
 from timm.models import vision_transformer_hybrid
 from timm.models.vitamin import VitCfg
-from transformers import AutoConfig
+from transformers import AutoConfig, ChineseCLIPModel
 
 VISION = dict(image_size=18, patch_size=6, width=24, layers=2, head_width=12, mlp_ratio=2.0)
 TEXT = dict(context_length=12, vocab_size=96, width=24, heads=2, layers=2, mlp_ratio=2.0)
@@ -100,7 +100,10 @@ def is_image_tower(model):
 
 def features(model, tower, inputs):
     if hasattr(model, 'get_image_features'):       # transformers' CLIPModel and SiglipModel
-        output = model.get_image_features(inputs) if tower == 'image' else model.get_text_features(inputs)
+        masked = {}
+        if isinstance(model, ChineseCLIPModel):        # where it is not told, it sees padding
+            masked = {'attention_mask': (inputs != model.config.text_config.pad_token_id).long()}
+        output = model.get_image_features(inputs) if tower == 'image' else model.get_text_features(inputs, **masked)
         return getattr(output, 'pooler_output', output)
     if is_image_tower(model):
         return model(inputs).pooler_output
