@@ -61,7 +61,8 @@ typedef struct hc_range {
  */
 
 /* Starts loading one tower. `config` is the text of an open_clip_config.json ({"model_cfg": …, "preprocess_cfg": …}) or
- * of a bare model config ({"embed_dim": …}); NULL with length 0: the file is a shard, which carries its own.
+ * of a bare model config ({"embed_dim": …}); NULL with length 0: the file is a shard, which carries its own. A member
+ * "preprocess_default" counts where neither the config nor a shard has a preprocess_cfg.
  * Returns NULL only when memory is exhausted; a config that cannot be used shows in hc_loader_status. */
 hc_loader *hc_loader_new(hc_tower tower, const char *config, size_t config_length, hc_dtype dtype);
 

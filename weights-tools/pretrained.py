@@ -8,10 +8,12 @@ preprocessing, an index into `preprocessings`; quick_gelu, 1 if the weights were
 """
 import gzip
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import open_clip
 from open_clip.pretrained import _PRETRAINED
+from open_clip.transform import PreprocessCfg
 
 OUT = Path(__file__).resolve().parent.parent / 'web' / 'models' / 'pretrained.js'
 FIELDS = 'mean', 'std', 'interpolation', 'resize_mode'
@@ -19,7 +21,9 @@ FIELDS = 'mean', 'std', 'interpolation', 'resize_mode'
 
 def main():
     compact = dict(separators=(',', ':'))
-    preprocessings, lines = [], []
+    # OpenCLIP's own for weights without a tag, which needs no saying, comes first.
+    default = asdict(PreprocessCfg())
+    preprocessings, lines = [{field: default[field] for field in FIELDS}], []
     for model in sorted(_PRETRAINED):
         tags = {}
         for tag, cfg in _PRETRAINED[model].items():
@@ -36,7 +40,7 @@ def main():
     count = sum(map(len, _PRETRAINED.values()))
     text = '\n'.join([
         f'// Made by weights-tools/pretrained.py from OpenCLIP {open_clip.__version__} ({count} tags of {len(lines)} architectures).',
-        '/** The ways of preprocessing that tags name: OpenCLIP\'s preprocess_cfg. */',
+        '/** The ways of preprocessing that tags name: OpenCLIP\'s preprocess_cfg. The first is what it does without a tag. */',
         'export const preprocessings = [',
         *(f'  {json.dumps(preprocessing, **compact)},' for preprocessing in preprocessings),
         '];',

@@ -101,6 +101,7 @@ char *hc_loader_config(hc_loader *loader, const hc_safetensors *file, int *settl
     if (model.type != HC_JSON_OBJECT) model = given.type == HC_JSON_OBJECT ? given : held[0];
     preprocess = hc_json_get(&given, "preprocess_cfg");
     if (preprocess.type != HC_JSON_OBJECT) preprocess = held[1];
+    if (preprocess.type != HC_JSON_OBJECT) preprocess = hc_json_get(&given, "preprocess_default");
     tokenizer = hc_json_get(&given, "tokenizer");
     if (tokenizer.type != HC_JSON_OBJECT) tokenizer = held[2];
 
@@ -132,7 +133,7 @@ char *hc_loader_config(hc_loader *loader, const hc_safetensors *file, int *settl
     return config;
 }
 
-void hc_loader_resize_config(hc_loader *loader, char **config)
+void hc_loader_config_size(hc_loader *loader, char **config, int height, int width, int asked)
 {
     char size[48];
     hc_json document, model, vision, given, member;
@@ -142,11 +143,10 @@ void hc_loader_resize_config(hc_loader *loader, char **config)
     model = hc_json_get(&document, "model_cfg");
     vision = hc_json_get(&model, "vision_cfg");
     given = hc_json_get(&vision, "image_size");
-    if (vision.type != HC_JSON_OBJECT) return;
+    if (vision.type != HC_JSON_OBJECT || (given.type != HC_JSON_ABSENT && !asked)) return;
     int there = given.type != HC_JSON_ABSENT, others = hc_json_next(&vision, &cursor, NULL, &member);
     const char *at = there ? given.text : vision.text + 1, *rest = there ? given.text + given.length : at;
     const char *key = there ? "" : "\"image_size\":", *comma = !there && others ? "," : "";
-    int height = loader->image_height, width = loader->image_width;
     if (height == width) hc_format(size, sizeof size, "%s%d%s", key, height, comma);
     else hc_format(size, sizeof size, "%s[%d,%d]%s", key, height, width, comma);
     piece pieces[] = {{*config, (size_t)(at - *config)}, piece_of(size), piece_of(rest)};

@@ -85,8 +85,9 @@ void hc_plan(hc_loader *loader, const hc_safetensors *file);
 /* config.c: {"model_cfg", "preprocess_cfg", "tokenizer"}: the given config first, then what a shard's metadata adds.
  * *settled: whether the model says more than the one that was given: the activation, which the file knows. */
 char *hc_loader_config(hc_loader *loader, const hc_safetensors *file, int *settled);
-/* Puts the size of pictures that was asked for into the config in force, which is allocated anew. */
-void hc_loader_resize_config(hc_loader *loader, char **config);
+/* Puts a size of pictures into the config in force, which is allocated anew; where it has one, only if it is `asked`
+ * for. */
+void hc_loader_config_size(hc_loader *loader, char **config, int height, int width, int asked);
 void hc_loader_read_metadata(hc_loader *loader, const hc_json *metadata);
 
 /* memory.c: places for the encoder's weights and its arena, once the items are known, and threads. */

@@ -297,12 +297,16 @@ static void make_network(hc_loader *loader, hc_encoder *e, const hc_safetensors 
     if (loader->problem.status != HC_OK) return;
     if (!loader->family || settled) build(loader, &loader->net, e->config_json);
     if (loader->tower == HC_IMAGE && loader->image_height) {
-        hc_loader_resize_config(loader, &e->config_json);
+        hc_loader_config_size(loader, &e->config_json, loader->image_height, loader->image_width, 1);
         if (loader->problem.status == HC_OK) build(loader, &e->net, e->config_json);
     } else {
         e->net = loader->net;
         loader->net = (hc_network){.problem = &loader->problem};
     }
+    /* The size that a name of timm's stands for, where the config leaves it out: pictures are prepared at 224 else. */
+    int height = e->net.image_height, width = e->net.image_width;
+    if (loader->problem.status == HC_OK && loader->tower == HC_IMAGE && (height != 224 || width != 224))
+        hc_loader_config_size(loader, &e->config_json, height, width, 0);
     e->parameters = hc_network_parameters(&e->net);
 }
 

@@ -96,6 +96,16 @@ export async function resolveTag(name, tag, hub) {
   return { weights, preprocess_cfg: preprocessings[preprocessing], quickGelu: Boolean(quickGelu) };
 }
 
+/**
+ * How pictures are prepared for weights of an architecture that say nothing of it: as for its pretrained tags, where
+ * these agree, and it is not what is done anyway.
+ */
+export function defaultPreprocessing(name) {
+  const ways = new Set(Object.values(pretrained[name] ?? {}).map(([, preprocessing]) => preprocessing));
+  const [way] = ways;
+  return ways.size === 1 && way ? preprocessings[way] : undefined;
+}
+
 /** The tags that an architecture has. */
 export async function knownTags(name) {
   return Object.keys(pretrained[name] ?? {});

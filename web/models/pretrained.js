@@ -1,5 +1,5 @@
 // Made by weights-tools/pretrained.py from OpenCLIP 3.3.0 (196 tags of 115 architectures).
-/** The ways of preprocessing that tags name: OpenCLIP's preprocess_cfg. */
+/** The ways of preprocessing that tags name: OpenCLIP's preprocess_cfg. The first is what it does without a tag. */
 export const preprocessings = [
   {"mean":[0.48145466,0.4578275,0.40821073],"std":[0.26862954,0.26130258,0.27577711],"interpolation":"bicubic","resize_mode":"shortest"},
   {"mean":[0.0,0.0,0.0],"std":[1.0,1.0,1.0],"interpolation":"bilinear","resize_mode":"shortest"},

@@ -7,7 +7,7 @@ import { resolveKept } from '../cache/tower-cache.js';
 import { findAssets } from '../network/assets.js';
 import { describeWeights } from '../sources/open.js';
 import { architectures } from './architectures.js';
-import { knownTags, resolveNamed, resolveTag } from './hub.js';
+import { defaultPreprocessing, knownTags, resolveNamed, resolveTag } from './hub.js';
 
 export const BUNDLED = 'halfclip-emoji';
 
@@ -52,7 +52,7 @@ export async function resolveModel(model, weights, tower, options = {}) {
     };
   }
   const name = model.replaceAll('/', '-'); // OpenAI writes ViT-B/32, and OpenCLIP reads it
-  if (Object.hasOwn(architectures, name)) return resolveKnown(name, architectures[name], weights, options.hub);
+  if (Object.hasOwn(architectures, name)) return resolveKnown(name, architectures[name], weights, tower, options.hub);
   if (/[\\/]|\.(json|safetensors|pt|pth|bin|onnx)$/i.test(model)) throw notAPath(model);
   const nearest = nearestNames(model, [...Object.keys(architectures), BUNDLED]);
   throw new HalfclipError(
@@ -81,9 +81,11 @@ function bundledWeights(tower, places) {
 }
 
 /** An architecture of OpenCLIP, with weights of one's own or a pretrained tag. */
-async function resolveKnown(name, model_cfg, weights, hub) {
+async function resolveKnown(name, model_cfg, weights, tower, hub) {
+  const preprocess_default = tower === 'image' ? defaultPreprocessing(name) : undefined;
+  const config = JSON.stringify(preprocess_default ? { model_cfg, preprocess_default } : model_cfg);
   const mayBeTag = weights === undefined || (typeof weights === 'string' && /^[\w-]+$/.test(weights));
-  if (!mayBeTag) return { name, config: JSON.stringify(model_cfg), weights: describeWeights(weights) };
+  if (!mayBeTag) return { name, config, weights: describeWeights(weights) };
   const tag = weights && (await resolveTag(name, weights, hub));
   if (tag) {
     if (tag.quickGelu !== Boolean(model_cfg.quick_gelu)) {
@@ -102,7 +104,7 @@ async function resolveKnown(name, model_cfg, weights, hub) {
       'weights/not-found',
       `option weights is missing: expected a URL, a path, a Blob, bytes or a pretrained tag; ${hint}`,
     );
-  return { name, config: JSON.stringify(model_cfg), weights: { ...describeWeights(weights), hint } };
+  return { name, config, weights: { ...describeWeights(weights), hint } };
 }
 
 function notAPath(model) {
