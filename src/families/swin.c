@@ -105,6 +105,7 @@ static void build(hc_network *net, hc_options *o)
     hc_timm t;
     read(o, &c, &t);
     if (o->problem->status != HC_OK) return;
+    net->own_size = 1; /* timm would choose other windows, and resize what is known of them */
     net->image_height = t.image_height;
     net->image_width = t.image_width;
     hc_value x;

@@ -90,6 +90,9 @@ char *hc_loader_config(hc_loader *loader, const hc_safetensors *file, int *settl
 void hc_loader_config_size(hc_loader *loader, char **config, int height, int width, int asked);
 void hc_loader_read_metadata(hc_loader *loader, const hc_json *metadata);
 
+/* tower.c: the network of the loader's encoder, and its config. */
+void hc_loader_make_tower(hc_loader *loader, const hc_safetensors *file);
+
 /* memory.c: places for the encoder's weights and its arena, once the items are known, and threads. */
 void hc_loader_allocate_encoder(hc_loader *loader);
 

@@ -282,34 +282,6 @@ static void check_unexpected(hc_loader *loader, const hc_safetensors *file, cons
     }
 }
 
-static void build(hc_loader *loader, hc_network *net, const char *config)
-{
-    hc_network_free(net);
-    hc_network_init(net, loader->tower, &loader->problem);
-    loader->family = hc_family_build(net, config, strlen(config));
-}
-
-/* The tower: of the config that was given, unless the file adds to that, or another size of pictures was asked for. */
-static void make_network(hc_loader *loader, hc_encoder *e, const hc_safetensors *file)
-{
-    int settled = 0;
-    e->config_json = hc_loader_config(loader, file, &settled);
-    if (loader->problem.status != HC_OK) return;
-    if (!loader->family || settled) build(loader, &loader->net, e->config_json);
-    if (loader->tower == HC_IMAGE && loader->image_height) {
-        hc_loader_config_size(loader, &e->config_json, loader->image_height, loader->image_width, 1);
-        if (loader->problem.status == HC_OK) build(loader, &e->net, e->config_json);
-    } else {
-        e->net = loader->net;
-        loader->net = (hc_network){.problem = &loader->problem};
-    }
-    /* The size that a name of timm's stands for, where the config leaves it out: pictures are prepared at 224 else. */
-    int height = e->net.image_height, width = e->net.image_width;
-    if (loader->problem.status == HC_OK && loader->tower == HC_IMAGE && (height != 224 || width != 224))
-        hc_loader_config_size(loader, &e->config_json, height, width, 0);
-    e->parameters = hc_network_parameters(&e->net);
-}
-
 static void plan_items(hc_loader *loader, const hc_safetensors *file)
 {
     hc_network *net = &loader->encoder->net;
@@ -342,7 +314,7 @@ void hc_plan(hc_loader *loader, const hc_safetensors *file)
     if (!e) return;
     e->dtype = loader->dtype;
     e->dot = HC_DOT_DEFAULT;
-    make_network(loader, e, file);
+    hc_loader_make_tower(loader, file);
     if (loader->problem.status == HC_OK) plan_items(loader, file);
     for (size_t i = 0; i < sizeof steps / sizeof *steps && loader->problem.status == HC_OK; i++) steps[i](loader);
 }

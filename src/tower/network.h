@@ -193,6 +193,7 @@ struct hc_network {
     hc_tower tower;
     int dim, tokens_out; /* of one input's result */
     int image_height, image_width;
+    int own_size; /* with another size of pictures it would be another tower, not only one of more or fewer rows */
     hc_text_rows text;
     hc_tensor *tensors;
     hc_fold *folds;

@@ -125,6 +125,16 @@ test('sizes that are none, that a tower cannot have, and text towers, which have
     'weights/mismatch',
     /visual\.attnpool\.positional_embedding/,
   );
+  for (const name of ['swin', 'vit-relpos-class']) {
+    const { config: model, path: weights } = golden(name);
+    const { image_size } = model.model_cfg.vision_cfg;
+    (await loadImageEncoder({ model, weights, imageSize: image_size })).dispose();
+    await fails(
+      loadImageEncoder({ model, weights, imageSize: 2 * image_size }),
+      'model/unsupported',
+      /relative positions are not resized/,
+    );
+  }
   const text = await loadTextEncoder({ ...options, imageSize: 21 });
   assert.equal(text.info.contextLength, 13);
   text.dispose();

@@ -43,9 +43,10 @@ class Resized:
         state[name].copy_(resized[name])
 
     def resample(self, positions, grid, generator, dtype):
-        old = self.random(self.grid[0] * self.grid[1], positions, generator, dtype)[None]
+        before = positions.shape[1] - grid[0] * grid[1]     # of a class token
+        old = self.random(before + self.grid[0] * self.grid[1], positions, generator, dtype)[None]
         self.stored['visual.trunk.pos_embed'] = old
-        positions.copy_(resample_abs_pos_embed(old.float(), new_size=list(grid), old_size=list(self.grid), num_prefix_tokens=0))
+        positions.copy_(resample_abs_pos_embed(old.float(), new_size=list(grid), old_size=list(self.grid), num_prefix_tokens=before))
 
 
 def resized(name, options, grid=None, length=None, names=None, **rest):
@@ -54,8 +55,8 @@ def resized(name, options, grid=None, length=None, names=None, **rest):
                   **rest)
 
 
-def timm_resized(name, options, grid, image_size, **rest):
-    vision = dict(timm_model_name=SIGLIP, timm_model_args=ARGS, timm_pool='map', timm_proj='none', image_size=image_size)
+def timm_resized(name, options, grid, image_size, timm_name=SIGLIP, pool='map', **rest):
+    vision = dict(timm_model_name=timm_name, timm_model_args=ARGS, timm_pool=pool, timm_proj='none', image_size=image_size)
     return resized(name, options, grid, vision=vision, model=dict(embed_dim=ARGS['embed_dim']), towers=('image',), **rest)
 
 
@@ -72,4 +73,7 @@ GOLDENS = [
             vision=dict(image_size=[24, 6], **VISION)),
     timm_resized('timm-up', "timm's positions of 3 x 3 for a grid of 5 x 4; F32", (3, 3), [20, 16], dtype=torch.float32),
     timm_resized('timm-down', "timm's positions of 7 x 7 for a grid of 3 x 3, in timm's own checkpoint", (7, 7), 12, names=bare),
+    timm_resized('timm-class', 'positions of a class token, too', (3, 3), [16, 8], 'vit_large_patch14_clip_224', 'token'),
+    timm_resized('timm-registers', 'positions of 5 x 5 patches alone, behind a class token and registers', (5, 5), [12, 16],
+                 'vit_small_patch14_reg4_dinov2', 'token'),
 ]

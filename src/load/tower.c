@@ -1,0 +1,43 @@
+/* tower.c: the tower that is loaded: of the config as it was given, unless the file adds to that, or another size of
+ * pictures was asked for. */
+#include "load/loader.h"
+
+#include <string.h>
+
+static void build(hc_loader *loader, hc_network *net, const char *config)
+{
+    hc_network_free(net);
+    hc_network_init(net, loader->tower, &loader->problem);
+    loader->family = hc_family_build(net, config, strlen(config));
+}
+
+static void check_size(hc_loader *loader, const hc_network *net)
+{
+    int height = loader->net.image_height, width = loader->net.image_width;
+    if (net->own_size && (net->image_height != height || net->image_width != width))
+        hc_fail(&loader->problem, HC_MODEL_UNSUPPORTED,
+                "pictures of %d by %d were asked for, expected %d by %d: relative positions are not resized",
+                net->image_height, net->image_width, height, width);
+}
+
+void hc_loader_make_tower(hc_loader *loader, const hc_safetensors *file)
+{
+    hc_encoder *e = loader->encoder;
+    int settled = 0;
+    e->config_json = hc_loader_config(loader, file, &settled);
+    if (loader->problem.status != HC_OK) return;
+    if (!loader->family || settled) build(loader, &loader->net, e->config_json);
+    if (loader->tower == HC_IMAGE && loader->image_height) {
+        hc_loader_config_size(loader, &e->config_json, loader->image_height, loader->image_width, 1);
+        if (loader->problem.status == HC_OK) build(loader, &e->net, e->config_json);
+        check_size(loader, &e->net);
+    } else {
+        e->net = loader->net;
+        loader->net = (hc_network){.problem = &loader->problem};
+    }
+    /* The size that a name of timm's stands for, where the config leaves it out: pictures are prepared at 224 else. */
+    int height = e->net.image_height, width = e->net.image_width;
+    if (loader->problem.status == HC_OK && loader->tower == HC_IMAGE && (height != 224 || width != 224))
+        hc_loader_config_size(loader, &e->config_json, height, width, 0);
+    e->parameters = hc_network_parameters(&e->net);
+}
