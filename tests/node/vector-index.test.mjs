@@ -30,10 +30,10 @@ const unit = (vector) => {
   return vector.map((x) => x / length);
 };
 
-/** The rounding of the README: from -127 to 127, and the length of what comes of it is 1. */
+/** From -127 to 127, and a scale that makes the length of them 1. */
 const rounded = (vector) => {
   const most = Math.max(...vector.map(Math.abs));
-  const levels = vector.map((x) => Math.round((127 * x) / most));
+  const levels = vector.map((x) => Math.sign(x) * Math.round(Math.abs(x * (127 / most))));
   const scale = Math.fround(1 / Math.sqrt(levels.reduce((sum, x) => sum + x * x, 0)));
   return { levels, scale };
 };

@@ -21,6 +21,7 @@ const MAGIC = encodeText('hcINDEX1');
 const TAIL = 8 + MAGIC.length; // bytes behind what `again` says: length, XXH32, MAGIC
 const MOST_HEADER = 16 * 2 ** 20; // as in src/checkpoint/safetensors.h
 export const MOST_ENTRIES = 2 ** 31 - 1; // bytes
+const TAB = 9;
 const PIECE = 1 << 20; // bytes that are written at once
 
 const NAMES = { int8: 'I8', fp32: 'F32' };
@@ -291,11 +292,10 @@ export async function readIndex(source, { begin, row, pause }) {
 }
 
 function readEntry(line) {
+  const tab = line.indexOf(TAB);
   try {
-    const [id, data] = decodeText(line).split('\t');
-    const value = JSON.parse(id);
-    if (data !== undefined) JSON.parse(data);
-    return isId(value) ? { id: value, data } : null;
+    const id = JSON.parse(decodeText(tab < 0 ? line : line.subarray(0, tab)));
+    return isId(id) ? { id, data: tab < 0 ? undefined : decodeText(line.subarray(tab + 1)) } : null;
   } catch {
     return null;
   }

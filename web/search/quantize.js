@@ -18,42 +18,50 @@ export function readVector(vector, dim, name) {
   if (!isVector || vector.length !== dim)
     throw new HalfclipError('input/type', `${name} is ${describe(vector)}, expected a vector of ${dim} numbers`);
   const floats = arrayTypeOf(vector) === 'Float32Array' ? vector : Float32Array.from(vector, Number);
-  let any = 0;
-  for (let i = 0; i < dim; i++) {
-    if (!Number.isFinite(floats[i]))
-      throw new HalfclipError('input/type', `${name} has ${vector[i]} at ${i}, expected numbers that a float can hold`);
-    any ||= floats[i];
+  const largest = largestOf(floats);
+  if (!Number.isFinite(largest)) {
+    const at = floats.findIndex((x) => !Number.isFinite(x));
+    throw new HalfclipError('input/type', `${name} has ${vector[at]} at ${at}, expected numbers that a float can hold`);
   }
-  if (!any) throw new HalfclipError('input/type', `${name} is all zeros, expected a vector that has a direction`);
+  if (!largest) throw new HalfclipError('input/type', `${name} is all zeros, expected a vector that has a direction`);
   return floats;
 }
 
-const lengthOf = (vector) => {
-  let sum = 0;
-  for (let i = 0; i < vector.length; i++) sum += vector[i] * vector[i];
-  return Math.sqrt(sum);
-};
+/** The largest size of a vector's numbers; NaN or infinite, if one of them is. */
+function largestOf(vector) {
+  let largest = 0;
+  for (let i = 0; i < vector.length; i++) largest = Math.max(largest, Math.abs(vector[i]));
+  return largest;
+}
 
 /**
  * How fp32 holds a vector.
  * @param {Float32Array} vector
- * @returns {{ values: Float32Array, scale: number }}
+ * @param {Float32Array} values of length 1, unless the vector was so already
+ * @returns {number} what the values are times
  */
-export function unitVector(vector) {
-  const length = lengthOf(vector);
-  const isUnit = Math.abs(length - 1) <= TOLERANCE;
-  return { values: isUnit ? vector : vector.map((x) => x / length), scale: 1 };
+export function normalize(vector, values) {
+  let sum = 0;
+  for (let i = 0; i < vector.length; i++) sum += vector[i] * vector[i];
+  const length = Math.sqrt(sum);
+  const divisor = Math.abs(length - 1) <= TOLERANCE ? 1 : length;
+  for (let i = 0; i < vector.length; i++) values[i] = vector[i] / divisor;
+  return 1;
 }
 
 /**
- * How int8 holds a vector: from -127 to 127, times a scale that makes its length 1.
+ * How int8 holds a vector: the largest of its numbers is 127 or -127.
  * @param {Float32Array} vector
- * @returns {{ values: Int8Array, scale: number }}
+ * @param {Int8Array} values
+ * @returns {number} what the values are times, so that their length is 1
  */
-export function quantize(vector) {
-  let largest = 0;
-  for (let i = 0; i < vector.length; i++) largest = Math.max(largest, Math.abs(vector[i]));
-  const values = new Int8Array(vector.length);
-  for (let i = 0; i < vector.length; i++) values[i] = Math.round((127 * vector[i]) / largest);
-  return { values, scale: Math.fround(1 / lengthOf(values)) };
+export function quantize(vector, values) {
+  const factor = 127 / largestOf(vector);
+  let sum = 0;
+  for (let i = 0; i < vector.length; i++) {
+    const level = (vector[i] * factor + (vector[i] < 0 ? -0.5 : 0.5)) | 0;
+    values[i] = level;
+    sum += level * level;
+  }
+  return Math.fround(1 / Math.sqrt(sum));
 }

@@ -1,7 +1,7 @@
 // The vectors of an index, one a row, in the memory of kernels, and searches among them. Layout: src/search/search.h.
 
 import { createKernels } from './kernels.js';
-import { quantize, unitVector } from './quantize.js';
+import { normalize, quantize } from './quantize.js';
 
 const BLOCK = 16; // rows
 const HEAD = 2 * 4 * BLOCK; // bytes of a block before its rows
@@ -16,6 +16,7 @@ export class Rows {
   #block; // bytes
   #first; // address of the first block
   #blocks = 0;
+  #encoded = null;
 
   /** Rows that there are, those that were dropped too. */
   count = 0;
@@ -41,9 +42,10 @@ export class Rows {
     return this.#kernels.name;
   }
 
-  /** What a vector is held as: numbers and a scale. */
+  /** What a vector is held as: numbers, which are of the next one afterwards, and a scale. */
   encode(vector) {
-    return this.dtype === 'int8' ? quantize(vector) : unitVector(vector);
+    const values = (this.#encoded ??= new this.Type(this.dim));
+    return { values, scale: (this.dtype === 'int8' ? quantize : normalize)(vector, values) };
   }
 
   #blockAt = (row) => this.#first + Math.floor(row / BLOCK) * this.#block;
@@ -106,9 +108,9 @@ export class Rows {
     for (let row = this.count; row < before; row++) this.drop(row);
   }
 
-  /** Blocks that are scored in one go. */
+  /** Blocks that are scored in one go: src/search/score.c reads four at a time. */
   get #step() {
-    return Math.max(1, Math.floor(CHUNK / this.#block));
+    return 4 * Math.max(1, Math.floor(CHUNK / this.#block / 4));
   }
 
   /** Calls `use` for all blocks, some at a time: their address, how many, and the number of their first row. */

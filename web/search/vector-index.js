@@ -127,7 +127,12 @@ export class VectorIndex {
   }
 
   #dataOf(row) {
-    return this.#data[row] === undefined ? {} : { data: JSON.parse(this.#data[row]) };
+    if (this.#data[row] === undefined) return {};
+    try {
+      return { data: JSON.parse(this.#data[row]) };
+    } catch (cause) {
+      throw new HalfclipError('weights/corrupt', `the data of ${describe(this.#ids[row])} are no JSON`, { cause });
+    }
   }
 
   /** All ids, in the order in which they were added. */
