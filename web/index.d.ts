@@ -160,8 +160,9 @@ export interface LoadOptions {
   weights?: Weights | undefined;
   /**
    * Of a text tower whose texts need another tokenizer than CLIP's: a tokenizer.json of Hugging Face's, by URL or path
-   * (what a tokenizer_config.json beside it says of special tokens holds), or as a Blob or a parsed file. It is read
-   * while the tower is loaded. Default: the one that a shard carries; else, when the first text comes, the one beside
+   * (what a tokenizer_config.json beside it says of special tokens holds), or as a Blob or a parsed file, in which
+   * `tokenizer_config` may be the other file. Without that file padding is guessed; SigLIP's needs it. It is read while
+   * the tower is loaded. Default: the one that a shard carries; else, when the first text comes, the one beside
    * the weights, or in the repository that the config's `hf_tokenizer_name` names, under `hub`. `embedTokens()` needs
    * none.
    */

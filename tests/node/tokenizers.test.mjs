@@ -86,6 +86,8 @@ test('a tokenizer beside the weights, or as the option says: a path, a URL, a Bl
   const alone = await tokenized({ weights, tokenizer: new Blob([json]) }); // which does not know its class
   assert.deepEqual(alone, await tokenized({ weights, tokenizer: JSON.parse(json) }));
   assert.deepEqual(alone.slice(0, 5), expected.slice(1, 6));
+  const both = { ...JSON.parse(json), tokenizer_config: JSON.parse(readFileSync(path.join(nllb, FILES[1]))) };
+  assert.deepEqual(await tokenized({ weights, tokenizer: both }), expected);
 });
 
 test('the language of the texts', async () => {

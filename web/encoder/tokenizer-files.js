@@ -63,7 +63,7 @@ export async function readTokenizer(places, network) {
   const missing = [];
   for (const place of places) {
     const json = place.json ?? (await readJson(place, network));
-    if (json) return compact(json, (await readConfig(place, network)) ?? {}, nameOf(place));
+    if (json) return compact(json, (await readConfig(place, network)) ?? json.tokenizer_config ?? {}, nameOf(place));
     missing.push(nameOf(place));
   }
   throw new HalfclipError(
