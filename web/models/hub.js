@@ -8,6 +8,7 @@ import { readText } from '../sources/source.js';
 import { translateConfig } from './hugging-face.js';
 import { preprocessings, pretrained } from './pretrained.js';
 import { localFolder, repository } from './repository.js';
+import { SENTENCE_FILES, isSentenceEncoder, translateSentenceEncoder } from './sentence-encoder.js';
 
 // In OpenCLIP's order of preference.
 const OPEN_CLIP_FILES = [
@@ -48,6 +49,14 @@ export async function resolveNamed(model, tower, options) {
   const translated = await readJson(folder, 'config.json', options);
   if (!translated)
     throw new HalfclipError('model/unknown', `${folder.name} has neither an open_clip_config.json nor a config.json`);
+  if (tower === 'text' && isSentenceEncoder(translated)) {
+    const beside = {};
+    for (const [what, file] of Object.entries(SENTENCE_FILES)) beside[what] = await readJson(folder, file, options);
+    return {
+      config: translateSentenceEncoder(translated, beside, folder.name),
+      weights: folder.weights(HUGGING_FACE_FILES),
+    };
+  }
   const processor = tower === 'image' ? await readProcessor(folder, options) : null;
   return {
     config: translateConfig(translated, processor, tower, folder.name),

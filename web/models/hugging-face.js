@@ -1,4 +1,4 @@
-// The config of a Hugging Face `CLIPModel` (config.json, and what transformers 4 or 5 writes of its pictures'
+// The config of a Hugging Face `CLIPModel` or `ChineseCLIPModel` (config.json, and what transformers 4 or 5 writes of its pictures'
 // processor) in OpenCLIP's terms. What a config leaves out is as in transformers' CLIPConfig.
 
 import { HalfclipError } from '../base/errors.js';
@@ -36,6 +36,7 @@ const INTERPOLATIONS = { 1: 'lanczos', 2: 'bilinear', 3: 'bicubic' }; // PIL's n
  * @returns {{ model_cfg: object, preprocess_cfg: object }}
  */
 export function translateConfig(config, processor, tower, name) {
+  if (config.model_type === 'chinese_clip') return translateChineseClip(config, processor, name);
   const families = {
     clip: [
       { ...TEXT, ...config.text_config, ...config.text_config_dict },
@@ -47,29 +48,15 @@ export function translateConfig(config, processor, tower, name) {
   const sections = Object.hasOwn(families, config.model_type) && families[config.model_type];
   if (!sections) throw unsupported(`${name}: its config.json`, 'model_type', config.model_type, '"clip"');
   const [text, vision] = sections;
-  const { hidden_act: act } = tower === 'text' ? text : vision;
-  if (!['quick_gelu', 'gelu', 'gelu_new', 'gelu_pytorch_tanh'].includes(act))
-    throw unsupported(`${name}: its config.json`, 'hidden_act', act, '"quick_gelu" or "gelu"');
-  const common = ({ hidden_size, intermediate_size, num_hidden_layers, layer_norm_eps }) => ({
-    width: hidden_size,
-    layers: num_hidden_layers,
-    mlp_ratio: intermediate_size / hidden_size,
-    ...(layer_norm_eps !== 1e-5 && { norm_kwargs: { eps: layer_norm_eps } }),
-    ...(act.startsWith('gelu_') && { act_kwargs: { approximate: 'tanh' } }),
-  });
+  const act = activationOf(tower === 'text' ? text : vision, name);
   // An end-of-text id of 2 stands for an old config that means the highest id, as OpenCLIP takes it.
   const plainEnd = text.eos_token_id === 2 || text.eos_token_id === text.vocab_size - 1;
   const model_cfg = {
     embed_dim: config.projection_dim ?? 512,
     quick_gelu: act === 'quick_gelu',
-    vision_cfg: {
-      ...common(vision),
-      image_size: vision.image_size,
-      patch_size: vision.patch_size,
-      head_width: vision.hidden_size / vision.num_attention_heads,
-    },
+    vision_cfg: pictureSide(vision, act),
     text_cfg: {
-      ...common(text),
+      ...blocks(text, act),
       context_length: text.max_position_embeddings,
       vocab_size: text.vocab_size,
       heads: text.num_attention_heads,
@@ -78,6 +65,56 @@ export function translateConfig(config, processor, tower, name) {
   };
   return { model_cfg, preprocess_cfg: processor ? translateProcessor(processor, vision.image_size) : {} };
 }
+
+/** Its text side is a BERT, whose first token counts; OFA-Sys trained it on texts of 52 tokens. */
+function translateChineseClip(config, processor, name) {
+  const vision = { ...VISION, ...config.vision_config };
+  const act = activationOf(vision, name);
+  const model_cfg = {
+    embed_dim: config.projection_dim ?? 512,
+    quick_gelu: act === 'quick_gelu',
+    vision_cfg: pictureSide(vision, act),
+    text_cfg: {
+      context_length: Math.min(52, config.text_config?.max_position_embeddings ?? 512),
+      hf_tokenizer_name: tokenizerName(name, config),
+      hf_config: { ...config.text_config, model_type: 'bert' },
+      hf_pooler_type: 'cls_last_hidden_state_pooler',
+      hf_proj_type: 'linear',
+    },
+  };
+  return { model_cfg, preprocess_cfg: processor ? translateProcessor(processor, vision.image_size) : {} };
+}
+
+/**
+ * Where a tokenizer is that does not lie beside the weights: in the repository, or in that which a folder is a copy of.
+ * @param {string} name of the repository or the folder
+ * @param {object} config its config.json
+ */
+export function tokenizerName(name, { _name_or_path: original, model_type }) {
+  if (name.startsWith('hf-hub:')) return name.slice('hf-hub:'.length);
+  return typeof original === 'string' && /^[\w-][\w.-]*(\/[\w-][\w.-]*)?$/.test(original) ? original : model_type;
+}
+
+function activationOf({ hidden_act: act }, name) {
+  if (['quick_gelu', 'gelu', 'gelu_new', 'gelu_pytorch_tanh'].includes(act)) return act;
+  throw unsupported(`${name}: its config.json`, 'hidden_act', act, '"quick_gelu" or "gelu"');
+}
+
+/** What both sides of a CLIPModel have. */
+const blocks = ({ hidden_size, intermediate_size, num_hidden_layers, layer_norm_eps }, act) => ({
+  width: hidden_size,
+  layers: num_hidden_layers,
+  mlp_ratio: intermediate_size / hidden_size,
+  ...(layer_norm_eps !== 1e-5 && { norm_kwargs: { eps: layer_norm_eps } }),
+  ...(act.startsWith('gelu_') && { act_kwargs: { approximate: 'tanh' } }),
+});
+
+const pictureSide = (vision, act) => ({
+  ...blocks(vision, act),
+  image_size: vision.image_size,
+  patch_size: vision.patch_size,
+  head_width: vision.hidden_size / vision.num_attention_heads,
+});
 
 /**
  * Defaults are those that CLIPImageProcessor and OpenCLIP have in common; mean and std have none, because every family
