@@ -13,7 +13,7 @@ import { pathToFileURL } from 'node:url';
 import { VectorIndex } from '../../dist/vector-index-node.js';
 import { hashBytes } from '../../web/search/xxh32.js';
 import { fails } from './fails.mjs';
-import { parseSafetensors } from './support.mjs';
+import { buildSafetensors, parseSafetensors } from './support.mjs';
 import { randomVectors } from './vectors.mjs';
 
 const MODULE = new URL('../../dist/vector-index-node.js', import.meta.url).href;
@@ -201,6 +201,21 @@ test('what is no index is told', async () => {
   await fails(VectorIndex.load(Buffer.from(text, 'latin1')), 'weights/corrupt', 'header');
   const { port } = await serve(Buffer.from('nothing'), 404);
   await fails(VectorIndex.load(`http://127.0.0.1:${port}/x.index`), 'http/status', '404');
+});
+
+test('what another program has written again, in another order; and what a newer version has written', async () => {
+  const index = example('int8');
+  const { metadata, tensors } = parseSafetensors(Buffer.from(await bytesOf(index)));
+  const sorted = Object.fromEntries(Object.entries(tensors).sort(([a], [b]) => (a < b ? 1 : -1)));
+  const again = buildSafetensors({ metadata: { ...metadata, more: 'of its own' }, tensors: sorted });
+  assert.deepEqual(contents(await VectorIndex.load(again)), contents(index));
+  const text = metadata.halfclip_index.replace('"version":1', '"version":2');
+  const newer = { halfclip_index: text, halfclip_index_xxh32: String(hashBytes(Buffer.from(text))) };
+  await fails(
+    VectorIndex.load(buildSafetensors({ metadata: newer, tensors })),
+    'weights/format',
+    'of version 2, which is newer',
+  );
 });
 
 test('of two writers none loses what the other saved', async () => {

@@ -21,7 +21,6 @@ const MAGIC = encodeText('hcINDEX1');
 const TAIL = 8 + MAGIC.length; // bytes behind what `again` says: length, XXH32, MAGIC
 const MOST_HEADER = 16 * 2 ** 20; // as in src/checkpoint/safetensors.h
 export const MOST_ENTRIES = 2 ** 31 - 1; // bytes
-const TAB = 9;
 const PIECE = 1 << 20; // bytes that are written at once
 
 const NAMES = { int8: 'I8', fp32: 'F32' };
@@ -236,8 +235,8 @@ export async function readRevision(source) {
  * Reads an index, row by row, and tells what is damaged.
  * @param {import('../sources/source.js').Source} source
  * @param {object} hooks
- * @param {(about: { dtype: string, dim: number, count: number, revision: string, metadata: object }) => void}
- *   hooks.begin
+ * @param {(about: { dtype: string, dim: number, revision: string, metadata: object }, rows: number) => void} hooks.begin
+ *   rows: how many there can be at most, 0 if that is not known
  * @param {(id: string | number, data: string | undefined, values: Int8Array | Float32Array, scale: number) => boolean}
  *   hooks.row called for each whole row; its values are of the next one afterwards; false: there is such an id
  * @param {() => Promise<void>} hooks.pause called often
@@ -248,7 +247,8 @@ export async function readIndex(source, { begin, row, pause }) {
   const header = await readHeader(source);
   const { about, places } = header ?? (await readEnd(source)) ?? (await failToRead(source));
   const { dtype, dim, count } = about;
-  begin(about);
+  const rowBytes = dim * (dtype === 'int8' ? 1 : 4);
+  begin(about, source.size === undefined ? 0 : Math.min(count, Math.floor(source.size / rowBytes)));
 
   const part = (name) => readBytes(source, ...places[name]);
   const table = async (name, Type) => {
@@ -263,10 +263,11 @@ export async function readIndex(source, { begin, row, pause }) {
   const values = new { int8: Int8Array, fp32: Float32Array }[dtype](dim);
   const bytes = bytesOf(values);
   const hash = rowHash(entries, ends, bytes.length);
+  const entryAt = entryReader(entries, ends);
   const rows = Math.min(count, ends.length, scales.length, checks.length);
   const isWhole = (i) => {
     if (hash(i, scales[i], bytes) !== checks[i] || !(scales[i] > 0 && scales[i] < Infinity)) return false;
-    const entry = readEntry(entries.subarray(i ? ends[i - 1] : 0, ends[i]));
+    const entry = entryAt(i);
     return entry && !(dtype === 'int8' && values.includes(-128)) && row(entry.id, entry.data, values, scales[i]);
   };
   let [i, filled, whole] = [0, 0, 0];
@@ -291,14 +292,25 @@ export async function readIndex(source, { begin, row, pause }) {
   return { whole, count, problem, truncated };
 }
 
-function readEntry(line) {
-  const tab = line.indexOf(TAB);
-  try {
-    const id = JSON.parse(decodeText(tab < 0 ? line : line.subarray(0, tab)));
-    return isId(id) ? { id, data: tab < 0 ? undefined : decodeText(line.subarray(tab + 1)) } : null;
-  } catch {
-    return null;
-  }
+/** What reads the entry of row i: its id and data; null where it is damaged. */
+function entryReader(entries, ends) {
+  const decoder = new TextDecoder();
+  const all = decoder.decode(entries);
+  // One text for all, where it has a character a byte: of ASCII, as most are.
+  const isAscii = all.length === entries.length && !all.includes('\ufffd');
+  const text = isAscii
+    ? (begin, end) => all.slice(begin, end)
+    : (begin, end) => decoder.decode(entries.subarray(begin, end));
+  return (i) => {
+    const line = text(i ? ends[i - 1] : 0, ends[i]);
+    const tab = line.indexOf('\t');
+    try {
+      const id = JSON.parse(tab < 0 ? line : line.slice(0, tab));
+      return isId(id) ? { id, data: tab < 0 ? undefined : line.slice(tab + 1) } : null;
+    } catch {
+      return null;
+    }
+  };
 }
 
 /** What may name a vector. */

@@ -17,6 +17,8 @@ export class Rows {
   #first; // address of the first block
   #blocks = 0;
   #encoded = null;
+  #floats = null;
+  #numbers = null;
 
   /** Rows that there are, those that were dropped too. */
   count = 0;
@@ -50,15 +52,27 @@ export class Rows {
 
   #blockAt = (row) => this.#first + Math.floor(row / BLOCK) * this.#block;
   #valuesAt = (row) => this.#blockAt(row) + HEAD + (row % BLOCK) * this.#width * this.size;
-  #scales = (row) => new Float32Array(this.#kernels.buffer, this.#blockAt(row) + HEAD / 2, BLOCK);
+  /** The address of a row's scale, in floats. */
+  #scaleAt = (row) => (this.#blockAt(row) + HEAD / 2) / 4 + (row % BLOCK);
+
+  /** All memory as floats, and as what rows have: made anew when the memory is another one, not for each row. */
+  #refresh() {
+    const { buffer } = this.#kernels;
+    if (this.#floats?.buffer === buffer) return;
+    this.#floats = new Float32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
+    this.#numbers = this.size === 4 ? this.#floats : new Int8Array(buffer);
+  }
 
   /** The numbers of a row, in place: for as long as nothing is added. */
   values(row) {
-    return new this.Type(this.#kernels.buffer, this.#valuesAt(row), this.dim);
+    this.#refresh();
+    const at = this.#valuesAt(row) / this.size;
+    return this.#numbers.subarray(at, at + this.dim);
   }
 
   scale(row) {
-    return this.#scales(row)[row % BLOCK];
+    this.#refresh();
+    return this.#floats[this.#scaleAt(row)];
   }
 
   /** The vector of a row. */
@@ -72,10 +86,11 @@ export class Rows {
     const blocks = Math.ceil(count / BLOCK);
     if (blocks <= this.#blocks) return;
     this.#kernels.reserve(this.#first + blocks * this.#block);
+    this.#refresh();
     for (; this.#blocks < blocks; this.#blocks++) {
-      const at = this.#first + this.#blocks * this.#block;
-      new Uint8Array(this.#kernels.buffer, at, this.#block).fill(0); // it was used for what is found, perhaps
-      new Float32Array(this.#kernels.buffer, at + HEAD / 2, BLOCK).fill(NaN);
+      const at = (this.#first + this.#blocks * this.#block) / 4;
+      this.#floats.fill(0, at, at + this.#block / 4); // it was used for what is found, perhaps
+      this.#floats.fill(NaN, at + HEAD / 8, at + HEAD / 4);
     }
   }
 
@@ -87,13 +102,15 @@ export class Rows {
   }
 
   set(row, values, scale) {
-    this.values(row).set(values);
-    this.#scales(row)[row % BLOCK] = scale;
+    this.#refresh();
+    this.#numbers.set(values, this.#valuesAt(row) / this.size);
+    this.#floats[this.#scaleAt(row)] = scale;
   }
 
   /** Nobody finds this row any more. */
   drop(row) {
-    this.#scales(row)[row % BLOCK] = NaN;
+    this.#refresh();
+    this.#floats[this.#scaleAt(row)] = NaN;
   }
 
   /** Moves the rows that `keep` says to the front, in their order. */

@@ -257,8 +257,9 @@ export class VectorIndex {
     const pause = pausing(signal);
     let index;
     const { whole, count, problem, truncated } = await readIndex(source, {
-      begin({ dim, dtype, metadata, revision }) {
+      begin({ dim, dtype, metadata, revision }, rows) {
         index = new VectorIndex({ dim, dtype, metadata, kernels });
+        index.#rows.reserve(rows);
         [index.#file, index.#revision] = [file, revision];
       },
       row(id, data, values, scale) {
