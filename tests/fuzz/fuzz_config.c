@@ -58,6 +58,11 @@ static const struct kind {
      "}}",
      {"embed_dim", "mlp_ratio", "patch_size", "window_size"}},
     {HC_IMAGE,
+     "\"vision_cfg\":{\"timm_model_name\":\"fastvit_mci0\",\"timm_pool\":\"avg\",\"timm_proj\":null,"
+     "\"timm_model_args\":{\"layers\":[1,1,1,1],\"embed_dims\":[1,2,4,32]}",
+     "}",
+     {"image_size"}},
+    {HC_IMAGE,
      "\"vision_cfg\":{\"timm_model_name\":\"convnextv2_atto\",\"timm_model_args\":{\"depths\":[1,1,1,1],\"dims\":[2,3,"
      "4,"
      "5]}",

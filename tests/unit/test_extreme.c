@@ -75,6 +75,18 @@ static const extreme CASES[] = {
      "\"timm_model_name\":\"convnextv2_atto\",\"image_size\":[32,16384],\"timm_model_args\":{\"dims\":[1,1,1,1],"
      "\"depths\":[1,1,1,1]}",
      8, HC_INT8, ""},
+    {"one row of pixels, branches to be summed", HC_IMAGE,
+     "\"timm_model_name\":\"fastvit_mci0\",\"image_size\":[1,16384],\"timm_pool\":\"avg\",\"timm_proj\":null,"
+     "\"timm_model_args\":{\"embed_dims\":[1,1,2,32],\"layers\":[1,1,1,1]}",
+     8, HC_INT8, ""},
+    {"one pixel, branches to be summed", HC_IMAGE,
+     "\"timm_model_name\":\"fastvit_mci3\",\"image_size\":1,\"timm_pool\":\"avg\",\"timm_proj\":\"linear\","
+     "\"timm_model_args\":{\"embed_dims\":[1,1,1,32,32],\"layers\":[1,1,1,1,1]}",
+     8, HC_INT4, ""},
+    {"stages that no convolution makes", HC_IMAGE,
+     "\"timm_model_name\":\"fastvit_t8\",\"timm_pool\":\"avg\",\"timm_proj\":null,\"timm_model_args\":{"
+     "\"embed_dims\":[2,3,6,12]}",
+     8, HC_INT8, "expected a multiple"},
     {"a picture that is too small to halve", HC_IMAGE, "\"timm_model_name\":\"convnext_tiny\",\"image_size\":31", 8,
      HC_INT8, "expected 32 or more"},
     {"a wide hidden layer", HC_TEXT,
