@@ -8,6 +8,8 @@ WASM_MODULES = $(patsubst %,dist/halfclip-%.wasm,$(WASM_FLAVOURS) $(WASM_THREADE
 WASM_SOURCES = $(wildcard src/*/*.c) $(wildcard wasm/*.c)
 WASM_FILES = wasm/torch.c wasm/sha2.c
 WASM_CALIBRATE = wasm/calibrate.c
+# What no tower of OpenCLIP's own transformers needs.
+WASM_TOOLS = wasm/tools.c wasm/texts.c
 
 WASM_CFLAGS = -std=c11 -Wall -Wextra -ffp-contract=off -fno-math-errno -fvisibility=hidden -Isrc -Iwasm/include \
               -msimd128 -mbulk-memory -mnontrapping-fptoint -msign-ext
@@ -27,12 +29,13 @@ WASM_LDFLAGS_relaxed-threads = $(WASM_LDFLAGS_THREADS)
 # What JavaScript calls as it stands in halfclip.h; wasm/*.c export the rest themselves.
 WASM_EXPORTS = malloc realloc free hc_status_code \
                hc_loader_new hc_loader_set_image_size hc_loader_status hc_loader_message hc_loader_header hc_loader_directory hc_loader_settle hc_loader_finish hc_loader_free \
-               hc_embed_begin hc_embed_operation hc_encoder_config hc_encoder_vocabulary hc_encoder_set_dot hc_encoder_free \
+               hc_embed_begin hc_encoder_config hc_encoder_vocabulary hc_encoder_set_dot hc_encoder_free \
                hc_preprocessor_push hc_preprocessor_finish hc_preprocessor_free \
                hc_picture_reader_new hc_picture_reader_problem hc_picture_reader_read hc_picture_reader_free \
                hc_tokenizer_new hc_tokenize hc_tokenizer_vocab_size hc_tokenizer_free \
                hc_loader_set_threads hc_threads_work hc_threads_stop hc_threads_may_sleep
 
+WASM_TOOLS_EXPORTS = hc_embed_operation
 WASM_CALIBRATE_EXPORTS = hc_calibration_new hc_calibration_status hc_calibration_message hc_calibration_add hc_calibration_step hc_calibration_choose hc_calibration_free
 
 # The modules of src/search, which the scripts hold (web/build.mk): they have no memory to give and need little of a stack.
@@ -41,11 +44,11 @@ SEARCH_EXPORTS = __heap_base hc_search_prepare hc_search_score hc_search_best hc
 SEARCH_LDFLAGS = --no-entry --gc-sections --strip-all --stack-first -z stack-size=4096 --max-memory=4294967296 $(SEARCH_EXPORTS:%=--export=%)
 
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
-WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool,$(KERNELS:%=src/%)) $(SEARCH_SOURCES:%.c=%) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/resize src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
-# Of these what counts is written as vectors already; of levels, what is small enough gains nothing from being unrolled.
-WASM_FLAGS_src/load/pack = -fno-vectorize
-WASM_FLAGS_src/load/pack_i4 = -fno-vectorize
-WASM_FLAGS_src/kernels/levels = -fno-unroll-loops
+WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool src/kernels/parallel src/kernels/tensor,$(KERNELS:%=src/%)) $(SEARCH_SOURCES:%.c=%) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
+# Of these what counts is written as vectors already; what is small enough gains nothing from being unrolled.
+WASM_FLAGS_src/load/pack = -fno-vectorize -fno-unroll-loops
+WASM_FLAGS_src/load/pack_i4 = -fno-vectorize -fno-unroll-loops
+$(foreach file,levels norm math,$(eval WASM_FLAGS_src/kernels/$(file) = -fno-unroll-loops))
 wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O2 $(WASM_FLAGS_$(1)),-Oz)
 
 KERNELS = $(patsubst src/%.c,%,$(wildcard src/kernels/*.c)) base/size
@@ -80,12 +83,12 @@ build/search-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(SEARCH_SOURCES))
 dist/halfclip-calibrate-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WASM_FILES),$$(WASM_SOURCES)))
 	@mkdir -p $$(@D)
 	@echo $$@
-	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$(WASM_LDFLAGS_$(1)) $$(WASM_CALIBRATE_EXPORTS:%=--export=%) $$^ -o $$@
+	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$(WASM_LDFLAGS_$(1)) $$(WASM_TOOLS_EXPORTS:%=--export=%) $$(WASM_CALIBRATE_EXPORTS:%=--export=%) $$^ -o $$@
 
 dist/halfclip-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WASM_FILES) $$(WASM_CALIBRATE),$$(WASM_SOURCES)))
 	@mkdir -p $$(@D)
 	@echo $$@
-	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$(WASM_LDFLAGS_$(1)) $$^ -o $$@
+	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$(WASM_LDFLAGS_$(1)) $$(WASM_TOOLS_EXPORTS:%=--export=%) $$^ -o $$@
 
 # The same with OpenCLIP's own transformers alone: what a page with a ViT fetches.
 build/wasm/$(1)/src/families/family-vit.o: src/families/family.c build/wasm/toolchain wasm/build.mk
@@ -93,7 +96,7 @@ build/wasm/$(1)/src/families/family-vit.o: src/families/family.c build/wasm/tool
 	@echo $$@
 	@. build/wasm/toolchain && $$$$WASM_CC_$(1:-threads=) -Oz -DHC_FAMILIES_VIT $$(WASM_CFLAGS) $$(WASM_CFLAGS_$(1)) -MMD -MP -c $$< -o $$@
 
-dist/halfclip-vit-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WASM_FILES) $$(WASM_CALIBRATE) src/families/family.c,$$(WASM_SOURCES))) build/wasm/$(1)/src/families/family-vit.o
+dist/halfclip-vit-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WASM_FILES) $$(WASM_CALIBRATE) $$(WASM_TOOLS) src/families/family.c,$$(WASM_SOURCES))) build/wasm/$(1)/src/families/family-vit.o
 	@mkdir -p $$(@D)
 	@echo $$@
 	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$(WASM_LDFLAGS_$(1)) $$^ -o $$@
@@ -101,7 +104,7 @@ endef
 $(foreach flavour,$(WASM_FLAVOURS) $(WASM_THREADED),$(eval $(call WASM_RULES,$(flavour))))
 
 # The reader of PyTorch files and digests of whole files, which few pages need.
-dist/halfclip-files.wasm: $(patsubst %.c,build/wasm/simd128/%.o,$(filter-out wasm/exports.c wasm/checkpoint.c $(WASM_CALIBRATE),$(WASM_SOURCES)))
+dist/halfclip-files.wasm: $(patsubst %.c,build/wasm/simd128/%.o,$(filter-out wasm/exports.c wasm/checkpoint.c $(WASM_TOOLS) $(WASM_CALIBRATE),$(WASM_SOURCES)))
 	@mkdir -p $(@D)
 	@echo $@
 	@. build/wasm/toolchain && $$WASM_LD $(WASM_LDFLAGS_BARE) --max-memory=4294967296 --export=malloc --export=free --export=hc_status_code $^ -o $@

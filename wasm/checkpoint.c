@@ -1,18 +1,11 @@
 /* checkpoint.c: what a file holds, for JavaScript that has read its directory. */
+#include "checkpoint.h"
 #include "base/size.h"
-#include "families/family.h"
-#include "load/fit.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define EXPORT(name) __attribute__((export_name(#name)))
-
-typedef struct hc_wasm_checkpoint {
-    hc_safetensors file;
-    hc_names_match matches[HC_MOST_FAMILIES];
-    char text[]; /* the directory */
-} hc_wasm_checkpoint;
 
 /* Of a directory as hc_loader_directory takes it. NULL if it is none, or when memory is exhausted. */
 EXPORT(hc_wasm_checkpoint_new) hc_wasm_checkpoint *hc_wasm_checkpoint_new(const char *directory, size_t length)
@@ -46,11 +39,4 @@ EXPORT(hc_wasm_checkpoint_tower) int hc_wasm_checkpoint_tower(const hc_wasm_chec
 {
     const hc_file_tensor *tensor = hc_safetensors_find(&checkpoint->file, name);
     return tensor ? hc_family_tower_of(checkpoint->matches, &tensor->name) : -1;
-}
-
-/* hc_fit */
-EXPORT(hc_wasm_checkpoint_fit)
-double hc_wasm_checkpoint_fit(hc_wasm_checkpoint *checkpoint, hc_tower tower, const char *config, size_t length)
-{
-    return hc_fit(tower, config, length, &checkpoint->file);
 }

@@ -1,12 +1,9 @@
 /* exports.c: what JavaScript needs beyond halfclip.h: 64-bit offsets as doubles (exact up to 2^53, and free of BigInt),
- * structs as arrays of doubles instead of layouts, and pieces of a shard handed to the one function that a module
- * imports.
+ * structs as arrays of doubles instead of layouts.
  */
 #include "load/loader.h"
 
 #define EXPORT(name) __attribute__((export_name(#name)))
-
-__attribute__((import_module("env"), import_name("write"))) int hc_wasm_import_write(const void *bytes, size_t n);
 
 /* Whether the module uses relaxed SIMD. */
 EXPORT(hc_wasm_relaxed) int hc_wasm_relaxed(void)
@@ -90,58 +87,12 @@ EXPORT(hc_wasm_embed_step) int hc_wasm_embed_step(hc_encoder *encoder)
     return hc_embed_step(encoder, (UINT64_C(1) << 28) * (uint64_t)hc_threads_count(encoder->threads));
 }
 
-/* hc_encoder_profile: the numbers in their own order, one double a field, and the two texts apart. */
-EXPORT(hc_wasm_operation)
-int hc_wasm_operation(const hc_encoder *encoder, size_t index, double out[6], const char *texts[2])
-{
-    hc_operation info;
-    if (!hc_encoder_profile(encoder, index, &info)) return 0;
-    const double fields[6] = {info.rows, info.height, info.width, info.n, info.k, (double)info.multiplications};
-    for (int i = 0; i < 6; i++) out[i] = fields[i];
-    texts[0] = info.kind;
-    texts[1] = info.name;
-    return 1;
-}
-
-/* hc_embed_result, one double a field: where it lies, its rows, their numbers, and the stride. */
-EXPORT(hc_wasm_result) int hc_wasm_result(hc_encoder *encoder, int index, double out[4])
-{
-    hc_operation_result result;
-    if (!hc_embed_result(encoder, index, &result)) return 0;
-    const double fields[4] = {(double)(uintptr_t)result.at, result.rows, result.n, (double)result.stride};
-    for (int i = 0; i < 4; i++) out[i] = fields[i];
-    return 1;
-}
-
-/* Tensor `index` of the tower that a config asks for, as OpenCLIP's state dict has it: its name, and in out its rank
- * and shape. NULL behind the last. */
-EXPORT(hc_wasm_tensor) const char *hc_wasm_tensor(const hc_loader *loader, size_t index, int out[5])
-{
-    if (index + 1 >= (size_t)loader->net.tensor_count) return NULL;
-    const hc_tensor *tensor = &loader->net.tensors[index + 1];
-    out[0] = tensor->rank;
-    for (int i = 0; i < 4; i++) out[1 + i] = (int)tensor->shape[i];
-    return tensor->name;
-}
-
 /* The encoder's own input and output, see hc_encoder_buffers. */
 EXPORT(hc_wasm_buffers) void hc_wasm_buffers(const hc_encoder *encoder, void *out[2])
 {
     float *output;
     hc_encoder_buffers(encoder, &out[0], &output);
     out[1] = output;
-}
-
-static int write_out(void *user, const void *bytes, size_t n)
-{
-    (void)user;
-    return hc_wasm_import_write(bytes, n);
-}
-
-EXPORT(hc_wasm_shard_write)
-hc_status hc_wasm_shard_write(const hc_encoder *encoder, const void *vocabulary, size_t vocabulary_length)
-{
-    return hc_shard_write(encoder, vocabulary, vocabulary_length, write_out, NULL);
 }
 
 /* hc_shard_read, with the vocabulary that the encoder itself has. Returns how many bytes there were, or -1 when no

@@ -2,8 +2,8 @@
 //
 //     node weights-tools/coverage.mjs FOLDER
 //
-// FOLDER holds about.json { tower, model, count, threads }, weights.safetensors, inputs.bin (F32 pixels or I32 tokens) and
-// expected.bin (F32, the vectors of the reference, not normalised). Printed: how far the vectors at fp16 lie from those,
+// FOLDER holds about.json { tower, model, count, threads, dtype }, weights.safetensors, inputs.bin (F32 pixels or I32 tokens) and
+// expected.bin (F32, the vectors of the reference, not normalised). Printed: how far the vectors at that dtype lie from those,
 // the bytes of the shards at int8 and int4, and the milliseconds of an embedding at int8 on one thread.
 
 import { readFileSync } from 'node:fs';
@@ -17,7 +17,13 @@ import { describeWeights } from '../web/sources/open.js';
 const RUNS = 4;
 const LONGEST = 10_000; // ms
 const folder = process.argv[2];
-const { tower, model, count, threads } = JSON.parse(readFileSync(path.join(folder, 'about.json'), 'utf8'));
+const {
+  tower,
+  model,
+  count,
+  threads,
+  dtype: exact,
+} = JSON.parse(readFileSync(path.join(folder, 'about.json'), 'utf8'));
 const bytesOf = (name) => Uint8Array.from(readFileSync(path.join(folder, name))).buffer;
 const inputs = split(
   tower === 'image' ? new Float32Array(bytesOf('inputs.bin')) : new Int32Array(bytesOf('inputs.bin')),
@@ -38,6 +44,7 @@ const load = (dtype, threads) =>
       weights: describeWeights(path.join(folder, 'weights.safetensors')),
       dtype,
       threads,
+      families: 'all',
     },
     {},
   );
@@ -60,7 +67,7 @@ async function shardBytes(encoder) {
 
 const found = {};
 {
-  const encoder = await load('fp16', threads);
+  const encoder = await load(exact, threads);
   const vectors = await embed(encoder, inputs);
   const apart = expected.flatMap((a, i) => expected.slice(0, i).map((b) => distance(a, b)));
   found.dim = encoder.info.dim;

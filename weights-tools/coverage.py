@@ -4,8 +4,8 @@
     python3 weights-tools/coverage.py [--names PATTERN] [--jobs 2] [--device cpu] [--seconds S]
 
 For each of the 144 architectures, image and text tower (towers that are the same, once): OpenCLIP makes the tower, its weights are random
-and rounded to fp16, and both sides embed the same pixels or tokens, OpenCLIP in fp32 and halfclip at fp16, which are the same weights.
-Towers of more than FULL bytes at fp16 have their full width and fewer layers. The results are kept in weights-tools/coverage.json, so
+and rounded to fp16, and both sides embed the same pixels or tokens, OpenCLIP in fp32 and halfclip too, or at fp16 (which are the same weights) where that is
+more than FULL bytes. Towers of more than FULL bytes at fp16 have their full width and fewer layers. The results are kept in weights-tools/coverage.json, so
 that what is there is not computed again (--again does); tests/coverage.mjs makes the tables of them.
 
 `dist/` has to be built (make dist); NODE names another Node.js.
@@ -150,7 +150,8 @@ def prepare(config, tower, folder, device, threads):
     save_file(state, folder / 'weights.safetensors', {'format': 'pt'})
     (folder / 'inputs.bin').write_bytes((inputs.float() if tower == 'image' else inputs.int()).numpy().tobytes())
     (folder / 'expected.bin').write_bytes(expected.numpy().tobytes())
-    (folder / 'about.json').write_text(json.dumps({'tower': tower, 'model': config, 'count': INPUTS, 'threads': threads}))
+    (folder / 'about.json').write_text(json.dumps({'tower': tower, 'model': config, 'count': INPUTS, 'threads': threads,
+                                                  'dtype': 'fp32' if 4 * held <= FULL else 'fp16'}))
     return {'parameters': whole, **({'layers': layers, 'held': held} if layers else {})}
 
 
@@ -204,8 +205,8 @@ def run(options):
     todo = {key: entry for key, entry in wanted.items() if options.again or 'cosine' not in results['towers'].get(key, {})}
     print(f'{len(wanted)} towers, {len(todo)} to compute', flush=True)
     began = time.monotonic()
-    # The largest first, so that no process is left alone with one at the end.
-    queue = sorted(todo, key=lambda key: size_of(todo[key]))
+    # The largest first, so that no process is left alone with one at the end; the smallest, where time is short.
+    queue = sorted(todo, key=lambda key: size_of(todo[key]), reverse=bool(options.seconds))
     threads = max(1, (os.cpu_count() or 1) // options.jobs)
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context('spawn')) as pool:
         under_way = {}
@@ -232,6 +233,8 @@ def size_of(entry):
 
 
 def describe(result):
+    if result['cosine'] is None:
+        return 'vectors that are not finite'
     layers = f', {result["layers"]} layers' if 'layers' in result else ''
     return f'{result["parameters"] / 1e6:.0f} M{layers}, cosine {result["cosine"]:.7f}, distance {result["distance"]:.1e}, {result["milliseconds"]:.0f} ms'
 
@@ -256,7 +259,7 @@ def main():
     parser.add_argument('--names', default='*', help='of the architectures')
     parser.add_argument('--jobs', type=int, default=2)
     parser.add_argument('--device', default='cpu', help="the reference's")
-    parser.add_argument('--seconds', type=float, help='after which no tower is begun')
+    parser.add_argument('--seconds', type=float, help='after which no tower is begun; the smallest come first')
     parser.add_argument('--scratch', help='where files are put for a while')
     parser.add_argument('--again', action='store_true')
     options = parser.parse_args()

@@ -9,6 +9,7 @@
  * is to be turned never is: its windows are laid over the rows and columns as they come. */
 #include "picture/resize.h"
 #include "base/size.h"
+#include "kernels/simd.h"
 #include "picture/passes.h"
 
 #include <stdlib.h>
@@ -24,14 +25,21 @@
 /* True if every alpha of n RGBA pixels is 255: then premultiplying changes nothing. */
 static OWN_FUNCTION int is_opaque(const uint8_t *src, size_t n)
 {
-    uint32_t all = UINT32_MAX;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t pixel;
-        memcpy(&pixel, src + 4 * i, 4);
-        all &= pixel;
+    i32x4 all = i32_splat(-1);
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        i32x4 pixels;
+        memcpy(&pixels, src + 4 * i, sizeof pixels);
+        all &= pixels;
     }
+    for (; i < n; i++) {
+        int32_t pixel;
+        memcpy(&pixel, src + 4 * i, sizeof pixel);
+        all[0] &= pixel;
+    }
+    all[0] &= all[1] & all[2] & all[3];
     uint8_t bytes[4];
-    memcpy(bytes, &all, 4);
+    memcpy(bytes, &all, sizeof bytes);
     return bytes[3] == 255;
 }
 

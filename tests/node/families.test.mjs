@@ -53,7 +53,8 @@ async function shardOf(name) {
 
 test("OpenCLIP's own transformers need no other family, and every other architecture does", () => {
   for (const [name, config] of Object.entries(architectures)) {
-    const own = !config.vision_cfg.timm_model_name && !config.text_cfg.hf_model_name;
+    const own =
+      !config.vision_cfg.timm_model_name && !config.text_cfg.hf_model_name && !config.text_cfg.hf_tokenizer_name;
     const vit = own && !Array.isArray(config.vision_cfg.layers);
     assert.equal(familiesOf(JSON.stringify(config)), vit ? 'vit' : 'all', name);
     assert.equal(familiesOf(JSON.stringify(JSON.stringify(config))), vit ? 'vit' : 'all', name);

@@ -60,7 +60,7 @@ async function loadTo(
   const config = weights === undefined && configOf(model);
   if (!config) {
     const { name, ...resolved } = await resolveModel(model, weights, tower, { hub, signal });
-    const encoder = await loadEncoder({ ...common, model: name, ...resolved }, { signal, onProgress });
+    const encoder = await loadEncoder({ ...common, families: 'all', model: name, ...resolved }, { signal, onProgress });
     return encoder.tower;
   }
   const options = { ...common, model: typeof model === 'string' ? model : null, config: JSON.stringify(config) };

@@ -105,7 +105,7 @@ class ShardFile extends SafeFile {
 }
 
 async function writePlain(source, { vocabulary, onProgress }, values, signal) {
-  const encoder = await loadEncoder(source, { signal, onProgress });
+  const encoder = await loadEncoder({ ...source, families: 'all' }, { signal, onProgress });
   checkVocabulary(vocabulary, values.vocabulary, encoder.info);
   const file = new ShardFile(values.out, signal);
   try {

@@ -135,7 +135,7 @@ async function addErrors(found, inputs, { tower, values, signal }) {
   const load = async (dtype) => {
     const { model, weights, hub, integrity } = await loadOptions({ ...values, dtype }, signal);
     const { name, ...resolved } = await resolveModel(model, weights, tower, { hub, signal });
-    const options = { tower, dtype, threads: 1, integrity, model: name, ...resolved };
+    const options = { tower, dtype, threads: 1, integrity, families: 'all', model: name, ...resolved };
     return (await loadEncoder(options, { signal })).tower;
   };
   const exact = await load('fp32');

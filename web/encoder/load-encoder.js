@@ -32,6 +32,7 @@ import { LoadedTower } from './loaded-tower.js';
  * @param {string} [options.assets] from assetsFolder
  * @param {WebAssembly.Module | BufferSource | string} [options.wasm]
  * @param {'relaxed' | 'simd128'} [options.simd]
+ * @param {'all'} [options.families] the module with all families and tools, whatever the tower needs
  * @param {'pairs' | 'quads'} [options.dot]
  * @param {{ fetch?: typeof fetch, signal?: AbortSignal, onProgress?: Function }} hooks
  * @returns {Promise<Encoder>}
@@ -61,7 +62,9 @@ export async function loadEncoder(options, hooks) {
 /** An instance for each set of families, made when it is first asked for. */
 function instancesFor(options) {
   const made = {};
-  return (families) => {
+  const asked = options.families ?? (options.tokenizer ? 'all' : undefined);
+  return (needed) => {
+    const families = asked ?? needed;
     if (!made[families]) {
       made[families] = Wasm.create({ ...options, families });
       made[families].catch(() => {}); // reported when it is awaited
