@@ -46,10 +46,12 @@ SEARCH_LDFLAGS = --no-entry --gc-sections --strip-all --stack-first -z stack-siz
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
 WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool src/kernels/parallel src/kernels/tensor,$(KERNELS:%=src/%)) $(SEARCH_SOURCES:%.c=%) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
 # Of these what counts is written as vectors already; what is small enough gains nothing from being unrolled.
-WASM_FLAGS_src/load/pack = -fno-vectorize -fno-unroll-loops
-WASM_FLAGS_src/load/pack_i4 = -fno-vectorize -fno-unroll-loops
-$(foreach file,levels norm math,$(eval WASM_FLAGS_src/kernels/$(file) = -fno-unroll-loops))
-wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O2 $(WASM_FLAGS_$(1)),-Oz)
+WASM_FLAGS_src/load/pack = -fno-vectorize
+WASM_FLAGS_src/load/pack_i4 = -fno-vectorize
+WASM_FLAGS_src/kernels/levels = -fno-unroll-loops
+WASM_FLAGS_src/kernels/norm = -fno-vectorize -fno-slp-vectorize
+# Loops of a known, small count are unrolled; others, which the sources unroll where it pays, would only grow.
+wasm_optimisation = $(if $(filter $(WASM_FAST),$(1)),-O2 -mllvm -unroll-runtime=false $(WASM_FLAGS_$(1)),-Oz)
 
 KERNELS = $(patsubst src/%.c,%,$(wildcard src/kernels/*.c)) base/size
 

@@ -15,7 +15,7 @@ const OPTIONS = {
   minify: true,
   format: 'esm',
   target: 'es2022',
-  lineLimit: 200,
+  charset: 'utf8',
   metafile: true,
   logLevel: 'warning',
 };

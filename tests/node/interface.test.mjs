@@ -9,7 +9,7 @@ import * as js from '../../web/wasm/interface.js';
 
 const read = (name) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8').replace(/\/\*[^]*?\*\//g, '');
 const header = read('src/halfclip.h');
-const exported = read('wasm/exports.c');
+const exported = read('wasm/exports.c') + read('wasm/tools.c');
 
 /** { name: number } of an enumeration, without the names' prefix. */
 function enumeration(name) {
