@@ -6,6 +6,7 @@ import { architectures } from '../web/models/architectures.js';
 import { parameters } from '../web/models/parameters.js';
 import '../web/node/index.js';
 import { Wasm } from '../web/wasm/instance.js';
+import { coverageOf } from './coverage.mjs';
 import { readmePart } from './readme.mjs';
 
 export const MODELS = readmePart('weights-tools/README.md', 'models', 'tests/models.mjs', async () =>
@@ -36,14 +37,14 @@ export async function supported() {
   }));
 }
 
-function imageCell({ image }) {
-  if (!image) return 'yes';
-  return 'not yet (timm)';
+/** Which towers of an architecture load. */
+function loaded({ image, text }) {
+  const which = [...(image ? [] : ['image']), ...(text ? [] : ['text'])];
+  return which.length === 2 ? 'both' : (which[0] ?? 'none');
 }
 
-function textCell({ text }) {
-  return text ? 'not yet (Hugging Face)' : 'yes';
-}
+/** Where the tokenizer of an architecture's texts is from. */
+const tokenizer = ({ config }) => (config.text_cfg.hf_tokenizer_name ? '`tokenizer.json`' : "CLIP's");
 
 /** Names by what they begin with, the first that fits. */
 const FAMILY_NAMES = [
@@ -56,43 +57,45 @@ const FAMILY_NAMES = [
   ['CoCa', /^coca_(?!roberta)/],
   ['CLIPA, worldwide', /CLIPA|worldwide/],
   ['SigLIP, SigLIP 2', /SigLIP/],
-  ['MobileCLIP, PE-Core, EVA, ViTamin, ConvNeXt, Swin and other timm', /./],
+  ['MobileCLIP', /^MobileCLIP/],
+  ['Perception Encoder', /^PE-Core/],
+  ['EVA', /^EVA/],
+  ['ViTamin', /^ViTamin/],
+  ['ConvNeXt', /^convnext/],
+  ["Swin and others of timm's", /./],
 ];
 const OTHERS = [
   ['ResNet', /^RN/],
   ['Hugging Face text towers', /roberta|mt5|nllb/],
 ];
 
-/** The smallest and the largest of some numbers of parameters, in millions. */
-function millions(numbers) {
+/** The smallest and the largest of some numbers, written by `write`. */
+function range(numbers, write) {
   if (!numbers.length) return '–';
-  const [least, most] = [Math.min(...numbers), Math.max(...numbers)].map((n) =>
-    Math.round(n / 1e6).toLocaleString('en'),
-  );
+  const [least, most] = [Math.min(...numbers), Math.max(...numbers)].map(write);
   return least === most ? least : `${least} to ${most}`;
 }
 
 /** Markdown, one row a family. */
 export function familyTable(rows) {
-  const families = new Map(
-    [...FAMILY_NAMES.slice(0, -1), ...OTHERS, FAMILY_NAMES.at(-1)].map(([family]) => [family, []]),
-  );
+  const families = new Map([...FAMILY_NAMES, ...OTHERS].map(([family]) => [family, []]));
   for (const row of rows)
     families.get([...OTHERS, ...FAMILY_NAMES].find(([, pattern]) => pattern.test(row.name))[0]).push(row);
   const column = (members, tower) =>
-    millions(
-      members
-        .filter((row) => !row[tower])
-        .map(({ name }) => parameters[name][tower === 'image' ? 0 : 1])
-        .filter(Boolean),
+    range(members.map(({ name }) => parameters[name][tower === 'image' ? 0 : 1]).filter(Boolean), (n) =>
+      Math.round(n / 1e6).toLocaleString('en'),
     );
-  const word = (cells) => [...new Set(cells)].join(' or ');
+  const compared = (members) => {
+    const all = members.flatMap(({ name }) => TOWERS.map((tower) => coverageOf(name, tower)?.cosine));
+    const found = all.filter((cosine) => cosine !== undefined);
+    return found.length ? `${Math.min(...found).toFixed(6)} (${found.length} of ${all.length})` : '–';
+  };
   return [
-    '| family | image tower | text tower | parameters, millions |',
-    '|---|---|---|---|',
+    '| family | parameters, millions: image / text | least cosine to OpenCLIP (towers compared) |',
+    '|---|---|---|',
     ...[...families].map(
       ([family, members]) =>
-        `| ${family} (${members.length}) | ${word(members.map(imageCell))} | ${word(members.map(textCell))} | ${column(members, 'image')} / ${column(members, 'text')} |`,
+        `| ${family} (${members.length}) | ${column(members, 'image')} / ${column(members, 'text')} | ${compared(members)} |`,
     ),
   ].join('\n');
 }
@@ -101,14 +104,14 @@ export function familyTable(rows) {
 export function table(rows) {
   const groups = new Map();
   for (const row of rows) {
-    const key = `${imageCell(row)} | ${textCell(row)}`;
+    const key = `${loaded(row)} | ${tokenizer(row)}`;
     groups.set(key, [...(groups.get(key) ?? []), row.name]);
   }
-  const count = (cell, word) => rows.filter((row) => cell(row).startsWith(word)).length;
+  const count = (tower) => rows.filter((row) => !row[tower]).length;
   const lines = [
-    `Of ${rows.length} architectures, ${count(imageCell, 'yes')} image towers and ${count(textCell, 'yes')} text towers load.`,
+    `Of ${rows.length} architectures, ${count('image')} image towers and ${count('text')} text towers load.`,
     '',
-    '| image tower | text tower | architectures |',
+    '| towers | tokenizer | architectures |',
     '|---|---|---|',
   ];
   for (const [key, names] of [...groups].sort(([, a], [, b]) => b.length - a.length))

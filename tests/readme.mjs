@@ -11,7 +11,7 @@ const ROOT = new URL('..', import.meta.url);
  * @param {string} name
  * @param {string} program its path in the repository
  * @param {() => Promise<string>} make
- * @returns {{ read(): Promise<string>, write(): Promise<void>, command(): Promise<void> }} command: what the program
+ * @returns {{ make(): Promise<string>, read(): Promise<string>, write(): Promise<void>, command(): Promise<void> }} command: what the program
  *   does when it is run: prints the part, or with --write puts it into the file; nothing when it was imported
  */
 export function readmePart(file, name, program, make) {
@@ -24,6 +24,7 @@ export function readmePart(file, name, program, make) {
     return [text.slice(0, from + begin.length), text.slice(from + begin.length, to).trim(), text.slice(to)];
   };
   return {
+    make,
     read: async () => (await parts())[1],
     async write() {
       const [before, , after] = await parts();
