@@ -19,16 +19,12 @@ static const config SIZES[] = {
 #include "families/swin_sizes.inc"
 };
 
-enum { SIZE_COUNT = sizeof SIZES / sizeof *SIZES };
-
 /* ---- options ------------------------------------------------------------------------------------------------------
  */
 
 static const config *find(const hc_options *o)
 {
-    for (int i = 0; i < SIZE_COUNT; i++)
-        if (hc_timm_is(o, SIZES[i].name)) return &SIZES[i];
-    return NULL;
+    return hc_timm_find(o, SIZES, sizeof SIZES / sizeof *SIZES, sizeof *SIZES);
 }
 
 /* One size of windows, or one a stage. */

@@ -3,10 +3,14 @@
 #include "families/keys.h"
 #include "families/openclip.h"
 
-int hc_timm_is(const hc_options *o, const char *name)
+const void *hc_timm_find(const hc_options *o, const void *rows, size_t count, size_t size)
 {
     hc_json given = hc_option(o, "timm_model_name");
-    return hc_json_is(&given, name);
+    for (size_t i = 0; i < count; i++) {
+        const void *row = (const char *)rows + i * size;
+        if (hc_json_is(&given, *(const char *const *)row)) return row;
+    }
+    return NULL;
 }
 
 void hc_timm_refuse(const hc_options *o, const char *computed)

@@ -31,8 +31,9 @@ typedef struct hc_timm {
     hc_options args; /* timm_model_args: timm's own arguments, over what the name stands for */
 } hc_timm;
 
-/* Whether the section asks for the model of timm's of this name. */
-int hc_timm_is(const hc_options *o, const char *name);
+/* The row, of `size` bytes, of a table of sizes whose name the section asks for: the rows begin with their names. NULL
+ * if it asks for none of them. */
+const void *hc_timm_find(const hc_options *o, const void *rows, size_t count, size_t size);
 
 /* Reads the section. `image_size` is what the name stands for; `keys`, which end with NULL, are the arguments of timm's
  * that the family computes: others are refused. */

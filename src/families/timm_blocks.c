@@ -5,13 +5,6 @@
 /* ---- options ------------------------------------------------------------------------------------------------------
  */
 
-const hc_timm_vit_config *hc_timm_vit_find(const hc_options *o, const hc_timm_vit_config *rows, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (hc_timm_is(o, rows[i].name)) return &rows[i];
-    return NULL;
-}
-
 float hc_timm_vit_eps(const hc_timm_vit_config *c) { return c->flags & HC_VIT_EPS_5 ? 1e-5f : 1e-6f; }
 
 /* Whether TimmModel makes the trunk with its own pool and changes that afterwards, in place of making it with the

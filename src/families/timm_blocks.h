@@ -32,9 +32,6 @@ typedef struct hc_timm_vit_config {
     int registers, flags;
 } hc_timm_vit_config;
 
-/* What of a table's rows the section asks for; NULL: none. */
-const hc_timm_vit_config *hc_timm_vit_find(const hc_options *o, const hc_timm_vit_config *rows, size_t count);
-
 /* Reads the section; `keys` are the arguments of timm's that the family computes. */
 void hc_timm_vit_read(hc_options *o, hc_timm_vit_config *c, const char *const *keys, hc_timm *t);
 

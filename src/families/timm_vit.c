@@ -9,7 +9,7 @@ static const hc_timm_vit_config SIZES[] = {
 
 static const hc_timm_vit_config *find(const hc_options *o)
 {
-    return hc_timm_vit_find(o, SIZES, sizeof SIZES / sizeof *SIZES);
+    return hc_timm_find(o, SIZES, sizeof SIZES / sizeof *SIZES, sizeof *SIZES);
 }
 
 /* PatchEmbed, the tokens before the patches, and positions. */

@@ -21,9 +21,7 @@ static const config SIZES[] = {
 
 static const config *find(const hc_options *o)
 {
-    for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++)
-        if (hc_timm_is(o, SIZES[i].name)) return &SIZES[i];
-    return NULL;
+    return hc_timm_find(o, SIZES, sizeof SIZES / sizeof *SIZES, sizeof *SIZES);
 }
 
 static int answers(const hc_options *o) { return find(o) != NULL; }
