@@ -117,7 +117,7 @@ def tokens_of(config, generator):
         first, last = (9, 1) if 't5' in hugging_face.model_type else (0, 2)
     else:
         vocab, pad = text.get('vocab_size', 49408), text.get('pad_id', 0)
-        first, last = vocab - 2, vocab - 1
+        first, last = (0, text.get('eos_id', 2)) if text.get('pool_type') == 'eos' else (vocab - 2, vocab - 1)
     full = text.get('pool_type') == 'last'
     tokens = torch.full((INPUTS, context), pad)
     for i, used in enumerate((context - 2, 3, context // 2, context // 3)):
@@ -183,6 +183,8 @@ def cover(config, tower, device, scratch, threads):
         if device != 'cpu':
             torch.cuda.empty_cache()
         result.update({name: value for name, value in compute(Path(place)).items() if name != 'parameters'})
+    if 'cosine' in result and None in (result['cosine'], result['distance']):
+        return {'error': 'the vectors are not finite, or all alike, with these random weights'}
     if 'held' in result and 'int8' in result:
         at_full_depth(result)
     return result
@@ -233,8 +235,6 @@ def size_of(entry):
 
 
 def describe(result):
-    if result['cosine'] is None:
-        return 'vectors that are not finite'
     layers = f', {result["layers"]} layers' if 'layers' in result else ''
     return f'{result["parameters"] / 1e6:.0f} M{layers}, cosine {result["cosine"]:.7f}, distance {result["distance"]:.1e}, {result["milliseconds"]:.0f} ms'
 

@@ -66,7 +66,14 @@ async function shardOf(tower) {
   const { loadEncoder } = await import('../../web/encoder/load-encoder.js');
   const { writeShard } = await import('../../web/encoder/write-shard.js');
   const encoder = await loadEncoder(
-    { tower, model: null, config: JSON.stringify(clip.config), weights: { bytes: file }, dtype: 'fp16' },
+    {
+      tower,
+      model: null,
+      config: JSON.stringify(clip.config),
+      weights: { bytes: file },
+      dtype: 'fp16',
+      families: 'all',
+    },
     {},
   );
   const parts = [];

@@ -148,7 +148,7 @@ test('grids are shown by their sides, and nothing is divided by a time of zero',
 test('embedding operation by operation leaves the tower as it was, and takes its turn', async () => {
   const weights = { bytes: new Uint8Array(file) };
   const options = { tower: 'text', model: null, config: JSON.stringify(config), weights, dtype: 'fp32' };
-  const encoder = await loadEncoder(options, {});
+  const encoder = await loadEncoder({ ...options, families: 'all' }, {});
   const ids = [Int32Array.from({ length: 16 }, (_, i) => i)];
   const [before] = await encoder.texts.embedTokens(ids);
   const [profile, [during]] = await Promise.all([
