@@ -185,10 +185,10 @@ static void list(const extreme *e, ending end)
     static const char *const dtypes[] = {"", "fp32", "fp16", "int8", "int4"};
     write_config(e, config, sizeof config);
     made_up file = made_up_file(e->tower, config);
-    printf("{\"name\":\"%s\",\"tower\":\"%s\",\"dtype\":\"%s\",\"config\":%s,\"header\":%s,\"bytes\":%llu,\"huge\":%d,"
-           "\"left\":%d,\"code\":\"%s\",\"hash\":\"%016llx\"}\n",
+    printf("{\"name\":\"%s\",\"tower\":\"%s\",\"dtype\":\"%s\",\"config\":%s,\"header\":%s,\"bytes\":%llu,"
+           "\"positive\":%d,\"huge\":%d,\"left\":%d,\"code\":\"%s\",\"hash\":\"%016llx\"}\n",
            e->name, e->tower == HC_IMAGE ? "image" : "text", dtypes[e->dtype], config, file.header + 8,
-           (unsigned long long)file.bytes, end.huge, end.left, hc_status_code(end.status),
+           (unsigned long long)file.bytes, file.positive, end.huge, end.left, hc_status_code(end.status),
            (unsigned long long)end.hash);
     free(file.header);
 }
