@@ -202,7 +202,7 @@ demo: dist node_modules/.package-lock.json
 start: dist
 	$(NODE) dist/cli.js serve
 
-# MODELS: architectures with a ViT or a ResNet of OpenCLIP's own.
+# MODELS: names of architectures. Towers of timm's and Hugging Face's classes need weights-tools/requirements.txt (PYTHON).
 MODELS ?= ViT-B-32 ViT-B-16 ViT-L-14 RN50
 bench: dist $(WASM_FLAVOURS:%=build/bench-kernels-%.wasm) build/setup node_modules/.package-lock.json
 	$(NODE) tests/bench/kernels.mjs

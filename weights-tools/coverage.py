@@ -131,6 +131,21 @@ def vectors_of(model, inputs):
     return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
+def settle(model, inputs):
+    """BatchNorm's running statistics near those of the inputs, as trained networks have them: with others numbers grow without bound."""
+    norms = [norm for norm in model.modules() if isinstance(norm, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1
+        norm.train()
+    if norms:
+        model(inputs)
+    for norm in norms:
+        norm.eval()
+        norm.running_var.clamp_(min=0.1 * norm.running_var.mean())
+        norm.running_mean.copy_(norm.running_mean.half())
+        norm.running_var.copy_(norm.running_var.half())
+
+
 # ---- one tower -------------------------------------------------------------------------------------------------------------------
 
 def prepare(config, tower, folder, device, threads):
@@ -143,6 +158,7 @@ def prepare(config, tower, folder, device, threads):
     randomise(model, generator, torch.float16, False)
     on_cpu = torch.Generator().manual_seed(1)
     inputs = make_pixels(INPUTS, config['vision_cfg'].get('image_size', 224), on_cpu) if tower == 'image' else tokens_of(config, on_cpu)
+    settle(model, inputs.to(device))
     expected = vectors_of(model, inputs.to(device)).float().cpu()
     prefix = 'visual.' if tower == 'image' else 'text.' if config.get('custom_text') or 'hf_model_name' in config['text_cfg'] else ''
     state = {prefix + name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
