@@ -11,7 +11,7 @@ import path from 'node:path';
 
 import { loadEncoder } from '../web/encoder/load-encoder.js';
 import { writeShard } from '../web/encoder/write-shard.js';
-import '../web/node/index.js';
+import { cosineSimilarity } from '../web/node/index.js';
 import { describeWeights } from '../web/sources/open.js';
 
 const RUNS = 4;
@@ -54,8 +54,6 @@ const embed = (encoder, items) =>
     ? encoder.pictures.embedPixels(items, { normalize: false })
     : encoder.texts.embedTokens(items, { normalize: false });
 
-const dot = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
-const cosine = (a, b) => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 const distance = (a, b) => Math.sqrt(a.reduce((sum, x, i) => sum + (x - b[i]) ** 2, 0));
 const median = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1];
 
@@ -72,7 +70,7 @@ const found = {};
   const apart = expected.flatMap((a, i) => expected.slice(0, i).map((b) => distance(a, b)));
   found.dim = encoder.info.dim;
   found.parameters = encoder.info.parameters;
-  found.cosine = Math.min(...vectors.map((vector, i) => cosine(vector, expected[i])));
+  found.cosine = Math.min(...vectors.map((vector, i) => cosineSimilarity(vector, expected[i])));
   found.distance = Math.max(...vectors.map((vector, i) => distance(vector, expected[i]))) / median(apart);
   encoder.dispose();
 }

@@ -89,6 +89,14 @@ def build(config, tower, layers=None):
     return model.eval(), config
 
 
+def save_tower(model, config, tower, path):
+    """In fp16, under the names that the whole model's state dict has."""
+    prefix = 'visual.' if tower == 'image' else 'text.' if config.get('custom_text') or 'hf_model_name' in config['text_cfg'] else ''
+    state = {prefix + name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
+             for name, tensor in model.state_dict().items()}
+    save_file(state, path, {'format': 'pt'})
+
+
 def parameters(model):
     return sum(tensor.numel() for name, tensor in model.state_dict().items() if not name.endswith('num_batches_tracked'))
 
@@ -160,10 +168,7 @@ def prepare(config, tower, folder, device, threads):
     inputs = make_pixels(INPUTS, config['vision_cfg'].get('image_size', 224), on_cpu) if tower == 'image' else tokens_of(config, on_cpu)
     settle(model, inputs.to(device))
     expected = vectors_of(model, inputs.to(device)).float().cpu()
-    prefix = 'visual.' if tower == 'image' else 'text.' if config.get('custom_text') or 'hf_model_name' in config['text_cfg'] else ''
-    state = {prefix + name: (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
-             for name, tensor in model.state_dict().items()}
-    save_file(state, folder / 'weights.safetensors', {'format': 'pt'})
+    save_tower(model, config, tower, folder / 'weights.safetensors')
     (folder / 'inputs.bin').write_bytes((inputs.float() if tower == 'image' else inputs.int()).numpy().tobytes())
     (folder / 'expected.bin').write_bytes(expected.numpy().tobytes())
     (folder / 'about.json').write_text(json.dumps({'tower': tower, 'model': config, 'count': INPUTS, 'threads': threads,

@@ -21,10 +21,9 @@ import open_clip
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-from safetensors.torch import save_file
 from timm.utils.model import reparameterize_model
 
-from coverage import build, tokens_of, vectors_of
+from coverage import build, save_tower, tokens_of, vectors_of
 from golden.weights import randomise
 
 
@@ -61,10 +60,8 @@ def main():
     module, _ = build(config, tower)
     generator = torch.Generator().manual_seed(1)
     randomise(module, generator, torch.float16, False)
-    prefix = 'visual.' if tower == 'image' else 'text.' if config.get('custom_text') or 'hf_model_name' in config['text_cfg'] else ''
-    state = {prefix + name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous() for name, tensor in module.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(state, folder / f'{tower}.checkpoint', {'format': 'pt'})
+    save_tower(module, config, tower, folder / f'{tower}.checkpoint')
     if tower == 'image':
         size = config['vision_cfg']['image_size']
         example = torch.randn(2, 3, size, size, generator=generator)

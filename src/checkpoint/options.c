@@ -78,6 +78,18 @@ double hc_option_number(hc_options *o, const char *key, double fallback)
     return hc_json_number(&value);
 }
 
+int hc_option_list(hc_options *o, const char *key, int *values, int room, int high)
+{
+    hc_json list = hc_option(o, key), value;
+    const char *cursor = NULL;
+    char section[48];
+    int count = 0;
+    hc_format(section, sizeof section, "%s.", o->section_name);
+    for (; list.type == HC_JSON_ARRAY && hc_json_next(&list, &cursor, NULL, &value); count++)
+        if (count < room) values[count] = hc_option_integer_of(o, section, key, &value, 1, high);
+    return count;
+}
+
 /* An integer for both sides, or [height, width]. */
 void hc_option_pair(hc_options *o, const char *key, int fallback, int high, int *height, int *width)
 {

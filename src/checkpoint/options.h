@@ -46,6 +46,10 @@ int hc_option_integer_of(hc_options *o, const char *section, const char *key, co
 /* An integer for both sides, or [height, width]. */
 void hc_option_pair(hc_options *o, const char *key, int fallback, int high, int *height, int *width);
 
+/* The integers of an array, of which at most `room` are kept in `values`; each from 1 to `high`. Returns how many there
+ * are. */
+int hc_option_list(hc_options *o, const char *key, int *values, int room, int high);
+
 /* The index of a string among `choices`, which end with NULL; the first if there is no string. `allowed` says them in
  * the message. */
 int hc_option_choice(hc_options *o, const char *key, const char *const *choices, const char *allowed);

@@ -113,8 +113,7 @@ static int answers(const hc_options *o) { return find(o) != NULL; }
 /* ---- names --------------------------------------------------------------------------------------------------------
  */
 
-static const hc_name_rule AS_IS[] = {HC_RULE("*", "*"), {0}}, IN_TEXT[] = {HC_RULE("*", "text.*"), {0}},
-                          BARE[] = {HC_RULE("transformer.*", "*"), {0}},
+static const hc_name_rule BARE[] = {HC_RULE("transformer.*", "*"), {0}},
                           CHINESE_CLIP[] = {HC_RULE("transformer.*", "text_model.*"),
                                             HC_RULE("proj.*", "text_projection.*"),
                                             {0}},
@@ -133,9 +132,9 @@ const hc_family hc_bert_text = {
     build,
     {
         /* A shard of this package. */
-        {ANCHORS, UNUSED, .owned = {"transformer.", "proj."}, .rules = AS_IS},
+        {ANCHORS, UNUSED, .owned = {"transformer.", "proj."}, .rules = HC_HF_AS_IS},
         /* OpenCLIP's. */
-        {ANCHORS, UNUSED, .owned = {"text."}, .rules = IN_TEXT},
+        {ANCHORS, UNUSED, .owned = {"text."}, .rules = HC_HF_IN_TEXT},
         /* Hugging Face's BertModel and the like; and within models for a task. */
         {ANCHORS, UNUSED, .owned = {"embeddings.", "encoder."}, .rules = BARE},
         {ANCHORS, UNUSED, .owned = {"bert."}, .rules = BARE, .prefix = "bert."},

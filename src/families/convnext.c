@@ -133,11 +133,6 @@ static int answers(const hc_options *o) { return find(o) != NULL; }
 /* ---- names --------------------------------------------------------------------------------------------------------
  */
 
-static const hc_name_rule AS_IS[] = {HC_RULE("visual.trunk.*", "visual.trunk.*"),
-                                     HC_RULE("visual.head.*", "visual.head.*"),
-                                     {0}},
-                          BARE[] = {HC_RULE("visual.trunk.*", "*"), {0}};
-
 /* Facebook's, the authors'. */
 #define STAGE(number)                                                                              \
     HC_RULE("visual.trunk.stages." number ".blocks.#.conv_dw.*", "stages." number ".#.dwconv.*"),  \
@@ -161,8 +156,8 @@ const hc_family hc_convnext = {"timm's ConvNeXt",
                                build,
                                {
                                    /* OpenCLIP's. */
-                                   {ANCHORS, .owned = {"visual."}, .rules = AS_IS},
+                                   {ANCHORS, .owned = {"visual."}, .rules = HC_TIMM_AS_IS},
                                    /* timm's own checkpoint. */
-                                   {ANCHORS, .owned = {""}, .rules = BARE},
+                                   {ANCHORS, .owned = {""}, .rules = HC_TIMM_BARE},
                                    {ANCHORS, .owned = {""}, .rules = FACEBOOK},
                                }};

@@ -152,10 +152,7 @@ static hc_value hidden_of(hc_network *net, const trunk *t, hc_value x)
         hidden = hc_linear(net, "mlp.fc1_g.", x, (hc_linear_options){.n = n, .activation = HC_SILU});
         hidden = hc_times(net, hidden, hc_linear(net, "mlp.fc1_x.", x, (hc_linear_options){.n = n}));
     } else if (has(&t->c, GLU)) {
-        hc_tensor_id matrix = hc_weight(net, "mlp.fc1.weight", 2 * n, t->c.width, (hc_matrix_options){0}),
-                     bias = hc_vector(net, "mlp.fc1.bias", 2 * n);
-        hc_value gate = hc_multiply(net, "mlp.fc1.", x, matrix, bias, 0, n, (hc_finish){.activation = HC_SILU});
-        hidden = hc_times(net, gate, hc_multiply(net, "mlp.fc1.", x, matrix, bias, n, n, (hc_finish){0}));
+        hidden = hc_timm_glu(net, x, n, HC_SILU);
     } else {
         hidden = hc_linear(net, "mlp.fc1.", x, (hc_linear_options){.n = n, .activation = HC_GELU});
     }
@@ -166,10 +163,8 @@ static hc_value hidden_of(hc_network *net, const trunk *t, hc_value x)
 static hc_value add(hc_network *net, const trunk *t, const char *name, const char *norm, const char *gamma, hc_value f,
                     hc_value x)
 {
-    hc_linear_options o = {.n = t->c.width, .gamma = has(&t->c, LAYER_SCALE) ? gamma : NULL};
-    if (has(&t->c, POST_NORM)) return hc_add(net, x, hc_norm(net, norm, hc_linear(net, name, f, o), t->eps), NULL);
-    o.add = x;
-    return hc_linear(net, name, f, o);
+    return hc_timm_add(net, name, has(&t->c, LAYER_SCALE) ? gamma : NULL, has(&t->c, POST_NORM) ? norm : NULL, t->eps,
+                       f, x);
 }
 
 static hc_value block(hc_network *net, const trunk *t, hc_value x, int pick)

@@ -34,13 +34,8 @@ static const config *find(const hc_options *o)
 /* A list with a number for each stage, in place of those of the name. */
 static void read_stages(hc_options *args, const char *key, int stages, int high, int *to)
 {
-    hc_json list = hc_option(args, key), item;
-    const char *cursor = NULL;
-    int count = 0;
-    if (!hc_option_given(args, key)) return;
-    for (; hc_json_next(&list, &cursor, NULL, &item); count++)
-        if (count < stages) to[count] = hc_option_integer_of(args, "vision_cfg.timm_model_args.", key, &item, 1, high);
-    if (count != stages)
+    hc_json list = hc_option(args, key);
+    if (hc_option_given(args, key) && hc_option_list(args, key, to, stages, high) != stages)
         hc_fail(args->problem, HC_MODEL_CONFIG, "vision_cfg.timm_model_args.%s is %t, expected %d numbers", key,
                 list.text, list.length, stages);
 }
@@ -65,8 +60,7 @@ static void read(hc_options *o, config *c, hc_timm *t)
     hc_timm_read(o, 256, keys, t);
     read_stages(&t->args, "layers", c->stages, HC_MAX_LAYERS, c->layers);
     read_stages(&t->args, "embed_dims", c->stages, HC_MAX_WIDTH / EXPANSION, c->widths);
-    int own = t->pool == HC_TIMM_OWN && (t->proj == HC_TIMM_LINEAR || t->proj == HC_TIMM_MLP);
-    if (t->pool != HC_TIMM_AVG && !own) hc_timm_refuse(o, "timm_pool avg");
+    hc_timm_check_mean(o, t);
     check_sizes(&t->args, c);
 }
 
@@ -272,9 +266,6 @@ static const char *const APPLE_PIECES[][2] = {{"conv_kxk", "rbr_conv"},
                                               {".gamma", ""},
                                               {NULL, NULL}};
 
-static const hc_name_rule AS_IS[] = {HC_RULE("visual.trunk.*", "visual.trunk.*"), {0}},
-                          BARE[] = {HC_RULE("visual.trunk.*", "*"), {0}};
-
 #define ANCHORS .anchors = {"visual.trunk.final_conv.se.fc1.weight", "visual.trunk.stages.0.blocks.0.mlp.fc1.weight"}
 
 const hc_family hc_fastvit = {
@@ -284,9 +275,9 @@ const hc_family hc_fastvit = {
     build,
     {
         /* OpenCLIP's. */
-        {ANCHORS, .owned = {"visual."}, .rules = AS_IS, .unused = {"num_batches_tracked"}},
+        {ANCHORS, .owned = {"visual."}, .rules = HC_TIMM_AS_IS, .unused = {"num_batches_tracked"}},
         /* timm's own checkpoint. */
-        {ANCHORS, .owned = {""}, .rules = BARE, .unused = {"num_batches_tracked"}},
+        {ANCHORS, .owned = {""}, .rules = HC_TIMM_BARE, .unused = {"num_batches_tracked"}},
         {ANCHORS, .owned = {"image_encoder."}, .rules = APPLE, .unused = {"num_batches_tracked"},
          .prefix = "image_encoder.model.", .pieces = APPLE_PIECES},
     }};

@@ -144,3 +144,12 @@ void hc_hf_head(hc_network *net, const hc_hf_text *t, hc_value x)
                       (hc_linear_options){.n = dim, .plain = 1, .keep_half = 1});
     hc_result(net, x);
 }
+
+/* ---- names --------------------------------------------------------------------------------------------------------
+ */
+
+const hc_name_rule HC_HF_AS_IS[] = {HC_RULE("*", "*"), {0}}, HC_HF_IN_TEXT[] = {HC_RULE("*", "text.*"), {0}},
+                   HC_HF_ENCODER[] = {HC_RULE("transformer.*", "encoder.*"), {0}},
+                   HC_HF_SHARED[] = {HC_RULE("transformer.embed_tokens.weight", "shared.weight"),
+                                     HC_RULE("transformer.*", "encoder.*"),
+                                     {0}};

@@ -3,6 +3,7 @@
 #ifndef HC_HF_TEXT_H
 #define HC_HF_TEXT_H
 
+#include "checkpoint/names.h"
 #include "checkpoint/options.h"
 #include "operations/operations.h"
 
@@ -51,6 +52,14 @@ void hc_hf_check(hc_hf_text *t, const hc_text_rows *rows, int width, int inner, 
 
 /* Whether the first row of the last layer alone counts. */
 int hc_hf_picks(const hc_hf_text *t);
+
+/* Names of a shard of this package, and OpenCLIP's. */
+extern const hc_name_rule HC_HF_AS_IS[], HC_HF_IN_TEXT[];
+
+/* Those of an encoder that shares its token table with a decoder: of a whole model, and of a file without the shared
+ * one.
+ */
+extern const hc_name_rule HC_HF_SHARED[], HC_HF_ENCODER[];
 
 /* From the last layer's rows, of which hc_hf_picks may have left one, to the result. */
 void hc_hf_head(hc_network *net, const hc_hf_text *t, hc_value x);

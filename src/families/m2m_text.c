@@ -96,12 +96,6 @@ static int answers(const hc_options *o) { return find(o) != NULL; }
 /* ---- names --------------------------------------------------------------------------------------------------------
  */
 
-static const hc_name_rule AS_IS[] = {HC_RULE("*", "*"), {0}}, IN_TEXT[] = {HC_RULE("*", "text.*"), {0}},
-                          ENCODER[] = {HC_RULE("transformer.*", "encoder.*"), {0}},
-                          SHARED[] = {HC_RULE("transformer.embed_tokens.weight", "shared.weight"),
-                                      HC_RULE("transformer.*", "encoder.*"),
-                                      {0}};
-
 #define ANCHORS \
     .anchors = {"transformer.layers.0.self_attn_layer_norm.weight", "transformer.layers.0.final_layer_norm.weight"}
 /* Older transformers stored the positions, too. */
@@ -114,11 +108,11 @@ const hc_family hc_m2m_text = {
     build,
     {
         /* A shard of this package. */
-        {ANCHORS, UNUSED, .owned = {"transformer.", "proj."}, .rules = AS_IS},
+        {ANCHORS, UNUSED, .owned = {"transformer.", "proj."}, .rules = HC_HF_AS_IS},
         /* OpenCLIP's. */
-        {ANCHORS, UNUSED, .owned = {"text."}, .rules = IN_TEXT},
+        {ANCHORS, UNUSED, .owned = {"text."}, .rules = HC_HF_IN_TEXT},
         /* Hugging Face's M2M100Model; and within a model for a task. */
-        {ANCHORS, UNUSED, .owned = {"encoder.", "shared."}, .rules = SHARED},
-        {ANCHORS, UNUSED, .owned = {"encoder."}, .rules = ENCODER},
-        {ANCHORS, UNUSED, .owned = {"model.encoder.", "model.shared."}, .rules = SHARED, .prefix = "model."},
+        {ANCHORS, UNUSED, .owned = {"encoder.", "shared."}, .rules = HC_HF_SHARED},
+        {ANCHORS, UNUSED, .owned = {"encoder."}, .rules = HC_HF_ENCODER},
+        {ANCHORS, UNUSED, .owned = {"model.encoder.", "model.shared."}, .rules = HC_HF_SHARED, .prefix = "model."},
     }};

@@ -20,13 +20,8 @@ typedef struct config {
 
 static void read_layers(hc_options *o, config *c)
 {
-    hc_json layers = hc_option(o, "layers"), count;
-    const char *cursor = NULL;
-    int stages = 0;
-    for (; hc_json_next(&layers, &cursor, NULL, &count); stages++)
-        if (stages < STAGES)
-            c->blocks[stages] = hc_option_integer_of(o, "vision_cfg.", "layers", &count, 1, MOST_BLOCKS);
-    if (stages != STAGES)
+    hc_json layers = hc_option(o, "layers");
+    if (hc_option_list(o, "layers", c->blocks, STAGES, MOST_BLOCKS) != STAGES)
         hc_fail(o->problem, HC_MODEL_CONFIG, "vision_cfg.layers is %t, expected the blocks of %d stages", layers.text,
                 layers.length, (int)STAGES);
 }

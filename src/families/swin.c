@@ -128,11 +128,6 @@ static int answers(const hc_options *o) { return find(o) != NULL; }
 /* ---- names --------------------------------------------------------------------------------------------------------
  */
 
-static const hc_name_rule AS_IS[] = {HC_RULE("visual.trunk.*", "visual.trunk.*"),
-                                     HC_RULE("visual.head.*", "visual.head.*"),
-                                     {0}},
-                          BARE[] = {HC_RULE("visual.trunk.*", "*"), {0}};
-
 /* Microsoft's, which merge at the end of a stage: its number is one less. */
 static const hc_name_rule MICROSOFT[] = {HC_RULE("visual.trunk.layers.1.downsample.*", "layers.0.downsample.*"),
                                          HC_RULE("visual.trunk.layers.2.downsample.*", "layers.1.downsample.*"),
@@ -152,12 +147,12 @@ const hc_family hc_swin = {
         /* OpenCLIP's. */
         {.anchors = {"visual.trunk.layers.0.blocks.0.attn.relative_position_bias_table"},
          .owned = {"visual."},
-         .rules = AS_IS,
+         .rules = HC_TIMM_AS_IS,
          UNUSED},
         /* timm's own checkpoint. */
         {.anchors = {"visual.trunk.layers.0.blocks.0.attn.relative_position_bias_table"},
          .owned = {""},
-         .rules = BARE,
+         .rules = HC_TIMM_BARE,
          UNUSED},
         {.anchors = {"visual.trunk.layers.1.downsample.norm.weight"}, .owned = {""}, .rules = MICROSOFT, UNUSED},
     }};

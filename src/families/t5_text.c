@@ -152,12 +152,6 @@ static int answers(const hc_options *o) { return find(o) != NULL; }
 /* ---- names --------------------------------------------------------------------------------------------------------
  */
 
-static const hc_name_rule AS_IS[] = {HC_RULE("*", "*"), {0}}, IN_TEXT[] = {HC_RULE("*", "text.*"), {0}},
-                          ENCODER[] = {HC_RULE("transformer.*", "encoder.*"), {0}},
-                          SHARED[] = {HC_RULE("transformer.embed_tokens.weight", "shared.weight"),
-                                      HC_RULE("transformer.*", "encoder.*"),
-                                      {0}};
-
 #define ANCHORS .anchors = {"transformer.block.0.layer.0.layer_norm.weight", "transformer.final_layer_norm.weight"}
 
 const hc_family hc_t5_text = {"Hugging Face's T5",
@@ -166,10 +160,10 @@ const hc_family hc_t5_text = {"Hugging Face's T5",
                               build,
                               {
                                   /* A shard of this package. */
-                                  {ANCHORS, .owned = {"transformer.", "proj."}, .rules = AS_IS},
+                                  {ANCHORS, .owned = {"transformer.", "proj."}, .rules = HC_HF_AS_IS},
                                   /* OpenCLIP's. */
-                                  {ANCHORS, .owned = {"text."}, .rules = IN_TEXT},
+                                  {ANCHORS, .owned = {"text."}, .rules = HC_HF_IN_TEXT},
                                   /* Hugging Face's T5EncoderModel, and T5Model and its likes with their decoder. */
-                                  {ANCHORS, .owned = {"encoder.", "shared."}, .rules = SHARED},
-                                  {ANCHORS, .owned = {"encoder.", "shared."}, .rules = ENCODER},
+                                  {ANCHORS, .owned = {"encoder.", "shared."}, .rules = HC_HF_SHARED},
+                                  {ANCHORS, .owned = {"encoder.", "shared."}, .rules = HC_HF_ENCODER},
                               }};

@@ -61,13 +61,9 @@ void hc_timm_check_mean(const hc_options *o, const hc_timm *t)
 
 int hc_timm_list(hc_timm *t, const char *key, int *values, int least, int most, int high)
 {
-    hc_json list = hc_option(&t->args, key), value;
-    const char *cursor = NULL;
-    int count = 0;
+    hc_json list = hc_option(&t->args, key);
     if (list.type == HC_JSON_ABSENT) return most;
-    for (; hc_json_next(&list, &cursor, NULL, &value); count++)
-        if (count < most)
-            values[count] = hc_option_integer_of(&t->args, "vision_cfg.timm_model_args.", key, &value, 1, high);
+    int count = hc_option_list(&t->args, key, values, most, high);
     if (count >= least && count <= most) return count;
     hc_fail(t->args.problem, HC_MODEL_CONFIG, "vision_cfg.timm_model_args.%s is %t, expected %d to %d integers", key,
             list.text, list.length, least, most);
@@ -97,6 +93,22 @@ void hc_timm_check_sizes(hc_timm *t, int width, int heads, int mlp_width, int pa
         3 * (int64_t)patch_size * patch_size * width > HC_MAX_MATRIX ||
         (int64_t)(t->image_height / patch_size) * (t->image_width / patch_size) > HC_MAX_POSITIONS)
         hc_fail(problem, HC_MODEL_UNSUPPORTED, "vision_cfg: sizes that are more than a tower may have here");
+}
+
+hc_value hc_timm_add(hc_network *net, const char *name, const char *gamma, const char *norm, float eps, hc_value f,
+                     hc_value x)
+{
+    hc_linear_options o = {.n = net->values[x].width, .gamma = gamma, .add = norm ? 0 : x};
+    hc_value made = hc_linear(net, name, f, o);
+    return norm ? hc_add(net, x, hc_norm(net, norm, made, eps), NULL) : made;
+}
+
+hc_value hc_timm_glu(hc_network *net, hc_value x, int n, hc_activation activation)
+{
+    hc_tensor_id matrix = hc_weight(net, "mlp.fc1.weight", 2 * n, net->values[x].width, (hc_matrix_options){0}),
+                 bias = hc_vector(net, "mlp.fc1.bias", 2 * n);
+    hc_value gate = hc_multiply(net, "mlp.fc1.", x, matrix, bias, 0, n, (hc_finish){.activation = activation});
+    return hc_times(net, gate, hc_multiply(net, "mlp.fc1.", x, matrix, bias, n, n, (hc_finish){0}));
 }
 
 hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activation activation, float eps, hc_value x)
@@ -139,3 +151,11 @@ void hc_timm_head(hc_network *net, const hc_timm *t, const char *classifier, hc_
     }
     hc_result(net, x);
 }
+
+/* ---- names --------------------------------------------------------------------------------------------------------
+ */
+
+const hc_name_rule HC_TIMM_AS_IS[] = {HC_RULE("visual.trunk.*", "visual.trunk.*"),
+                                      HC_RULE("visual.head.*", "visual.head.*"),
+                                      {0}},
+                   HC_TIMM_BARE[] = {HC_RULE("visual.trunk.*", "*"), {0}};

@@ -3,6 +3,7 @@
 #ifndef HC_TIMM_H
 #define HC_TIMM_H
 
+#include "checkpoint/names.h"
 #include "checkpoint/options.h"
 #include "operations/operations.h"
 
@@ -57,11 +58,21 @@ int hc_timm_mlp_width(hc_timm *t, int width, double ratio);
  * larger than may be. */
 void hc_timm_check_sizes(hc_timm *t, int width, int heads, int mlp_width, int patch_size);
 
+/* x + gamma * linear(f), of x's width; `gamma` NULL: 1. With `norm` what is added is normed before. */
+hc_value hc_timm_add(hc_network *net, const char *name, const char *gamma, const char *norm, float eps, hc_value f,
+                     hc_value x);
+
+/* GluMlp up to its last matrix: activation(a) * b, a and b of n numbers each from "mlp.fc1." of x. */
+hc_value hc_timm_glu(hc_network *net, hc_value x, int n, hc_activation activation);
+
 /* AttentionPoolLatent of x, "attn_pool.": one learned query looks at all tokens. */
 hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activation activation, float eps, hc_value x);
 
 /* From the pooled rows of the trunk to the result: visual.head.proj, visual.head.mlp, nothing, or the trunk's
  * classifier, whose name in the trunk is `classifier` ("head."). */
 void hc_timm_head(hc_network *net, const hc_timm *t, const char *classifier, hc_value x);
+
+/* OpenCLIP's names, and those of a bare checkpoint of timm's. */
+extern const hc_name_rule HC_TIMM_AS_IS[], HC_TIMM_BARE[];
 
 #endif

@@ -55,12 +55,8 @@ void hc_timm_vit_read(hc_options *o, hc_timm_vit_config *c, const char *const *k
 static hc_value add(hc_network *net, const hc_timm_vit_config *c, const char *name, const char *norm, const char *gamma,
                     hc_value f, hc_value x)
 {
-    hc_linear_options o = {.n = c->width, .gamma = c->flags & HC_VIT_LAYER_SCALE ? gamma : NULL};
-    if (!(c->flags & HC_VIT_POST_NORM)) {
-        o.add = x;
-        return hc_linear(net, name, f, o);
-    }
-    return hc_add(net, x, hc_norm(net, norm, hc_linear(net, name, f, o), hc_timm_vit_eps(c)), NULL);
+    return hc_timm_add(net, name, c->flags & HC_VIT_LAYER_SCALE ? gamma : NULL,
+                       c->flags & HC_VIT_POST_NORM ? norm : NULL, hc_timm_vit_eps(c), f, x);
 }
 
 static hc_value attend(hc_network *net, const hc_timm_vit_config *c, hc_value x, hc_value *row, hc_value bias, int pick)
@@ -93,13 +89,7 @@ static hc_value mlp(hc_network *net, const hc_timm_vit_config *c, hc_value x)
         hc_value gate = hc_linear(net, "mlp.w0.", x, (hc_linear_options){.n = n, .activation = c->activation});
         return hc_times(net, gate, hc_linear(net, "mlp.w1.", x, (hc_linear_options){.n = n}));
     }
-    if (c->flags & HC_VIT_SWIGLU) {
-        n /= 2;
-        hc_tensor_id matrix = hc_weight(net, "mlp.fc1.weight", 2 * n, c->width, (hc_matrix_options){0}),
-                     bias = hc_vector(net, "mlp.fc1.bias", 2 * n);
-        hc_value gate = hc_multiply(net, "mlp.fc1.", x, matrix, bias, 0, n, (hc_finish){.activation = c->activation});
-        return hc_times(net, gate, hc_multiply(net, "mlp.fc1.", x, matrix, bias, n, n, (hc_finish){0}));
-    }
+    if (c->flags & HC_VIT_SWIGLU) return hc_timm_glu(net, x, n / 2, c->activation);
     return hc_linear(net, "mlp.fc1.", x, (hc_linear_options){.n = n, .activation = c->activation});
 }
 
@@ -134,11 +124,3 @@ void hc_timm_vit_finish(hc_network *net, const hc_timm_vit_config *c, const hc_t
     }
     hc_timm_head(net, t, "head.", x);
 }
-
-/* ---- names --------------------------------------------------------------------------------------------------------
- */
-
-const hc_name_rule HC_TIMM_AS_IS[] = {HC_RULE("visual.trunk.*", "visual.trunk.*"),
-                                      HC_RULE("visual.head.*", "visual.head.*"),
-                                      {0}},
-                   HC_TIMM_BARE[] = {HC_RULE("visual.trunk.*", "*"), {0}};

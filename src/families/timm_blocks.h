@@ -3,7 +3,6 @@
 #ifndef HC_TIMM_BLOCKS_H
 #define HC_TIMM_BLOCKS_H
 
-#include "checkpoint/names.h"
 #include "families/timm.h"
 
 /* What a name stands for beside sizes. */
@@ -45,8 +44,5 @@ hc_value hc_timm_vit_blocks(hc_network *net, const hc_timm_vit_config *c, const 
 
 /* From what the last block makes to the result. */
 void hc_timm_vit_finish(hc_network *net, const hc_timm_vit_config *c, const hc_timm *t, hc_value x);
-
-/* OpenCLIP's names, and those of a bare checkpoint of timm's. */
-extern const hc_name_rule HC_TIMM_AS_IS[], HC_TIMM_BARE[];
 
 #endif

@@ -32,13 +32,8 @@ static int answers(const hc_options *o) { return find(o) != NULL; }
 /* Numbers of the stages, and one more. */
 static void read_stages(hc_options *o, const char *key, int numbers[STAGES + 1], int most)
 {
-    hc_json list = hc_option(o, key), number;
-    const char *cursor = NULL;
-    int count = 0;
-    if (!hc_option_given(o, key)) return;
-    for (; list.type == HC_JSON_ARRAY && hc_json_next(&list, &cursor, NULL, &number); count++)
-        if (count <= STAGES) numbers[count] = hc_option_integer_of(o, "embed_cfg.", key, &number, 1, most);
-    if (count != STAGES + 1)
+    hc_json list = hc_option(o, key);
+    if (hc_option_given(o, key) && hc_option_list(o, key, numbers, STAGES + 1, most) != STAGES + 1)
         hc_fail(o->problem, HC_MODEL_CONFIG, "%s.%s is %t, expected %d numbers", o->section_name, key, list.text,
                 list.length, STAGES + 1);
 }

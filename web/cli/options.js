@@ -144,6 +144,13 @@ async function readConfig(path) {
   }
 }
 
+/** What an option says that counts something; `fallback` without it. */
+export function countOf(option, text, fallback) {
+  const count = text === undefined ? fallback : Number(text);
+  if (!(count >= 1) || count % 1) throw new UsageError(`--${option} is ${text}, expected a whole number of at least 1`);
+  return count;
+}
+
 export function oneOf(option, value, ...choices) {
   if (value !== undefined && !choices.includes(value))
     throw new UsageError(`--${option} is ${value}, expected ${choices.join(' or ')}`);

@@ -4,7 +4,7 @@ import { printable } from '../base/errors.js';
 import { cosineSimilarity, loadImageEncoder, loadTextEncoder } from '../node/index.js';
 import { fieldsOf } from './fields.js';
 import { countInputs, from, readInputs } from './inputs.js';
-import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, UsageError, loadOptions } from './options.js';
+import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, UsageError, countOf, loadOptions } from './options.js';
 import { checkFailed, runOver } from './run.js';
 import { Counter, print } from './terminal.js';
 
@@ -37,8 +37,7 @@ const LOAD = { text: loadTextEncoder, image: loadImageEncoder };
 export async function run(values, args, signal) {
   const { query, picture } = values;
   if ((query === undefined) === (picture === undefined)) throw new UsageError('rank needs either --query or --picture');
-  const top = values.top === undefined ? Infinity : Number(values.top);
-  if (!(top >= 1) || top % 1) throw new UsageError(`--top is ${values.top}, expected a whole number of at least 1`);
+  const top = countOf('top', values.top, Infinity);
   checkWeights(values);
   const [asking, asked] = query === undefined ? ['image', 'text'] : ['text', 'image'];
   const { items } = await readInputs(args, { tower: asked, input: values.input, certain: true });

@@ -4,7 +4,7 @@ import path from 'node:path';
 
 import { printable } from '../base/errors.js';
 import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../node/index.js';
-import { LOAD_HELP, LOAD_OPTIONS, UsageError, loadOptions } from './options.js';
+import { LOAD_HELP, LOAD_OPTIONS, UsageError, countOf, loadOptions } from './options.js';
 import { loadPictureIndex } from './picture-index.js';
 import { print } from './terminal.js';
 
@@ -32,9 +32,7 @@ export async function run(values, args, signal) {
   const [file, query, ...more] = args;
   if (file === undefined || more.length || (query === undefined) === (picture === undefined))
     throw new UsageError('search needs an index and either a text, in quotes, or --picture');
-  const limit = values.limit === undefined ? 10 : Number(values.limit);
-  if (!(limit >= 1) || limit % 1)
-    throw new UsageError(`--limit is ${values.limit}, expected a whole number of at least 1`);
+  const limit = countOf('limit', values.limit, 10);
 
   const { index, folder, tower } = await loadPictureIndex(file, signal);
   const { 'text-weights': textWeights, ...remembered } = tower;
