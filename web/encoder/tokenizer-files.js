@@ -3,10 +3,8 @@
 import { HalfclipError, describe, messageOf } from '../base/errors.js';
 import { locate } from '../base/platform.js';
 import { hasTag, isArray } from '../base/realm.js';
-import { completeLimits } from '../network/limits.js';
 import { repository } from '../models/repository.js';
-import { openWeights } from '../sources/open.js';
-import { readText } from '../sources/source.js';
+import { readTextIfThere } from '../sources/open.js';
 import { compactTokenizer } from '../text/tokenizer-json.js';
 
 const [FILE, CONFIG] = ['tokenizer.json', 'tokenizer_config.json'];
@@ -81,20 +79,13 @@ async function readConfig(place, network) {
 
 /** A JSON file, or null if there is none. */
 async function readJson(place, network) {
-  let source;
+  const found = await readTextIfThere(place, 'weights/format', { ...network, whole: true }, 'tokenizer');
+  if (!found) return null;
   try {
-    source = await openWeights(place, { ...network, whole: true });
-  } catch (error) {
-    if (error.code === 'weights/not-found' || error.status === 404) return null;
-    throw error;
-  }
-  try {
-    return JSON.parse(await readText(source, 'weights/format', completeLimits(network.limits), 'tokenizer'));
+    return JSON.parse(found.text);
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    throw new HalfclipError('weights/format', `${source.name}: is not JSON: ${error.message}`, { cause: error });
-  } finally {
-    await source.close();
+    throw new HalfclipError('weights/format', `${found.name}: is not JSON: ${error.message}`, { cause: error });
   }
 }
 

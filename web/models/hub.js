@@ -2,9 +2,7 @@
 // tags.
 
 import { HalfclipError, describe } from '../base/errors.js';
-import { completeLimits } from '../network/limits.js';
-import { openWeights } from '../sources/open.js';
-import { readText } from '../sources/source.js';
+import { readTextIfThere } from '../sources/open.js';
 import { translateConfig } from './hugging-face.js';
 import { preprocessings, pretrained } from './pretrained.js';
 import { localFolder, repository } from './repository.js';
@@ -122,24 +120,15 @@ export async function knownTags(name) {
 
 /** A small JSON file, or null if there is none. */
 async function readJson(folder, name, options) {
-  let source;
+  const found = await readTextIfThere(folder.file(name), 'model/unknown', options);
+  if (!found) return null;
   try {
-    source = await openWeights(folder.file(name), options);
-  } catch (error) {
-    if (error.code === 'weights/not-found' || error.status === 404) return null;
-    throw error;
-  }
-  try {
-    const value = JSON.parse(await readText(source, 'model/unknown', completeLimits(options.limits)));
+    const value = JSON.parse(found.text);
     if (value === null || typeof value !== 'object') throw new SyntaxError(`it is ${describe(value)}`);
     JSON.stringify(value); // fails for what is nested too deep
     return value;
   } catch (error) {
     if (!(error instanceof SyntaxError || error instanceof RangeError)) throw error;
-    throw new HalfclipError('model/unknown', `${source.name}: is not a JSON object: ${error.message}`, {
-      cause: error,
-    });
-  } finally {
-    await source.close();
+    throw new HalfclipError('model/unknown', `${found.name}: is not a JSON object: ${error.message}`, { cause: error });
   }
 }

@@ -7,6 +7,7 @@ import { notThere } from '../network/assets.js';
 import { completeLimits } from '../network/limits.js';
 import { completeRetry } from '../network/retry.js';
 import { BlobSource, BytesSource } from './in-memory.js';
+import { readText } from './source.js';
 import { openUrl } from './url-source.js';
 
 /**
@@ -72,4 +73,27 @@ async function openPlace({ url, path, blob, name, bytes }, options) {
   if (path !== undefined) return getHost().openFile(path);
   if (url !== undefined) return openUrl(url, options);
   return blob ? new BlobSource(blob, name) : new BytesSource(bytes);
+}
+
+/**
+ * The text of a file that is to be small, and how messages call the file; null if there is none.
+ * @param {object} place as for openWeights
+ * @param {string} code of the error where it is not small
+ * @param {object} options of openWeights
+ * @param {'json' | 'tokenizer'} [kind] which of the limits
+ * @returns {Promise<{ text: string, name: string } | null>}
+ */
+export async function readTextIfThere(place, code, options, kind) {
+  let source;
+  try {
+    source = await openWeights(place, options);
+  } catch (error) {
+    if (error.code === 'weights/not-found' || error.status === 404) return null;
+    throw error;
+  }
+  try {
+    return { text: await readText(source, code, completeLimits(options.limits), kind), name: source.name };
+  } finally {
+    await source.close();
+  }
 }
