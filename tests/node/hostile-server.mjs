@@ -374,7 +374,7 @@ async function write(
   if (trickle) {
     for (const byte of Buffer.concat(body)) {
       await send([byte]);
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await new Promise((resolve) => setTimeout(resolve, 2).unref()); // not to be counted as a client's
     }
     return;
   }
