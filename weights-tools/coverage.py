@@ -195,7 +195,9 @@ def cover(config, tower, device, scratch, threads):
     """What is found for one tower, in a process of its own."""
     torch.set_grad_enabled(False)
     torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False   # convolutions in fp32, as everything else
+    # Convolutions and attention in fp32, as everything else.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.enable_mem_efficient_sdp(False)
     with tempfile.TemporaryDirectory(dir=scratch) as place:
         try:
             result = prepare(config, tower, Path(place), device, threads)
@@ -242,7 +244,7 @@ def run(options):
                 break
             future = next(as_completed(under_way))
             key = under_way.pop(future)
-            result = results['towers'][key] = {'names': todo[key]['names'], 'tower': todo[key]['tower'], **future.result()}
+            result = results['towers'][key] = {'names': todo[key]['names'], 'tower': todo[key]['tower'], 'processor': processor(), **future.result()}
             print(f'{time.monotonic() - began:6.0f} s  {result["names"][0]:32} {result["tower"]:5} {result.get("error") or describe(result)}', flush=True)
             save(results)
     save(results)

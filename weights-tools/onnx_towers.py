@@ -23,7 +23,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 from timm.utils.model import reparameterize_model
 
-from coverage import build, save_tower, tokens_of, vectors_of
+from coverage import build, save_tower, settle, tokens_of, vectors_of
 from golden.weights import randomise
 
 
@@ -60,14 +60,16 @@ def main():
     module, _ = build(config, tower)
     generator = torch.Generator().manual_seed(1)
     randomise(module, generator, torch.float16, False)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_tower(module, config, tower, folder / f'{tower}.checkpoint')
     if tower == 'image':
         size = config['vision_cfg']['image_size']
         example = torch.randn(2, 3, size, size, generator=generator)
-        module = reparameterize_model(module)
     else:
         example = tokens_of(config, generator)[:2, :12]
+    settle(module, example)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_tower(module, config, tower, folder / f'{tower}.checkpoint')
+    if tower == 'image':
+        module = reparameterize_model(module)
     exact = folder / f'{tower}-fp32.onnx'
     export(module, tower, example, exact)
     if 'int8' in options.dtypes:
