@@ -2,7 +2,7 @@
 
 import { loadImageEncoder, loadTextEncoder } from '../node/index.js';
 import { countInputs, from, readInputs } from './inputs.js';
-import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, loadOptions, oneOf } from './options.js';
+import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, UsageError, loadOptions, oneOf } from './options.js';
 import { prepareOutput } from './output.js';
 import { towerOfShard } from './report.js';
 import { checkFailed, runOver } from './run.js';
@@ -17,12 +17,14 @@ export const help = `halfclip embed [inputs...]: vectors of texts or pictures, e
 
   --tower text|image                     default: the one that the shard holds or that the JSON objects are for, else text
   --no-normalize                         vectors as the tower gives them, not of length 1
-  --out FILE                             in place of standard output; the format is told by the name:
+  --out FILE                             in place of standard output (-); the format is told by the name:
                                            .jsonl    JSON lines {"input", "embedding"}, as on standard output
                                            .npy      a float32 matrix of NumPy's, and the ids or inputs of its rows as JSON in .ids.json
                                            .csv      a column for each field and each number
                                            .parquet  a column for each field, and lists of floats; needs npm install hyparquet-writer
                                          The file is there when it is complete, and not before.
+  --errors report|output                 where an input that fails is told: on standard error (default), or as a JSON line in its place,
+                                         with "error": {"code", "message"} and no "embedding"; then the exit status is 0
 ${INPUT_HELP}${LOAD_HELP}`;
 
 export const options = {
@@ -30,10 +32,18 @@ export const options = {
   tower: { type: 'string' },
   'no-normalize': { type: 'boolean' },
   out: { type: 'string' },
+  errors: { type: 'string' },
 };
 
 export async function run(values, args, signal) {
   const wanted = oneOf('tower', values.tower, 'text', 'image') ?? (await towerOfShard(values.weights));
+  const inOutput = oneOf('errors', values.errors, 'report', 'output') === 'output';
+  if (inOutput && values['fail-fast'])
+    throw new UsageError(
+      '--errors output goes on after an input that fails, --fail-fast does not: expected one of them',
+    );
+  if (inOutput && values.out && !/^-$|\.jsonl$/i.test(values.out))
+    throw new UsageError(`--errors output is for JSON lines, and --out is ${values.out}`);
   const openOutput = await prepareOutput(values.out);
   const { tower, items } = await readInputs(args, {
     tower: wanted,
@@ -56,6 +66,7 @@ export async function run(values, args, signal) {
           counter,
         },
         output.write,
+        inOutput ? output.fail : undefined,
       );
       await output.commit();
       checkFailed(result);

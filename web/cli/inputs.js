@@ -2,6 +2,8 @@
 // never all at once.
 
 import { HalfclipError } from '../node/index.js';
+import { bytesOfDataUrl, isDataUrl } from './data-url.js';
+import { readLines } from './lines.js';
 import { UsageError, fileProblem, oneOf } from './options.js';
 import { countPictures, exists, isFolder, picturesBelow } from './pictures.js';
 
@@ -14,36 +16,22 @@ import { countPictures, exists, isFolder, picturesBelow } from './pictures.js';
  * @property {Error} [error]
  */
 
-/**
- * The lines of standard input, empty ones too: line n of the output is of line n. What follows the last line's end is
- * no line.
- */
-async function* lines() {
-  const decoder = new TextDecoder(); // leaves a byte order mark out
-  const withoutReturn = (line) => (line.endsWith('\r') ? line.slice(0, -1) : line);
-  let rest = '';
-  for await (const chunk of process.stdin) {
-    const parts = (rest + decoder.decode(chunk, { stream: true })).split('\n');
-    rest = parts.pop();
-    yield* parts.map(withoutReturn);
-  }
-  rest += decoder.decode();
-  if (rest) yield withoutReturn(rest);
-}
-
 /** The places that a command line names: arguments, or else lines. */
 async function* places(inputs) {
   if (inputs.length) {
     for (const input of inputs) yield { input };
     return;
   }
-  let number = 0;
-  for await (const input of lines()) yield { input, where: `line ${++number}` };
+  for await (const { line, ...others } of readLines()) yield { input: line, ...others };
 }
 
 async function* pictures(inputs) {
-  for await (const { input, where } of places(inputs)) {
+  for await (const { input, where, error } of places(inputs)) {
     const item = (record) => ({ record, id: input, where });
+    if (error) {
+      yield { record: {}, id: null, where, error };
+      continue;
+    }
     if (input === '') continue;
     if (!(await isFolder(input))) {
       yield { ...item({ input }), source: input };
@@ -80,9 +68,10 @@ async function* texts(inputs, certain) {
   const isName = async (input) => !certain && (await exists(input));
   for (const input of inputs) if (await isName(input)) throw new UsageError(isFileQuestion(input));
   let first = true;
-  for await (const { input, where } of places(inputs)) {
+  for await (const { input, where, error } of places(inputs)) {
     const item = { record: { input }, id: input, where };
-    if (inputs.length || !(await isName(input))) yield { ...item, source: input };
+    if (error) yield { record: {}, id: null, where, error };
+    else if (inputs.length || !(await isName(input))) yield { ...item, source: input };
     else if (first) throw new UsageError(isFileQuestion(input));
     else yield { ...item, error: new HalfclipError('input/type', isFileQuestion(input)) };
     first = false;
@@ -92,54 +81,63 @@ async function* texts(inputs, certain) {
 const isFileQuestion = (input) =>
   `${JSON.stringify(input)} is the name of a file or folder: --tower image embeds the pictures there, --tower text the name as a text`;
 
-/** Lines that are not blank, each with its number. */
-async function* numbered() {
-  let number = 0;
-  for await (const line of lines()) {
-    number++;
-    if (line.trim() !== '') yield { line, where: `line ${number}` };
-  }
+/** Lines that are not blank. */
+async function* written() {
+  for await (const found of readLines()) if (found.error || found.line.trim() !== '') yield found;
 }
 
 /** @param {'text' | 'image'} key */
-async function* records(key, numbered) {
+async function* records(key, lines) {
   const other = { text: 'image', image: 'text' }[key];
-  for await (const { line, where } of numbered) {
-    const fail = (message, record = {}) => ({
-      record,
-      id: record.id ?? null,
-      where,
-      error: new HalfclipError('input/type', message),
-    });
+  for await (const { line, where, error } of lines) {
+    const failed = (error, record = {}) => ({ record, id: record.id ?? null, where, error });
+    const wrong = (message, record) => failed(new HalfclipError('input/type', message), record);
+    if (error) {
+      yield failed(error);
+      continue;
+    }
     let record;
     try {
       record = JSON.parse(line);
     } catch (error) {
-      yield fail(`is not JSON: ${error.message}`);
+      yield wrong(`is not JSON: ${error.message}`);
       continue;
     }
-    if (record === null || typeof record !== 'object' || Array.isArray(record)) yield fail('is no JSON object');
-    else if (typeof record[key] === 'string' && (key === 'text' || record[key]))
-      yield { record, id: record.id ?? record[key], where, source: record[key] };
+    if (record === null || typeof record !== 'object' || Array.isArray(record)) yield wrong('is no JSON object');
+    else if (typeof record[key] === 'string' && (key === 'text' || record[key])) yield embeddable(record, key, where);
     else
-      yield fail(
+      yield wrong(
         typeof record[other] === 'string' ? `has "${other}", which needs --tower ${other}` : `has no string "${key}"`,
         record,
       );
   }
 }
 
+/** A JSON object's item. A picture that is in the object itself does not travel along. */
+function embeddable(record, key, where) {
+  const value = record[key];
+  if (key === 'text' || !isDataUrl(value)) return { record, id: record.id ?? value, where, source: value };
+  const { [key]: _, ...others } = record;
+  const item = { record: others, id: record.id ?? where, where };
+  try {
+    return { ...item, source: bytesOfDataUrl(value) };
+  } catch (error) {
+    return { ...item, error };
+  }
+}
+
+const isOfPicture = (line = '') => /"image"\s*:/.test(line) && !/"text"\s*:/.test(line);
+
 /** The tower that the first of some JSON objects is for, and all of them. */
-async function peek(numbered) {
-  const first = await numbered.next();
+async function peek(lines) {
+  const first = await lines.next();
   const all = async function* () {
     if (first.done) return;
     yield first.value;
-    yield* numbered;
+    yield* lines;
   };
   return {
-    tower:
-      !first.done && /"image"\s*:/.test(first.value.line) && !/"text"\s*:/.test(first.value.line) ? 'image' : 'text',
+    tower: isOfPicture(first.value?.line) ? 'image' : 'text',
     lines: all(),
   };
 }
@@ -156,7 +154,7 @@ export async function readInputs(args, { tower, input, certain }) {
     return { tower: tower ?? 'text', items: tower === 'image' ? pictures(args) : texts(args, certain) };
   }
   if (args.length) throw new UsageError(`--input jsonl reads standard input, got ${args[0]}`);
-  const found = tower ? { tower, lines: numbered() } : await peek(numbered());
+  const found = tower ? { tower, lines: written() } : await peek(written());
   return { tower: found.tower, items: records(found.tower, found.lines) };
 }
 

@@ -78,7 +78,7 @@ export const LOAD_HELP = `${SOURCE_HELP}  --threads auto|N                      
 `;
 
 export const INPUT_HELP = `  --input lines|jsonl                    what standard input holds: an input a line (default), or JSON objects {"id", "text"} or
-                                         {"id", "image"}, whose other fields travel along
+                                         {"id", "image"}, whose other fields travel along; an image may be a data: URL
   --fail-fast                            stop at the first input that fails; else it is reported, the others go on, and the exit
                                          status is 1 at the end
 `;

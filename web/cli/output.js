@@ -13,6 +13,8 @@ import { print } from './terminal.js';
  * @typedef {object} Output
  * @property {(item: import('./inputs.js').Item, vector: Float32Array) => void | Promise<void>} write throws Unfit
  *   (fields.js) if this format has no place for the item
+ * @property {(item: import('./inputs.js').Item, error: Error) => void | Promise<void>} [fail] writes what failed in
+ *   place of a vector, where the format has a place for it
  * @property {() => void | Promise<void>} commit
  * @property {() => void} discard
  */
@@ -23,16 +25,25 @@ const jsonLine = ({ record }, vector) => {
   return `${head}${head === '{' ? '' : ','}"embedding":${vectorJson(vector)}}`;
 };
 
+/** The same of what failed. */
+const failedLine = ({ record, where }, { code = 'input/type', message }) =>
+  JSON.stringify({ ...fieldsOf(record), error: { code, message: where ? `${where}: ${message}` : message } });
+
 const FORMATS = { '.jsonl': createJsonLines, '.npy': createNumpy, '.csv': createCsv, '.parquet': createParquet };
 
 /**
- * @param {string | undefined} out the option --out
+ * @param {string | undefined} out the option --out; '-' is standard output
  * @returns {Promise<(info: { dim: number, tokensOut: number }) => Output>} what makes the output once the tower is
  *   known; the name is checked before
  */
 export async function prepareOutput(out) {
-  if (out === undefined)
-    return () => ({ write: (item, vector) => print(jsonLine(item, vector)), commit() {}, discard() {} });
+  if (out === undefined || out === '-')
+    return () => ({
+      write: (item, vector) => print(jsonLine(item, vector)),
+      fail: (item, error) => print(failedLine(item, error)),
+      commit() {},
+      discard() {},
+    });
   const create = FORMATS[path.extname(out).toLowerCase()];
   if (!create)
     throw new UsageError(`--out is ${out}, expected a name that ends with ${Object.keys(FORMATS).join(', ')}`);
@@ -44,6 +55,7 @@ function createJsonLines(out) {
     const file = new SafeFile(out);
     return {
       write: (item, vector) => file.write(`${jsonLine(item, vector)}\n`),
+      fail: (item, error) => file.write(`${failedLine(item, error)}\n`),
       commit: () => file.commit(),
       discard: () => file.discard(),
     };

@@ -23,9 +23,11 @@ const describeFailure = ({ where }, error) => {
  * @param {AbortSignal} options.signal
  * @param {import('./terminal.js').Counter} options.counter
  * @param {(item: import('./inputs.js').Item, vector: Float32Array) => unknown} use
+ * @param {(item: import('./inputs.js').Item, error: Error) => unknown} [tell] who hears of an input that failed, in its
+ *   turn; without it, it is reported and counts as failed
  * @returns {Promise<{ done: number, failed: number }>} how many inputs there were, and how many of them failed
  */
-export async function runOver(encoder, items, { normalize, failFast, signal, counter }, use) {
+export async function runOver(encoder, items, { normalize, failFast, signal, counter }, use, tell) {
   counter.begin();
   const waiting = []; // items that were read, in order
   let [done, failed] = [0, 0];
@@ -34,6 +36,7 @@ export async function runOver(encoder, items, { normalize, failFast, signal, cou
     for await (const item of items) {
       waiting.push(item);
       if (!item.error) yield item.source;
+      else await finishUnread(); // now, where nothing before it is under way: there may be no further input for long
     }
   }
 
@@ -41,6 +44,10 @@ export async function runOver(encoder, items, { normalize, failFast, signal, cou
     done++;
     counter.step();
     if (!error) return;
+    if (tell) {
+      await tell(item, error);
+      return;
+    }
     failed++;
     const failure = describeFailure(item, error);
     if (failFast) throw new FailedInputs(failure);
