@@ -6,10 +6,12 @@
 #   node-worker.js    its threads
 #   vector-index.js   the module halfclip/index for pages; vector-index-node.js and .cjs for Node.js
 #   cli.js            the command line
+#   langchain.js .cjs the module halfclip/langchain, which imports halfclip as any program does
 
 SEARCHING = dist/vector-index.js dist/vector-index-node.js dist/vector-index-node.cjs dist/cli.js
-BUNDLES = dist/node.js dist/node.cjs dist/node-worker.js $(SEARCHING)
-COPIES = $(patsubst web/%,dist/%,$(shell find web/demo -type f) $(wildcard web/models/*.safetensors web/*.d.ts)) dist/index.d.cts dist/vector-index.d.cts dist/clip-merges.bin
+BUNDLES = dist/node.js dist/node.cjs dist/node-worker.js dist/langchain.cjs $(SEARCHING)
+COPIES = $(patsubst web/%,dist/%,$(shell find web/demo -type f) $(wildcard web/models/*.safetensors web/*.d.ts)) dist/index.d.cts dist/vector-index.d.cts dist/clip-merges.bin $(LANGCHAIN)
+LANGCHAIN = dist/langchain.js dist/langchain.d.ts dist/langchain.d.cts
 SEARCH_MODULES = build/search-relaxed.wasm build/search-simd128.wasm
 SCRIPTS = $(shell find web -name '*.js' -not -path 'web/demo/*')
 
@@ -27,6 +29,7 @@ dist/node.js: BUNDLE = $(ESBUILD_NODE) --format=esm web/node/index.js
 dist/node.cjs: BUNDLE = $(ESBUILD_CJS) web/node/index.js
 dist/node-worker.js: BUNDLE = $(ESBUILD_NODE) --format=esm web/node/worker.js
 dist/cli.js: BUNDLE = $(ESBUILD_NODE) --format=esm $(ESBUILD_SEARCH) web/cli/main.js
+dist/langchain.cjs: BUNDLE = $(ESBUILD_NODE) --format=cjs --external:halfclip --external:@langchain/core web/neighbours/langchain.js
 dist/vector-index.js: BUNDLE = $(ESBUILD) --minify --line-limit=200 --format=esm $(ESBUILD_SEARCH) web/page/vector-index.js
 dist/vector-index-node.js: BUNDLE = $(ESBUILD_NODE) --format=esm $(ESBUILD_SEARCH) web/node/vector-index.js
 dist/vector-index-node.cjs: BUNDLE = $(ESBUILD_CJS) $(ESBUILD_SEARCH) web/node/vector-index.js
@@ -40,7 +43,9 @@ $(BUNDLES): $(SCRIPTS) web/build.mk node_modules/.package-lock.json
 	@echo $@
 	@$(BUNDLE) --outfile=$@
 
-$(filter-out %.cts %.bin,$(COPIES)): dist/%: web/%
+$(filter-out %.cts %.bin $(LANGCHAIN),$(COPIES)): dist/%: web/%
+$(filter-out %.cts,$(LANGCHAIN)): dist/%: web/neighbours/%
+dist/langchain.d.cts: web/neighbours/langchain.d.ts
 dist/index.d.cts dist/vector-index.d.cts: dist/%.d.cts: web/%.d.ts
 dist/clip-merges.bin: web/text/clip-merges.bin
 $(COPIES):

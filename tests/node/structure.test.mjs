@@ -62,6 +62,7 @@ const WEB = {
     'node',
   ],
   demo: ['index.js'],
+  neighbours: [],
 };
 
 const SOURCES = {

@@ -23,10 +23,17 @@ before(() => {
   const installed = path.join(folder, 'node_modules/halfclip');
   mkdirSync(path.join(installed, 'dist'), { recursive: true });
   cpSync(path.join(ROOT, 'package.json'), path.join(installed, 'package.json'));
-  for (const name of ['index.d.ts', 'index.d.cts', 'vector-index.d.ts', 'vector-index.d.cts'])
+  for (const name of [
+    'index.d.ts',
+    'index.d.cts',
+    'vector-index.d.ts',
+    'vector-index.d.cts',
+    'langchain.d.ts',
+    'langchain.d.cts',
+  ])
     cpSync(path.join(ROOT, 'dist', name), path.join(installed, 'dist', name));
-  symlinkSync(path.join(ROOT, 'node_modules/@types'), path.join(folder, 'node_modules/@types'));
-  symlinkSync(path.join(ROOT, 'node_modules/undici-types'), path.join(folder, 'node_modules/undici-types'));
+  for (const name of ['@types', 'undici-types', '@langchain'])
+    symlinkSync(path.join(ROOT, 'node_modules', name), path.join(folder, 'node_modules', name));
   cpSync(new URL('types', import.meta.url), folder, { recursive: true });
   writeFileSync(path.join(folder, 'package.json'), '{ "type": "module", "private": true }');
 });
@@ -61,6 +68,12 @@ const PROJECTS = {
     files: ['server.ts', 'index-server.ts', 'server-with-node.ts', 'page.ts', 'index-page.ts', 'required.cts'],
     of: [NODENEXT],
     options: { types: ['node'] },
+  },
+  LangChain: {
+    files: ['langchain.ts', 'langchain-required.cts'],
+    of: [NODENEXT],
+    options: { types: ['node'] },
+    compilers: ['typescript-oldest', 'typescript-newest'], // which check LangChain's own types, too
   },
 };
 
