@@ -48,6 +48,8 @@ WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool
 # Of these what counts is written as vectors already; what is small enough gains nothing from being unrolled.
 WASM_FLAGS_src/load/pack = -fno-vectorize
 WASM_FLAGS_src/load/pack_i4 = -fno-vectorize
+WASM_FLAGS_src/picture/windows = -fno-vectorize -fno-slp-vectorize
+WASM_FLAGS_src/picture/passes = -fno-vectorize -fno-slp-vectorize
 WASM_FLAGS_src/kernels/levels = -fno-unroll-loops
 WASM_FLAGS_src/kernels/norm = -fno-vectorize -fno-slp-vectorize
 # Loops of a known, small count are unrolled; others, which the sources unroll where it pays, would only grow.

@@ -318,6 +318,24 @@ SIMD_INLINE void i16_widen(u8x16 x, i16x8 *low, i16x8 *high)
 #endif
 }
 
+#if defined(__wasm_simd128__) || defined(__SSSE3__) || defined(__aarch64__)
+#define HC_HAS_PICK 1
+
+/* The bytes of x whose numbers are in `index`: 0 to 15, or 128 and more for a zero. */
+SIMD_INLINE u8x16 u8_pick(u8x16 x, u8x16 index)
+{
+#if defined(__wasm_relaxed_simd__)
+    return (u8x16)wasm_i8x16_relaxed_swizzle((v128_t)x, (v128_t)index);
+#elif defined(__wasm_simd128__)
+    return (u8x16)wasm_i8x16_swizzle((v128_t)x, (v128_t)index);
+#elif defined(__SSSE3__)
+    return (u8x16)_mm_shuffle_epi8((__m128i)x, (__m128i)index);
+#else
+    return (u8x16)vqtbl1q_u8((uint8x16_t)x, (uint8x16_t)index);
+#endif
+}
+#endif
+
 /* Sums of four neighbouring bytes. */
 SIMD_INLINE i32x4 i32_sum_quads(i8x16 x)
 {

@@ -125,8 +125,10 @@ hc_preprocessor *hc_preprocessor_new(const hc_preprocess_cfg *cfg, const hc_pict
 
 void hc_preprocessor_push(hc_preprocessor *p, const uint8_t *rows, int count)
 {
-    for (; count > 0 && p->rows_left > 0; count--, p->rows_left--, rows += p->row_bytes)
-        hc_resizer_push(p->resizer, rows);
+    if (count > p->rows_left) count = p->rows_left;
+    if (count <= 0) return;
+    p->rows_left -= count;
+    hc_resizer_push(p->resizer, rows, count, p->row_bytes);
 }
 
 hc_status hc_preprocessor_finish(const hc_preprocessor *p, float *out)

@@ -1,88 +1,19 @@
-/* resize.c: Pillow's separable resampling in its own fixed-point arithmetic, a row of the source at a time.
+/* resize.c: Pillow's separable resampling in its own fixed-point arithmetic, as the rows of the source come.
  *
  * One output pixel is a weighted mean of the window of source pixels under the filter, which widens with the reduction
  * (antialiasing). Pillow computes the weights in double, rounds them to 22 fractional bits and sums in 32-bit integers,
  * one axis after the other, with the first axis' result rounded to 8 bits. Everything that rounds is done as Pillow
  * does it.
  *
- * Source rows stream through a ring that is as tall as one vertical window, so that memory stays small. A picture that
- * is to be turned never is: its windows are laid over the rows and columns as they come. */
+ * Source rows stream through a ring a little taller than one vertical window, so that memory stays small. A picture
+ * that is to be turned never is: its windows are laid over the rows and columns as they come. */
 #include "picture/resize.h"
 #include "base/size.h"
-#include "kernels/simd.h"
 #include "picture/passes.h"
+#include "picture/pixels.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* Engines compile WebAssembly well only once a function has run for a while, and then from its next call: what is
- * called for every row must not melt into the one function that is called for every picture. */
-#define OWN_FUNCTION __attribute__((noinline))
-
-/* ---- pixels -------------------------------------------------------------------------------------------------------
- */
-
-/* True if every alpha of n RGBA pixels is 255: then premultiplying changes nothing. */
-static OWN_FUNCTION int is_opaque(const uint8_t *src, size_t n)
-{
-    i32x4 all = i32_splat(-1);
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-        i32x4 pixels;
-        memcpy(&pixels, src + 4 * i, sizeof pixels);
-        all &= pixels;
-    }
-    for (; i < n; i++) {
-        int32_t pixel;
-        memcpy(&pixel, src + 4 * i, sizeof pixel);
-        all[0] &= pixel;
-    }
-    all[0] &= all[1] & all[2] & all[3];
-    uint8_t bytes[4];
-    memcpy(bytes, &all, sizeof bytes);
-    return bytes[3] == 255;
-}
-
-/* RGBA to premultiplied "RGBa", c = round(c * alpha / 255): two channels at a time in the halves of a word. */
-static OWN_FUNCTION void premultiply(const uint8_t *src, size_t n, uint8_t *dst)
-{
-    for (size_t i = 0; i < n; i++, src += 4, dst += 4) {
-        uint32_t alpha = src[3];
-        uint32_t rb = (src[0] | (uint32_t)src[2] << 16) * alpha + 0x00800080u;
-        uint32_t g = src[1] * alpha + 0x80u;
-        rb = (rb + (rb >> 8 & 0x00ff00ffu)) >> 8;
-        g = (g + (g >> 8)) >> 8;
-        dst[0] = (uint8_t)rb;
-        dst[1] = (uint8_t)g;
-        dst[2] = (uint8_t)(rb >> 16);
-        dst[3] = (uint8_t)alpha;
-    }
-}
-
-/* One pixel of `mode` to RGB, as Pillow's convert("RGB") does it; what was premultiplied is divided by alpha again, and
- * truncated. */
-static inline void store_pixel(const uint8_t *src, hc_mode mode, int premultiplied, uint8_t *dst)
-{
-    if (mode == HC_CMYK) {
-        for (int c = 0; c < 3; c++) {
-            uint32_t light = 255u - src[3], ink = src[c] * light + 128;
-            dst[c] = (uint8_t)(light - (((ink >> 8) + ink) >> 8));
-        }
-        return;
-    }
-    const uint32_t alpha = premultiplied ? src[3] : 255;
-    for (int c = 0; c < 3; c++) {
-        uint32_t v = src[c];
-        if (alpha != 255 && alpha != 0) v = 255 * v / alpha;
-        dst[c] = (uint8_t)(v > 255 ? 255 : v);
-    }
-}
-
-/* ---- the whole ----------------------------------------------------------------------------------------------------
- */
-
-/* Room for a row of `n` bytes, with its slack. */
-static uint8_t *new_row(size_t n) { return hc_allocate((uint64_t)n + HC_ROW_SLACK, 1); }
 
 struct hc_resizer {
     hc_mode mode;
@@ -101,13 +32,16 @@ struct hc_resizer {
     /* Every other mode. */
     int left, wide;     /* the columns of the source that are needed */
     hc_window *windows; /* of the output columns, [x.count]; `first` counts from `left` */
-    int16_t *weights;   /* of all windows */
+    int32_t *exact;     /* the weights of all windows */
+    int16_t *near;
     double *scratch;
     hc_window row_window;  /* of the output row in hand */
     const uint8_t **under; /* [y.taps], the rows under that window */
-    uint8_t *ring;         /* [y.taps][ring_stride], source row j at j % y.taps */
-    size_t ring_stride;
-    uint8_t *source, *between, *final; /* room for a row of the source, one between the passes, one after them */
+    uint8_t *ring;         /* [ring_rows][ring_stride], source row j at j % ring_rows */
+    size_t ring_rows, ring_stride;
+    uint8_t *source; /* room for HC_ROWS_AT_ONCE rows of the source, */
+    size_t source_stride;
+    uint8_t *between, *final; /* a row between the passes, and one after them */
 };
 
 void hc_resizer_free(hc_resizer *r)
@@ -116,7 +50,8 @@ void hc_resizer_free(hc_resizer *r)
     free(r->columns);
     free(r->rows);
     free(r->windows);
-    free(r->weights);
+    free(r->exact);
+    free(r->near);
     free(r->scratch);
     free((void *)r->under);
     free(r->ring);
@@ -136,12 +71,20 @@ static int prepare_nearest(hc_resizer *r)
     return 1;
 }
 
+/* Where the weights of the window of output column i are, and after them those of the row in hand. */
+static void place_weights(const hc_resizer *r, int i, hc_window *w)
+{
+    const size_t at = r->x.changes ? r->x.taps * (size_t)i : 0;
+    w->exact = r->exact + at;
+    w->near = r->near + at;
+}
+
 /* The windows of all output columns, which tell what columns of the source are needed. */
 static void make_columns(hc_resizer *r)
 {
     const int count = r->x.count;
     for (int i = 0; i < count; i++) {
-        r->windows[i].weights = r->weights + (r->x.changes ? 2 * r->x.taps * (size_t)i : 0);
+        place_weights(r, i, &r->windows[i]);
         hc_window_make(&r->x, i, r->scratch, &r->windows[i]);
     }
     const hc_window *last = &r->windows[count - 1];
@@ -155,19 +98,22 @@ static int prepare_windows(hc_resizer *r)
     const size_t columns = (size_t)r->x.count;
     r->scratch = hc_allocate(r->x.taps > r->y.taps ? r->x.taps : r->y.taps, sizeof *r->scratch);
     r->windows = hc_allocate(columns, sizeof *r->windows);
-    r->weights = hc_allocate(hc_size_sum(hc_size_product(r->x.taps, r->x.changes ? columns : 0), r->y.taps),
-                             2 * sizeof *r->weights);
+    const uint64_t weights = hc_size_sum(hc_size_product(r->x.taps, r->x.changes ? columns : 0), r->y.taps);
+    r->exact = hc_allocate(weights, sizeof *r->exact);
+    r->near = hc_allocate(weights, sizeof *r->near);
     r->under = hc_allocate(r->y.taps, sizeof *r->under);
-    if (!r->scratch || !r->windows || !r->weights || !r->under) return 0;
+    if (!r->scratch || !r->windows || !r->exact || !r->near || !r->under) return 0;
     make_columns(r);
-    r->row_window.weights = r->weights + (r->x.changes ? 2 * r->x.taps * columns : 0);
+    place_weights(r, r->x.count, &r->row_window);
 
     const size_t wide = (size_t)(r->wide * r->channels), narrow = columns * (size_t)r->channels;
-    r->ring_stride = r->vertical_first ? wide : narrow;
-    r->source = new_row(wide);
-    r->between = new_row(wide);
-    r->final = new_row(narrow);
-    r->ring = hc_allocate(hc_size_sum(hc_size_product(r->ring_stride, r->y.taps), HC_ROW_SLACK), 1);
+    r->ring_stride = (r->vertical_first ? wide : narrow) + HC_ROW_SLACK;
+    r->ring_rows = r->y.taps + HC_ROWS_AT_ONCE - 1;
+    r->source_stride = wide + HC_ROW_SLACK;
+    r->source = hc_allocate(HC_ROWS_AT_ONCE, r->source_stride);
+    r->between = hc_allocate(r->source_stride, 1);
+    r->final = hc_allocate(narrow + HC_ROW_SLACK, 1);
+    r->ring = hc_allocate(r->ring_rows, r->ring_stride);
     if (!r->source || !r->between || !r->final || !r->ring) return 0;
     hc_window_make(&r->y, 0, r->scratch, &r->row_window);
     return 1;
@@ -224,15 +170,13 @@ hc_resizer *hc_resizer_new(const hc_picture *picture, int out_width, int out_hei
     return r;
 }
 
-/* One wanted row, of RGB triples at `src` or of pixels of the mode. */
-static OWN_FUNCTION void write_row(const hc_resizer *r, const uint8_t *src)
+/* One wanted row, of pixels of the mode. */
+static void write_row(const hc_resizer *r, const uint8_t *src)
 {
     uint8_t *dst = r->out + r->done * r->down;
     if (r->mode == HC_PALETTE)
         for (int i = 0; i < r->x.count; i++, dst += r->across) memcpy(dst, r->palette + 3 * src[r->columns[i]], 3);
-    else
-        for (int i = 0; i < r->x.count; i++, dst += r->across, src += r->channels)
-            store_pixel(src, r->mode, r->premultiplied, dst);
+    else hc_pixels_to_rgb(src, (size_t)r->x.count, r->mode, r->premultiplied, dst, r->across);
 }
 
 /* The needed columns of a source row, alpha premultiplied. */
@@ -240,33 +184,48 @@ static void take_columns(const hc_resizer *r, const uint8_t *row, uint8_t *dst)
 {
     const size_t n = (size_t)r->wide;
     row += (size_t)r->left * (size_t)r->channels;
-    if (r->premultiplied && !is_opaque(row, n)) premultiply(row, n, dst);
+    if (r->premultiplied && !hc_pixels_opaque(row, n)) hc_pixels_premultiply(row, n, dst);
     else memcpy(dst, row, n * (size_t)r->channels);
 }
 
-/* Puts the next source row into the ring, after the horizontal pass if that comes first. */
-static void enter(hc_resizer *r, const uint8_t *row)
+/* The same of one of HC_ROWS_AT_ONCE source rows, where they lie if they may: a pass reads beyond a row's end. */
+static const uint8_t *source_row(const hc_resizer *r, int number, const uint8_t *row, const uint8_t *end)
 {
-    uint8_t *slot = r->ring + (size_t)r->next % r->y.taps * r->ring_stride;
-    if (!r->x.changes || r->vertical_first) {
-        take_columns(r, row, slot);
-        return;
+    const uint8_t *first = row + (size_t)r->left * (size_t)r->channels;
+    if ((size_t)(end - first) >= r->source_stride && (!r->premultiplied || hc_pixels_opaque(first, (size_t)r->wide)))
+        return first;
+    uint8_t *copy = r->source + (size_t)number * r->source_stride;
+    take_columns(r, row, copy);
+    return copy;
+}
+
+/* Puts the next source rows, one or HC_ROWS_AT_ONCE, into the ring, after the horizontal pass if that comes first. */
+static void enter(hc_resizer *r, const uint8_t *rows, int count, size_t row_bytes, const uint8_t *end)
+{
+    const uint8_t *src[HC_ROWS_AT_ONCE];
+    uint8_t *slots[HC_ROWS_AT_ONCE];
+    const int across_first = r->x.changes && !r->vertical_first;
+    for (int i = 0; i < count; i++, rows += row_bytes) {
+        slots[i] = r->ring + (size_t)(r->next + i) % r->ring_rows * r->ring_stride;
+        if (across_first) src[i] = source_row(r, i, rows, end);
+        else take_columns(r, rows, slots[i]);
     }
-    take_columns(r, row, r->source); /* the pass reads beyond the row's end */
-    hc_pass_horizontal(r->windows, r->x.count, r->source, slot, r->channels);
+    if (!across_first) return;
+    if (count == 1) hc_pass_horizontal(r->windows, r->x.count, src[0], slots[0], r->channels);
+    else hc_pass_horizontal_rows(r->windows, r->x.count, src, slots, r->channels);
 }
 
 /* Makes the output row in hand of the rows in the ring. */
 static void emit(hc_resizer *r)
 {
     const hc_window *w = &r->row_window;
-    for (int i = 0; i < w->count; i++) r->under[i] = r->ring + (size_t)(w->first + i) % r->y.taps * r->ring_stride;
-    if (w->count & 1 && r->y.changes) r->under[w->count] = r->under[0];
+    for (int i = 0; i < w->count; i++) r->under[i] = r->ring + (size_t)(w->first + i) % r->ring_rows * r->ring_stride;
+    if (w->count & 1 && r->y.changes) r->under[w->count] = r->under[0]; /* for a weight of 0 */
 
     const uint8_t *row = r->under[0];
     if (r->y.changes) {
         uint8_t *after = r->vertical_first && r->x.changes ? r->between : r->final;
-        hc_pass_vertical(w, r->under, r->ring_stride, after);
+        hc_pass_vertical(w, r->under, r->ring_stride - HC_ROW_SLACK, after);
         row = after;
     }
     if (r->vertical_first && r->x.changes) {
@@ -276,18 +235,32 @@ static void emit(hc_resizer *r)
     write_row(r, row);
 }
 
-void hc_resizer_push(hc_resizer *r, const uint8_t *row)
+static void push_nearest(hc_resizer *r, const uint8_t *row)
 {
+    for (; r->done < r->y.count && r->rows[r->done] == r->next; r->done++) write_row(r, row);
+    r->next++;
+}
+
+void hc_resizer_push(hc_resizer *r, const uint8_t *rows, int count, size_t row_bytes)
+{
+    const uint8_t *end = rows + (size_t)count * row_bytes;
     if (r->mode == HC_PALETTE) {
-        for (; r->done < r->y.count && r->rows[r->done] == r->next; r->done++) write_row(r, row);
-        r->next++;
+        for (; rows < end; rows += row_bytes) push_nearest(r, rows);
         return;
     }
     const hc_window *w = &r->row_window;
-    if (r->done < r->y.count && r->next >= w->first) enter(r, row);
-    r->next++;
-    while (r->done < r->y.count && r->next >= w->first + w->count) {
-        emit(r);
-        if (++r->done < r->y.count) hc_window_make(&r->y, r->done, r->scratch, &r->row_window);
+    for (int taken; count > 0 && r->done < r->y.count; count -= taken, rows += (size_t)taken * row_bytes) {
+        if (r->next < w->first) {
+            taken = w->first - r->next < count ? w->first - r->next : count;
+            r->next += taken;
+            continue;
+        }
+        taken = count < HC_ROWS_AT_ONCE ? 1 : HC_ROWS_AT_ONCE;
+        enter(r, rows, taken, row_bytes, end);
+        r->next += taken;
+        while (r->done < r->y.count && r->next >= w->first + w->count) {
+            emit(r);
+            if (++r->done < r->y.count) hc_window_make(&r->y, r->done, r->scratch, &r->row_window);
+        }
     }
 }

@@ -22,8 +22,9 @@ typedef struct hc_resizer hc_resizer;
 hc_resizer *hc_resizer_new(const hc_picture *picture, int out_width, int out_height, hc_filter filter,
                            const hc_box *box, uint8_t *out, size_t stride);
 
-/* Takes the next row of the picture as it is in the file, from the top. After the last one, `out` is complete. */
-void hc_resizer_push(hc_resizer *resizer, const uint8_t *row);
+/* Takes the next `count` rows of `row_bytes` of the picture as it is in the file, from the top. After the last one,
+ * `out` is complete. */
+void hc_resizer_push(hc_resizer *resizer, const uint8_t *rows, int count, size_t row_bytes);
 void hc_resizer_free(hc_resizer *resizer);
 
 #endif

@@ -63,16 +63,8 @@ hc_axis hc_axis_make(hc_filter filter, int in, int out, int first, int count, in
     a.filter_scale = a.scale < 1 ? 1 : a.scale;
     a.support = filter_support(filter) * a.filter_scale;
     double most = ceil(a.support) * 2 + 1;
-    a.taps = ((most < in ? (size_t)most : (size_t)in) + 1) & ~(size_t)1;
+    a.taps = ((most < in ? (size_t)most : (size_t)in) + HC_TAPS_AT_ONCE - 1) & ~(size_t)(HC_TAPS_AT_ONCE - 1);
     return a;
-}
-
-static void set_weight(hc_window *w, int tap, int weight)
-{
-    const int low = weight & ((1 << HC_LOW_BITS) - 1);
-    int16_t *pair = w->weights + tap / 2 * 4 + tap % 2;
-    pair[0] = (int16_t)((weight - low) / (1 << HC_LOW_BITS));
-    pair[2] = (int16_t)low;
 }
 
 /* The weights of the pixels from `first` on under a filter around `center`, in the picture's order: Pillow's
@@ -88,9 +80,30 @@ static void set_weights(const hc_axis *a, int first, double center, double *scra
     for (int i = 0; i < w->count; i++) {
         double exact = scratch[a->flipped ? w->count - 1 - i : i];
         exact = (sum != 0 ? exact / sum : exact) * (1 << HC_WEIGHT_BITS);
-        set_weight(w, i, (int)(exact < 0 ? exact - 0.5 : exact + 0.5));
+        w->exact[i] = (int32_t)(exact < 0 ? exact - 0.5 : exact + 0.5);
     }
-    if (w->count & 1) set_weight(w, w->count, 0);
+}
+
+/* The near weights. What they leave, r, adds sum(p * r) = 128 * sum(r) + sum((p - 128) * r), whose last part is at most
+ * 128 * sum(|r|). */
+static void set_near(size_t taps, hc_window *w)
+{
+    int32_t most = 0;
+    for (int i = 0; i < w->count; i++) {
+        const int32_t size = w->exact[i] < 0 ? -w->exact[i] : w->exact[i];
+        if (size > most) most = size;
+    }
+    w->shift = 0;
+    while (most >> w->shift >= INT16_MAX) w->shift++;
+    const int32_t unit = 1 << w->shift;
+    w->offset = w->slack = 0;
+    for (int i = 0; i < w->count; i++) {
+        const int32_t near = (w->exact[i] + unit / 2) >> w->shift, rest = w->exact[i] - near * unit;
+        w->near[i] = (int16_t)near;
+        w->offset += 128 * rest;
+        w->slack += 128 * (rest < 0 ? -rest : rest);
+    }
+    for (size_t i = (size_t)w->count; i < taps; i++) w->near[i] = 0;
 }
 
 /* Pillow's precompute_coeffs. */
@@ -109,6 +122,7 @@ void hc_window_make(const hc_axis *a, int index, double *scratch, hc_window *w)
     w->first = a->flipped ? a->in - end : first;
     w->count = end - first;
     set_weights(a, first, center, scratch, w);
+    set_near(a->taps, w);
 }
 
 /* As Pillow's ImagingScaleAffine finds them: one sum that grows, with what its additions round. */

@@ -19,7 +19,11 @@ static int fails(void)
 #define hc_axis_make                   scalar_axis_make
 #define hc_window_make                 scalar_window_make
 #define hc_nearest_make                scalar_nearest_make
+#define hc_pixels_opaque               scalar_pixels_opaque
+#define hc_pixels_premultiply          scalar_pixels_premultiply
+#define hc_pixels_to_rgb               scalar_pixels_to_rgb
 #define hc_pass_horizontal             scalar_pass_horizontal
+#define hc_pass_horizontal_rows        scalar_pass_horizontal_rows
 #define hc_pass_vertical               scalar_pass_vertical
 #define hc_resizer                     scalar_resizer
 #define hc_resizer_new                 scalar_resizer_new
@@ -42,6 +46,7 @@ void scalar_preprocessor_free(scalar_preprocessor *p);
 hc_status scalar_preprocess(const hc_preprocess_cfg *cfg, const uint8_t *data, int width, int height, int channels,
                             float *out);
 #include "picture/preprocess.c"
+#include "picture/pixels.c"
 #include "picture/resize.c"
 #include "picture/windows.c"
 #include "scalar_passes.h"
@@ -188,7 +193,7 @@ static void test_case(const char *line)
     free(data);
 }
 
-/* A line of modes.txt; the rows are handed in by ones, and then by three. */
+/* A line of modes.txt; the rows are handed in by ones, threes, fives and sevens. */
 static void test_mode(const char *line)
 {
     static const char *const modes[3] = {"shortest", "longest", "squash"}, *const filters[3] = {"bicubic", "bilinear",
@@ -221,7 +226,7 @@ static void test_mode(const char *line)
     hc_preprocess_cfg cfg = config(target_height, target_width, (hc_resize_mode)index_of(mode, modes),
                                    (hc_filter)index_of(filter, filters), fill);
     float *out = malloc(area * 3 * sizeof *out);
-    for (int step = 1; step <= 3; step += 2) {
+    for (int step = 1; step <= 7; step += 2) {
         hc_status status;
         hc_preprocessor *p = hc_preprocessor_new(&cfg, &source, &status);
         CHECK(p && status == HC_OK, "status %d: %s", status, line);
@@ -310,6 +315,23 @@ static void test_variants(void)
     }
 }
 
+/* The same on pictures that shrink as photographs do, under each filter and in both orders of the passes. */
+static void test_shrinking(void)
+{
+    static const char *const kinds[] = {"smooth", "edges", "noise"};
+    static const int sizes[][2] = {{700, 500}, {230, 1100}};
+    for (int i = 0; i < 36; i++) {
+        const int width = sizes[i % 2][0], height = sizes[i % 2][1], channels = 3 + i / 2 % 2;
+        hc_preprocess_cfg cfg = config(64, 64, HC_SHORTEST, (hc_filter)(i / 4 % 3), 0);
+        uint8_t *data = picture(kinds[i / 12], 7, (uint32_t)width, (uint32_t)height, (uint32_t)channels);
+        float a[3 * 64 * 64], b[3 * 64 * 64];
+        CHECK(hc_preprocess(&cfg, data, width, height, channels, a) == HC_OK, "round %d", i);
+        CHECK(scalar_preprocess(&cfg, data, width, height, channels, b) == HC_OK, "round %d", i);
+        CHECK(!memcmp(a, b, sizeof a), "%s, %d x %d x %d", kinds[i / 12], width, height, channels);
+        free(data);
+    }
+}
+
 /* Pillow takes the sine from the C library. Weights are rounded to 2^-22, so an error of 1e-15 would hardly ever show.
  */
 static void test_sine(void)
@@ -377,6 +399,7 @@ int main(void)
     CHECK(cases == 3, "%d kinds of mean", cases);
     test_strips();
     test_variants();
+    test_shrinking();
     test_sine();
     test_errors();
     test_out_of_memory();
