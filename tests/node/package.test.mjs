@@ -220,8 +220,11 @@ test('its page, which finds the package and the bundled model from where it is i
     for (const name of [
       '',
       'demo.js',
+      'library-worker.js',
+      'manifest.webmanifest',
       'pictures/index.txt',
       '../index.js',
+      '../vector-index.js',
       '../worker.js',
       '../halfclip-vit-relaxed.wasm',
       '../models/halfclip-emoji-text.safetensors',

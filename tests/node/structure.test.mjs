@@ -61,7 +61,7 @@ const WEB = {
     'encoder',
     'node',
   ],
-  demo: ['index.js'],
+  demo: ['page', 'index.js'],
   neighbours: [],
 };
 
@@ -76,9 +76,12 @@ const SOURCES = {
     table: WEB,
     pattern: /\.js$/,
     uses: /^(?:import|export)\b[^;']*'(\.{1,2}\/[^']+)'/gm,
-    places: (file, name) => [beside(file, name)],
+    places: (file, name) => [beside(file, name), BUILT[beside(file, name)]],
   },
 };
+
+/** Where a module that the page uses, as the package has it, comes from. */
+const BUILT = { 'vector-index.js': 'page/vector-index.js' };
 
 const beside = (file, name) => path.posix.join(path.posix.dirname(file), name);
 

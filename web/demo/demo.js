@@ -1,36 +1,177 @@
-// The demo page: two panels that share two encoders, of which one at a time is in memory.
+// The page: three panels over a worker that has the pictures, the vectors and the towers.
 //
 // `?model=ViT-B-32&weights=URL` runs another model; `imageWeights` and `textWeights` name a shard each where the two
-// towers lie in different files, and `dtype` is passed through as well.
+// towers lie in different files, and `dtype` and `hub` are passed through as well.
 
-import { loadImageEncoder, loadTextEncoder } from '../index.js';
-import { createComparePanel } from './compare.js';
-import { createFindPanel } from './find.js';
+import { Album } from './album.js';
+import { createExport } from './exporting.js';
+import { createFindPanel } from './find-panel.js';
+import { Finder } from './find.js';
+import { Grid } from './grid.js';
+import { createIntake } from './intake.js';
+import { createModelPanel } from './model-panel.js';
 import { createNotices } from './notices.js';
+import { createOneWriter } from './one-writer.js';
+import { createProgress } from './progress.js';
+import { callsOver } from './rpc.js';
+import { createSentencesPanel } from './sentences.js';
 import { createStatus } from './status.js';
 import { createTabs } from './tabs.js';
-import { Towers } from './towers.js';
+import { createViewer } from './viewer.js';
 
-const parameters = new URLSearchParams(location.search);
-const common = { model: parameters.get('model') ?? 'halfclip-emoji' };
-if (parameters.has('dtype')) common.dtype = parameters.get('dtype');
+const byId = (id) => document.getElementById(id);
+const announce = (message) => (byId('announcements').textContent = message);
+const notices = createNotices(byId('notices'));
 
-function optionsFor(tower) {
-  const weights = parameters.get(`${tower}Weights`) ?? parameters.get('weights');
-  return weights === null ? common : { ...common, weights };
+const worker = new Worker(new URL('./library-worker.js', import.meta.url), { type: 'module', name: 'halfclip-page' });
+worker.addEventListener('error', ({ message }) =>
+  notices.show('worker', `The page's worker stopped. ${message ?? ''}`, { retry: () => location.reload() }),
+);
+const library = callsOver(worker, (event, detail) => EVENTS[event](detail));
+
+const album = new Album();
+const ACTIONS = {
+  open: (id) => viewer.open(id),
+  similar: (id) => album.get(id).ready && panel.lookLike(id),
+  hide(id) {
+    if (!writer?.isWriter) return;
+    const { hidden } = album.get(id);
+    album.update([id], { hidden: !hidden });
+    finder.refilter();
+    library.hide([id], !hidden);
+  },
+  remove(id) {
+    if (!writer?.isWriter) return;
+    const { name } = album.get(id);
+    album.remove([id]);
+    finder.refilter();
+    library.remove([id]);
+    announce(`${name} is removed from this page.`);
+  },
+};
+const grid = new Grid(byId('grid'), { album, thumbnails: (ids) => library.thumbnails(ids), on: ACTIONS });
+const finder = new Finder({ library, album, grid, notices, announce });
+const panel = createFindPanel({ finder, album, grid });
+const viewer = createViewer({ library, album, grid, on: ACTIONS });
+const status = createStatus();
+const progress = createProgress({ library, announce });
+const mayWrite = () => Boolean(writer?.isWriter);
+const models = createModelPanel({ library, notices, announce, removeEverything, mayWrite });
+createIntake({ library, notices, mayWrite, lookLikeImage: panel.lookLikeImage });
+createExport({ library, album, finder, notices });
+const sentences = createSentencesPanel({ library, notices, announce });
+const tabs = createTabs(document.querySelector('[role=tablist]'), {
+  'tab-compare': () => sentences.show(),
+  'tab-model': () => models.render(),
+});
+byId('choose-model').addEventListener('click', () => tabs.select(byId('tab-model')));
+
+const EVENTS = {
+  pictures: (pictures) => album.put(pictures),
+  ready: (ids) => album.update(ids, { ready: true, problem: undefined }),
+  lost(ids) {
+    grid.forget(ids);
+    album.remove(ids);
+  },
+  failed(failures) {
+    for (const { id, message } of failures) album.update([id], { problem: message });
+    showUnreadable();
+  },
+  progress: (figures) => progress.show(figures),
+  tower(tower) {
+    status.show(tower);
+    progress.showTower(tower);
+    models.showTower(tower);
+  },
+  model({ key }) {
+    byId('bundled').hidden = key !== 'halfclip-emoji';
+    status.reset();
+  },
+  blocked: (origin) => models.showBlocked(origin),
+  stopped({ name, message }) {
+    const text =
+      name === 'QuotaExceededError'
+        ? 'The disk is full, or this browser gives the page no more of it. What is read already stays; make room, and go on.'
+        : `Pictures could not be read on. ${message}`;
+    notices.show('image', text, { retry: () => library.resume() });
+  },
+};
+
+/** Pictures that cannot be read leave again when that has been said. */
+function showUnreadable() {
+  const failed = album.all().filter(({ problem }) => problem);
+  const reasons = failed
+    .slice(0, 3)
+    .map(({ name, problem }) => (problem.includes(name) ? problem : `${name}: ${problem}`));
+  const more = failed.length > 3 ? ` … and ${failed.length - 3} more` : '';
+  const count = failed.length === 1 ? '1 picture' : `${failed.length} pictures`;
+  notices.show('unreadable', `${count} could not be read. ${reasons.join(' · ')}${more}`, {
+    dismissed: () => library.remove(failed.map(({ id }) => id)),
+  });
 }
 
-document.getElementById('bundled').hidden = common.model !== 'halfclip-emoji';
+async function removeEverything() {
+  await library.removeEverything();
+  grid.forget(album.all().map(({ id }) => id));
+  album.clear();
+  finder.look({ words: '', picture: undefined, image: undefined });
+  byId('query').value = '';
+  announce('Everything is removed.');
+}
 
-const towers = new Towers({
-  image: (hooks) => loadImageEncoder({ ...optionsFor('image'), ...hooks }),
-  text: (hooks) => loadTextEncoder({ ...optionsFor('text'), ...hooks }),
+// Beginning ------------------------------------------------------------------------------------------------------------
+
+/** Folders that were added before, and that the browser wants to be asked about again. */
+function askForFolders(closed) {
+  if (closed.length === 0) return notices.clear('folders');
+  const names = closed.map(({ name }) => `“${name}”`).join(', ');
+  notices.show('folders', `What is new in ${names} is found once this page may read there again.`, {
+    action: {
+      label: 'Give access',
+      async run() {
+        for (const { handle } of closed) await handle.requestPermission({ mode: 'read' });
+        askForFolders(await library.closedFolders());
+        await library.readFolders();
+      },
+    },
+  });
+}
+
+async function becomeWriter() {
+  await library.begin();
+  if (opened.isKept) navigator.storage.persist?.();
+  askForFolders(opened.closed);
+  await library.readFolders();
+}
+
+function becomeReader() {
+  notices.show(
+    'tabs',
+    'These pictures are open in another tab, which adds and removes them. Here they can be searched.',
+    {
+      action: { label: 'Go on here', run: () => writer.take() },
+    },
+  );
+  return library.pause();
+}
+
+const parameters = new URLSearchParams(location.search);
+const given = Object.fromEntries(
+  ['model', 'weights', 'imageWeights', 'textWeights', 'dtype', 'hub']
+    .filter((name) => parameters.has(name))
+    .map((name) => [name, parameters.get(name)]),
+);
+let writer;
+const opened = await library.open({ given: given.model || given.weights ? given : null });
+if (!opened.isKept)
+  notices.show(
+    'kept',
+    'This browser keeps nothing for this page (a private window does not): pictures go when it is closed.',
+  );
+writer = await createOneWriter({
+  onChange(isWriter) {
+    for (const control of document.querySelectorAll('[data-writes]')) control.disabled = !isWriter;
+    return isWriter ? becomeWriter() : becomeReader();
+  },
 });
-const notices = createNotices(document.getElementById('notices'));
-const announcements = document.getElementById('announcements');
-const announce = (message) => (announcements.textContent = message);
-
-createStatus(towers);
-createFindPanel({ towers, notices, announce });
-const compare = createComparePanel({ towers, notices, announce });
-createTabs(document.querySelector('[role=tablist]'), { 'tab-compare': () => compare.show() });
+document.body.dataset.state = 'open';

@@ -17,3 +17,12 @@ export function formatTime(milliseconds) {
 export function plural(count, noun) {
   return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;
 }
+
+/** 95,000 → '1:35', 3,700,000 → '1:01:40'. */
+export function formatDuration(milliseconds) {
+  const seconds = Math.ceil(milliseconds / 1000);
+  const two = (value) => String(value).padStart(2, '0');
+  const minutes = `${Math.floor(seconds / 60) % 60}`;
+  if (seconds < 3600) return `${minutes}:${two(seconds % 60)}`;
+  return `${Math.floor(seconds / 3600)}:${two(minutes)}:${two(seconds % 60)}`;
+}

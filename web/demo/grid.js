@@ -1,176 +1,220 @@
-// The grid of thumbnails: keyboard focus that roves, and tiles that glide to their new places.
+// The grid of pictures: only the tiles that can be seen are in the document, however many pictures there are.
+//
+// Pictures come in sections, each with a title or without. A tile stands where its place in the order is, by a
+// transform, so that it glides there when the order changes.
 
-const reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
+import { GridLayout } from './grid-layout.js';
+import { Pictures } from './grid-pictures.js';
+import { Tile } from './tile.js';
 
-function element(tag, className, text = '') {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.textContent = text;
-  return node;
-}
-
-/** One picture's place in the grid. */
-class Tile {
-  constructor(label) {
-    this.label = label;
-    this.item = element('li', 'tile');
-    this.button = element('button', 'open');
-    this.button.type = 'button';
-    this.button.tabIndex = -1;
-    this.frame = element('span', 'frame');
-    this.score = element('span', 'score');
-    this.meter = element('span', 'meter');
-    const caption = element('span', 'caption');
-    caption.append(element('span', 'name', label), this.score);
-    this.button.append(this.frame, this.meter, caption);
-    this.button.title = `Find pictures like ${label}`;
-    this.button.setAttribute('aria-disabled', 'true');
-    this.item.append(this.button);
-    this.item.dataset.state = 'waiting';
-    this.url = undefined;
-  }
-
-  /** @param {Blob} blob  a small copy of the picture */
-  showThumbnail(blob) {
-    const image = document.createElement('img');
-    image.alt = '';
-    image.decoding = 'async';
-    image.src = this.url = URL.createObjectURL(blob);
-    this.frame.replaceChildren(image);
-  }
-
-  ready() {
-    this.item.dataset.state = 'ready';
-    this.button.removeAttribute('aria-disabled');
-  }
-
-  /**
-   * @param {number | undefined} score  cosine similarity; undefined takes the score away
-   * @param {number} [share]  0..1, the place between the worst and the best of the pictures
-   * @param {boolean} [best]  among the first few
-   */
-  showScore(score, share = 0, best = false) {
-    const text = score === undefined ? '' : score.toFixed(2);
-    if (this.score.textContent !== text) this.score.textContent = text;
-    const length = share.toFixed(3);
-    if (this.meter.style.getPropertyValue('--share') !== length) this.meter.style.setProperty('--share', length);
-    this.item.classList.toggle('best', best);
-    this.item.classList.toggle('scored', score !== undefined);
-  }
-
-  remove() {
-    this.item.remove();
-    if (this.url) URL.revokeObjectURL(this.url);
-  }
-}
+/** Rows above and below the screen that are drawn as well. */
+const MARGIN = 1;
+const GLIDE = 320; // milliseconds
 
 export class Grid {
-  #list;
-  #tiles = new Map();
-  #onOpen;
+  #container;
+  #list = document.createElement('ul');
+  #titles = [];
+  #layout = new GridLayout();
+  #tiles = new Map(); // id to Tile
+  #pictures;
+  #album;
+  #on;
+  #stop; // the picture that the Tab key reaches
+  #drawing;
+  #gliding;
 
   /**
-   * @param {HTMLElement} list
-   * @param {(tile: Tile) => void} onOpen  a tile was clicked, or Enter or Space pressed on it
+   * @param {HTMLElement} container
+   * @param {object} parts
+   * @param {import('./album.js').Album} parts.album
+   * @param {(ids: number[]) => Promise<(Blob | null)[]>} parts.thumbnails
+   * @param {{ open(id: number): void, similar(id: number): void, remove(id: number): void, hide(id: number): void }}
+   *   parts.on
    */
-  constructor(list, onOpen) {
-    this.#list = list;
-    this.#onOpen = onOpen;
-    list.addEventListener('click', (event) => {
-      const tile = this.#tileOf(event.target);
-      if (tile?.item.dataset.state === 'ready') this.#onOpen(tile);
+  constructor(container, { album, thumbnails, on }) {
+    this.#container = container;
+    this.#album = album;
+    this.#on = on;
+    this.#pictures = new Pictures(thumbnails, (id, url) => this.#tiles.get(id)?.showPicture(url));
+    this.#list.setAttribute('role', 'list');
+    this.#list.setAttribute('aria-label', 'Pictures');
+    this.#list.setAttribute('aria-describedby', 'grid-help');
+    container.append(this.#list);
+    addEventListener('scroll', () => this.#drawSoon(), { passive: true });
+    new ResizeObserver(() => this.#resize()).observe(container);
+    this.#list.addEventListener('click', (event) => this.#onClick(event));
+    this.#list.addEventListener('focusin', (event) => this.#onFocus(event));
+    this.#list.addEventListener('keydown', (event) => this.#onKey(event));
+  }
+
+  /** All pictures in their order. */
+  get order() {
+    return this.#layout.order;
+  }
+
+  /**
+   * Shows pictures in this order.
+   * @param {{ title?: string, ids: ArrayLike<number>, scores?: ArrayLike<number>, isBest?: boolean }[]} sections
+   */
+  show(sections) {
+    this.#glide();
+    this.#layout.arrange(sections);
+    if (this.#layout.indexOf(this.#stop) === undefined) this.#stop = this.order[0];
+    this.#drawTitles(sections);
+    this.#draw();
+  }
+
+  /** Draws tiles again whose pictures have changed. */
+  refresh(ids) {
+    if (ids.some((id) => this.#tiles.has(id))) this.#drawSoon();
+  }
+
+  /** Forgets the small copies of pictures that have gone. */
+  forget(ids) {
+    this.#pictures.forget(ids);
+  }
+
+  urlOf(id) {
+    return this.#pictures.urlOf(id);
+  }
+
+  focus(id = this.order[0]) {
+    const index = this.#layout.indexOf(id);
+    if (index === undefined) return;
+    this.#stop = id;
+    this.#reveal(index);
+    this.#draw();
+    this.#tiles.get(id).button.focus({ preventScroll: true });
+  }
+
+  #resize() {
+    this.#layout.fit(this.#container.clientWidth);
+    this.#placeTitles();
+    this.#draw();
+  }
+
+  // A moment in which tiles move to their new places instead of being there at once.
+  #glide() {
+    this.#container.classList.add('gliding');
+    clearTimeout(this.#gliding);
+    this.#gliding = setTimeout(() => this.#container.classList.remove('gliding'), GLIDE);
+  }
+
+  #drawTitles(sections) {
+    for (const title of this.#titles) title.remove();
+    this.#titles = sections.map(({ title }) => {
+      const element = document.createElement('h2');
+      element.textContent = title ?? '';
+      element.hidden = !title;
+      return element;
     });
-    list.addEventListener('focusin', (event) => this.#rove(this.#tileOf(event.target)));
-    list.addEventListener('keydown', (event) => this.#onKey(event));
+    this.#container.prepend(...this.#titles);
+    this.#placeTitles();
   }
 
-  add(label) {
-    const tile = new Tile(label);
-    this.#tiles.set(tile.item, tile);
-    this.#list.append(tile.item);
-    if (this.#tiles.size === 1) tile.button.tabIndex = 0;
-    return tile;
+  #placeTitles() {
+    this.#titles.forEach((title, i) => (title.style.transform = `translateY(${this.#layout.titleTop(i)}px)`));
   }
 
-  remove(tile) {
-    const wasStop = tile.button.tabIndex === 0;
-    this.#tiles.delete(tile.item);
-    tile.remove();
-    if (wasStop) this.#rove(this.#tiles.get(this.#list.firstElementChild));
+  #drawSoon() {
+    this.#drawing ??= requestAnimationFrame(() => {
+      this.#drawing = undefined;
+      this.#draw();
+    });
   }
 
-  /** Moves the keyboard to the first tile. */
-  focusFirst() {
-    this.#list.firstElementChild?.firstElementChild.focus();
+  #draw() {
+    const { height, tile } = this.#layout;
+    this.#container.style.height = `${height}px`;
+    this.#container.style.setProperty('--tile', `${tile}px`);
+    const { top } = this.#container.getBoundingClientRect();
+    const [first, last] = this.#layout.between(-top, innerHeight - top, MARGIN);
+    const seen = new Map();
+    for (let index = first; index < last; index++) seen.set(this.order[index], index);
+    // The tile that has the focus stays, wherever it is.
+    const focused = this.#layout.indexOf(this.#focused());
+    if (focused !== undefined) seen.set(this.order[focused], focused);
+    const stop = this.#layout.indexOf(this.#stop);
+    if (stop !== undefined) seen.set(this.#stop, stop);
+
+    for (const [id, tile] of this.#tiles) {
+      if (seen.has(id)) continue;
+      tile.item.remove();
+      this.#tiles.delete(id);
+    }
+    for (const [id, index] of seen) this.#drawTile(id, index);
+    this.#sort([...seen].sort(([, a], [, b]) => a - b).map(([id]) => this.#tiles.get(id).item));
+    this.#pictures.want([...seen.keys()].filter((id) => this.#album.get(id)));
   }
 
-  /**
-   * Puts the tiles in this order.
-   * @param {Tile[]} tiles  every tile, the best first
-   */
-  arrange(tiles) {
-    if (tiles.every((tile, i) => this.#list.children[i] === tile.item)) return;
-    const animated = !reducedMotion.matches && !document.hidden;
-    const before = animated ? new Map(tiles.map((tile) => [tile, tile.item.getBoundingClientRect()])) : undefined;
-    const focused = this.#list.contains(document.activeElement) ? document.activeElement : undefined;
+  #drawTile(id, index) {
+    let tile = this.#tiles.get(id);
+    if (!tile) {
+      tile = new Tile(id);
+      this.#tiles.set(id, tile);
+      this.#list.append(tile.item);
+      tile.showPicture(this.#pictures.urlOf(id));
+    }
+    tile.place(this.#layout.place(index), index + 1, this.order.length);
+    tile.show(this.#album.get(id), this.#layout.scoreOf(index), id === this.#stop);
+  }
 
-    // A tile that already stands where it belongs stays in the document: most of them do while pictures come in one by
-    // one.
+  /** Puts the tiles in the document in their order, for those who hear the page. */
+  #sort(items) {
+    const focused = document.activeElement;
     let place = this.#list.firstElementChild;
-    for (const { item } of tiles) {
+    for (const item of items) {
       if (item === place) place = place.nextElementSibling;
+      else if (this.#list.moveBefore)
+        this.#list.moveBefore(item, place); // it glides on, and keeps the focus
       else this.#list.insertBefore(item, place);
     }
-    focused?.focus({ preventScroll: true });
-    if (!focused) this.#rove(tiles[0]);
-    if (before) this.#glide(before);
+    if (focused !== document.activeElement) focused.focus({ preventScroll: true });
   }
 
-  // FLIP: lay out at once, then let each tile start from where it was. Of a thousand tiles only those in view move, and
-  // one that comes from far away fades in: a long flight across everything else says nothing.
-  #glide(before) {
-    const inView = ({ top, bottom }) => bottom > 0 && top < innerHeight;
-    for (const [tile, from] of before) {
-      const to = tile.item.getBoundingClientRect();
-      if (!inView(to)) continue;
-      const x = from.left - to.left;
-      const y = from.top - to.top;
-      if (x === 0 && y === 0) continue;
-      const start = inView(from) ? { transform: `translate(${x}px, ${y}px)` } : { opacity: 0, transform: 'scale(0.9)' };
-      tile.item.animate([start, { opacity: 1, transform: 'none' }], {
-        duration: 320,
-        easing: 'cubic-bezier(0.2, 0, 0, 1)',
-      });
-    }
+  #focused() {
+    return Number(document.activeElement?.closest?.('.tile')?.dataset.id ?? NaN);
   }
 
-  #tileOf(node) {
-    return this.#tiles.get(node.closest('.tile'));
+  #reveal(index) {
+    const { y } = this.#layout.place(index);
+    const top = this.#container.getBoundingClientRect().top + y;
+    const foot = document.querySelector('.status').offsetHeight;
+    const bottom = top + this.#layout.rowHeight;
+    if (top < 0) scrollBy(0, top - 8);
+    else if (bottom > innerHeight - foot) scrollBy(0, bottom - innerHeight + foot + 8);
   }
 
-  #rove(tile) {
-    if (!tile) return;
-    for (const stop of this.#list.querySelectorAll('.open[tabindex="0"]')) stop.tabIndex = -1;
-    tile.button.tabIndex = 0;
+  #onClick(event) {
+    const item = event.target.closest('.tile');
+    if (!item) return;
+    const id = Number(item.dataset.id);
+    if (event.target.closest('.alike')) this.#on.similar(id);
+    else if (event.target.closest('.open')) this.#on.open(id);
+  }
+
+  #onFocus(event) {
+    const id = Number(event.target.closest('.tile').dataset.id);
+    const former = this.#tiles.get(this.#stop);
+    if (former) former.button.tabIndex = -1;
+    this.#stop = id;
+    this.#tiles.get(id).button.tabIndex = 0;
   }
 
   #onKey(event) {
-    const items = [...this.#list.children];
-    const current = items.indexOf(event.target.closest('.tile'));
-    if (current < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
-    const top = items[0].offsetTop;
-    const firstOfSecondRow = items.findIndex((item) => item.offsetTop > top);
-    const columns = firstOfSecondRow < 0 ? items.length : firstOfSecondRow;
-    const target = {
-      ArrowLeft: current - 1,
-      ArrowRight: current + 1,
-      ArrowUp: current - columns,
-      ArrowDown: current + columns,
-      Home: 0,
-      End: items.length - 1,
-    }[event.key];
-    if (target === undefined) return;
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const id = Number(event.target.closest('.tile')?.dataset.id);
+    const action = { s: 'similar', h: 'hide', Delete: 'remove' }[event.key];
+    const target = action ? undefined : this.#layout.step(this.#layout.indexOf(id), event.key, innerHeight);
+    if (!action && target === undefined) return;
     event.preventDefault();
-    items[target]?.firstElementChild.focus();
+    if (target !== undefined) return this.focus(this.order[target]);
+    if (action !== 'similar') {
+      const index = this.#layout.indexOf(id);
+      this.#stop = this.order[index + 1] ?? this.order[index - 1];
+    }
+    this.#on[action](id);
+    if (action !== 'similar') this.focus(this.#stop);
   }
 }

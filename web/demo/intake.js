@@ -1,26 +1,38 @@
 // Where pictures come from: files, folders, drag and drop, the clipboard, and the samples beside this page.
 //
-// A source is { name, open() }: a folder of a thousand files is listed at once, but each file is only opened when its
-// turn comes.
+// Where the browser gives handles of files and folders, these are kept, so that the pictures are there the next time;
+// elsewhere the page has the files until it is closed, and after that their small copies.
 
-const PICTURE_NAME = /\.(avif|bmp|gif|jfif|jpe?g|png|webp)$/i;
+import { looksLikePicture } from './places.js';
 
-const fromFile = (file) => ({ name: file.name, open: async () => file });
+/** How many files are handed over at once, so that a folder of many thousands does not stop the page. */
+const BATCH = 200;
 
-/**
- * Sources from an <input type=file> or the clipboard: all that was chosen, so that a wrong choice is answered in words.
- */
-export const fromFiles = (files) => [...files].map(fromFile);
+const byId = (id) => document.getElementById(id);
+const breathe = () => new Promise((resolve) => setTimeout(resolve));
 
-/**
- * Sources from an <input webkitdirectory>: only what looks like a picture, because folders hold all sorts of things.
- */
-export const fromFolder = (files) => [...files].filter((file) => PICTURE_NAME.test(file.name)).map(fromFile);
+async function addFiles(library, pictures) {
+  for (let i = 0; i < pictures.length; i += BATCH) {
+    await library.add(pictures.slice(i, i + BATCH));
+    await breathe();
+  }
+  return pictures.length;
+}
 
-async function listEntry(entry, chosen) {
+/** All that was chosen, so that a wrong choice is answered in words. */
+const chosen = (files) => [...files].map((file) => ({ file, path: file.name }));
+
+/** Only what looks like a picture, because folders hold all sorts of things. */
+const below = (files) =>
+  [...files]
+    .filter(({ name }) => looksLikePicture(name))
+    .map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+
+async function fromEntry(entry, path = '') {
   if (entry.isFile) {
-    if (!chosen && !PICTURE_NAME.test(entry.name)) return [];
-    return [{ name: entry.name, open: () => new Promise((resolve, reject) => entry.file(resolve, reject)) }];
+    if (path && !looksLikePicture(entry.name)) return [];
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [{ file, path: path + entry.name }];
   }
   const reader = entry.createReader();
   const children = [];
@@ -32,32 +44,121 @@ async function listEntry(entry, chosen) {
   }
   children.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
   const lists = [];
-  for (const child of children) lists.push(await listEntry(child, false));
+  for (const child of children) lists.push(await fromEntry(child, `${path}${entry.name}/`));
   return lists.flat();
 }
 
-/** Sources from a drop: files, and folders with all that lies in them. */
-export async function fromDrop(dataTransfer) {
-  // The items are only there during the event: take every entry before the first await.
-  const entries = [...dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  if (entries.length === 0) return fromFiles(dataTransfer.files);
-  const lists = [];
-  for (const entry of entries) lists.push(await listEntry(entry, true));
-  return lists.flat();
+async function addHandle(library, handle) {
+  if (handle.kind === 'directory') return library.addFolder(handle);
+  return library.add([{ file: await handle.getFile(), path: handle.name, source: { handle } }]);
 }
 
-/** Sources from `pictures/index.txt` beside the page: one file name a line. */
-export async function fromSamples() {
+/** What was dropped. Its items are only there during the event: everything is taken before the first await. */
+function fromDrop(dataTransfer) {
+  const items = [...dataTransfer.items].filter(({ kind }) => kind === 'file');
+  const files = chosen(dataTransfer.files);
+  const entries = items.map((item) => item.webkitGetAsEntry?.());
+  const handles = items.map((item) => item.getAsFileSystemHandle?.().catch(() => null));
+  return async (library) => {
+    if (items.length === 0) return addFiles(library, files);
+    let count = 0;
+    for (let i = 0; i < items.length; i++) {
+      const handle = await handles[i];
+      if (handle) count += await addHandle(library, handle);
+      else count += await addFiles(library, entries[i] ? await fromEntry(entries[i]) : files.slice(i, i + 1));
+    }
+    return count;
+  };
+}
+
+/** `pictures/index.txt` beside the page: one file name a line. */
+async function addSamples(library) {
   const folder = new URL('pictures/', import.meta.url);
   const index = await fetch(new URL('index.txt', folder));
   if (!index.ok) throw new Error(`The sample pictures are not on this server (${index.url}: ${index.status}).`);
   const names = (await index.text()).split('\n').filter(Boolean);
-  return names.map((name) => ({
-    name,
-    async open() {
-      const response = await fetch(new URL(encodeURIComponent(name), folder));
-      if (!response.ok) throw new Error(`${name}: the server answered ${response.status}`);
-      return response.blob();
-    },
-  }));
+  const url = (name) => new URL(name.split('/').map(encodeURIComponent).join('/'), folder).href;
+  await library.addUrls(names.map((path) => ({ name: path.split('/').at(-1), path, url: url(path) })));
+  return names.length;
+}
+
+/**
+ * @param {object} parts
+ * @param {object} parts.library  what library-worker.js answers
+ * @param {() => boolean} parts.mayWrite  false where another tab has the pictures
+ * @param {(image: Blob, name?: string) => void} parts.lookLikeImage
+ */
+export function createIntake({ library, notices, mayWrite, lookLikeImage }) {
+  const input = byId('query');
+
+  async function adding(add) {
+    if (!mayWrite()) return;
+    byId('tab-find').click();
+    notices.clear('pictures');
+    try {
+      const count = await add();
+      if (count === 0) notices.show('pictures', 'There are no pictures there.');
+    } catch (error) {
+      if (error.name !== 'AbortError') notices.show('pictures', error.message); // else the visitor thought better of it
+    }
+  }
+
+  function choose(button, chooser, list, pick) {
+    byId(button).addEventListener('click', () => (pick() ? adding(pick()) : byId(chooser).click()));
+    byId(chooser).addEventListener('change', (event) => {
+      const pictures = list(event.target.files);
+      event.target.value = '';
+      adding(() => addFiles(library, pictures));
+    });
+  }
+  choose('add-files', 'files', chosen, () => {
+    if (!globalThis.showOpenFilePicker) return null;
+    const types = [
+      {
+        description: 'Pictures',
+        accept: { 'image/*': ['.avif', '.bmp', '.gif', '.heic', '.jpeg', '.jpg', '.png', '.webp'] },
+      },
+    ];
+    return async () => {
+      const handles = await showOpenFilePicker({ multiple: true, id: 'pictures', types });
+      for (const handle of handles) await addHandle(library, handle);
+      return handles.length;
+    };
+  });
+  choose('add-folder', 'folder', below, () =>
+    globalThis.showDirectoryPicker
+      ? async () => addHandle(library, await showDirectoryPicker({ id: 'pictures', mode: 'read' }))
+      : null,
+  );
+  byId('add-samples').addEventListener('click', () => adding(() => addSamples(library)));
+
+  const hasFiles = (event) => event.dataTransfer?.types.includes('Files');
+  addEventListener('dragover', (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    document.body.classList.add('dropping');
+    byId('drop-hint').firstElementChild.textContent = isOnField(event) ? 'Drop to find similar ones' : 'Drop to add';
+  });
+  addEventListener('dragleave', (event) => {
+    if (event.relatedTarget === null) document.body.classList.remove('dropping');
+  });
+  const isOnField = (event) => Boolean(event.target.closest?.('#field'));
+  addEventListener('drop', (event) => {
+    document.body.classList.remove('dropping');
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    const [first] = event.dataTransfer.files;
+    if (isOnField(event) && first) lookLikeImage(first, first.name);
+    else {
+      const add = fromDrop(event.dataTransfer);
+      adding(() => add(library));
+    }
+  });
+  addEventListener('paste', (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length === 0) return;
+    event.preventDefault();
+    if (document.activeElement === input) lookLikeImage(files[0], files[0].name);
+    else adding(() => addFiles(library, chosen(files)));
+  });
 }

@@ -2,8 +2,8 @@
 
 /**
  * @param {HTMLElement} container
- * @returns {{ show(key: string, message: string, retry?: () => void): void, clear(key: string): void }}
- *   a key holds one notice: showing it again replaces it
+ * @returns {{ show(key: string, message: string, options?: { retry?: () => void, dismissed?: () => void, action?: { label:
+ *   string, run: () => void } }): void, clear(key: string): void }} a key holds one notice: showing it again replaces it
  */
 export function createNotices(container) {
   const shown = new Map();
@@ -21,7 +21,7 @@ export function createNotices(container) {
     return element;
   }
 
-  function show(key, message, retry) {
+  function show(key, message, { retry, dismissed, action } = {}) {
     clear(key);
     const notice = document.createElement('div');
     notice.className = 'notice';
@@ -36,7 +36,13 @@ export function createNotices(container) {
         }),
       );
     }
-    notice.append(button('Dismiss', () => clear(key)));
+    if (action) notice.append(button(action.label, action.run));
+    notice.append(
+      button('Dismiss', () => {
+        clear(key);
+        dismissed?.();
+      }),
+    );
     shown.set(key, notice);
     container.append(notice);
   }

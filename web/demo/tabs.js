@@ -34,4 +34,5 @@ export function createTabs(list, onSelect = {}) {
     target.focus();
     select(target);
   });
+  return { select };
 }

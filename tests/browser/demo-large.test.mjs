@@ -1,0 +1,148 @@
+// Many pictures: the page draws only what is seen, stays responsive while they are read, and puts them in order within a
+// moment. 1,000 pictures; with HALFCLIP_PICTURES=10000 as many as an album has (make test-page-large).
+
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+
+import sharp from 'sharp';
+
+import { allRead, isOpen, searchbox, startPage } from './page-support.mjs';
+
+const COUNT = Number(process.env.HALFCLIP_PICTURES ?? 1000);
+const LONG = 50; // milliseconds
+
+let place;
+let folder;
+
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'halfclip-pictures-'));
+  await makePictures(path.join(folder, 'album'), COUNT);
+  place = await startPage();
+});
+
+after(async () => {
+  await place?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** JPEGs of 640 × 480, each of its own colours, in folders of 100. */
+async function makePictures(album, count) {
+  for (let begin = 0; begin < count; begin += 100) {
+    const below = path.join(album, `folder ${begin / 100 + 1}`);
+    await mkdir(below, { recursive: true });
+    const numbers = Array.from({ length: Math.min(100, count - begin) }, (_, i) => begin + i);
+    await Promise.all(
+      numbers.map(async (number) => {
+        let state = number + 1;
+        const pixels = Uint8Array.from({ length: 8 * 6 * 3 }, () => (state = (state * 48271) % 2147483647) & 255);
+        const jpeg = await sharp(pixels, { raw: { width: 8, height: 6, channels: 3 } })
+          .resize(640, 480)
+          .jpeg()
+          .toBuffer();
+        await writeFile(path.join(below, `picture ${number + 1}.jpg`), jpeg);
+      }),
+    );
+  }
+}
+
+/**
+ * Traces the page's own thread, and returns what its longest task took: in processor time, so that other programs on
+ * this machine do not count.
+ */
+async function traced(page, visit) {
+  const session = await page.context().newCDPSession(page);
+  const tasks = [];
+  session.on('Tracing.dataCollected', ({ value }) => {
+    for (const { name, pid, tid, dur, tdur = dur, args } of value) {
+      if (name === 'thread_name' && args.name === 'CrRendererMain') threads.add(`${pid} ${tid}`);
+      if (/RunTask$/.test(name) && dur) tasks.push({ pid, tid, cpu: tdur / 1000, wall: dur / 1000 });
+    }
+  });
+  const threads = new Set();
+  await session.send('Tracing.start', { categories: 'toplevel,__metadata', transferMode: 'ReportEvents' });
+  await visit();
+  const ended = new Promise((resolve) => session.once('Tracing.tracingComplete', resolve));
+  await session.send('Tracing.end');
+  await ended;
+  const own = tasks.filter(({ pid, tid }) => threads.has(`${pid} ${tid}`));
+  assert.ok(own.length > 100, 'the trace has tasks');
+  return { longest: Math.max(...own.map(({ cpu }) => cpu)), wall: Math.max(...own.map(({ wall }) => wall)) };
+}
+
+/** Milliseconds from each letter to the order that it makes. */
+const type = (page, words) =>
+  page.evaluate(async (text) => {
+    const input = document.getElementById('query');
+    const times = [];
+    for (let end = 1; end <= text.length; end++) {
+      const start = performance.now();
+      input.value = text.slice(0, end);
+      const done = new Promise((resolve) => {
+        const observer = new MutationObserver(() => {
+          if (!document.querySelector('#grid h2')?.textContent.includes(`“${input.value.trim()}”`)) return;
+          observer.disconnect();
+          resolve();
+        });
+        observer.observe(document.getElementById('grid'), { childList: true, subtree: true });
+      });
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+      await done;
+      times.push(performance.now() - start);
+    }
+    return times;
+  }, words);
+
+const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+
+test(`${COUNT} pictures are read, found and there again`, { timeout: 1_800_000 }, () =>
+  place.withPage(async (page, _, context) => {
+    page.setDefaultTimeout(1_200_000);
+    const figures = {};
+    let start = performance.now();
+    const reading = await traced(page, async () => {
+      await page.locator('#folder').setInputFiles(path.join(folder, 'album'));
+      await page.getByText(/\d+ a second · \d+:\d\d left/).waitFor();
+      await allRead(page, COUNT);
+    });
+    figures.seconds = (performance.now() - start) / 1000;
+    figures.aSecond = COUNT / figures.seconds;
+    figures.longestTask = reading.longest;
+    figures.longestTaskWithOthers = reading.wall;
+    const drawn = await page.locator('.tile').count();
+    assert.ok(drawn < 100, `${drawn} tiles are drawn`);
+
+    await searchbox(page).fill('first');
+    await page.locator('#grid h2', { hasText: '“first”' }).waitFor();
+    const typing = await traced(page, async () => {
+      figures.letters = await type(page, 'a red heart on a blue checkerboard');
+    });
+    figures.longestTypingTask = typing.longest;
+    await page.keyboard.press('End');
+    await searchbox(page).press('ArrowDown');
+    await page.keyboard.press('End');
+    await page.locator(`.tile[aria-posinset="${COUNT}"]:focus-within`).waitFor();
+
+    await page.getByRole('combobox', { name: 'Folder' }).selectOption('album/folder 2');
+    await page.locator('#summary', { hasText: /^100 of / }).waitFor();
+
+    start = performance.now();
+    await page.reload();
+    await isOpen(page);
+    await page.locator('.tile img').first().waitFor();
+    figures.reload = performance.now() - start;
+    await allRead(page, COUNT);
+    assert.equal(await page.locator('#progress').isVisible(), false, 'nothing is read again');
+    assert.ok(!(await page.locator('#tower-image').textContent()).includes('memory'), 'the image half is not needed');
+    figures.bytes = await page.evaluate(async () => (await navigator.storage.estimate()).usage);
+    console.log(
+      JSON.stringify({ ...figures, letters: { median: median(figures.letters), most: Math.max(...figures.letters) } }),
+    );
+
+    assert.ok(reading.longest <= LONG, `a task of ${reading.longest} ms while reading`);
+    assert.ok(typing.longest <= LONG, `a task of ${typing.longest} ms while typing`);
+    assert.ok(median(figures.letters) <= LONG, `letters took ${figures.letters}`);
+  }),
+);

@@ -1,0 +1,52 @@
+// The small copies of pictures that the grid shows, fetched when they come into view, and given back when too many are held.
+
+const MOST = 600;
+
+export class Pictures {
+  #urls = new Map(); // id to URL, those used last at the end
+  #asked = new Set();
+  #fetch;
+  #onPicture;
+
+  /**
+   * @param {(ids: number[]) => Promise<(Blob | null)[]>} fetch
+   * @param {(id: number, url: string) => void} onPicture
+   */
+  constructor(fetch, onPicture) {
+    this.#fetch = fetch;
+    this.#onPicture = onPicture;
+  }
+
+  urlOf(id) {
+    const url = this.#urls.get(id);
+    if (url) {
+      this.#urls.delete(id);
+      this.#urls.set(id, url);
+    }
+    return url;
+  }
+
+  /** Fetches those of these pictures that are not there. */
+  async want(ids) {
+    const missing = ids.filter((id) => !this.#urls.has(id) && !this.#asked.has(id));
+    if (missing.length === 0) return;
+    for (const id of missing) this.#asked.add(id);
+    const blobs = await this.#fetch(missing);
+    missing.forEach((id, i) => {
+      this.#asked.delete(id);
+      if (!blobs[i]) return;
+      this.#urls.set(id, URL.createObjectURL(blobs[i]));
+      this.#onPicture(id, this.#urls.get(id));
+    });
+    const oldest = this.#urls.keys();
+    while (this.#urls.size > Math.max(MOST, 2 * ids.length)) this.forget([oldest.next().value]);
+  }
+
+  forget(ids) {
+    for (const id of ids) {
+      const url = this.#urls.get(id);
+      if (url) URL.revokeObjectURL(url);
+      this.#urls.delete(id);
+    }
+  }
+}

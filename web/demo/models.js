@@ -1,0 +1,131 @@
+// The models that can be chosen: a few that are known to be good, and whatever the visitor names, gives the address of,
+// or has in a file.
+//
+// A file's towers are kept like those of an address: its bytes are read through a `fetch` of our own, so that the
+// package packs and keeps the tower, and the file is not needed again.
+
+/** The start of the addresses that stand for files; nobody is asked for them. */
+const FILES = 'https://file.invalid/';
+
+/** `size`: millions of parameters, image and text: about as many megabytes are kept. */
+export const KNOWN = [
+  {
+    key: 'halfclip-emoji',
+    label: 'halfclip-emoji, the bundled one',
+    about: 'It knows emoji, in English, and nothing else: it is here to try the page, not to search photographs with.',
+    options: { model: 'halfclip-emoji' },
+    size: [4, 3],
+  },
+  {
+    key: 'ViT-B-32-laion2b',
+    label: 'ViT-B-32 · laion2b_s34b_b79k',
+    about: 'Photographs, in English. The one to start with.',
+    options: { model: 'ViT-B-32', weights: 'laion2b_s34b_b79k' },
+    size: [88, 63],
+  },
+  {
+    key: 'ViT-B-16-laion2b',
+    label: 'ViT-B-16 · laion2b_s34b_b88k',
+    about: 'Photographs, in English. Sees smaller things, and takes almost four times as long.',
+    options: { model: 'ViT-B-16', weights: 'laion2b_s34b_b88k' },
+    size: [86, 63],
+  },
+  {
+    key: 'ViT-L-14-datacomp',
+    label: 'ViT-L-14 · datacomp_xl_s13b_b90k',
+    about: 'Photographs, in English. Better at everything, and takes eighteen times as long.',
+    options: { model: 'ViT-L-14', weights: 'datacomp_xl_s13b_b90k' },
+    size: [304, 124],
+  },
+];
+
+/** A key that files can be named by. */
+function keyOf(text) {
+  let hash = 0;
+  for (const character of text) hash = (Math.imul(hash, 31) + character.codePointAt(0)) >>> 0;
+  return `${text.replace(/[^a-z0-9]+/gi, '-').slice(-60)}-${hash.toString(36)}`;
+}
+
+/**
+ * What the visitor wrote as a model.
+ * @param {{ model?: string, weights?: string, imageWeights?: string, textWeights?: string, dtype?: string, hub?: string,
+ *   file?: File }} given
+ */
+export function modelOf({ file, ...given }) {
+  const options = Object.fromEntries(Object.entries(given).filter(([, value]) => value));
+  if (!file) {
+    const known = KNOWN.find(({ options: theirs }) => JSON.stringify(theirs) === JSON.stringify(options));
+    if (known) return known;
+    const label = [options.model, options.weights ?? options.imageWeights].filter(Boolean).join(' · ');
+    return { key: keyOf(JSON.stringify(options)), label, options };
+  }
+  const { name, size, lastModified } = file;
+  const weights = FILES + encodeURIComponent(`${size}-${lastModified}-${name}`);
+  return {
+    key: keyOf(JSON.stringify({ ...options, weights })),
+    label: [options.model, name].filter(Boolean).join(' · '),
+    options: { ...options, weights },
+    file,
+  };
+}
+
+/** What loadImageEncoder or loadTextEncoder gets. */
+export function loadOptions({ options, file }, tower) {
+  const { imageWeights, textWeights, ...others } = options;
+  const weights = (tower === 'image' ? imageWeights : textWeights) ?? others.weights;
+  return {
+    ...others,
+    ...(weights && { weights }),
+    ...(weights?.startsWith(FILES) && { fetch: (url, init) => answerFrom(file, url, init) }),
+  };
+}
+
+/** Answers as a server that has the file; where it is gone, that nothing has changed since. */
+async function answerFrom(file, url, { method = 'GET', headers = {}, signal } = {}) {
+  signal?.throwIfAborted();
+  if (!url.startsWith(FILES)) return new Response(null, { status: 404 });
+  const asked = new Headers(headers);
+  const etag = JSON.stringify(url.slice(FILES.length));
+  if (asked.get('If-None-Match')?.includes(etag)) return new Response(null, { status: 304, headers: { ETag: etag } });
+  if (!file) return new Response(null, { status: 404 });
+  const [, begin, end] = /^bytes=(\d+)-(\d*)$/.exec(asked.get('Range') ?? '') ?? [];
+  const from = Number(begin ?? 0);
+  const to = end ? Math.min(Number(end) + 1, file.size) : file.size;
+  const body = file.slice(from, to);
+  return new Response(method === 'HEAD' ? null : body.stream(), {
+    status: begin === undefined ? 200 : 206,
+    headers: {
+      ETag: etag,
+      'Accept-Ranges': 'bytes',
+      'Content-Length': String(to - from),
+      ...(begin !== undefined && { 'Content-Range': `bytes ${from}-${to - 1}/${file.size}` }),
+    },
+  });
+}
+
+const TOWERS = 'halfclip'; // the folder in which the package keeps packed towers
+
+/** The files of towers that the package keeps: { name, size }. */
+export async function keptTowers() {
+  const files = [];
+  try {
+    const root = await navigator.storage.getDirectory();
+    const folder = await root.getDirectoryHandle(TOWERS);
+    for await (const [name, handle] of folder.entries()) {
+      if (name.endsWith('.tower')) files.push({ name, size: (await handle.getFile()).size });
+    }
+  } catch {
+    // Nothing is kept.
+  }
+  return files;
+}
+
+/** Removes kept towers, these or all. */
+export async function removeTowers(names) {
+  const root = await navigator.storage.getDirectory();
+  if (!names) return root.removeEntry(TOWERS, { recursive: true }).catch(() => {});
+  const folder = await root.getDirectoryHandle(TOWERS).catch(() => null);
+  for (const name of names) {
+    for (const file of [name, name.replace(/tower$/, 'used')]) await folder?.removeEntry(file).catch(() => {});
+  }
+}
