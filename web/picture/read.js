@@ -92,9 +92,10 @@ async function readFile(bytes, options) {
   }
   checkFile(bytes, info, options);
   if (!isNode) return preprocessDecoded(options.apart(), unturned(bytes, info), { ...options, opaque: isOpaque(info) });
-  const picture = await getHost().decodePicture(bytes, options);
-  checkSize(picture.width, picture.height, name, maxPixels);
-  return preprocessRaw(picture, options);
+  const picture = await getHost().decodePicture(bytes, { ...info, ...options });
+  const { width, height, readRows } = picture;
+  checkSize(width, height, name, maxPixels);
+  return preprocessRows(width * height > LARGE ? options.apart() : wasm, picture, options, readRows);
 }
 
 /** Refuses what the decoders at hand would not take, or take each in its own way. */
