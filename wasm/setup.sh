@@ -5,6 +5,7 @@
 #   clang-19 lld-19 libclang-rt-19-dev  the relaxed SIMD flavour, native builds, sanitizers, fuzzers
 #   clang-format-19                     the layout of the C code
 #   chromium (or $CHROMIUM)             the browser tests
+#   ffmpeg                              the tests of videos, which make and read them
 set -euo pipefail
 
 missing=()
@@ -13,6 +14,7 @@ command -v "${CLANG:-clang-19}" >/dev/null || missing+=(clang-19 libclang-rt-19-
 command -v "${CLANG_FORMAT:-clang-format-19}" >/dev/null || missing+=(clang-format-19)
 command -v wasm-ld-19 >/dev/null || missing+=(lld-19)
 [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null || missing+=(chromium)
+command -v ffmpeg >/dev/null || missing+=(ffmpeg)
 command -v ar >/dev/null || missing+=(binutils)
 [ -e /usr/include/string.h ] || missing+=(libc6-dev)
 [ ${#missing[@]} -eq 0 ] && exit 0

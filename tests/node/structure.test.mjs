@@ -36,6 +36,7 @@ const WEB = {
   text: ['base', 'network', 'wasm'],
   picture: ['base', 'network', 'wasm'],
   sources: ['base', 'network'],
+  video: ['base', 'picture', 'sources'],
   checkpoint: ['base', 'network', 'wasm', 'sources'],
   load: ['base', 'network', 'wasm', 'sources', 'checkpoint'],
   search: ['base', 'wasm', 'sources'],

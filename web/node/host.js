@@ -15,6 +15,7 @@ import { decoderWith } from './pictures.js';
 export { openFile } from './file-source.js';
 export { openFolder } from './cache-folder.js';
 export { readPicture } from './pictures.js';
+export { openVideo } from './videos.js';
 export { keepFile, replaceFile, wholeName } from './replace-file.js';
 
 // A bundler may have taken this code elsewhere.
