@@ -5,6 +5,7 @@
 #   make test     builds and runs every test
 #   make format   lays out the code as the tests expect
 #   make test-bundlers  also apps of Parcel, Next.js, esbuild, Rollup and workerd
+#   make test-neighbours  LangChain.js, LanceDB, DuckDB, pgvector, Qdrant and Spark with this package; installs them into build/neighbours
 #   make start    serves the demo page
 #   make lib      build/libhalfclip.a, for C programs (with src/halfclip.h)
 #   make bench    times the kernels, and towers of MODELS against onnxruntime: build/bench.json, build/bench.svg
@@ -162,7 +163,7 @@ fuzz: $(FUZZERS) dist
 
 # ---- JavaScript and browser tests ------------------------------------------------------------------------------------
 
-.PHONY: test-node test-browser test-runners test-apps test-bundlers test
+.PHONY: test-node test-browser test-runners test-apps test-bundlers test-neighbours test
 test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/unit/extreme.jsonl build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec 'tests/node/'*.test.mjs
 	"$$($(NODE) tests/newest-node.mjs)" --test --test-reporter=spec tests/node/{simd,kernels,golden,emoji,vector-index}.test.mjs
@@ -176,6 +177,10 @@ test-apps: dist build/setup node_modules/.package-lock.json
 
 test-bundlers: test-apps
 	$(NODE) --test --test-reporter=spec tests/bundlers/more/more.test.mjs
+
+# What its vectors are put into: databases, and Spark in Python with Java; installs a gigabyte.
+test-neighbours: dist build/setup node_modules/.package-lock.json
+	$(NODE) --test --test-reporter=spec tests/neighbours/neighbours.test.mjs
 
 # The package inside vitest and jest, which are installed into build/runners.
 test-runners: dist build/setup node_modules/.package-lock.json

@@ -48,7 +48,7 @@ test('each line has its answer before the next one is written, bad lines too', a
     const { error, embedding, ...others } = await ask(line);
     assert.equal(embedding, undefined);
     assert.equal(error.code, 'input/type');
-    return [error.message, others];
+    return [`${error.where}: ${error.message}`, others];
   };
   assert.deepEqual(await failure('{"id": 1, "tex": "first"}\n'), [
     'line 1: has no string "text"',
@@ -70,10 +70,10 @@ test('the same of pictures: files that are there, that are not, and pictures in 
   const { embedding } = await ask(lineOf({ id: 1, image: OWL }));
   assert.deepEqual(await ask(lineOf({ id: 2, image: dataUrl(bytes), by: 'me' })), { id: 2, by: 'me', embedding });
   const { error } = await ask(lineOf({ id: 3, image: 'none.png' }));
-  assert.deepEqual(error, { code: 'input/decode', message: 'line 3: none.png: there is no such file' });
+  assert.deepEqual(error, { code: 'input/decode', message: 'none.png: there is no such file', where: 'line 3' });
   const cut = await ask(lineOf({ image: dataUrl(bytes.subarray(0, 2000)) }));
   assert.deepEqual(Object.keys(cut), ['error']);
-  assert.match(cut.error.message, /^line 4: /);
+  assert.equal(cut.error.where, 'line 4');
   for (const wrong of ['data:;base64,aGVs*bG8=', 'data:;base64,aGVsbG8gd', 'data:;base64,', 'data:,no picture']) {
     assert.equal((await ask(lineOf({ image: wrong }))).error.code, 'input/decode', wrong);
   }
@@ -113,7 +113,8 @@ test('a line without end is dropped as it comes, and told', async () => {
   const [long, cat] = jsonLines(stdout);
   assert.deepEqual(long.error, {
     code: 'input/size',
-    message: `line 1: has ${400 * 2 ** 20 + 12} characters, expected at most ${2 ** 27}`,
+    message: `has ${400 * 2 ** 20 + 12} characters, expected at most ${2 ** 27}`,
+    where: 'line 1',
   });
   assert.equal(cat.text, 'a cat');
 });
@@ -142,7 +143,7 @@ test('a reader that is slow holds the writer up, and everything comes in order',
 test('what ends early is told: a line that is cut, and a tower that is not there', async () => {
   const [cat, cut] = jsonLines(await works(STREAM, '{"text": "a cat"}\n{"text": "a do'));
   assert.equal(cat.text, 'a cat');
-  assert.match(cut.error.message, /^line 2: is not JSON/);
+  assert.match(cut.error.message, /^is not JSON/);
   await fails(
     [...STREAM, '--weights', 'none.safetensors'],
     1,
@@ -165,7 +166,7 @@ test('--errors output into a file, and what does not go with it', async () => {
   await works(['embed', '--input', 'jsonl', '--errors', 'output', '--out', 'a.jsonl'], '{"text": "a"}\n[]\n');
   const [first, second] = jsonLines(readFileSync(path.join(folder, 'a.jsonl'), 'utf8'));
   assert.equal(first.text, 'a');
-  assert.deepEqual(second, { error: { code: 'input/type', message: 'line 2: is no JSON object' } });
+  assert.deepEqual(second, { error: { code: 'input/type', message: 'is no JSON object', where: 'line 2' } });
   await fails([...STREAM, '--fail-fast'], 2, /--errors output goes on .* expected one of them/);
   await fails(['embed', '--errors', 'output', '--out', 'a.npy', 'a'], 2, /is for JSON lines, and --out is a\.npy/);
   await fails(['embed', '--errors', 'both', 'a'], 2, /--errors is both, expected report or output/);

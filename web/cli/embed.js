@@ -24,7 +24,7 @@ export const help = `halfclip embed [inputs...]: vectors of texts or pictures, e
                                            .parquet  a column for each field, and lists of floats; needs npm install hyparquet-writer
                                          The file is there when it is complete, and not before.
   --errors report|output                 where an input that fails is told: on standard error (default), or as a JSON line in its place,
-                                         with "error": {"code", "message"} and no "embedding"; then the exit status is 0
+                                         with "error": {"code", "message", "where"} and no "embedding"; then the exit status is 0
 ${INPUT_HELP}${LOAD_HELP}`;
 
 export const options = {

@@ -27,7 +27,7 @@ const jsonLine = ({ record }, vector) => {
 
 /** The same of what failed. */
 const failedLine = ({ record, where }, { code = 'input/type', message }) =>
-  JSON.stringify({ ...fieldsOf(record), error: { code, message: where ? `${where}: ${message}` : message } });
+  JSON.stringify({ ...fieldsOf(record), error: { code, message, where } });
 
 const FORMATS = { '.jsonl': createJsonLines, '.npy': createNumpy, '.csv': createCsv, '.parquet': createParquet };
 
