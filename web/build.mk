@@ -6,11 +6,13 @@
 #   node-worker.js    its threads
 #   vector-index.js   the module halfclip/index for pages; vector-index-node.js and .cjs for Node.js
 #   cli.js            the command line
+#   demo-offline.js   the service worker of the page in demo/
 #   langchain.js .cjs the module halfclip/langchain, which imports halfclip as any program does
 
 SEARCHING = dist/vector-index.js dist/vector-index-node.js dist/vector-index-node.cjs dist/cli.js
 BUNDLES = dist/node.js dist/node.cjs dist/node-worker.js dist/langchain.cjs $(SEARCHING)
-COPIES = $(patsubst web/%,dist/%,$(shell find web/demo -type f) $(wildcard web/models/*.safetensors web/*.d.ts)) dist/index.d.cts dist/vector-index.d.cts dist/clip-merges.bin $(LANGCHAIN)
+PAGE := $(filter-out web/demo/offline.js,$(shell find web/demo -type f))
+COPIES = $(patsubst web/%,dist/%,$(PAGE) $(wildcard web/models/*.safetensors web/*.d.ts)) dist/index.d.cts dist/vector-index.d.cts dist/clip-merges.bin $(LANGCHAIN)
 LANGCHAIN = dist/langchain.js dist/langchain.d.ts dist/langchain.d.cts
 SEARCH_MODULES = build/search-relaxed.wasm build/search-simd128.wasm
 SCRIPTS = $(shell find web -name '*.js' -not -path 'web/demo/*')
@@ -23,7 +25,7 @@ ESBUILD_NODE = $(ESBUILD) --platform=node --minify-syntax --inject:web/node/glob
 ESBUILD_CJS = $(ESBUILD_NODE) --format=cjs --define:import.meta.url=ownUrl --banner:js='const ownUrl = require("node:url").pathToFileURL(__filename).href;'
 
 .PHONY: dist
-dist: dist/index.js $(BUNDLES) $(COPIES) $(WASM_MODULES)
+dist: dist/index.js $(BUNDLES) $(COPIES) $(WASM_MODULES) dist/demo-offline.js
 
 dist/node.js: BUNDLE = $(ESBUILD_NODE) --format=esm web/node/index.js
 dist/node.cjs: BUNDLE = $(ESBUILD_CJS) web/node/index.js
@@ -51,3 +53,10 @@ dist/clip-merges.bin: web/text/clip-merges.bin
 $(COPIES):
 	@mkdir -p $(@D)
 	@cp $< $@
+
+# The page's service worker, with the names of what the page needs and a digest of it all.
+OFFLINE = $(filter-out %.md,$(PAGE:web/%=%)) index.js worker.js vector-index.js clip-merges.bin $(patsubst web/%,%,$(wildcard web/models/*.safetensors))
+dist/demo-offline.js: web/demo/offline.js $(OFFLINE:%=dist/%) $(WASM_MODULES)
+	@echo $@
+	@{ printf "const VERSION = '%s';\n" $$(cat $^ | sha256sum | cut -c 1-16); \
+	   printf 'const FILES = [\n'; printf "  '%s',\n" demo/ $(sort $(OFFLINE)); printf '];\n\n'; cat $<; } > $@

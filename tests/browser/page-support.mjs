@@ -20,6 +20,9 @@ export const picture = async (name) => ({
   buffer: await readFile(new URL(`demo/pictures/${name}`, DIST)),
 });
 
+/** Said where the service worker is not what is tested. */
+const BLOCKED = /Service Worker registration blocked by Playwright/;
+
 /** A server and a browser. */
 export async function startPage({ engine = () => launch('--disable-quic'), ...options } = {}) {
   const server = await serve({ root: { '/some/where/': DIST }, ...options });
@@ -32,7 +35,10 @@ export async function startPage({ engine = () => launch('--disable-quic'), ...op
     const complaints = [];
     const requests = [];
     page.on('console', (message) => {
-      if (['error', 'warning'].includes(message.type()) && !expectedFailures.test(message.text()))
+      if (
+        ['error', 'warning'].includes(message.type()) &&
+        ![BLOCKED, expectedFailures].some((text) => text.test(message.text()))
+      )
         complaints.push(message.text());
     });
     page.on('pageerror', (error) => complaints.push(error.stack));

@@ -8,6 +8,7 @@ import { createExport } from './exporting.js';
 import { createFindPanel } from './find-panel.js';
 import { Finder } from './find.js';
 import { Grid } from './grid.js';
+import { installOffline } from './installing.js';
 import { createIntake } from './intake.js';
 import { createModelPanel } from './model-panel.js';
 import { createNotices } from './notices.js';
@@ -175,3 +176,4 @@ writer = await createOneWriter({
   },
 });
 document.body.dataset.state = 'open';
+installOffline(notices);

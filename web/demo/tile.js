@@ -12,6 +12,15 @@ function set(node, name, value) {
   if (node[name] !== value) node[name] = value;
 }
 
+/** What is seen of a tile, for those who do not see it. */
+function notesOn({ problem, hidden }, state) {
+  const notes = [state === 'waiting' && 'not read yet', problem && 'cannot be read', hidden && 'hidden'];
+  return notes
+    .filter(Boolean)
+    .map((note) => `, ${note}`)
+    .join('');
+}
+
 export class Tile {
   constructor(id) {
     this.item = element('li', 'tile');
@@ -23,7 +32,8 @@ export class Tile {
     this.score = element('span', 'score');
     this.meter = element('span', 'meter');
     const caption = element('span', 'caption');
-    caption.append(this.name, this.score);
+    this.note = element('span', 'visually-hidden');
+    caption.append(this.name, ' ', this.score, this.note);
     this.button.append(this.frame, this.meter, caption);
     this.alike = element('button', 'alike', '≈');
     this.alike.type = 'button';
@@ -69,13 +79,7 @@ export class Tile {
     set(this.button, 'tabIndex', isStop ? 0 : -1);
     const score = found?.score.toFixed(2) ?? '';
     set(this.score, 'textContent', score);
-    const notes = [
-      state === 'waiting' && 'not read yet',
-      problem && 'cannot be read',
-      hidden && 'hidden',
-      score && `score ${score}`,
-    ];
-    set(this.button, 'ariaLabel', [name, ...notes.filter(Boolean)].join(', '));
+    set(this.note, 'textContent', notesOn(picture, state));
     const share = Math.max(0, found?.share ?? 0).toFixed(3);
     if (this.share !== share) this.meter.style.setProperty('--share', (this.share = share));
     this.item.classList.toggle('best', Boolean(found?.isBest));
