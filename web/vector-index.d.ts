@@ -73,7 +73,10 @@ export class VectorIndex {
   readonly kernels: 'relaxed' | 'simd128' | 'scalar';
   /** A JSON object that is kept with the vectors. */
   metadata: Record<string, any>;
-  /** What was lost of a damaged file that was loaded with `salvage`; null if nothing was. */
+  /**
+   * What was lost of a damaged file that was loaded with `salvage`; of nothing (`lost` is 0) where only the last step of a
+   * save was interrupted. null, if the file was whole.
+   */
   readonly damage: { message: string; lost: number } | null;
 
   /**
@@ -109,8 +112,9 @@ export class VectorIndex {
 
   /**
    * Saves the index. `target`: a path (Node.js); the name of a file of the origin private file system (a page, a
-   * worker): it is replaced whole, so that it is never half-written, and is `weights/changed` if somebody else changed
-   * it since this index was loaded from it or saved there. A FileSystemFileHandle or a WritableStream. Nothing: resolves
+   * worker). What has changed since the last time is added to it, or all of it written; whatever ends that, the file is
+   * as before or as afterwards. `weights/changed` if somebody else changed it since this index was loaded from it or
+   * saved there. A FileSystemFileHandle or a WritableStream. Nothing: resolves
    * to a Blob. What is added while it is saved comes with the next one.
    */
   save(target: string | UrlObject, options?: { signal?: Signal | null | undefined }): Promise<undefined>;

@@ -1,4 +1,4 @@
-/* search.h: scores of a query with many vectors, and the best of them.
+/* search.h: scores of a query with many vectors, and the best of them; checksums of vectors.
  *
  * Vectors lie in blocks of HC_BLOCK rows, one after the other in memory:
  *     float scores[HC_BLOCK]     what hc_search_score found last
@@ -47,5 +47,12 @@ void hc_search_sort(hc_hit *best, uint32_t found);
  * for all rows of the blocks. Returns how many there are. */
 uint32_t hc_search_above(const void *blocks, size_t count, int width, int size, uint32_t first, uint32_t end,
                          float above, hc_hit *hits);
+
+/* XXH32 (Collet) of bytes. */
+uint32_t hc_search_hash(const void *bytes, size_t count, uint32_t seed);
+
+/* Whether a row that was read from a file may be used: `row` is its scale, a float, and behind it `dim` numbers of
+ * `size` bytes; the hash of all these is `hash`, and no int8 number is -128. */
+int hc_search_is_whole(const void *row, size_t dim, int size, uint32_t seed, uint32_t hash);
 
 #endif

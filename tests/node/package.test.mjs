@@ -106,11 +106,11 @@ test('what a page fetches for a ViT is two scripts and a module, at most 150 kB 
   }
 });
 
-test('what a page fetches for an index is one script, at most 25 kB compressed', () => {
+test('what a page fetches for an index is one script, at most 27 kB compressed', () => {
   const file = readFileSync(path.join(folder, 'node_modules/halfclip/dist/vector-index.js'));
   assert.doesNotMatch(String(file), /\bimport\b(?!\.meta)|worker_threads/);
   const bytes = gzipSync(file, { level: 9 }).length;
-  assert.ok(bytes <= 25_000, `${bytes} bytes`);
+  assert.ok(bytes <= 27_000, `${bytes} bytes`);
 });
 
 const PROGRAM = `

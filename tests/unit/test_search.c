@@ -130,8 +130,43 @@ static void check_search(const rows *r, const void *query)
     free(prepared);
 }
 
+static void check_hashes(void)
+{
+    static const struct {
+        const char *text;
+        uint32_t seed, hash;
+    } known[] = {{"", 0, 0x02cc5d05},
+                 {"", 0x9e3779b1, 0x36b78ae7},
+                 {"a", 0, 0x550d7456},
+                 {"abc", 0, 0x32d153ff},
+                 {"Nobody inspects the spammish repetition", 0, 0xe2293b2f}};
+    for (int i = 0; i < 5; i++) {
+        uint32_t hash = hc_search_hash(known[i].text, strlen(known[i].text), known[i].seed);
+        CHECK(hash == known[i].hash, "%s: %08x", known[i].text, hash);
+    }
+    int8_t row[4 + 50];
+    for (int i = 0; i < 54; i++) row[i] = (int8_t)(random_below(255) - 127);
+    for (int size = 1; size <= 2; size++) {
+        size_t dim = 50 / (size_t)size;
+        uint32_t hash = hc_search_hash(row, sizeof row, 7);
+        CHECK(hc_search_is_whole(row, dim, size, 7, hash), "as it was");
+        CHECK(!hc_search_is_whole(row, dim, size, 8, hash), "another entry");
+        for (int i = 0; i < 54; i++) {
+            int8_t was = row[i];
+            row[i] ^= 1;
+            CHECK(!hc_search_is_whole(row, dim, size, 7, hash), "byte %d of another kind", i);
+            row[i] = -128;
+            int allowed = size != 1 || i < 4;
+            CHECK(hc_search_is_whole(row, dim, size, 7, hc_search_hash(row, sizeof row, 7)) == allowed, "-128 at %d",
+                  i);
+            row[i] = was;
+        }
+    }
+}
+
 int main(void)
 {
+    check_hashes();
     static const int counts[] = {0, 1, 15, 16, 17, MOST_ROWS}, widths[] = {16, 48, 512};
     for (int c = 0; c < 6; c++)
         for (int w = 0; w < 3; w++)

@@ -20,13 +20,27 @@ class FileSource extends Source {
   }
 
   async *read(begin, end) {
-    const buffer = new Uint8Array(CHUNK);
-    for (let at = begin; at < end;) {
-      const { bytesRead } = await this.#file.read(buffer, 0, Math.min(CHUNK, end - at), at);
-      if (!bytesRead) return;
-      at += bytesRead;
-      this.received += bytesRead;
-      yield buffer.subarray(0, bytesRead);
+    // One is read while the other one is looked at.
+    const buffers = [0, 1].map(() => new Uint8Array(Math.min(CHUNK, end - begin)));
+    const start = (at) => {
+      buffers.reverse();
+      const reading = this.#file.read(buffers[0], 0, Math.min(buffers[0].length, end - at), at);
+      reading.catch(() => {}); // of which nobody hears who has stopped before
+      return reading;
+    };
+    let next = null;
+    try {
+      for (let at = begin; at < end;) {
+        const { bytesRead, buffer } = await (next ?? start(at));
+        next = null;
+        if (!bytesRead) return;
+        at += bytesRead;
+        this.received += bytesRead;
+        if (at < end) next = start(at);
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await next?.catch(() => {});
     }
   }
 
@@ -48,14 +62,30 @@ class FileSource extends Source {
 }
 
 /** A file as a source. */
-export async function openFile(place) {
+export const openFile = async (place) => (await openAs(place, constants.O_RDONLY)).source;
+
+/** A file as a source, whose close() closes it, and what changes it: see changeFile in replace-file.js. */
+export async function openToChange(place) {
+  const { source, file } = await openAs(place, constants.O_RDWR);
+  return {
+    source,
+    truncate: (length) => file.truncate(length),
+    async write(bytes, at) {
+      for (let done = 0; done < bytes.length;)
+        done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
+    },
+    sync: () => file.sync(),
+  };
+}
+
+async function openAs(place, mode) {
   let file;
   try {
     // A FIFO would be waited for.
-    file = await open(place.startsWith('file:') ? new URL(place) : place, constants.O_NONBLOCK);
+    file = await open(place.startsWith('file:') ? new URL(place) : place, mode | constants.O_NONBLOCK);
     const stat = await file.stat();
     if (!stat.isFile()) throw new HalfclipError('weights/not-found', `${place}: is not a file`);
-    return new FileSource(place, file, stat);
+    return { source: new FileSource(place, file, stat), file };
   } catch (error) {
     await file?.close();
     if (error instanceof HalfclipError) throw error;

@@ -16,7 +16,7 @@ export { openFile } from './file-source.js';
 export { openFolder } from './cache-folder.js';
 export { readPicture } from './pictures.js';
 export { openVideo } from './videos.js';
-export { keepFile, replaceFile, wholeName } from './replace-file.js';
+export { changeFile, keepFile, replaceFile, wholeName } from './replace-file.js';
 
 // A bundler may have taken this code elsewhere.
 const own = import.meta.url?.startsWith('file:') ? fileURLToPath(import.meta.url) : null;

@@ -1,4 +1,4 @@
-// A file that is replaced as a whole, and by one program at a time.
+// A file that is replaced as a whole, or changed in place, and by one program at a time.
 
 import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs/promises';
@@ -6,10 +6,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { HalfclipError } from '../base/errors.js';
-import { openFile } from './file-source.js';
+import { locked } from './file-lock.js';
+import { openFile, openToChange } from './file-source.js';
 
-const STALE = 10_000; // milliseconds after which whoever held a lock has been killed: it is held for a few
-const RETRY = 20; // milliseconds
 const ABANDONED = 3_600_000; // milliseconds after which nobody writes a temporary file any more
 
 /** The name of a path or a file: URL, from the root on. */
@@ -25,7 +24,7 @@ export const keepFile = (_, work) => work();
  * @param {Iterable<Uint8Array>} pieces each uses the memory of the one before
  * @param {object} options
  * @param {AbortSignal} options.signal
- * @param {(current: { file: string, source: object | null }) => Promise<void>} options.check called when nobody else
+ * @param {(current: { source: object | null }) => Promise<void>} options.check called when nobody else
  *   replaces the file any more; source: what is there; throws if it must stay
  */
 export async function replaceFile(place, pieces, { signal, check }) {
@@ -34,17 +33,18 @@ export async function replaceFile(place, pieces, { signal, check }) {
   const temporary = `${file}.${randomBytes(8).toString('hex')}.tmp`;
   try {
     await writeFile(temporary, pieces, signal);
-    await locked(`${file}.lock`, signal, async () => {
+    await locked(`${file}.lock`, signal, async (lock) => {
       const source = await openFile(file).catch((error) => {
-        if (error.cause?.code === 'ENOENT') return null;
+        if (isMissing(error)) return null;
         throw error;
       });
       try {
-        await check({ file: named, source });
+        await check({ source });
       } finally {
         await source?.close();
       }
       signal.throwIfAborted();
+      if (!(await lock.isHeld())) throw lost(place);
       await fs.rename(temporary, file);
     });
   } catch (error) {
@@ -54,6 +54,48 @@ export async function replaceFile(place, pieces, { signal, check }) {
   await syncFolder(path.dirname(file));
   await sweep(file);
 }
+
+/**
+ * Changes a file in place.
+ * @param {string} place
+ * @param {AbortSignal} signal
+ * @param {(file: { source: object, truncate: (length: number) => Promise<void>, write: (bytes: Uint8Array, at: number) =>
+ *   Promise<void>, sync: () => Promise<void> }) => Promise<boolean>} work false: it changed nothing
+ * @returns {Promise<boolean>} false, too, where there is no such file, and where whoever changed it was killed, perhaps:
+ *   of one that only slept, what it still writes must not meet what others do
+ */
+export async function changeFile(place, signal, work) {
+  const named = wholeName(place);
+  const file = await fs.realpath(named).catch(() => named);
+  try {
+    return await locked(`${file}.lock`, signal, async (lock) => {
+      if (lock.isTaken) return false;
+      const opened = await openToChange(file).catch((error) => {
+        if (isMissing(error)) return null;
+        throw error;
+      });
+      if (!opened) return false;
+      let isChanged;
+      try {
+        isChanged = await work(opened);
+      } finally {
+        await opened.source.close();
+      }
+      if (isChanged && !(await lock.isHeld())) throw lost(place);
+      return isChanged;
+    });
+  } catch (error) {
+    throw error.syscall ? failure(place, error) : error;
+  }
+}
+
+const isMissing = (error) => error.cause?.code === 'ENOENT';
+
+const lost = (place) =>
+  new HalfclipError(
+    'weights/changed',
+    `${place}: somebody else has changed it, because saving stood still: load it again`,
+  );
 
 const failure = (place, error) =>
   new HalfclipError('weights/not-found', `${place}: cannot be written: ${error.message}`, { cause: error });
@@ -68,27 +110,6 @@ async function writeFile(name, pieces, signal) {
     await file.sync();
   } finally {
     await file.close();
-  }
-}
-
-/** Does `work` while a file of that name says that somebody does. */
-async function locked(name, signal, work) {
-  for (;;) {
-    try {
-      await (await fs.open(name, 'wx')).close();
-      break;
-    } catch (error) {
-      if (error.code !== 'EEXIST') throw error;
-    }
-    const found = await fs.stat(name).catch(() => null);
-    if (found && Date.now() - found.mtimeMs > STALE) await fs.rm(name, { force: true });
-    else await new Promise((resolve) => setTimeout(resolve, RETRY));
-    signal.throwIfAborted();
-  }
-  try {
-    await work();
-  } finally {
-    await fs.rm(name, { force: true });
   }
 }
 

@@ -4,8 +4,8 @@ import { HalfclipError } from '../base/errors.js';
 import { useHost } from '../base/platform.js';
 import { VectorIndex } from '../search/vector-index.js';
 import { openFile } from './file-source.js';
-import { keepFile, replaceFile, wholeName } from './replace-file.js';
+import { changeFile, keepFile, replaceFile, wholeName } from './replace-file.js';
 
-useHost({ keepFile, openFile, replaceFile, wholeName });
+useHost({ changeFile, keepFile, openFile, replaceFile, wholeName });
 
 export { HalfclipError, VectorIndex };

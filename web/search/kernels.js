@@ -1,8 +1,7 @@
 // What computes an index's scores: the module of src/search that fits this engine, or the same in JavaScript.
 //
 // Kernels have `buffer`, the memory that addresses are of, whose bytes from `base` on are the caller's; reserve(end),
-// which makes it large enough and may replace `buffer`; and prepare, score, best, sort and above, which are the
-// functions of src/search/search.h.
+// which makes it large enough and may replace `buffer`; and the functions of src/search/search.h.
 
 import relaxed from 'search-relaxed.wasm';
 import simd128 from 'search-simd128.wasm';
@@ -13,6 +12,7 @@ import { ScalarKernels } from './scalar.js';
 
 const PAGE = 1 << 16;
 const MODULES = { relaxed, simd128 };
+const CALLS = ['prepare', 'score', 'best', 'sort', 'above', 'hash', 'is_whole'];
 
 /** The modules, by their names; each less than 4 kB, which every engine compiles at once on any thread. */
 const compiled = {};
@@ -23,7 +23,7 @@ class WasmKernels {
     this.name = name;
     this.memory = exports.memory;
     this.base = exports.__heap_base.value;
-    for (const call of ['prepare', 'score', 'best', 'sort', 'above']) this[call] = exports[`hc_search_${call}`];
+    for (const call of CALLS) this[call] = exports[`hc_search_${call}`];
   }
 
   get buffer() {

@@ -15,6 +15,21 @@ function fileName(place) {
   return typeof place === 'string' && !/[/\\:?#]/.test(place) ? place : null;
 }
 
+/** The whole name of a file that an index is saved in; null for another place, or for what is none. */
+export function nameOfPlace(place) {
+  const name = fileName(place);
+  return name === null ? null : getHost().wholeName(name);
+}
+
+/**
+ * Changes a file in place, which nobody else does meanwhile.
+ * @param {unknown} place that has a name
+ * @param {AbortSignal} signal
+ * @param {(file: object) => Promise<boolean>} work see appendIndex; false: it changed nothing
+ * @returns {Promise<boolean>} false where there is no such file, or work said so
+ */
+export const changePlace = (place, signal, work) => getHost().changeFile(fileName(place), signal, work);
+
 /**
  * Opens what an index is loaded from, for as long as it is used.
  * @template T
@@ -63,7 +78,7 @@ async function collect(stream) {
  * @param {Generator<Uint8Array>} pieces each uses the memory of the one before
  * @param {object} options
  * @param {AbortSignal} options.signal
- * @param {(current: { file: string, source: object | null }) => Promise<void>} options.check throws if a file must stay
+ * @param {(current: { source: object | null }) => Promise<void>} options.check throws if a file must stay
  *   as it is
  */
 export async function writePieces(place, pieces, { signal, check }) {

@@ -14,11 +14,14 @@ export class Rows {
   #kernels;
   #width;
   #block; // bytes
+  #staged; // address of a row on its way from or to a file: its scale, and its numbers
   #first; // address of the first block
   #blocks = 0;
+  #used = 0; // where memory ends that had something else in it
   #encoded = null;
   #floats = null;
   #numbers = null;
+  #place = null; // as bytes
 
   /** Rows that there are, those that were dropped too. */
   count = 0;
@@ -36,8 +39,10 @@ export class Rows {
     this.#kernels = createKernels(kernels);
     this.#width = roundUp(dim, BLOCK);
     this.#block = HEAD + BLOCK * this.#width * this.size;
-    // First a query of 4 bytes a number, or one of int8 and behind it as kernels read it.
-    this.#first = roundUp(this.#kernels.base, 16) + 4 * this.#width;
+    this.#staged = roundUp(this.#kernels.base, 16);
+    // Then a query of 4 bytes a number, or one of int8 and behind it as kernels read it.
+    this.#first = roundUp(this.#staged + 4 + dim * this.size, 16) + 4 * this.#width;
+    this.#kernels.reserve(this.#first);
   }
 
   get kernels() {
@@ -59,6 +64,7 @@ export class Rows {
   #refresh() {
     const { buffer } = this.#kernels;
     if (this.#floats?.buffer === buffer) return;
+    this.#place = new Uint8Array(buffer, this.#staged, 4 + this.dim * this.size);
     this.#floats = new Float32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
     this.#numbers = this.size === 4 ? this.#floats : new Int8Array(buffer);
   }
@@ -88,10 +94,17 @@ export class Rows {
     this.#kernels.reserve(this.#first + blocks * this.#block);
     this.#refresh();
     for (; this.#blocks < blocks; this.#blocks++) {
-      const at = (this.#first + this.#blocks * this.#block) / 4;
-      this.#floats.fill(0, at, at + this.#block / 4); // it was used for what is found, perhaps
+      const place = this.#first + this.#blocks * this.#block;
+      const at = place / 4;
+      if (place < this.#used) this.#floats.fill(0, at, at + this.#block / 4);
       this.#floats.fill(NaN, at + HEAD / 8, at + HEAD / 4);
     }
+  }
+
+  /** Numbers up to `count` are taken, also where no row has come. Returns `count`. */
+  extend(count) {
+    this.reserve(count);
+    return (this.count = count);
   }
 
   /** Adds a row, and returns its number. */
@@ -105,6 +118,35 @@ export class Rows {
     this.#refresh();
     this.#numbers.set(values, this.#valuesAt(row) / this.size);
     this.#floats[this.#scaleAt(row)] = scale;
+  }
+
+  /** Where a row is put that comes from a file, as bytes: its scale, a float, and its numbers. */
+  get staged() {
+    this.#refresh();
+    return this.#place;
+  }
+
+  /** XXH32 of a row as a file has it. */
+  hash({ values, scale }, seed) {
+    this.#refresh();
+    this.#floats[this.#staged / 4] = scale;
+    this.#numbers.set(values, (this.#staged + 4) / this.size);
+    return this.#kernels.hash(this.#staged, this.#place.length, seed);
+  }
+
+  /** Takes the staged row as row `row`; false if its hash is another one, or no row has such numbers. */
+  take(row, seed, hash) {
+    this.#refresh();
+    const scale = this.#floats[this.#staged / 4];
+    if (!(scale > 0 && scale < Infinity)) return false;
+    if (!this.#kernels.is_whole(this.#staged, this.dim, this.size, seed, hash)) return false;
+    this.reserve(row + 1);
+    this.#refresh();
+    const at = (this.#staged + 4) / this.size;
+    this.#numbers.copyWithin(this.#valuesAt(row) / this.size, at, at + this.dim);
+    this.#floats[this.#scaleAt(row)] = scale;
+    this.count = Math.max(this.count, row + 1);
+    return true;
   }
 
   /** Nobody finds this row any more. */
@@ -141,6 +183,7 @@ export class Rows {
   #roomFor(count) {
     const at = roundUp(this.#first + this.#blocks * this.#block, 16);
     this.#kernels.reserve(at + HIT * count);
+    this.#used = Math.max(this.#used, at + HIT * count);
     return at;
   }
 
@@ -153,7 +196,6 @@ export class Rows {
   /** Puts a query into its place. Returns the address that kernels take, and its scale. */
   #ask({ values, scale }) {
     const at = this.#first - 4 * this.#width;
-    this.#kernels.reserve(this.#first);
     new Uint8Array(this.#kernels.buffer, at, this.#width * this.size).fill(0);
     new this.Type(this.#kernels.buffer, at, this.dim).set(values);
     return { at: this.#prepare(at), scale };

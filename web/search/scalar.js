@@ -2,6 +2,7 @@
 // those of src/search/search.h.
 
 import { exhausted } from '../wasm/memory.js';
+import { xxh32 } from './xxh32.js';
 
 const ROWS = 16;
 const HEAD = 2 * 4 * ROWS; // bytes of a block before its rows
@@ -57,6 +58,15 @@ export class ScalarKernels {
       if (score >= above && row < end) found.push({ score, row });
     });
     return this.#write(hits, found);
+  }
+
+  hash(bytes, count, seed) {
+    return xxh32(new DataView(this.buffer), bytes, bytes + count, seed);
+  }
+
+  is_whole(row, dim, size, seed, hash) {
+    if (this.hash(row, 4 + dim * size, seed) !== hash) return false;
+    return size !== 1 || !new Int8Array(this.buffer, row + 4, dim).includes(-128);
   }
 
   #each(blocks, count, width, size, first, use) {

@@ -3,25 +3,21 @@
 import { pausing, underSignal } from '../base/abort.js';
 import { HalfclipError, describe, messageOf } from '../base/errors.js';
 import { readOptions } from '../base/options.js';
-import { isId, readIndex, readRevision, writeEntry, writeIndex } from './index-file.js';
+import { Entries, isId } from './entries.js';
 import { INDEX_OPTIONS, LOAD_OPTIONS, PAIR_OPTIONS, ROW_OPTIONS, SAVE_OPTIONS, SEARCH_OPTIONS } from './options.js';
-import { readPlace, writePieces } from './places.js';
+import { readPlace } from './places.js';
 import { readVector } from './quantize.js';
+import { readIndex } from './read-index.js';
 import { Rows } from './rows.js';
+import { Saver } from './saver.js';
 
 const LIMIT = 10; // results, by default
-const FEW = 64; // rows that are not worth moving
 
 export class VectorIndex {
   #rows;
-  #ids = []; // by row; undefined where one was removed
-  #data = []; // by row, JSON text
-  #places = new Map(); // id to row
+  #entries = new Entries();
   #metadata;
-  #saving = Promise.resolve();
-  #kept = null; // while a save is under way, rows that were replaced since it began
-  #revision = null;
-  #file = null; // that holds that revision
+  #saver;
 
   /**
    * @param {{ dim: number, dtype?: 'int8' | 'fp32', metadata?: object, kernels?: 'relaxed' | 'simd128' | 'scalar' }}
@@ -31,6 +27,7 @@ export class VectorIndex {
     const { dim, dtype = 'int8', metadata = {}, kernels } = readOptions(options, INDEX_OPTIONS);
     if (dim === undefined) throw new HalfclipError('input/type', 'option dim is missing: the length of the vectors');
     this.#rows = new Rows(dim, dtype, kernels);
+    this.#saver = new Saver(this.#rows, this.#entries);
     this.#metadata = JSON.parse(writeJson(metadata, 'option metadata'));
     /** What was lost of a damaged file that was loaded with `salvage`, or null. */
     this.damage = null;
@@ -45,7 +42,7 @@ export class VectorIndex {
   }
 
   get size() {
-    return this.#places.size;
+    return this.#entries.size;
   }
 
   /** What computes: `relaxed` or `simd128` WebAssembly, or `scalar` JavaScript. */
@@ -81,63 +78,39 @@ export class VectorIndex {
   }
 
   #put(id, { values, scale }, data) {
-    let row = this.#places.get(id);
-    if (row === undefined) {
-      row = this.#rows.push(values, scale);
-      this.#places.set(id, row);
-      this.#ids[row] = id;
-    } else {
-      if (this.#kept && !this.#kept.has(row)) this.#kept.set(row, this.#rows.values(row).slice());
+    let row = this.#entries.find(id);
+    if (row === undefined) row = this.#rows.push(values, scale);
+    else {
+      this.#saver.changes(row);
       this.#rows.set(row, values, scale);
     }
-    this.#data[row] = data;
+    this.#entries.put(row, id, data);
   }
 
   /** Removes a vector; false if there is none. */
   remove(id) {
-    checkId(id);
-    const row = this.#places.get(id);
+    const row = this.#entries.find(checkId(id));
     if (row === undefined) return false;
-    this.#places.delete(id);
+    this.#saver.changes(row);
+    this.#entries.remove(row);
     this.#rows.drop(row);
-    this.#ids[row] = this.#data[row] = undefined;
-    this.#compact();
+    this.#saver.compact();
     return true;
   }
 
-  /** Once more than half of the rows are gone, the others move together. */
-  #compact() {
-    const { count } = this.#rows;
-    if (this.#kept || count < FEW || this.size > count / 2) return;
-    const isThere = (_, row) => this.#ids[row] !== undefined;
-    this.#rows.compact((row) => isThere(null, row));
-    this.#data = this.#data.filter(isThere);
-    this.#ids = this.#ids.filter(isThere);
-    this.#ids.forEach((id, row) => this.#places.set(id, row));
-  }
-
   has(id) {
-    return this.#places.has(checkId(id));
+    return this.#entries.find(checkId(id)) !== undefined;
   }
 
   /** A vector as the index holds it, of length 1, and its data; undefined if there is none. */
   get(id) {
-    const row = this.#places.get(checkId(id));
-    return row === undefined ? undefined : { vector: this.#rows.vector(row), ...this.#dataOf(row) };
-  }
-
-  #dataOf(row) {
-    if (this.#data[row] === undefined) return {};
-    try {
-      return { data: JSON.parse(this.#data[row]) };
-    } catch (cause) {
-      throw new HalfclipError('weights/corrupt', `the data of ${describe(this.#ids[row])} are no JSON`, { cause });
-    }
+    const row = this.#entries.find(checkId(id));
+    return row === undefined ? undefined : { vector: this.#rows.vector(row), ...this.#entries.data(row) };
   }
 
   /** All ids, in the order in which they were added. */
   *ids() {
-    for (const id of this.#ids) if (id !== undefined) yield id;
+    for (const row of this.#entries.rows()) yield this.#entries.id(row);
   }
 
   /**
@@ -151,8 +124,9 @@ export class VectorIndex {
     const results = [];
     for (const hits of this.#rows.best(this.#encode(query, 'the query'), limit)) {
       for (const { score, row } of hits) {
-        const result = { id: this.#ids[row], score, ...this.#dataOf(row) };
-        if (result.id === undefined || (filter && !filter(result.id, result.data))) continue;
+        if (!this.#entries.has(row)) continue; // the filter has removed it
+        const result = { id: this.#entries.id(row), score, ...this.#entries.data(row) };
+        if (filter && !filter(result.id, result.data)) continue;
         results.push(result);
         if (results.length === limit) return results;
       }
@@ -172,7 +146,8 @@ export class VectorIndex {
     const pairs = [];
     this.#rows.pairs(above, (row, other, score) => pairs.push({ row, other, score }));
     pairs.sort((a, b) => b.score - a.score || a.other - b.other || a.row - b.row);
-    return pairs.slice(0, limit).map(({ row, other, score }) => ({ ids: [this.#ids[other], this.#ids[row]], score }));
+    const ids = (...rows) => rows.map((row) => this.#entries.id(row));
+    return pairs.slice(0, limit).map(({ row, other, score }) => ({ ids: ids(other, row), score }));
   }
 
   /** Takes all that another index has; where both have an id, the other's counts. */
@@ -183,59 +158,25 @@ export class VectorIndex {
         `merge() got ${other instanceof VectorIndex ? `an index of vectors of ${other.dim}` : describe(other)}, expected a VectorIndex of vectors of ${this.dim}`,
       );
     if (other === this) return;
-    for (const [id, row] of other.#places) {
+    for (const row of other.#entries.rows()) {
       const same = other.dtype === this.dtype;
       const held = same
         ? { values: other.#rows.values(row), scale: other.#rows.scale(row) }
         : this.#rows.encode(other.#rows.vector(row));
-      this.#put(id, held, other.#data[row]);
+      this.#put(other.#entries.id(row), held, other.#entries.dataText(row));
     }
   }
 
   /**
    * Saves the index as it is when this is called, or later where another save is under way.
-   * @param {unknown} [target] see writePieces
+   * @param {unknown} [target] see places.js
    * @param {{ signal?: AbortSignal }} [options]
    * @returns {Promise<Blob | undefined>}
    */
   async save(target, options = {}) {
     const { signal } = readOptions(options, SAVE_OPTIONS);
-    const saved = this.#saving.then(() => underSignal(signal, (signal) => this.#save(target, signal)));
-    this.#saving = saved.catch(() => {});
-    return saved;
-  }
-
-  async #save(target, signal) {
-    const rows = [...this.#places.values()];
-    const kept = (this.#kept = new Map());
-    const revision = newRevision();
-    let file = null;
-    try {
-      const pieces = writeIndex({
-        dtype: this.dtype,
-        dim: this.dim,
-        lines: rows.map((row) => writeEntry(this.#ids[row], this.#data[row])),
-        revision,
-        metadata: this.#metadata,
-        row: (i) => ({ values: kept.get(rows[i]) ?? this.#rows.values(rows[i]), scale: this.#rows.scale(rows[i]) }),
-      });
-      const blob = await writePieces(target, startAtOnce(pieces), {
-        signal,
-        check: async (current) => {
-          ({ file } = current);
-          if (current.source && file === this.#file && (await readRevision(current.source)) !== this.#revision)
-            throw new HalfclipError(
-              'weights/changed',
-              `${file}: was changed by somebody else since this index was loaded from it or saved there: load it, and merge() this index into it`,
-            );
-        },
-      });
-      if (file !== null) [this.#file, this.#revision] = [file, revision];
-      return blob;
-    } finally {
-      this.#kept = null;
-      this.#compact();
-    }
+    const metadata = () => writeJson(this.#metadata, 'metadata');
+    return underSignal(signal, (signal) => this.#saver.save(target, metadata, signal));
   }
 
   /**
@@ -256,23 +197,25 @@ export class VectorIndex {
   static async #read(source, file, { signal, salvage, kernels }) {
     const pause = pausing(signal);
     let index;
-    const { whole, count, problem, truncated } = await readIndex(source, {
-      begin({ dim, dtype, metadata, revision }, rows) {
+    const { about, whole, count, problem, truncated, torn, isOwn } = await readIndex(source, {
+      begin({ dim, dtype, metadata }, rows) {
         index = new VectorIndex({ dim, dtype, metadata, kernels });
         index.#rows.reserve(rows);
-        [index.#file, index.#revision] = [file, revision];
+        return index.#rows;
       },
-      row(id, data, values, scale) {
-        if (index.#places.has(id)) return false;
-        index.#put(id, { values, scale }, data);
-        return true;
+      put: (row, line) => index.#entries.putLine(row, line),
+      drop(row) {
+        if (!index.#entries.has(row)) return;
+        index.#entries.remove(row);
+        index.#rows.drop(row);
       },
       pause,
     });
     signal.throwIfAborted();
+    index.#saver.loaded(file, about.revision, !problem && isOwn ? index.#rows.extend(about.rows) : null);
     if (!problem) return index;
     const message = `${source.name}: ${problem}; ${whole} of ${count} vectors are whole`;
-    if (!salvage)
+    if (!salvage && !torn)
       throw new HalfclipError(
         truncated ? 'weights/truncated' : 'weights/corrupt',
         `${message}, which the option salvage loads`,
@@ -306,15 +249,3 @@ function writeJson(value, name) {
     { cause },
   );
 }
-
-/** The same pieces; what makes the first one has run already. */
-function startAtOnce(pieces) {
-  const first = pieces.next();
-  return (function* () {
-    yield first.value;
-    yield* pieces;
-  })();
-}
-
-const newRevision = () =>
-  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
