@@ -113,7 +113,7 @@ class Stream(unittest.TestCase):
             self.assertEqual(vectors(answers[:2] + answers[3:]), direct([{"text": word} for word in "abcd"]))
 
     def test_a_process_that_says_nothing_is_replaced(self):
-        with tempfile.TemporaryDirectory() as folder, Embedder("text", mortal(folder), patience=5) as embedder:
+        with tempfile.TemporaryDirectory() as folder, Embedder("text", mortal(folder), patience=15) as embedder:
             self.assertEqual(len(vectors(embedder.embed(["a", "wait-for-ever", "b"]))), 3)
             self.assertEqual(len(starts(folder)), 2)
 

@@ -8,9 +8,11 @@ import { fileURLToPath } from 'node:url';
 import { Document } from '@langchain/core/documents';
 import { Embeddings } from '@langchain/core/embeddings';
 import { FakeVectorStore } from '@langchain/core/utils/testing'; // holds vectors in memory and compares them
+import { build } from 'esbuild';
 import { HalfclipError, loadImageEncoder, loadTextEncoder } from 'halfclip';
 import { HalfclipEmbeddings } from 'halfclip/langchain';
 
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const WORDS = ['tiger', 'rocket', 'pizza', 'guitar', 'owl', 'castle'];
 const picture = (word) => fileURLToPath(new URL(`../pictures/${word}.jpg`, import.meta.url));
 const documents = WORDS.map((word) => new Document({ pageContent: `${word}.jpg`, metadata: { word } }));
@@ -106,4 +108,19 @@ test('by require()', async () => {
   const one = new required.HalfclipEmbeddings({ model: 'halfclip-emoji' });
   assert.deepEqual(await one.embedQuery('owl'), await embeddings.embedQuery('owl'));
   one.dispose();
+});
+
+test('a bundler takes the module for pages', async () => {
+  const { metafile } = await build({
+    stdin: { contents: "export * from 'halfclip/langchain'", resolveDir: ROOT },
+    absWorkingDir: ROOT,
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    external: ['node:*'], // of LangChain's own
+    metafile: true,
+    write: false,
+  });
+  const ours = Object.keys(metafile.inputs).filter((name) => name.startsWith('dist/'));
+  assert.deepEqual(ours.sort(), ['dist/index.js', 'dist/langchain.js', 'dist/worker.js']);
 });

@@ -22,7 +22,8 @@ def embed_table(table, column, tower, command=("halfclip",), options=()):
     """The table with the columns `embedding` and `error`.
 
     Each of Spark's Python workers loads the tower once, for all partitions that it gets. A row that cannot be embedded
-    has an error; a process that dies is replaced (see halfclip_stream.py); what else fails is Spark's to try again.
+    has an error; a process that dies is replaced (see halfclip_stream.py); what else fails is Spark's to try again. Sets
+    how many rows the session gives to Python at once (spark.sql.execution.arrow.maxRecordsPerBatch).
     """
     source = next((field for field in table.schema.fields if field.name == column), None)
     if source is None:

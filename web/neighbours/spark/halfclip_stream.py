@@ -53,7 +53,7 @@ class Embedder:
         options: Sequence[str] = (),
         ahead: Optional[int] = None,
         attempts: int = 3,
-        patience: float = 300,
+        patience: float = 900,
     ):
         if tower not in ("text", "image"):
             raise ValueError(f"tower is {tower!r}, expected 'text' or 'image'")
