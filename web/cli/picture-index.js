@@ -2,7 +2,9 @@
 
 import path from 'node:path';
 
+import { openFile } from '../node/file-source.js';
 import { HalfclipError } from '../node/index.js';
+import { readMetadata } from '../search/read-index.js';
 import { VectorIndex } from '../search/vector-index.js';
 import { exists } from './pictures.js';
 import { complain } from './terminal.js';
@@ -21,10 +23,23 @@ export const TEXT_WEIGHTS = { 'text-weights': { type: 'string' } };
 export async function loadPictureIndex(file, signal) {
   const index = await VectorIndex.load(file, { signal, salvage: true });
   if (index.damage) await complain(`weights/corrupt: ${index.damage.message}, and are taken`);
-  const { folder, tower } = index.metadata;
+  return { index, ...checkMetadata(file, index.metadata) };
+}
+
+/** What such an index says of itself, without its vectors. */
+export async function readPictureMetadata(file) {
+  const source = await openFile(file);
+  try {
+    return checkMetadata(file, await readMetadata(source));
+  } finally {
+    await source.close();
+  }
+}
+
+function checkMetadata(file, { folder, tower }) {
   if (typeof folder !== 'string' || tower === null || typeof tower !== 'object')
     throw new HalfclipError('weights/format', `${file}: is an index, but not of pictures that halfclip index made`);
-  return { index, folder, tower };
+  return { folder, tower };
 }
 
 /** The same, or null where there is no such file. */

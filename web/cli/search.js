@@ -5,7 +5,7 @@ import path from 'node:path';
 import { printable } from '../base/errors.js';
 import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../node/index.js';
 import { LOAD_HELP, LOAD_OPTIONS, UsageError, countOf, loadOptions } from './options.js';
-import { loadPictureIndex } from './picture-index.js';
+import { loadPictureIndex, readPictureMetadata } from './picture-index.js';
 import { print } from './terminal.js';
 
 export const summary = 'pictures of an index, by words or by a picture';
@@ -34,18 +34,11 @@ export async function run(values, args, signal) {
     throw new UsageError('search needs an index and either a text, in quotes, or --picture');
   const limit = countOf('limit', values.limit, 10);
 
-  const { index, folder, tower } = await loadPictureIndex(file, signal);
-  const { 'text-weights': textWeights, ...remembered } = tower;
-  const isText = picture === undefined;
-  if (isText && textWeights !== undefined) remembered.weights = textWeights;
-  const load = isText ? loadTextEncoder : loadImageEncoder;
-  const encoder = await load(await loadOptions({ ...remembered, ...values }, signal));
-  let vector;
-  try {
-    vector = await encoder.embed(query ?? picture, { signal });
-  } finally {
-    encoder.dispose();
-  }
+  const { folder, tower } = await readPictureMetadata(file);
+  const [vector, { index }] = await Promise.all([
+    embedOne({ text: query, picture }, values, tower, signal),
+    loadPictureIndex(file, signal),
+  ]);
   if (vector.length !== index.dim)
     throw new HalfclipError(
       'weights/mismatch',
@@ -54,5 +47,20 @@ export async function run(values, args, signal) {
   for (const { id, score } of index.search(vector, { limit })) {
     const input = path.join(folder, String(id));
     await print(json ? JSON.stringify({ input, score }) : `${score.toFixed(4)}  ${printable(input)}`);
+  }
+}
+
+/** The vector of a text or a picture, by the tower that an index remembers. */
+async function embedOne({ text, picture }, values, { 'text-weights': textWeights, ...tower }, signal) {
+  const isText = picture === undefined;
+  if (isText && textWeights !== undefined) tower.weights = textWeights;
+  // One input is computed sooner than more threads have started.
+  const options = await loadOptions({ threads: '1', ...tower, ...values }, signal);
+  const load = isText ? loadTextEncoder : loadImageEncoder;
+  const encoder = await load(options);
+  try {
+    return await encoder.embed(text ?? picture, { signal });
+  } finally {
+    encoder.dispose();
   }
 }

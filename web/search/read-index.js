@@ -36,6 +36,9 @@ async function readAbout(source) {
   return readEnd(source);
 }
 
+/** What is kept beside the vectors of an index: little of its file is read. */
+export const readMetadata = async (source) => ((await readAbout(source)) ?? (await failToRead(source))).about.metadata;
+
 /** Which version of an index a file holds, as the one that saved it called it; null where it holds none. */
 export const readRevision = async (source) => (await readAbout(source))?.about.revision ?? null;
 
