@@ -20,14 +20,23 @@ export const help = `halfclip serve [folder]: serves the page that finds picture
   With a folder, the pictures below it take the place of the page's own. They stay on this machine: the page asks no other server for anything.
 
   --port N                               the port to begin looking at for a free one (default: 8080)
+  --connect ORIGIN                       a server that the page may load models from, as https://example.org, besides Hugging Face's
+                                         hub; may be given several times
 `;
 
-export const options = { port: { type: 'string' } };
+export const options = { port: { type: 'string' }, connect: { type: 'string', multiple: true } };
 
-export async function run({ port = '8080' }, [folder, ...others], signal) {
+/** Whom the page asks where a model is chosen by its name, and nobody else. */
+const HUB = ['https://huggingface.co', 'https://*.huggingface.co', 'https://*.hf.co'];
+
+export async function run({ port = '8080', connect = [] }, [folder, ...others], signal) {
   if (others.length) throw new UsageError(`serve takes one folder, got ${others[0]} too`);
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65535)
     throw new UsageError(`--port is ${port}, expected a number up to 65535`);
+  for (const origin of connect) {
+    if (!/^https?:\/\/[^\s/;,'"*]+$/.test(origin))
+      throw new UsageError(`--connect is ${origin}, expected an origin such as https://example.org`);
+  }
   if (folder !== undefined && !(await isFolder(folder))) throw new UsageError(`${folder} is no folder`);
   const root = { '/': PACKAGE };
   const list = folder === undefined ? null : await listPictures(folder);
@@ -37,7 +46,7 @@ export async function run({ port = '8080' }, [folder, ...others], signal) {
     await print(`${list.count} picture${list.count === 1 ? '' : 's'} in ${folder}`);
   }
   try {
-    const server = await listen({ root, port: Number(port), home: '/demo/' });
+    const server = await listen({ root, port: Number(port), home: '/demo/', connect: [...HUB, ...connect] });
     await print(`halfclip is at ${server.url}/demo/ (Ctrl-C ends it)`);
     await new Promise((resolve) => signal.addEventListener('abort', resolve));
     await server.close();

@@ -46,21 +46,25 @@ const PATIENCE = { request: 10_000, answer: 120_000 };
 const CONNECTIONS = 256;
 
 /** The policy of a page that runs its own scripts, its own workers and WebAssembly, and talks to nobody else. */
-export const contentSecurityPolicy = [
-  "default-src 'self'",
-  "script-src 'self' 'wasm-unsafe-eval'",
-  "worker-src 'self'",
-  "img-src 'self' blob: data:",
-  "style-src 'self'",
-  "connect-src 'self'",
-  "object-src 'none'",
-  "base-uri 'none'",
-  "form-action 'self'",
-  "frame-ancestors 'self'",
-].join('; ');
+export const contentSecurityPolicy = policyFor([]);
+
+/** The same of a page that may also ask these origins for data, such as the hub whose models it is told to load. */
+function policyFor(origins) {
+  return [
+    "default-src 'self'",
+    "script-src 'self' 'wasm-unsafe-eval'",
+    "worker-src 'self'",
+    "img-src 'self' blob: data:",
+    "style-src 'self'",
+    ["connect-src 'self'", ...origins].join(' '),
+    "object-src 'none'",
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'self'",
+  ].join('; ');
+}
 
 const HEADERS = {
-  'Content-Security-Policy': contentSecurityPolicy,
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Embedder-Policy': 'require-corp',
   'Cross-Origin-Resource-Policy': 'same-origin',
@@ -147,6 +151,7 @@ function rangeStillApplies(request, etag, modified) {
  *   its port, or as they are given here, for example `example.org:9000` where another port is forwarded
  * @param {{ request: number, answer: number }} [options.patience]  see PATIENCE
  * @param {Record<string, string | undefined>} [options.headers]  added to the default headers; undefined removes one
+ * @param {string[]} [options.connect]  origins that pages may ask for data, besides this server
  * @param {string} [options.home]  where `/` redirects to
  * @returns {Promise<{ url: string, served: Map<string, number>, close(): Promise<void> }>}  `url` without a final
  *   slash; `served` counts the bytes of bodies that were sent, by decoded URL path
@@ -157,6 +162,7 @@ export async function serve({
   host = '127.0.0.1',
   hosts = [],
   headers = {},
+  connect = [],
   home,
   patience = PATIENCE,
 }) {
@@ -165,7 +171,9 @@ export async function serve({
     .map(([prefix, folder]) => [prefix, path.resolve(folder instanceof URL ? fileURLToPath(folder) : folder)])
     .sort(([a], [b]) => b.length - a.length);
   const common = Object.fromEntries(
-    Object.entries({ ...HEADERS, ...headers }).filter(([, value]) => value !== undefined),
+    Object.entries({ ...HEADERS, 'Content-Security-Policy': policyFor(connect), ...headers }).filter(
+      ([, value]) => value !== undefined,
+    ),
   );
   const served = new Map();
   const isOwnHost = hostChecker(host, hosts);

@@ -1,5 +1,6 @@
 // The third panel: which model is used, which others can be, and what is kept on this machine.
 
+import { FILES } from './models.js';
 import { formatBytes, formatTime } from './format.js';
 
 const byId = (id) => document.getElementById(id);
@@ -10,9 +11,10 @@ function element(tag, text, className = '') {
 
 /**
  * @param {object} parts
+ * @param {string} [parts.hub]  where names of models are looked up, in place of Hugging Face's
  * @param {() => Promise<void>} parts.removeEverything
  */
-export function createModelPanel({ library, notices, announce, removeEverything, mayWrite }) {
+export function createModelPanel({ library, hub, notices, announce, removeEverything, mayWrite }) {
   let loading = false;
 
   async function render() {
@@ -80,6 +82,8 @@ export function createModelPanel({ library, notices, announce, removeEverything,
   }
 
   function explain({ message, code }) {
+    if (message.includes(FILES))
+      return 'The file of this model is not at hand any more, and nothing of it is kept: choose it again.';
     const hint =
       code === 'http/network' && blocked
         ? ` This page's policy does not let it ask ${blocked}: start it with halfclip serve --connect ${blocked}.`
@@ -101,7 +105,7 @@ export function createModelPanel({ library, notices, announce, removeEverything,
     const [file] = byId('model-file').files;
     const model = byId('model-name').value.trim();
     const weights = byId('model-weights').value.trim();
-    if (file || model || weights) choose({ model, weights, file });
+    if (file || model || weights) choose({ model, weights, file, hub });
     else byId('model-name').focus();
   });
   byId('model-cancel').addEventListener('click', () => library.cancelLoads());
