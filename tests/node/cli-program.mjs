@@ -18,9 +18,9 @@ export const jsonLines = (text) =>
  *   must work; fails: expects a failure that is told in sentences and nothing on standard output
  */
 export function programIn(folder) {
-  function run(args, input = '') {
+  function run(args, input = '', env = {}) {
     return new Promise((resolve) => {
-      const child = spawn(process.execPath, [CLI, ...args], { cwd: folder });
+      const child = spawn(process.execPath, [CLI, ...args], { cwd: folder, env: { ...process.env, ...env } });
       let stdout = '';
       let stderr = '';
       child.stdout.on('data', (data) => (stdout += data));

@@ -1,7 +1,17 @@
 // halfclip index and halfclip search, with the bundled model.
 
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -141,6 +151,62 @@ test('two runs at once', async () => {
   assert.equal((await ids()).length, 11);
   assert.equal((await index()).new, 0);
   assert.deepEqual(readdirSync(folder).sort(), ['photos', 'photos.index', 'shard']);
+});
+
+test('--open gives what is found to the viewer of the system', { skip: process.platform !== 'linux' }, async () => {
+  const viewer = place('bin', 'xdg-open');
+  mkdirSync(place('bin'));
+  const opened = place('opened.txt');
+  writeFileSync(viewer, `#!/bin/sh\nprintf '%s\\n' "$#" "$@" >> '${opened}'\n`, { mode: 0o755 });
+  const withViewer = { PATH: `${place('bin')}:${process.env.PATH}` };
+  const linesOnceThere = async (count) => {
+    for (;;) {
+      const lines = existsSync(opened) ? readFileSync(opened, 'utf8').split('\n').slice(0, -1) : [];
+      if (lines.length >= count) return lines;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  const best = jsonLines(await program.works(['search', 'photos.index', 'a guitar', '--json', '--limit', '2']));
+  const one = await program.run(['search', 'photos.index', 'a guitar', '--json', '--open'], '', withViewer);
+  assert.equal(one.status, 0, one.stderr);
+  assert.deepEqual(jsonLines(one.stdout), best.slice(0, 1));
+  assert.deepEqual(await linesOnceThere(2), ['1', place('photos/guitar.jpg')]);
+  rmSync(opened);
+  await program.run(['search', 'photos.index', 'a guitar', '--open', '--limit', '2'], '', withViewer);
+  assert.deepEqual((await linesOnceThere(4)).sort(), ['1', '1', ...best.map(({ input }) => input)].sort());
+  // What is no picture any more, or has the name of a program, is not opened.
+  rmSync(opened);
+  const other = await VectorIndex.load(place('photos.index'));
+  const { vector } = other.get('guitar.jpg');
+  for (const [name, text] of [
+    ['page.jpg', '<html>'],
+    ['guitar.desktop', readFileSync(place('photos/guitar.jpg'))],
+  ]) {
+    writeFileSync(place('photos', name), text);
+    other.replace(
+      'guitar.jpg',
+      vector.map((x) => -x),
+    ); // anything else
+    other.replace(name, vector);
+    await other.save(place('other.index'));
+    const { status, stderr } = await program.run(
+      ['search', 'other.index', '--picture', 'photos/guitar.jpg', '--open'],
+      '',
+      withViewer,
+    );
+    assert.equal(status, 1);
+    assert.match(stderr, /is not opened, because it is no picture/);
+    other.remove(name);
+    rmSync(place('photos', name));
+  }
+  assert.ok(!existsSync(opened));
+  const { status, stderr } = await program.run(['search', 'photos.index', 'a guitar', '--open'], '', {
+    PATH: place('photos'),
+  });
+  assert.equal(status, 1);
+  assert.match(stderr, /--open: xdg-open cannot be started/);
+  rmSync(place('bin'), { recursive: true });
+  rmSync(place('other.index'));
 });
 
 test('what makes no sense', async () => {

@@ -140,6 +140,25 @@ for (const kernels of KERNELS) {
   });
 }
 
+test('of what has several vectors, the best of each', () => {
+  const dim = 16;
+  const vectors = randomVectors(60, dim, 13);
+  const index = new VectorIndex({ dim });
+  vectors.forEach((vector, i) =>
+    index.add(`film ${i % 6}#${i}`, vector, { data: { video: `film ${i % 6}`, time: i / 2 } }),
+  );
+  const all = index.search(vectors[9], { limit: 60 });
+  const best = [...new Map(all.toReversed().map((found) => [found.data.video, found])).values()];
+  best.sort((a, b) => b.score - a.score);
+  const seen = new Set();
+  const found = index.search(vectors[9], {
+    limit: 5,
+    filter: (id, { video }) => !seen.has(video) && seen.add(video),
+  });
+  assert.equal(found[0].data.time, 4.5);
+  assert.deepEqual(found, best.slice(0, 5));
+});
+
 test('the modules are small enough for every engine to compile them at once, on any thread', () => {
   for (const flavour of ['relaxed', 'simd128'])
     assert.ok(readFileSync(new URL(`../../build/search-${flavour}.wasm`, import.meta.url)).length < 4096);

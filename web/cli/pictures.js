@@ -98,6 +98,9 @@ async function readHead(path, found) {
   }
 }
 
+/** Whether a path is a file that begins as a picture does. */
+export const isPictureFile = async (path) => (await kindOf(path).catch(() => null)) === 'picture';
+
 /** Whether a path is a folder. */
 export const isFolder = async (path) => (await stat(path).catch(() => null))?.isDirectory() ?? false;
 

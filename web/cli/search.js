@@ -7,14 +7,16 @@ import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../node/index.
 import { LOAD_HELP, LOAD_OPTIONS, UsageError, countOf, loadOptions } from './options.js';
 import { loadPictureIndex, readPictureMetadata } from './picture-index.js';
 import { print } from './terminal.js';
+import { openPicture } from './viewer.js';
 
 export const summary = 'pictures of an index, by words or by a picture';
 
 export const help = `halfclip search INDEX TEXT: the pictures of an index that fit a text best
 halfclip search INDEX --picture FILE|URL: those that are nearest to a picture
 
-  --limit N                              how many (default: 10)
+  --limit N                              how many (default: 10; with --open 1)
   --json                                 JSON lines {"input", "score"}
+  --open                                 also opens them in the viewer of the system
 ${LOAD_HELP}
   The index remembers the model and the weights; --weights names those of the text tower where it was made with a shard of the image
   tower.
@@ -25,14 +27,15 @@ export const options = {
   picture: { type: 'string' },
   limit: { type: 'string' },
   json: { type: 'boolean' },
+  open: { type: 'boolean' },
 };
 
 export async function run(values, args, signal) {
-  const { picture, json } = values;
+  const { picture, json, open } = values;
   const [file, query, ...more] = args;
   if (file === undefined || more.length || (query === undefined) === (picture === undefined))
     throw new UsageError('search needs an index and either a text, in quotes, or --picture');
-  const limit = countOf('limit', values.limit, 10);
+  const limit = countOf('limit', values.limit, open ? 1 : 10);
 
   const { folder, tower } = await readPictureMetadata(file);
   const [vector, { index }] = await Promise.all([
@@ -47,6 +50,7 @@ export async function run(values, args, signal) {
   for (const { id, score } of index.search(vector, { limit })) {
     const input = path.join(folder, String(id));
     await print(json ? JSON.stringify({ input, score }) : `${score.toFixed(4)}  ${printable(input)}`);
+    if (open) await openPicture(input);
   }
 }
 

@@ -22,12 +22,9 @@ class WasmKernels {
     const { exports } = new WebAssembly.Instance((compiled[name] ??= new WebAssembly.Module(MODULES[name])));
     this.name = name;
     this.memory = exports.memory;
+    this.buffer = this.memory.buffer; // kept, since asking for it takes time
     this.base = exports.__heap_base.value;
     for (const call of CALLS) this[call] = exports[`hc_search_${call}`];
-  }
-
-  get buffer() {
-    return this.memory.buffer;
   }
 
   reserve(end) {
@@ -38,6 +35,7 @@ class WasmKernels {
     for (const wanted of [end + (end >> 4), end]) {
       try {
         this.memory.grow(pages(wanted));
+        this.buffer = this.memory.buffer;
         return;
       } catch {
         // There is not so much.

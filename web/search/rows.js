@@ -141,7 +141,6 @@ export class Rows {
     if (!(scale > 0 && scale < Infinity)) return false;
     if (!this.#kernels.is_whole(this.#staged, this.dim, this.size, seed, hash)) return false;
     this.reserve(row + 1);
-    this.#refresh();
     const at = (this.#staged + 4) / this.size;
     this.#numbers.copyWithin(this.#valuesAt(row) / this.size, at, at + this.dim);
     this.#floats[this.#scaleAt(row)] = scale;
