@@ -368,6 +368,43 @@ for (const [how, count] of [
     }
   });
 
+test('over HTTP: what was cut off goes on by ranges, and no more is fetched than is needed to tell that it is none', async () => {
+  const index = example('int8', { dim: 700, count: 4000 });
+  const bytes = Buffer.from(await bytesOf(index));
+  const asked = [];
+  let [sent, body] = [0, bytes];
+  const server = createServer((request, response) => {
+    const [, first] = /^bytes=(\d+)-/.exec(request.headers.range ?? '') ?? [];
+    asked.push(first);
+    const rest = body.subarray(Number(first ?? 0));
+    response.writeHead(first ? 206 : 200, {
+      'accept-ranges': 'bytes',
+      'content-length': rest.length,
+      etag: '"1"',
+      ...(first && { 'content-range': `bytes ${first}-${body.length - 1}/${body.length}` }),
+    });
+    const piece = (at) => {
+      if (at >= rest.length) return response.end();
+      if (body === bytes && asked.length < 3 && at > 800_000) return response.destroy();
+      sent += Math.min(50_000, rest.length - at);
+      return response.write(rest.subarray(at, at + 50_000), () => piece(at + 50_000));
+    };
+    piece(0);
+  });
+  servers.push(server);
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${server.address().port}/photos.index`;
+  const back = await VectorIndex.load(url);
+  assert.deepEqual([...back.ids()], [...index.ids()]);
+  assert.deepEqual(back.search(randomVectors(1, 700, 5)[0]), index.search(randomVectors(1, 700, 5)[0]));
+  assert.equal(asked.length, 3);
+  assert.ok(!Number(asked[0] ?? 0) && Number(asked[1]) > 500_000 && Number(asked[2]) > Number(asked[1]), `${asked}`);
+  assert.ok(sent < 1.3 * bytes.length, `${sent} of ${bytes.length}`);
+  [sent, body] = [0, Buffer.alloc(100_000_000, 'no index')];
+  await fails(VectorIndex.load(url), 'weights/format', 'is none');
+  assert.ok(sent < 20_000_000, `${sent}`);
+});
+
 const servers = [];
 after(() => servers.forEach((server) => server.close()));
 
