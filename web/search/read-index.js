@@ -26,7 +26,7 @@ async function readEnd(source) {
   return parseEnd(await readBytes(source, Math.max(0, size - MOST_HEADER), size), size);
 }
 
-async function readAbout(source) {
+async function findAbout(source) {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const header = await readHeader(source);
     if (header) return { ...header, header };
@@ -36,11 +36,24 @@ async function readAbout(source) {
   return readEnd(source);
 }
 
+/** The same for a file that has to be one. */
+async function readAbout(source) {
+  const head = await source.peek(9);
+  const found = await findAbout(source);
+  if (found) return found;
+  const what = head[8] === 0x7b ? 'has metadata without one' : 'is none';
+  throw new HalfclipError(
+    head.length < 9 ? 'weights/truncated' : 'weights/format',
+    `${source.name}: expected an index of halfclip, a .safetensors file with halfclip_index in its metadata; this file ` +
+      (head.length < 9 ? `ends after ${head.length} bytes` : `${what}, or is damaged at its beginning and its end`),
+  );
+}
+
 /** What is kept beside the vectors of an index: little of its file is read. */
-export const readMetadata = async (source) => ((await readAbout(source)) ?? (await failToRead(source))).about.metadata;
+export const readMetadata = async (source) => (await readAbout(source)).about.metadata;
 
 /** Which version of an index a file holds, as the one that saved it called it; null where it holds none. */
-export const readRevision = async (source) => (await readAbout(source))?.about.revision ?? null;
+export const readRevision = async (source) => (await findAbout(source))?.about.revision ?? null;
 
 /**
  * Reads an index.
@@ -56,7 +69,7 @@ export const readRevision = async (source) => (await readAbout(source))?.about.r
  *   interrupted; isOwn: see parseHeader
  */
 export async function readIndex(source, { begin, put, drop, pause }) {
-  const { about, places, header, isOwn = false } = (await readAbout(source)) ?? (await failToRead(source));
+  const { about, places, header, isOwn = false } = await readAbout(source);
   const parts = partsOf(about);
   const count = parts.reduce((sum, part) => sum + part.count, 0);
   const most = source.size === undefined ? 0 : Math.floor(source.size / rowBytes(about));
@@ -152,14 +165,4 @@ function textOf(bytes) {
   const all = bytes.length <= MOST_TEXT ? decoder.decode(bytes) : '';
   const isAscii = all.length === bytes.length && !all.includes('\ufffd');
   return isAscii ? (begin, end) => all.slice(begin, end) : (begin, end) => decoder.decode(bytes.subarray(begin, end));
-}
-
-async function failToRead(source) {
-  const head = await readBytes(source, 0, 9);
-  const found = head[8] === 0x7b ? 'has metadata without one' : 'is none';
-  throw new HalfclipError(
-    head.length < 9 ? 'weights/truncated' : 'weights/format',
-    `${source.name}: expected an index of halfclip, a .safetensors file with halfclip_index in its metadata; this file ` +
-      (head.length < 9 ? `ends after ${head.length} bytes` : `${found}, or is damaged at its beginning and its end`),
-  );
 }
