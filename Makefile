@@ -159,7 +159,7 @@ test-fuzz: $(FUZZERS)
 	$(call fuzz,5)
 fuzz: $(FUZZERS) dist
 	$(call fuzz,$(FUZZ_SECONDS))
-	HALFCLIP_SECONDS=$(FUZZ_SECONDS) HALFCLIP_SEED=$$(date +%s) $(NODE) --test --test-reporter=spec tests/node/hostile.test.mjs
+	HALFCLIP_SECONDS=$(FUZZ_SECONDS) HALFCLIP_SEED=$$(date +%s) $(NODE) --test --test-reporter=spec tests/node/hostile.test.mjs tests/node/hostile-index.test.mjs
 
 # ---- JavaScript and browser tests ------------------------------------------------------------------------------------
 

@@ -114,8 +114,8 @@ export class VectorIndex {
    * Saves the index. `target`: a path (Node.js); the name of a file of the origin private file system (a page, a
    * worker). What has changed since the last time is added to it, or all of it written; whatever ends that, the file is
    * as before or as afterwards. `weights/changed` if somebody else changed it since this index was loaded from it or
-   * saved there. A FileSystemFileHandle or a WritableStream. Nothing: resolves
-   * to a Blob. What is added while it is saved comes with the next one.
+   * saved there. A FileSystemFileHandle or a WritableStream. Nothing: resolves to a Blob. What is added while it is saved
+   * comes with the next one.
    */
   save(target: string | UrlObject, options?: { signal?: Signal | null | undefined }): Promise<undefined>;
   save(target?: undefined, options?: { signal?: Signal | null | undefined }): Promise<OneBlob>;

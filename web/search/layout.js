@@ -159,6 +159,9 @@ function parseAbout(text) {
   return areParts(about) ? about : null;
 }
 
+/** How many numbers rows may have of which so many were saved: more than half of them are of some. */
+export const mostRows = (count) => 2 * count + FEW;
+
 const isSize = (n, most) => Number.isInteger(n) && n >= 0 && n <= most;
 
 function areParts(about) {
@@ -176,7 +179,7 @@ function areParts(about) {
   // Each part ends where the next one begins; of the numbers of rows not more than half are of none.
   const all = parts.reduce((sum, { count }) => sum + count, 0);
   return (
-    areSizes && rows <= 2 * all + FEW && tensorsOf(about, TAIL).every((part) => part.at(-1)[4] - part.at(-1)[3] >= TAIL)
+    areSizes && rows <= mostRows(all) && tensorsOf(about, TAIL).every((part) => part.at(-1)[4] - part.at(-1)[3] >= TAIL)
   );
 }
 

@@ -3,7 +3,7 @@
 import { HalfclipError } from '../base/errors.js';
 import { breathe } from '../base/platform.js';
 import { readBytes } from '../sources/source.js';
-import { MOST_HEADER, parseAgain, parseEnd, parseHeader, partsOf, rowBytes } from './layout.js';
+import { MOST_HEADER, mostRows, parseAgain, parseEnd, parseHeader, partsOf, rowBytes } from './layout.js';
 import { hashBytes, xxh32 } from './xxh32.js';
 
 const MOST_TEXT = 2 ** 28; // bytes; engines have texts of no more than 2^29 characters
@@ -73,7 +73,7 @@ export async function readIndex(source, { begin, put, drop, pause }) {
   const parts = partsOf(about);
   const count = parts.reduce((sum, part) => sum + part.count, 0);
   const most = source.size === undefined ? 0 : Math.floor(source.size / rowBytes(about));
-  const rows = begin(about, Math.min(about.rows, 2 * Math.min(count, most)));
+  const rows = begin(about, Math.min(about.rows, count, most));
   let [whole, isDamaged, again] = [0, false, null];
   for (const [k, part] of parts.entries()) {
     const before = k ? await readChanges(source, part, places[k].slice(0, 2)) : { removed: [], row: (i) => i };
@@ -83,7 +83,11 @@ export async function readIndex(source, { begin, put, drop, pause }) {
     whole += await readRows(source, tensors.slice(0, -1), {
       rows,
       pause,
-      rowOf: (i) => (before.row(i) < about.rows ? before.row(i) : -1),
+      // No more memory than twice of what comes, whatever the numbers are.
+      rowOf(i) {
+        const row = before.row(i);
+        return row < about.rows && row < mostRows(Math.max(most, rows.count)) ? row : -1;
+      },
       put,
     });
     again = await readBytes(source, ...tensors.at(-1));
