@@ -41,7 +41,18 @@ typedef enum hc_status {
 /* The stable code, for example "weights/mismatch"; "" for HC_OK. Static storage. */
 const char *hc_status_code(hc_status status);
 
-typedef enum hc_tower { HC_IMAGE = 0, HC_TEXT = 1 } hc_tower;
+/* A video tower is an image tower for the frames, and what makes one vector of theirs. */
+typedef enum hc_tower { HC_IMAGE = 0, HC_TEXT = 1, HC_VIDEO = 2 } hc_tower;
+
+/* How a video tower makes one vector v of those of its frames f (Luo et al., "CLIP4Clip", 2021, arXiv:2104.08860):
+ * v = norm(mean of norm(g)), over frames that there are, with g = f, f + transformer(f + positions) or f + LSTM(f).
+ * HC_TEMPORAL_AUTO: as the file holds it. */
+typedef enum hc_temporal {
+    HC_TEMPORAL_AUTO = 0,
+    HC_TEMPORAL_MEANP = 1,
+    HC_TEMPORAL_SEQTRANSF = 2,
+    HC_TEMPORAL_SEQLSTM = 3
+} hc_temporal;
 
 /* How the weights are held. HC_AUTO: as a shard holds them, else HC_INT8.
  * Norms and biases are always fp32; so are positions. At int4, int8 and fp16 the patch embedding and the final
@@ -80,6 +91,10 @@ void hc_loader_set_threads(hc_loader *loader, int threads);
  * positions are resized to its grid. Before the header. The config in force has it then, for hc_preprocess_parse and
  * for shards. */
 void hc_loader_set_image_size(hc_loader *loader, int height, int width);
+
+/* Of a video tower, which of them; before the header. One that the file lacks is HC_WEIGHTS_MISMATCH, with the name of
+ * the first missing tensor. */
+void hc_loader_set_temporal(hc_loader *loader, hc_temporal temporal);
 
 /* The total size of the file in bytes, if the caller knows it: lets a lying header and a truncated file be told at
  * once. */
@@ -137,14 +152,33 @@ typedef struct hc_info {
 
 void hc_encoder_info(const hc_encoder *encoder, hc_info *info);
 
+/* What a video tower has besides. */
+typedef struct hc_video_info {
+    hc_temporal temporal;
+    int most_frames;   /* of one video                                                                     */
+    int seen;          /* pictures that its input is: 1, or 3: the one before, the frame, and the one after */
+    float logit_scale; /* a cosine times this is CLIP's logit; 0: the file does not say                     */
+} hc_video_info;
+
+/* Returns 0 for another tower. */
+int hc_encoder_video(const hc_encoder *encoder, hc_video_info *out);
+
 /* Vectors of `count` pictures: pixels [count, 3, image_height, image_width], already normalised by mean and std (see
  * hc_preprocess); out [count, tokens_out, dim], L2-normalised along dim if `normalize` is not 0. HC_INPUT_TYPE if a
- * pixel is not finite. */
+ * pixel is not finite. Of a video tower's frames pixels are [count, seen, 3, image_height, image_width], with zeros for
+ * the pictures before the first frame and after the last; hc_embed_video takes the vectors not normalised. */
 hc_status hc_embed_pixels(hc_encoder *encoder, const float *pixels, size_t count, int normalize, float *out);
 
 /* Vectors of `count` texts: ids [count, context_length] as OpenCLIP's tokenizer gives them; out as above.
  * HC_INPUT_TYPE if an id is negative or not below vocab_size. */
 hc_status hc_embed_tokens(hc_encoder *encoder, const int32_t *ids, size_t count, int normalize, float *out);
+
+/* The vector of one video: frames [count, dim], in their order; out [dim], L2-normalised if `normalize` is not 0.
+ * HC_INPUT_SIZE without frames or with more than most_frames, HC_INPUT_TYPE if a number is not finite. */
+hc_status hc_embed_video(hc_encoder *encoder, const float *frames, size_t count, int normalize, float *out);
+
+/* hc_embed_begin of that. */
+hc_status hc_embed_video_begin(hc_encoder *encoder, const float *frames, size_t count, int normalize, float *out);
 
 /* The same in steps, for callers that want to do other things in between, or to stop: begins with pixels or ids,
  * whichever the tower takes. Whatever was under way before is forgotten. `input` and `out` must stay until the last

@@ -35,7 +35,7 @@ WASM_EXPORTS = malloc realloc free hc_status_code \
                hc_tokenizer_new hc_tokenize hc_tokenizer_vocab_size hc_tokenizer_free \
                hc_loader_set_threads hc_threads_work hc_threads_stop hc_threads_may_sleep
 
-WASM_TOOLS_EXPORTS = hc_embed_operation
+WASM_TOOLS_EXPORTS = hc_embed_operation hc_loader_set_temporal hc_embed_video_begin
 WASM_CALIBRATE_EXPORTS = hc_calibration_new hc_calibration_status hc_calibration_message hc_calibration_add hc_calibration_step hc_calibration_choose hc_calibration_free
 
 # The modules of src/search, which the scripts hold (web/build.mk): they have no memory to give and need little of a stack.

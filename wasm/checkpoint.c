@@ -31,7 +31,7 @@ EXPORT(hc_wasm_checkpoint_free) void hc_wasm_checkpoint_free(hc_wasm_checkpoint 
 /* What says that its towers were trained with QuickGELU; NULL if nothing does. */
 EXPORT(hc_wasm_checkpoint_quick_gelu) const char *hc_wasm_checkpoint_quick_gelu(const hc_wasm_checkpoint *checkpoint)
 {
-    return hc_family_quick_gelu(&checkpoint->file);
+    return hc_family_quick_gelu(&checkpoint->file, 0);
 }
 
 /* The tower that a tensor of it belongs to; -1: neither. */

@@ -32,6 +32,16 @@ EXPORT(hc_wasm_result) int hc_wasm_result(hc_encoder *encoder, int index, double
     return 1;
 }
 
+/* hc_encoder_video, one double a field. */
+EXPORT(hc_wasm_video) int hc_wasm_video(const hc_encoder *encoder, double out[4])
+{
+    hc_video_info info;
+    if (!hc_encoder_video(encoder, &info)) return 0;
+    const double fields[4] = {info.temporal, info.most_frames, info.seen, info.logit_scale};
+    for (int i = 0; i < 4; i++) out[i] = fields[i];
+    return 1;
+}
+
 /* Tensor `index` of the tower that a config asks for, as OpenCLIP's state dict has it: its name, and in out its rank
  * and shape. NULL behind the last. */
 EXPORT(hc_wasm_tensor) const char *hc_wasm_tensor(const hc_loader *loader, size_t index, int out[5])

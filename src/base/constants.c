@@ -19,7 +19,11 @@ const char *hc_status_code(hc_status status)
     return "";
 }
 
-const char *hc_tower_name(hc_tower tower) { return tower == HC_IMAGE ? "image" : "text"; }
+const char *hc_tower_name(hc_tower tower) 
+{
+    static const char *const names[] = {"image", "text", "video"};
+    return names[tower];
+}
 
 const char *hc_dtype_name(hc_dtype dtype)
 {

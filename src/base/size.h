@@ -9,6 +9,9 @@
 
 #define HC_SIZE_TOO_LARGE UINT64_MAX
 
+/* Dimensions of a tensor, at most. */
+enum { HC_MOST_RANK = 5 };
+
 /* More than this, all together, no machine of this kind has for one encoder. */
 #if SIZE_MAX == UINT32_MAX
 #define HC_SIZE_MOST UINT64_C(4294836224) /* 4 GB less what no block can lie in */

@@ -121,20 +121,20 @@ static int begins(const hc_json *name, const char *outer, const char *inner, con
 }
 
 /* Names as they stand in the file, in quotes. */
-static int ends(const hc_json *name, const char *ending)
+int hc_names_ends(const hc_json *name, const char *ending)
 {
     size_t length = strlen(ending);
     return name->length > length + 1 && !memcmp(name->text + name->length - 1 - length, ending, length);
 }
 
 /* Buffers that are no weights. */
-static int is_buffer(const hc_json *name) { return ends(name, "position_ids") || ends(name, "attn_mask"); }
+static int is_buffer(const hc_json *name) { return hc_names_ends(name, "position_ids") || hc_names_ends(name, "attn_mask"); }
 
 int hc_names_own(const hc_names_match *match, const hc_json *name)
 {
     if (is_buffer(name)) return 0;
     for (const char *const *unused = match->names->unused; *unused; unused++)
-        if (ends(name, *unused)) return 0;
+        if (hc_names_ends(name, *unused)) return 0;
     for (const char *const *owned = match->names->owned; *owned; owned++)
         if (begins(name, match->outer, match->inner, *owned)) return 1;
     return 0;

@@ -60,6 +60,9 @@ extern const char *const HC_PREFIXES[HC_PREFIX_COUNT];
 /* Whether the file has a tensor of this name behind two prefixes. */
 int hc_names_has(const hc_safetensors *file, const char *outer, const char *inner, const char *name);
 
+/* Whether a name as it stands in a file, in quotes, ends so. */
+int hc_names_ends(const hc_json *name, const char *ending);
+
 /* Whether one of the file's names begins so. */
 int hc_names_begin(const hc_safetensors *file, const char *beginning);
 

@@ -333,23 +333,23 @@ hc_file_tensor *hc_safetensors_find(const hc_safetensors *file, const char *name
     return NULL;
 }
 
-int hc_safetensors_shape(const hc_file_tensor *tensor, uint32_t shape[4])
+int hc_safetensors_shape(const hc_file_tensor *tensor, uint32_t shape[HC_MOST_RANK])
 {
     hc_json dim;
     const char *cursor = NULL;
     int rank = 0;
     while (hc_json_next(&tensor->shape, &cursor, NULL, &dim)) {
         uint64_t n;
-        if (rank == 4 || !hc_json_unsigned(&dim, &n) || n > UINT32_MAX) return -1;
+        if (rank == HC_MOST_RANK || !hc_json_unsigned(&dim, &n) || n > UINT32_MAX) return -1;
         shape[rank++] = (uint32_t)n;
     }
     return rank;
 }
 
-void hc_safetensors_strides(const hc_file_tensor *tensor, uint64_t strides[4])
+void hc_safetensors_strides(const hc_file_tensor *tensor, uint64_t strides[HC_MOST_RANK])
 {
     hc_json stride;
     const char *cursor = NULL;
-    for (int i = 0; i < 4 && hc_json_next(&tensor->strides, &cursor, NULL, &stride); i++)
+    for (int i = 0; i < HC_MOST_RANK && hc_json_next(&tensor->strides, &cursor, NULL, &stride); i++)
         hc_json_unsigned(&stride, &strides[i]);
 }

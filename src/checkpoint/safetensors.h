@@ -5,6 +5,7 @@
 
 #include "halfclip.h"
 #include "base/problem.h"
+#include "base/size.h"
 #include "checkpoint/json.h"
 
 /* The types that weights are read from; every other known one is HC_OTHER. */
@@ -52,11 +53,11 @@ void hc_safetensors_free(hc_safetensors *file);
 /* NULL if there is none. */
 hc_file_tensor *hc_safetensors_find(const hc_safetensors *file, const char *name);
 
-/* The shape as numbers, of rank at most 4; -1 if it has more dimensions or one beyond 32 bits. */
-int hc_safetensors_shape(const hc_file_tensor *tensor, uint32_t shape[4]);
+/* The shape as numbers, of rank at most HC_MOST_RANK; -1 if it has more dimensions or one beyond 32 bits. */
+int hc_safetensors_shape(const hc_file_tensor *tensor, uint32_t shape[HC_MOST_RANK]);
 
 /* The strides of a tensor that has them, one for each dimension of its shape, of at most 4. */
-void hc_safetensors_strides(const hc_file_tensor *tensor, uint64_t strides[4]);
+void hc_safetensors_strides(const hc_file_tensor *tensor, uint64_t strides[HC_MOST_RANK]);
 
 /* What a file that is not safetensors looks like from its first bytes ("an HTML page"), or NULL. */
 const char *hc_safetensors_guess(const void *bytes, size_t n);

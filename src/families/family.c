@@ -33,7 +33,7 @@ static void find_section(hc_options *o, hc_tower tower, const char *config, size
 {
     hc_json document;
     hc_json_error error;
-    o->section_name = tower == HC_IMAGE ? "vision_cfg" : "text_cfg";
+    o->section_name = tower == HC_TEXT ? "text_cfg" : "vision_cfg";
     if (!hc_json_parse(config, length, &document, &error)) {
         hc_fail(o->problem, HC_MODEL_CONFIG, "the config is not JSON: %s at byte %u", error.reason,
                 (uint64_t)error.position);
@@ -83,6 +83,31 @@ static void refuse(hc_options *o)
     }
 }
 
+int hc_family_find_video(const hc_safetensors *file, hc_tower tower, hc_temporal asked, hc_video *found,
+                         hc_problem *problem)
+{
+    uint32_t shape[HC_MOST_RANK];
+    for (size_t i = 0; tower != HC_TEXT && i < file->count; i++)
+        if (hc_names_ends(&file->tensors[i].name, "visual.conv2.weight") &&
+            hc_safetensors_shape(&file->tensors[i], shape) == 5)
+            found->seen = 3;
+#ifdef HC_FAMILIES_VIT
+    (void)asked, (void)problem;
+#else
+    if (tower == HC_VIDEO) hc_clip4clip_find(file, asked, found, problem);
+#endif
+    return tower == HC_VIDEO || found->seen;
+}
+
+/* The tower that families build for a tower; a module without videos has none for them. */
+static hc_tower of_family(hc_tower tower)
+{
+#ifndef HC_FAMILIES_VIT
+    if (tower == HC_VIDEO) return HC_IMAGE;
+#endif
+    return tower;
+}
+
 const hc_family *hc_family_build(hc_network *net, const char *config, size_t length)
 {
     hc_options o = {.problem = net->problem};
@@ -91,8 +116,11 @@ const hc_family *hc_family_build(hc_network *net, const char *config, size_t len
     hc_embed_dim(&o);
     hc_options_check_keys(&o, &o.model, "model_cfg", HC_MODEL_KEYS);
     for (int i = 0; i < FAMILY_COUNT; i++) {
-        if (FAMILIES[i]->tower != net->tower || !FAMILIES[i]->answers(&o)) continue;
+        if (FAMILIES[i]->tower != of_family(net->tower) || !FAMILIES[i]->answers(&o)) continue;
         FAMILIES[i]->build(net, &o);
+#ifndef HC_FAMILIES_VIT
+        if (net->tower == HC_VIDEO) hc_clip4clip_build(net);
+#endif
         return o.problem->status == HC_OK ? FAMILIES[i] : NULL;
     }
     refuse(&o);

@@ -19,6 +19,15 @@ typedef struct hc_family {
     hc_names names[HC_FAMILY_NAMES];
 } hc_family;
 
+/* What a file knows of videos that is not in a config; the problem says what is wrong. Returns whether a network is to
+ * be built anew for it. */
+int hc_family_find_video(const hc_safetensors *file, hc_tower tower, hc_temporal asked, hc_video *found,
+                         hc_problem *problem);
+
+/* clip4clip.c: which of the heads that was, and the operations that it is, behind those of an image tower. */
+void hc_clip4clip_find(const hc_safetensors *file, hc_temporal asked, hc_video *found, hc_problem *problem);
+void hc_clip4clip_build(hc_network *net);
+
 /* Builds the tower that a config (see hc_loader_new) asks for, in a network that hc_network_init has made, whose
  * problem says what is wrong. NULL then. */
 const hc_family *hc_family_build(hc_network *net, const char *config, size_t length);
@@ -38,8 +47,8 @@ void hc_family_describe(const hc_safetensors *file, const hc_family *family, cha
                         size_t asked_size);
 
 /* What in a file says that its towers were trained with QuickGELU, as a noun phrase; NULL if nothing does. The shapes
- * cannot: GELU has the same. */
-const char *hc_family_quick_gelu(const hc_safetensors *file);
+ * cannot: GELU has the same. `is_video`: its video tower is asked for, so that it is CLIP4Clip's if it is named so. */
+const char *hc_family_quick_gelu(const hc_safetensors *file, int is_video);
 
 /* The families, each in the file of its name. */
 extern const hc_family hc_bert_text, hc_eva, hc_m2m_text, hc_t5_text, hc_convnext, hc_fastvit, hc_modified_resnet,

@@ -1,6 +1,8 @@
 /* quick_gelu.c: which files were trained with QuickGELU. */
 #include "families/family.h"
 
+#include "base/text_format.h"
+
 /* Everything that OpenAI published has these buffers, in which its archives keep the model's sizes. */
 static int is_openai(const hc_safetensors *file, const char *outer, const char *inner)
 {
@@ -24,12 +26,25 @@ static int is_clip4clip(const hc_safetensors *file, const char *outer)
     return 0;
 }
 
-const char *hc_family_quick_gelu(const hc_safetensors *file)
+/* Under "clip." alone anybody may keep a model; with matrices in halves among floats, as CLIP4Clip leaves them, or
+ * for videos, it is CLIP4Clip's with meanP, which has no tensors of its own. */
+static int is_clip4clip_alone(const hc_safetensors *file, const char *outer, int is_video)
+{
+    char names[2][HC_NAME_LENGTH];
+    hc_format(names[0], HC_NAME_LENGTH, "%sclip.visual.conv1.weight", outer);
+    hc_format(names[1], HC_NAME_LENGTH, "%sclip.visual.ln_post.weight", outer);
+    const hc_file_tensor *conv = hc_safetensors_find(file, names[0]), *norm = hc_safetensors_find(file, names[1]);
+    if (!conv || !norm) return 0;
+    return is_video || (conv->element == HC_F16 && norm->element == HC_F32);
+}
+
+const char *hc_family_quick_gelu(const hc_safetensors *file, int is_video)
 {
     for (int i = 0; i < HC_PREFIX_COUNT * HC_PREFIX_COUNT; i++)
         if (is_openai(file, HC_PREFIXES[i % HC_PREFIX_COUNT], HC_PREFIXES[i / HC_PREFIX_COUNT]))
             return "one of OpenAI's (it holds context_length or input_resolution)";
     for (int i = 0; i < HC_PREFIX_COUNT; i++)
-        if (is_clip4clip(file, HC_PREFIXES[i])) return "one of CLIP4Clip's";
+        if (is_clip4clip(file, HC_PREFIXES[i]) || is_clip4clip_alone(file, HC_PREFIXES[i], is_video))
+            return "one of CLIP4Clip's";
     return NULL;
 }

@@ -50,7 +50,7 @@ static void build(hc_network *net, hc_options *o)
                                                .position_count = c.text.context_length + c.text.class_row,
                                                .resized = 1,
                                                .class_embedding = c.text.class_row ? "cls_emb" : NULL});
-    x = hc_openclip_blocks(net, &c, x, c.text.pool != HC_TEXT_ALL);
+    x = hc_openclip_blocks(net, &c, "transformer.resblocks.%d.", x, c.text.pool != HC_TEXT_ALL);
     x = hc_norm(net, "ln_final.", x, c.eps);
     if (c.proj == HC_PROJ_NONE) {
         hc_result(net, x);

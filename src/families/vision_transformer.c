@@ -177,14 +177,16 @@ static void build(hc_network *net, hc_options *o)
     HC_IN(net, "visual.", 0)
     {
         int class_only = !c.attn_pool && c.pool == HC_POOL_TOK;
-        hc_value x = hc_patches(net, "conv1.",
+        /* CLIP4Clip's patches of three frames leave conv1 as it was before they were trained. */
+        hc_value x = hc_patches(net, net->video.seen ? "conv2." : "conv1.",
                                 (hc_patches_options){.width = c.width,
+                                                     .seen = net->video.seen,
                                                      .patch_height = c.patch_height,
                                                      .patch_width = c.patch_width,
                                                      .class_embedding = "class_embedding",
                                                      .positions = "positional_embedding"});
         if (c.ln_pre) x = hc_normed(net, "ln_pre.", x, c.eps);
-        x = pool(net, &c, hc_openclip_blocks(net, &c, x, class_only));
+        x = pool(net, &c, hc_openclip_blocks(net, &c, "transformer.resblocks.%d.", x, class_only));
         int k = net->values[x].width;
         hc_tensor_id proj =
             hc_weight(net, "proj", c.embed_dim, k, (hc_matrix_options){.transposed = 1, .keep_half = 1});
@@ -228,7 +230,7 @@ const hc_family hc_vision_transformer = {
     build,
     {
         /* OpenCLIP's CLIP, CustomTextCLIP and CoCa; OpenAI; CLIP4Clip. */
-        {ANCHORS, .owned = {"visual."}, .rules = AS_IS},
+        {ANCHORS, .owned = {"visual."}, .unused = {"visual.conv1.weight"}, .rules = AS_IS},
         /* A VisionTransformer's own state dict. */
         {ANCHORS, .owned = {""}, .rules = BARE},
         /* Hugging Face's CLIPModel, CLIPVisionModel and CLIPVisionModelWithProjection. */

@@ -67,7 +67,7 @@ static void settle_activation(hc_loader *loader, const hc_safetensors *file, con
                               piece pieces[3])
 {
     hc_json asked = hc_json_get(model, "quick_gelu"), held = hc_json_get(own, "quick_gelu"), member;
-    const char *source = own->type == HC_JSON_OBJECT ? "a shard whose own model_cfg" : hc_family_quick_gelu(file),
+    const char *source = own->type == HC_JSON_OBJECT ? "a shard whose own model_cfg" : hc_family_quick_gelu(file, loader->tower == HC_VIDEO),
                *cursor = NULL;
     int quick = own->type == HC_JSON_OBJECT ? hc_json_truthy(&held) : source != NULL;
     int open = asked.type == HC_JSON_ABSENT || asked.type == HC_JSON_NULL,
@@ -167,7 +167,9 @@ void hc_loader_read_metadata(hc_loader *loader, const hc_json *metadata)
     if (!hc_json_is(&version, "1"))
         hc_fail(&loader->problem, HC_WEIGHTS_FORMAT, "the file is a halfclip shard of version %t, expected \"1\"",
                 version.text, version.length);
-    if (!hc_json_is(&tower, hc_tower_name(loader->tower)))
+    /* Frames are pictures: an image tower is a video tower with meanP. */
+    int is_for_frames = loader->tower == HC_VIDEO && hc_json_is(&tower, hc_tower_name(HC_IMAGE));
+    if (!is_for_frames && !hc_json_is(&tower, hc_tower_name(loader->tower)))
         hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH,
                 "the file is a shard that holds the %t tower, the %s tower was asked for", tower.text, tower.length,
                 hc_tower_name(loader->tower));

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-void hc_fit_shape(const hc_tensor *tensor, int parts, const hc_name_rule *rule, uint32_t shape[4])
+void hc_fit_shape(const hc_tensor *tensor, int parts, const hc_name_rule *rule, uint32_t shape[HC_MOST_RANK])
 {
     memcpy(shape, tensor->shape, sizeof tensor->shape);
     if (parts > 1) shape[0] /= (uint32_t)parts;
@@ -43,7 +43,7 @@ int hc_fit_wants(const hc_network *net, const hc_names_match *match, const hc_sa
 /* 0 for the shape that is expected, below 1 for another of as many dimensions, 1 for one of more or fewer. */
 static double distance(const hc_file_tensor *found, const uint32_t *shape, int rank)
 {
-    uint32_t has[4];
+    uint32_t has[HC_MOST_RANK];
     double sum = 0;
     int found_rank = hc_safetensors_shape(found, has);
     int skipped = too_many(has, found_rank, rank);
@@ -62,7 +62,7 @@ static double distance(const hc_file_tensor *found, const uint32_t *shape, int r
 static double measure(const hc_tensor *tensor, const hc_names_match *match, hc_safetensors *file)
 {
     char names[HC_NAME_PARTS][HC_NAME_LENGTH];
-    uint32_t shape[4];
+    uint32_t shape[HC_MOST_RANK];
     const hc_name_rule *rule;
     int parts = hc_names_of(match, tensor->name, names, &rule);
     double sum = 0;

@@ -15,7 +15,7 @@ int hc_fit_wants(const hc_network *net, const hc_names_match *match, const hc_sa
                  const hc_tensor *tensor);
 
 /* The shape in which the file is to have each of the parts of a tensor; see hc_names_of for `parts` and `rule`. */
-void hc_fit_shape(const hc_tensor *tensor, int parts, const hc_name_rule *rule, uint32_t shape[4]);
+void hc_fit_shape(const hc_tensor *tensor, int parts, const hc_name_rule *rule, uint32_t shape[HC_MOST_RANK]);
 
 /* Whether a shape is the expected one, or that without dimensions of 1 at its beginning, or [1, 1, n, k] for what has
  * fewer dimensions: Hugging Face has positions [n, k] where timm has [1, n, k], and Apple the latter. */

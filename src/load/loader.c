@@ -54,6 +54,8 @@ void hc_loader_set_image_size(hc_loader *loader, int height, int width)
     loader->image_width = width;
 }
 
+void hc_loader_set_temporal(hc_loader *loader, hc_temporal temporal) { loader->temporal = temporal; }
+
 /* Compares what the header describes, once it is known, with the file's size, once that is known. */
 static void check_size(hc_loader *loader)
 {

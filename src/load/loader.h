@@ -33,8 +33,8 @@ typedef struct hc_item {
     int nonzero;
     int strided; /* its rank if it has strides, in elements: then all of [begin, end) is held in `span` until it has
                     come, and put in order */
-    uint32_t shape[4];
-    uint64_t strides[4];
+    uint32_t shape[HC_MOST_RANK];
+    uint64_t strides[HC_MOST_RANK];
     uint8_t *span;
     hc_places from; /* what the file has them for, and all of them (TO_PLACES) */
     float *places;
@@ -56,6 +56,8 @@ struct hc_loader {
     char *config; /* as given, or NULL                                */
     size_t config_length;
     int image_height, image_width; /* that were asked for, in place of the config's; or 0 */
+    hc_temporal temporal; /* that was asked for */
+    hc_video video;       /* what the file knows of videos */
     hc_network net; /* of that config; the encoder's once there is one, unless that has another size of pictures */
     const hc_family *family;
     uint64_t file_size, header_need, described_size;

@@ -29,7 +29,7 @@ static const hc_places *places_before(const hc_loader *loader, const hc_tensor *
 int hc_places_differ(const hc_loader *loader, const hc_tensor *tensor, const hc_file_tensor *found, hc_places *from)
 {
     const hc_places *to = &tensor->places, *before = places_before(loader, tensor);
-    uint32_t shape[4], *has = shape;
+    uint32_t shape[HC_MOST_RANK], *has = shape;
     int rank = hc_safetensors_shape(found, shape), rows;
     if (!to->kind) return 0;
     if (rank == 4 && has[0] == 1 && has[1] == 1) has += 2, rank -= 2; /* as Apple has them */

@@ -36,7 +36,7 @@ static hc_file_tensor *require(hc_loader *loader, const hc_safetensors *file, co
                                int rank)
 {
     hc_file_tensor *found = hc_safetensors_find(file, name);
-    uint32_t has[4];
+    uint32_t has[HC_MOST_RANK];
     if (!found) {
         hc_fail(&loader->problem, HC_WEIGHTS_MISMATCH, "tensor %s is missing from the file, expected with shape %x",
                 name, shape, rank);
@@ -136,7 +136,7 @@ static void plan_tensor(hc_loader *loader, const hc_safetensors *file, const hc_
     char names[HC_NAME_PARTS][HC_NAME_LENGTH];
     const hc_name_rule *rule;
     int parts = hc_names_of(match, tensor->name, names, &rule);
-    uint32_t shape[4];
+    uint32_t shape[HC_MOST_RANK];
     hc_fit_shape(tensor, parts, rule, shape);
     for (int part = 0; part < parts; part++) {
         hc_file_tensor *found = hc_safetensors_find(file, names[part]);
@@ -174,7 +174,7 @@ static void plan_vocabulary(hc_loader *loader, const hc_safetensors *file)
         found = hc_safetensors_find(file, name);
     }
     if (!found || found->element != HC_U8 || found->begin == found->end) return;
-    uint32_t shape[4];
+    uint32_t shape[HC_MOST_RANK];
     int rank = hc_safetensors_shape(found, shape);
     uint64_t bytes = rank < 0 ? HC_SIZE_TOO_LARGE : hc_size_shape(shape, rank);
     if (bytes > most) {
@@ -282,6 +282,15 @@ static void check_unexpected(hc_loader *loader, const hc_safetensors *file, cons
     }
 }
 
+/* CLIP4Clip's tensors beside the image tower, whose names are the same everywhere. */
+static const hc_name_rule NO_RULES[] = {{0}};
+static const hc_names BESIDE[] = {
+    [HC_TEMPORAL_AUTO] = {.rules = NO_RULES},
+    [HC_TEMPORAL_MEANP] = {.rules = NO_RULES},
+    [HC_TEMPORAL_SEQTRANSF] = {.owned = {"transformerClip."}, .rules = NO_RULES},
+    [HC_TEMPORAL_SEQLSTM] = {.owned = {"lstm_visual."}, .rules = NO_RULES},
+};
+
 static void plan_items(hc_loader *loader, const hc_safetensors *file)
 {
     hc_network *net = &loader->encoder->net;
@@ -295,12 +304,16 @@ static void plan_items(hc_loader *loader, const hc_safetensors *file)
     loader->items =
         hc_loader_allocate(loader, (uint64_t)net->tensor_count * HC_NAME_PARTS + 1, sizeof *loader->items, "the plan");
     if (!loader->items) return;
+    const hc_names_match beside = {&BESIDE[net->video.temporal], net->video.outer, ""},
+                         scale = {BESIDE, net->video.scale_outer, net->video.scale_inner};
     for (int i = 1; i < net->tensor_count && loader->problem.status == HC_OK; i++) {
         hc_tensor *t = &net->tensors[i];
-        if (hc_fit_wants(net, &match, file, t)) plan_tensor(loader, file, &match, t);
+        const hc_names_match *named = i == net->logit_scale ? &scale : t->is_beside ? &beside : &match;
+        if (hc_fit_wants(net, named, file, t)) plan_tensor(loader, file, named, t);
         else t->is_summed = t->sum == i;
     }
     if (loader->problem.status == HC_OK) check_unexpected(loader, file, &match);
+    if (loader->problem.status == HC_OK && net->video.outer) check_unexpected(loader, file, &beside);
     if (loader->problem.status == HC_OK) plan_vocabulary(loader, file);
 }
 

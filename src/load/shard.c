@@ -122,7 +122,7 @@ static void put_metadata(const hc_json_writer *w, const char *key, const char *t
 
 static void put_entry(const hc_json_writer *w, const entry *e, uint64_t at)
 {
-    uint64_t shape[4];
+    uint64_t shape[HC_MOST_RANK];
     for (int i = 0; i < e->part.rank; i++) shape[i] = e->part.shape[i];
     hc_json_put(w, ",\"");
     hc_json_put(w, e->tensor ? e->tensor->name : e->name);

@@ -26,7 +26,7 @@ typedef struct hc_stored_part {
     const char *ending; /* of its name: "" or ".scale" */
     hc_element element;
     int rank;
-    uint32_t shape[4];
+    uint32_t shape[HC_MOST_RANK];
 } hc_stored_part;
 
 /* What a shard holds of a tensor at a storage: its values, and where they are quantised their scales. Returns how many

@@ -8,6 +8,7 @@ static void build(hc_loader *loader, hc_network *net, const char *config)
 {
     hc_network_free(net);
     hc_network_init(net, loader->tower, &loader->problem);
+    net->video = loader->video;
     loader->family = hc_family_build(net, config, strlen(config));
 }
 
@@ -25,9 +26,10 @@ void hc_loader_make_tower(hc_loader *loader, const hc_safetensors *file)
     hc_encoder *e = loader->encoder;
     int settled = 0;
     e->config_json = hc_loader_config(loader, file, &settled);
+    int found = hc_family_find_video(file, loader->tower, loader->temporal, &loader->video, &loader->problem);
     if (loader->problem.status != HC_OK) return;
-    if (!loader->family || settled) build(loader, &loader->net, e->config_json);
-    if (loader->tower == HC_IMAGE && loader->image_height) {
+    if (!loader->family || settled || found) build(loader, &loader->net, e->config_json);
+    if (loader->tower != HC_TEXT && loader->image_height) {
         hc_loader_config_size(loader, &e->config_json, loader->image_height, loader->image_width, 1);
         if (loader->problem.status == HC_OK) build(loader, &e->net, e->config_json);
         check_size(loader, &e->net);
@@ -37,7 +39,7 @@ void hc_loader_make_tower(hc_loader *loader, const hc_safetensors *file)
     }
     /* The size that a name of timm's stands for, where the config leaves it out: pictures are prepared at 224 else. */
     int height = e->net.image_height, width = e->net.image_width;
-    if (loader->problem.status == HC_OK && loader->tower == HC_IMAGE && (height != 224 || width != 224))
+    if (loader->problem.status == HC_OK && loader->tower != HC_TEXT && (height != 224 || width != 224))
         hc_loader_config_size(loader, &e->config_json, height, width, 0);
     e->parameters = hc_network_parameters(&e->net);
 }

@@ -20,6 +20,7 @@ typedef struct hc_patches_options {
     const char *positions;       /* [rows, width] or [1, rows, width]; NULL: there are none */
     int rank;                    /* of these two: 2 or 3 */
     int bias;                    /* whether the convolution has one */
+    int seen;                    /* pictures that a patch goes through (Luo et al., "CLIP4Clip", 2021); 0: one */
 } hc_patches_options;
 
 /* Patches of the input's pixels times a matrix (a convolution whose windows do not overlap; pixels beyond the last
@@ -186,6 +187,19 @@ hc_value hc_rotary_table(hc_network *net, int head_dim, hc_rotary grid);
 /* Rotary position embeddings (Su et al., "RoFormer", 2021) of queries or keys, in place: of tokens that are pixels of
  * the grid, behind `skip` others, which stay as they are. */
 hc_value hc_rotate_heads(hc_network *net, hc_value table, hc_value x, int heads, int skip, hc_rotary grid);
+
+/* ---- frames of a video ---- */
+
+/* The vectors of its frames, which are the pass's input: up to `most` of `width` numbers. */
+hc_value hc_frames(hc_network *net, int most, int width);
+
+/* The mean of rows of length 1 in the directions of x's. */
+hc_value hc_mean_direction(hc_network *net, hc_value x);
+
+/* A layer of LSTM (Hochreiter and Schmidhuber, 1997) as torch.nn.LSTM has it, forward over the rows of x from a state of
+ * zeros, as wide as they are; gates i, f, g and o, and two biases. Its weights stay at fp16 where others are quantised.
+ */
+hc_value hc_lstm(hc_network *net, const char *name, hc_value x);
 
 /* ---- grids, channels last ---- */
 

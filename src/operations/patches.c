@@ -19,7 +19,13 @@ hc_value hc_patches(hc_network *net, const char *name, hc_patches_options o)
     int height = net->image_height / o.patch_height, across = net->image_width / o.patch_width;
     int first = o.class_embedding != NULL, rows = height * across + first, width = o.width;
     hc_op op = {.kind = &PATCHES, .kernel = {o.patch_height, o.patch_width, 0, 0}, .skip = first};
-    op.tensors[0] = hc_network_tensor(net, name, "weight", HC_MATRIX, 4, width, 3, o.patch_height, o.patch_width);
+    net->seen = o.seen;
+    if (o.seen) {
+        op.tensors[0] = hc_network_tensor(net, name, "weight", HC_MATRIX, 5, width, 3, o.seen, o.patch_height);
+        net->tensors[op.tensors[0]].shape[4] = (uint32_t)o.patch_width;
+    } else {
+        op.tensors[0] = hc_network_tensor(net, name, "weight", HC_MATRIX, 4, width, 3, o.patch_height, o.patch_width);
+    }
     net->tensors[op.tensors[0]].keep_half = 1;
     if (o.positions && o.rank == 3)
         op.tensors[1] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 3, 1, rows, width, 0);
@@ -49,6 +55,7 @@ typedef struct patch_job {
     const hc_network *net;
     const hc_op *op;
     const float *pixels; /* of one picture                      */
+    int seen;            /* pictures that a patch goes through  */
     const float *positions, *class_embedding;
     const hc_rows *rows;
     int first; /* of its patches that are rows now    */
@@ -56,8 +63,16 @@ typedef struct patch_job {
     size_t width;
 } patch_job;
 
+static void put_zeros(const hc_rows *rows, int row, int at, int count)
+{
+    static const float zeros[HC_PANEL];
+    for (int i = 0; i < count; i += HC_PANEL)
+        hc_rows_put_part(rows, row, at + i, zeros, count - i < HC_PANEL ? count - i : HC_PANEL);
+}
+
 /* Patches as rows of the GEMM, straight from where their pixels lie in the picture, in the order of the weights. Pixels
- * beyond the last whole patch are not seen, as in a convolution without padding. */
+ * beyond the last whole patch are not seen, as in a convolution without padding. An image tower whose patches go
+ * through several pictures sees a video of one. */
 static void put_patches(void *context, int first, int last, int thread)
 {
     (void)thread;
@@ -67,8 +82,14 @@ static void put_patches(void *context, int first, int last, int thread)
     for (int i = first; i < last; i++) {
         int patch = j->first + i, at = 0, top = patch / grid * height, left = patch % grid * across;
         for (size_t channel = 0; channel < 3; channel++)
-            for (int y = top; y < top + height; y++, at += across)
-                hc_rows_put_part(j->rows, i, at, j->pixels + channel * plane + (size_t)y * line + (size_t)left, across);
+            for (int picture = 0; picture < j->seen; picture++)
+                for (int y = top; y < top + height; y++, at += across) {
+                    const float *pixels = j->pixels + channel * plane + (size_t)y * line + (size_t)left;
+                    if (j->net->tower == HC_VIDEO)
+                        hc_rows_put_part(j->rows, i, at, pixels + 3 * plane * (size_t)picture, across);
+                    else if (picture == j->seen / 2) hc_rows_put_part(j->rows, i, at, pixels, across);
+                    else put_zeros(j->rows, i, at, across);
+                }
     }
 }
 
@@ -83,10 +104,21 @@ static void put_positions(void *context, int first, int last, int thread)
     for (size_t k = 0; j->class_embedding && !first && k < j->width; k++) j->x[k] += j->class_embedding[k];
 }
 
+static int pictures_seen(const hc_network *net, const hc_op *op)
+{
+    const hc_tensor *w = &net->tensors[op->tensors[0]];
+    return w->rank == 5 ? (int)w->shape[2] : 1;
+}
+
+static uint64_t patch_numbers(const hc_network *net, const hc_op *op)
+{
+    return 3 * (uint64_t)pictures_seen(net, op) * (uint64_t)op->kernel.height * (uint64_t)op->kernel.width;
+}
+
 /* How many patches are rows at once. */
 static int patches_at_once(const hc_network *net, const hc_op *op)
 {
-    uint64_t patch = 3 * (uint64_t)op->kernel.height * (uint64_t)op->kernel.width;
+    uint64_t patch = patch_numbers(net, op);
     uint64_t patches = (uint64_t)(net->values[op->out].rows - op->skip),
              most = PATCH_BYTES / hc_rows_bytes(1, patch, 0, 0);
     return (int)(patches < most ? patches : most > 1 ? most : 1);
@@ -102,11 +134,12 @@ static void run_patches(hc_pass *pass, const hc_op *op)
     const float *pixels = pass->input;
     patch_job job = {.net = net,
                      .op = op,
+                     .seen = pictures_seen(net, op),
                      .positions = hc_pass_floats(pass, op->tensors[1]),
                      .class_embedding = hc_pass_floats(pass, op->tensors[2]),
                      .rows = &rows,
                      .width = (size_t)x.width};
-    for (int i = 0; i < pass->inputs; i++, pixels += 3 * (size_t)net->image_height * (size_t)net->image_width) {
+    for (int i = 0; i < pass->inputs; i++, pixels += hc_network_input(net)) {
         job.pixels = pixels;
         job.first = 0;
         job.x = x.at + (size_t)(i * positions) * x.stride;
@@ -125,15 +158,13 @@ static void run_patches(hc_pass *pass, const hc_op *op)
 static uint64_t scratch_of_patches(const hc_network *net, const hc_op *op, const hc_batch *batch)
 {
     (void)batch;
-    return hc_rows_bytes((uint64_t)patches_at_once(net, op),
-                         3 * (uint64_t)op->kernel.height * (uint64_t)op->kernel.width, 0, 0);
+    return hc_rows_bytes((uint64_t)patches_at_once(net, op), patch_numbers(net, op), 0, 0);
 }
 
 static uint64_t multiplications_of_patches(const hc_network *net, const hc_op *op)
 {
     const hc_value_info *v = &net->values[op->out];
-    uint64_t patch = 3 * (uint64_t)op->kernel.height * (uint64_t)op->kernel.width;
-    return hc_size_product(hc_size_product((uint64_t)(v->rows - op->skip), (uint64_t)v->width), patch);
+    return hc_size_product(hc_size_product((uint64_t)(v->rows - op->skip), (uint64_t)v->width), patch_numbers(net, op));
 }
 
 static const hc_op_kind PATCHES = {"patches", run_patches, scratch_of_patches, multiplications_of_patches};

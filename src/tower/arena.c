@@ -40,7 +40,7 @@ static int may_replace(const hc_network *net, const hc_op *op, int index)
     hc_value memory = hc_network_memory(net, op->replaces);
     const hc_value_info *old = &net->values[memory], *made = &net->values[op->out];
     int as_many = old->span == made->span ? old->rows >= made->rows : old->span == HC_PACKED && made->rows == 1;
-    return old->end == index && !old->tensor && !old->is_output && !made->is_output && made->memory == op->out &&
+    return old->end == index && !old->tensor && !old->is_output && !old->is_input && !made->is_output && made->memory == op->out &&
            as_many && old->width == made->width && net->values[op->replaces].column == 0;
 }
 
@@ -123,15 +123,14 @@ static uint64_t floats(uint64_t rows, uint64_t width)
 /* What a pass knows of its inputs, the inputs, and the vectors. */
 static void put_inputs(layout *l, hc_network *net, const hc_batch *batch)
 {
-    int image = net->tower == HC_IMAGE, last = net->op_count - 1;
+    int image = net->tower != HC_TEXT, last = net->op_count - 1;
     uint64_t inputs = (uint64_t)batch->inputs;
-    uint64_t pixels = hc_size_product(3, hc_size_product((uint64_t)net->image_height, (uint64_t)net->image_width));
     put(l, (MOST_INPUTS + 1) * sizeof(int), &net->first_at, 0, last);
     put(l, MOST_INPUTS * sizeof(int), &net->pooled_at, 0, last);
     put(l, image ? 0 : hc_size_product((uint64_t)batch->full, (uint64_t)net->row_most), &net->hidden_at, 0, last);
     /* A pass takes as many texts as there is room for: the ids of the others and the vectors of those before must
      * outlive it. */
-    put(l, hc_size_product(hc_size_product(inputs, image ? pixels : (uint64_t)net->text.context_length), sizeof(float)),
+    put(l, hc_size_product(hc_size_product(inputs, hc_network_input(net)), sizeof(float)),
         &net->input_at, 0, image ? net->input_end : last);
 }
 
@@ -149,7 +148,7 @@ uint64_t hc_arena_plan(hc_network *net, const hc_batch *batch)
                 (uint64_t)most_buffers(net) * sizeof *l.buffers);
         return HC_SIZE_TOO_LARGE;
     }
-    int output_begin = net->tower == HC_IMAGE ? net->values[hc_network_memory(net, net->output)].begin : 0;
+    int output_begin = net->tower != HC_TEXT ? net->values[hc_network_memory(net, net->output)].begin : 0;
     put_inputs(&l, net, batch);
     for (int i = 0; i < net->op_count; i++) {
         hc_op *op = &net->ops[i];
@@ -169,7 +168,7 @@ hc_batch hc_arena_batch(hc_network *net, int threads, uint64_t weights)
 {
     int full = MOST_ROWS / net->row_most;
     hc_batch batch = {.full = full < 1 ? 1 : full > MOST_INPUTS ? MOST_INPUTS : full, .threads = threads};
-    batch.inputs = net->tower == HC_IMAGE ? batch.full : MOST_INPUTS;
+    batch.inputs = net->tower != HC_TEXT ? batch.full : MOST_INPUTS;
     uint64_t most = larger(ARENA_BYTES, hc_size_product(weights, ARENA_TIMES_WEIGHTS));
     while (batch.inputs > 1 && hc_arena_plan(net, &batch) > most) {
         batch.inputs /= 2;

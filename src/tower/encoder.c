@@ -27,12 +27,11 @@ void hc_encoder_info(const hc_encoder *encoder, hc_info *info)
 /* The largest number of 32 bits that counts as finite: as many pixels as there are become sums. */
 static const float LARGEST_PIXEL = 3.4e38f;
 
-static hc_status check_pixels(const hc_network *net, const float *pixels, size_t count)
+static hc_status check_numbers(const float *numbers, size_t n, size_t count)
 {
-    size_t n = 3 * (size_t)net->image_height * (size_t)net->image_width;
-    for (size_t picture = 0; picture < count; picture++, pixels += n)
+    for (size_t input = 0; input < count; input++, numbers += n)
         for (size_t i = 0; i < n; i++)
-            if (!(fabsf(pixels[i]) <= LARGEST_PIXEL)) return HC_INPUT_TYPE;
+            if (!(fabsf(numbers[i]) <= LARGEST_PIXEL)) return HC_INPUT_TYPE;
     return HC_OK;
 }
 
@@ -47,7 +46,8 @@ static hc_status check_ids(const hc_text_rows *text, const int32_t *ids, size_t 
 hc_status hc_embed_begin(hc_encoder *encoder, const void *input, size_t count, int normalize, float *out)
 {
     const hc_network *net = &encoder->net;
-    hc_status status = net->tower == HC_IMAGE ? check_pixels(net, input, count) : check_ids(&net->text, input, count);
+    hc_status status = net->tower == HC_TEXT ? check_ids(&net->text, input, count)
+                                             : check_numbers(input, hc_network_input(net), count);
     encoder->run = (hc_run){.input = input,
                             .count = status == HC_OK ? count : 0,
                             .out = out,
@@ -56,11 +56,43 @@ hc_status hc_embed_begin(hc_encoder *encoder, const void *input, size_t count, i
     return status;
 }
 
+hc_status hc_embed_video_begin(hc_encoder *encoder, const float *frames, size_t count, int normalize, float *out)
+{
+    const hc_network *net = &encoder->net;
+    hc_status status = net->tower != HC_VIDEO                            ? HC_INPUT_TYPE
+                       : count < 1 || count > (size_t)net->most_frames ? HC_INPUT_SIZE
+                                                                         : check_numbers(frames, (size_t)net->dim, count);
+    encoder->run = (hc_run){.input = frames,
+                            .count = status == HC_OK,
+                            .out = out,
+                            .normalize = normalize,
+                            .frames = (int)count,
+                            .op = net->video_op,
+                            .steps = {.threads = encoder->threads}};
+    return status;
+}
+
+hc_status hc_embed_video(hc_encoder *encoder, const float *frames, size_t count, int normalize, float *out)
+{
+    hc_status status = hc_embed_video_begin(encoder, frames, count, normalize, out);
+    hc_embed_step(encoder, UINT64_MAX);
+    return status;
+}
+
+int hc_encoder_video(const hc_encoder *encoder, hc_video_info *out)
+{
+    const hc_network *net = &encoder->net;
+    if (net->tower != HC_VIDEO) return 0;
+    *out = (hc_video_info){net->video.temporal, net->most_frames, net->seen ? net->seen : 1,
+                           net->logit_scale ? hc_expf(net->tensors[net->logit_scale].floats[0]) : 0};
+    return 1;
+}
+
 int hc_embed_step(hc_encoder *encoder, uint64_t multiplications) { return hc_encoder_run(encoder, multiplications); }
 
 static hc_status embed(hc_encoder *encoder, hc_tower tower, const void *input, size_t count, int normalize, float *out)
 {
-    if (encoder->net.tower != tower) return HC_INPUT_TYPE;
+    if ((encoder->net.tower == HC_TEXT) != (tower == HC_TEXT)) return HC_INPUT_TYPE;
     hc_status status = hc_embed_begin(encoder, input, count, normalize, out);
     hc_embed_step(encoder, UINT64_MAX);
     return status;

@@ -12,6 +12,7 @@ typedef struct hc_run {
     size_t count;
     float *out;
     int normalize;
+    int frames; /* of the video that it is of; 0: it is of pictures or texts */
     int taken; /* inputs of the pass under way; 0: none is */
     int op;    /* its next operation                       */
     hc_steps steps;

@@ -109,7 +109,7 @@ hc_value hc_network_value(hc_network *net, hc_span span, int rows, int width)
     hc_value id = GROW(net, value);
     if (!id) return 0;
     net->values[id] = (hc_value_info){.span = span, .rows = rows, .width = width, .memory = id};
-    if (span != HC_SHARED && rows > net->row_most) net->row_most = rows;
+    if (span < HC_SHARED && rows > net->row_most) net->row_most = rows;
     return id;
 }
 
@@ -147,6 +147,13 @@ void hc_network_output(hc_network *net, hc_value value)
 }
 
 /* ---- what follows from them ---- */
+
+size_t hc_network_input(const hc_network *net)
+{
+    size_t pictures = net->tower == HC_VIDEO && net->seen ? (size_t)net->seen : 1;
+    return net->tower == HC_TEXT ? (size_t)net->text.context_length
+                                 : 3 * pictures * (size_t)net->image_height * (size_t)net->image_width;
+}
 
 hc_value hc_network_memory(const hc_network *net, hc_value value)
 {

@@ -8,6 +8,7 @@
 #define HC_NETWORK_H
 
 #include "base/problem.h"
+#include "base/size.h"
 #include "halfclip.h"
 #include "kernels/kernels.h"
 #include "kernels/tensor.h"
@@ -41,9 +42,10 @@ typedef struct hc_tensor {
     int eight_bits; /* int8 where others are int4: a shard of mixed bits says so   */
     int positions;  /* of a convolution's kernel, more than 1: [n, c, y, x] in the file, [n, y, x, c] here; else 0 */
     int rank;
-    uint32_t shape[4]; /* as the file has it, which may have other `places` */
+    uint32_t shape[HC_MOST_RANK]; /* as the file has it, which may have other `places` */
     hc_places places;
     int sum;       /* of branches (see hc_branch): their weight, which this is or which it is the bias of; else 0 */
+    int is_beside; /* CLIP4Clip's, which no naming of an image tower knows */
     int part_of;   /* of such a branch: the weight that it adds to; else 0: never held with the tower's own       */
     int is_summed; /* of such a weight: the file has the branches                                               */
     union {
@@ -85,7 +87,8 @@ typedef struct hc_branch {
 typedef enum hc_span {
     HC_PACKED, /* as many of each input as it needs, up to `rows`, without padding between them */
     HC_EACH,   /* `rows` of each input                                                          */
-    HC_SHARED  /* `rows`, the same for all inputs                                               */
+    HC_SHARED, /* `rows`, the same for all inputs                                               */
+    HC_FRAMES  /* as many as the one video of the pass has frames, up to `rows`                 */
 } hc_span;
 
 /* Rows of floats that an operation makes, and others read; from 1 on, 0: none. */
@@ -99,6 +102,7 @@ typedef struct hc_value_info {
     int column;          /* of `memory`, its first                                                     */
     hc_tensor_id tensor; /* whose floats it is; 0: it lies in the arena                                */
     int is_output;       /* it lies where the caller wants the vectors                                 */
+    int is_input;        /* it is what the caller gave                                                 */
     /* A LayerNorm that is done by whoever reads it: of this value, with these; without a bias an RMSNorm. */
     hc_value normed;
     hc_tensor_id norm_weight, norm_bias;
@@ -165,6 +169,16 @@ typedef struct hc_text_rows {
     int counted;   /* positions count from pad_id + 1 and leave pads out, as RoBERTa has them, in place of from 0 */
 } hc_text_rows;
 
+/* What a file's towers know of videos, found out before they are built; see families/clip4clip.c. */
+typedef struct hc_video {
+    hc_temporal temporal;
+    int layers, positions;                 /* of the transformer over frames                                        */
+    int seen;                              /* pictures that patches of three frames go through, 3; 0: there are none */
+    const char *outer;                     /* what is before the names of its tensors                               */
+    const char *scale_outer, *scale_inner; /* before that of logit_scale; NULL: the file has none                   */
+    int scale_rank;                        /* of logit_scale, one number                                            */
+} hc_video;
+
 enum { HC_OP_VALUES = 4, HC_OP_TENSORS = 4 };
 
 struct hc_op {
@@ -195,6 +209,10 @@ struct hc_network {
     int image_height, image_width;
     int own_size; /* with another size of pictures it would be another tower, not only one of more or fewer rows */
     hc_text_rows text;
+    hc_video video;
+    int seen; /* pictures that its patches go through; 0: one */
+    int most_frames, video_op; /* of a video; the operation from which on they are of frames' vectors. 0: it is none */
+    hc_tensor_id logit_scale;
     hc_tensor *tensors;
     hc_fold *folds;
     hc_branch *branches; /* those of one weight one after the other */
@@ -253,6 +271,9 @@ hc_value hc_network_op(hc_network *net, const char *name, hc_op op);
 
 /* Says that the result is this value, which no operation reads any more. */
 void hc_network_output(hc_network *net, hc_value value);
+
+/* Numbers in one input: ids, or pixels. */
+size_t hc_network_input(const hc_network *net);
 
 /* The value in whose rows it lies. */
 hc_value hc_network_memory(const hc_network *net, hc_value value);

@@ -7,8 +7,10 @@ hc_span_of_rows hc_pass_value(const hc_pass *pass, hc_value value)
     const hc_value_info *v = &net->values[value], *memory = &net->values[hc_network_memory(net, value)];
     int count = v->span == HC_PACKED ? pass->first[pass->inputs]
                 : v->span == HC_EACH ? pass->inputs * v->rows
+                : v->span == HC_FRAMES ? pass->frames
                                      : v->rows;
     float *at = memory->is_output ? pass->out
+                : memory->is_input ? (float *)(uintptr_t)pass->input /* nobody writes to it */
                 : memory->tensor  ? net->tensors[memory->tensor].floats
                                   : (float *)(void *)(pass->arena + (size_t)memory->at);
     int column = 0;
@@ -23,6 +25,7 @@ hc_part_of_rows hc_pass_part(const hc_pass *pass, hc_value value, int input)
     switch (v->span) {
     case HC_PACKED: return (hc_part_of_rows){pass->first[input], pass->first[input + 1] - pass->first[input]};
     case HC_EACH: return (hc_part_of_rows){input * v->rows, v->rows};
+    case HC_FRAMES: return (hc_part_of_rows){0, pass->frames};
     case HC_SHARED: break;
     }
     return (hc_part_of_rows){0, v->rows};

@@ -36,9 +36,10 @@ static hc_pass pass_of(hc_encoder *encoder)
                     .out = run->out,
                     .first = (int *)(void *)(arena + (size_t)net->first_at),
                     .pooled = (int *)(void *)(arena + (size_t)net->pooled_at)};
-    int image = net->tower == HC_IMAGE,
+    int image = net->tower != HC_TEXT,
         limit = image || net->tokens_out > 1 ? encoder->batch.full : encoder->batch.inputs;
     int count = run->taken ? run->taken : run->count < (size_t)limit ? (int)run->count : limit;
+    pass.frames = run->frames;
     if (image) {
         pass.inputs = count;
     } else {
@@ -49,6 +50,13 @@ static hc_pass pass_of(hc_encoder *encoder)
     return pass;
 }
 
+/* Of which operations the pass is: up to this one. */
+static int end_of(const hc_encoder *encoder)
+{
+    const hc_network *net = &encoder->net;
+    return net->video_op && !encoder->run.frames ? net->video_op : net->op_count;
+}
+
 /* Goes on with the pass until its end, until there is no time left, or (`one`) until an operation is done. Returns
  * whether the pass is over. */
 static int go_on(hc_encoder *encoder, int one)
@@ -56,8 +64,9 @@ static int go_on(hc_encoder *encoder, int one)
     hc_network *net = &encoder->net;
     hc_run *run = &encoder->run;
     hc_pass pass = pass_of(encoder);
-    while (run->op <= net->op_count) {
-        if (run->op < net->op_count) {
+    int end = end_of(encoder);
+    while (run->op <= end) {
+        if (run->op < end) {
             net->ops[run->op].kind->run(&pass, &net->ops[run->op]);
         } else if (run->normalize) {
             unit_job unit = {run->out, net->dim};
@@ -66,7 +75,7 @@ static int go_on(hc_encoder *encoder, int one)
         if (run->steps.stopped) return 0;
         run->op++;
         hc_steps_again(&run->steps, 1);
-        if (one && run->op < net->op_count) return 0;
+        if (one && run->op < end) return 0;
     }
     return 1;
 }
@@ -76,13 +85,12 @@ static void advance(hc_encoder *encoder)
 {
     const hc_network *net = &encoder->net;
     hc_run *run = &encoder->run;
-    size_t taken = (size_t)run->taken, values = net->tower == HC_IMAGE
-                                                    ? 3 * (size_t)net->image_height * (size_t)net->image_width
-                                                    : (size_t)net->text.context_length;
-    run->input = (const float *)run->input + taken * values; /* ids are as wide */
+    size_t taken = (size_t)run->taken;
+    run->input = (const float *)run->input + taken * hc_network_input(net); /* ids are as wide */
     run->out += taken * (size_t)net->tokens_out * (size_t)net->dim;
     run->count -= taken;
-    run->taken = run->op = 0;
+    run->taken = 0;
+    run->op = run->frames ? net->video_op : 0;
 }
 
 int hc_encoder_run(hc_encoder *encoder, uint64_t multiplications)
