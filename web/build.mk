@@ -1,6 +1,7 @@
 # The JavaScript of dist/, each module of web/ in one piece with what it imports, and the files that lie beside it. Included by the Makefile.
 #
 #   index.js          the module for pages, which also works where Node.js imports it by its path: then it is node.cjs
+#   video.js          what index.js imports when a page loads a video tower
 #   worker.js         a page's worker and its further threads; index.js imports from it what both need
 #   node.js node.cjs  the module for Node.js, for import and for require()
 #   node-worker.js    its threads
@@ -25,7 +26,7 @@ ESBUILD_NODE = $(ESBUILD) --platform=node --minify-syntax --inject:web/node/glob
 ESBUILD_CJS = $(ESBUILD_NODE) --format=cjs --define:import.meta.url=ownUrl --banner:js='const ownUrl = require("node:url").pathToFileURL(__filename).href;'
 
 .PHONY: dist
-dist: dist/index.js $(BUNDLES) $(COPIES) $(WASM_MODULES) dist/demo-offline.js
+dist: dist/index.js dist/video.js $(BUNDLES) $(COPIES) $(WASM_MODULES) dist/demo-offline.js
 
 dist/node.js: BUNDLE = $(ESBUILD_NODE) --format=esm web/node/index.js
 dist/node.cjs: BUNDLE = $(ESBUILD_CJS) web/node/index.js
@@ -36,8 +37,8 @@ dist/vector-index.js: BUNDLE = $(ESBUILD) --minify --line-limit=200 --format=esm
 dist/vector-index-node.js: BUNDLE = $(ESBUILD_NODE) --format=esm $(ESBUILD_SEARCH) web/node/vector-index.js
 dist/vector-index-node.cjs: BUNDLE = $(ESBUILD_CJS) $(ESBUILD_SEARCH) web/node/vector-index.js
 
-dist/index.js dist/worker.js &: $(SCRIPTS) web/bundle.mjs node_modules/.package-lock.json
-	@echo dist/index.js dist/worker.js
+dist/index.js dist/video.js dist/worker.js &: $(SCRIPTS) web/bundle.mjs node_modules/.package-lock.json
+	@echo dist/index.js dist/video.js dist/worker.js
 	@$(NODE) web/bundle.mjs dist
 
 $(SEARCHING): $(SEARCH_MODULES)

@@ -1,6 +1,6 @@
-// Makes dist/index.js and dist/worker.js. A page runs both, so that no module is in both: worker.js is in one piece and
+// Makes dist/index.js, dist/worker.js and dist/video.js. A page runs the first two, so that no module is in both: worker.js is in one piece and
 // also exports what the page needs of it, which index.js imports from there. A page that computes on its own thread has
-// everything then, and one with a worker fetches nothing twice.
+// everything then, and one with a worker fetches nothing twice. video.js is what only a page with videos fetches.
 //
 //     node web/bundle.mjs <folder>
 
@@ -44,7 +44,7 @@ for (const module of Object.keys(metafile.inputs)) {
   shared.set(module, new Map(names.map((name) => [name, `x${(count++).toString(36)}`])));
 }
 
-/** What index.js imports, by its short names, once that is known. */
+/** What the others import, by its short names, once that is known. */
 let wanted = null;
 
 /** The exports of a module that index.js imports, as the inside of `export { … }`. */
@@ -69,25 +69,37 @@ const fromWorker = {
   },
 };
 
-const PAGE = {
-  ...OPTIONS,
-  entryPoints: ['page/index.js'],
-  outfile: path.join(folder, 'index.js'),
-  plugins: [fromWorker],
+/** Leaves alone what is fetched when it is needed: modules of their own, by their names in dist/. */
+const LATER = { 'towers/video-tower.js': './video.js' };
+const later = {
+  name: 'later',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\.?\// }, ({ path: wanted, resolveDir, kind }) => {
+      const file = kind === 'dynamic-import' && LATER[nameOf(path.resolve(resolveDir, wanted))];
+      return file ? { path: file, external: true } : undefined;
+    });
+  },
 };
 
-/** The short names that index.js uses of those that it imports. */
-async function namesInPage() {
-  const { outputFiles } = await build({ ...PAGE, minify: false, write: false });
+const PAGES = [['page/index.js', 'index.js'], ...Object.entries(LATER)].map(([entry, file]) => ({
+  ...OPTIONS,
+  entryPoints: [entry],
+  outfile: path.join(folder, file),
+  plugins: [later, fromWorker],
+}));
+
+/** The short names that a module uses of those that it imports. */
+async function namesIn(page) {
+  const { outputFiles } = await build({ ...page, minify: false, write: false });
   const [{ text }] = outputFiles;
   const lists = [...text.matchAll(/\bimport \{([^}]*)\} from "\.\/worker\.js"/g)].map(([, list]) => list.split(','));
   const imports = lists.flat().map((item) => item.trim().split(' as '));
   const timesOf = (local) => text.match(new RegExp(`(?<![\\w$])${local.replaceAll('$', '\\$')}(?![\\w$])`, 'g')).length;
   const used = imports.filter(([short, local = short]) => timesOf(local) > 1); // once, where it is imported
-  return new Set(used.map(([short]) => short));
+  return used.map(([short]) => short);
 }
 
-wanted = await namesInPage();
+wanted = new Set((await Promise.all(PAGES.map(namesIn))).flat());
 const lines = ["import './page/worker.js';"];
 for (const module of shared.keys()) {
   const list = listExports(module, (name, short) => `${name} as ${short}`);
@@ -99,4 +111,4 @@ await build({
   stdin: { contents: lines.join('\n'), resolveDir: WEB, sourcefile: 'worker-exports.js' },
   outfile: path.join(folder, 'worker.js'),
 });
-await build(PAGE);
+await Promise.all(PAGES.map((page) => build(page)));

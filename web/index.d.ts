@@ -1,4 +1,4 @@
-/** Half of CLIP: an image encoder or a text encoder, loaded alone. */
+/** Half of CLIP: an image encoder, a text encoder or a video encoder, loaded alone. */
 
 declare global {
   interface SymbolConstructor {
@@ -169,6 +169,11 @@ export interface LoadOptions {
   tokenizer?: string | UrlObject | BlobLike | { readonly [key: string]: unknown } | undefined;
   /** The language of the texts, such as `'eng_Latn'`, for tokenizers that have languages (NLLB's). */
   language?: string | undefined;
+  /**
+   * How many tokens of a text count, its start and end included, where that is less than the model has room for: longer
+   * texts are cut there, as CLIP4Clip's `max_words` cuts them.
+   */
+  maxTokens?: number | undefined;
   /** How the weights are held in memory. Default: as the shard holds them, else `'int8'`. */
   dtype?: 'fp32' | 'fp16' | 'int8' | 'int4' | undefined;
   /**
@@ -232,6 +237,25 @@ export interface LoadOptions {
   dot?: 'pairs' | 'quads' | undefined;
 }
 
+/** Of loadVideoEncoder(), which takes every option of an image encoder besides. */
+export interface VideoLoadOptions extends LoadOptions {
+  /**
+   * How the vectors of frames become one, as CLIP4Clip calls it: their mean; a transformer over them, or an LSTM, added
+   * to them before. `'auto'`, the default: what the file holds, `'meanP'` where it holds neither. One that the file
+   * lacks is `weights/mismatch`.
+   */
+  temporal?: 'auto' | 'meanP' | 'seqTransf' | 'seqLSTM' | undefined;
+  /** How many frames of a video are taken at most. Default: 12. */
+  maxFrames?: number | undefined;
+  /** How many frames a second are looked at before they are thinned out to `maxFrames`. Default: 1. */
+  fps?: number | undefined;
+  /**
+   * Which of too many frames are taken: evenly thinned out as CLIP4Clip does it (the default), the first or the last;
+   * or `'uniform'`, as many as there may be over the whole video, whatever `fps` is, as Towhee's operators do it.
+   */
+  sampling?: 'clip4clip' | 'uniform' | 'head' | 'tail' | undefined;
+}
+
 export interface EmbedOptions {
   /** Whether vectors get length 1. Default: true. */
   normalize?: boolean | undefined;
@@ -265,6 +289,23 @@ export interface EmbedAllOptions extends EmbedOptions {
   onProgress?: ((progress: EmbedProgress) => void) | undefined;
 }
 
+/** A frame of a video that has been computed. */
+export interface EmbeddedFrame {
+  readonly index: number;
+  /** When it is shown, in seconds, where that is known. */
+  readonly time: number | undefined;
+  /** Its own vector, before anything is done over time: what an image encoder of the same weights gives. */
+  readonly vector: Float32Array;
+}
+
+export interface VideoOptions extends EmbedOptions, PictureOptions {
+  /** The part of the video that is looked at, in seconds; both ends are in. */
+  start?: number | undefined;
+  end?: number | undefined;
+  /** Called with each frame, in order, once it is computed. */
+  onFrame?: ((frame: EmbeddedFrame) => void) | undefined;
+}
+
 export interface EmbedProgress {
   phase: 'embed';
   /** Inputs done so far, those that failed included. */
@@ -286,7 +327,7 @@ export interface CallOptions {
 export interface TowerInfo {
   /** The name given as `model`, or null. */
   readonly model: string | null;
-  readonly tower: 'image' | 'text';
+  readonly tower: 'image' | 'text' | 'video';
   readonly dtype: 'fp32' | 'fp16' | 'int8' | 'int4';
   /** Length of one embedding. */
   readonly dim: number;
@@ -326,6 +367,23 @@ export interface ImageInfo extends TowerInfo {
   readonly imageSize: number | [number, number];
 }
 
+export interface VideoInfo extends TowerInfo {
+  readonly tower: 'video';
+  /** Pixels of a frame a side, or [height, width]. */
+  readonly imageSize: number | [number, number];
+  readonly temporal: 'meanP' | 'seqTransf' | 'seqLSTM';
+  /** The options, or what is there without them. */
+  readonly maxFrames: number;
+  readonly fps: number;
+  readonly sampling: 'clip4clip' | 'uniform' | 'head' | 'tail';
+  /** How many frames one video may have: as many as the transformer has positions for, 1,024 for the LSTM. */
+  readonly mostFrames: number;
+  /** Frames that one vector of a frame is made of: 1, or with 3D patches 3, its neighbours included. */
+  readonly seen: number;
+  /** What CLIP4Clip multiplies the cosine of a text and a video by; 0 where the weights do not say. */
+  readonly logitScale: number;
+}
+
 /**
  * RGBA or RGB bytes, row by row without padding. An ImageData is one. `data` may be read without a copy: it must not
  * change until the promise of the call settles.
@@ -355,6 +413,14 @@ export type ImageSource =
   | Platform<'OffscreenCanvas'>
   | Platform<'VideoFrame'>
   | Platform<'HTMLVideoElement'>;
+
+/** The pictures of a video that are to be looked at, in order: already sampled, and all of them taken. */
+export interface Frames {
+  readonly frames:
+    Iterable<ImageSource | Promise<ImageSource>> | AsyncIterable<ImageSource> | Platform<'ReadableStream'>;
+}
+
+export type VideoSource = Frames;
 
 interface Tower {
   /** Frees the memory. Calls that still run, and later ones, reject with `state/disposed`. */
@@ -421,6 +487,30 @@ export interface ImageTower extends Tower {
   [Symbol.dispose](): void;
 }
 
+/**
+ * A video tower: vectors of videos, to be compared with those of texts by the text encoder of the same checkpoint. Each
+ * method takes one video or an array, and gives one vector or an array in the same order.
+ */
+export interface VideoTower extends Tower {
+  readonly info: VideoInfo;
+  /** Float32Array(dim) of a video. A few frames at a time are decoded, while others are computed. */
+  embed(video: VideoSource, options?: VideoOptions): Promise<Float32Array>;
+  embed(videos: readonly VideoSource[], options?: VideoOptions): Promise<Float32Array[]>;
+  /**
+   * Videos as they come: one outcome for each, in order, as an image tower's embedAll() gives them. Default of `ahead`:
+   * 1.
+   */
+  embedAll<Source extends VideoSource>(
+    videos: Iterable<Source> | AsyncIterable<Source>,
+    options?: EmbedAllOptions & VideoOptions,
+  ): AsyncGenerator<Outcome<Source>, void, undefined>;
+  /** Of Float32Array [frames, 3, H, W]: for each frame what an image tower's preprocess() gives. */
+  embedPixels(video: Float32Array, options?: EmbedOptions): Promise<Float32Array>;
+  embedPixels(videos: readonly Float32Array[], options?: EmbedOptions): Promise<Float32Array[]>;
+  [Symbol.dispose](): void;
+}
+
+export function loadVideoEncoder(options: VideoLoadOptions): Promise<VideoTower>;
 export function loadTextEncoder(options: LoadOptions): Promise<TextTower>;
 export function loadImageEncoder(options: LoadOptions): Promise<ImageTower>;
 

@@ -32,6 +32,15 @@ export async function loadImageEncoder(options) {
 }
 
 /**
+ * Loads a video encoder.
+ * @param {import('./index.js').VideoLoadOptions} options
+ */
+export async function loadVideoEncoder(options) {
+  const { openVideoTower } = await import('./towers/video-tower.js'); // which few pages need
+  return openVideoTower(options, load);
+}
+
+/**
  * Loads a text encoder.
  * @param {import('./index.js').LoadOptions} options
  * @returns {Promise<TextTower>}
@@ -72,7 +81,7 @@ function cosine(a, b) {
   return dot / (Math.sqrt(aa) * Math.sqrt(bb) || 1); // aa * bb could leave the range of a number
 }
 
-async function load(tower, options) {
+async function load(tower, options, temporal) {
   const { model, weights, signal, onProgress, ...given } = readOptions(options, LOAD_OPTIONS);
   const { dtype = 'auto', threads = 'auto', worker, integrity, fetch, hub, simd, dot } = given;
   const tokenizer = describeTokenizer(given.tokenizer, tower);
@@ -99,9 +108,11 @@ async function load(tower, options) {
       weights: place,
       tokenizer,
       language: given.language,
+      maxTokens: given.maxTokens,
       hub: hub && String(hub),
       dtype,
-      imageSize: tower === 'image' ? sides : undefined,
+      imageSize: tower === 'text' ? undefined : sides,
+      temporal,
       threads,
       cache,
       keep,

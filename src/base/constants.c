@@ -19,7 +19,7 @@ const char *hc_status_code(hc_status status)
     return "";
 }
 
-const char *hc_tower_name(hc_tower tower) 
+const char *hc_tower_name(hc_tower tower)
 {
     static const char *const names[] = {"image", "text", "video"};
     return names[tower];

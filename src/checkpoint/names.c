@@ -128,7 +128,10 @@ int hc_names_ends(const hc_json *name, const char *ending)
 }
 
 /* Buffers that are no weights. */
-static int is_buffer(const hc_json *name) { return hc_names_ends(name, "position_ids") || hc_names_ends(name, "attn_mask"); }
+static int is_buffer(const hc_json *name)
+{
+    return hc_names_ends(name, "position_ids") || hc_names_ends(name, "attn_mask");
+}
 
 int hc_names_own(const hc_names_match *match, const hc_json *name)
 {
@@ -140,11 +143,11 @@ int hc_names_own(const hc_names_match *match, const hc_json *name)
     return 0;
 }
 
-int hc_names_has(const hc_safetensors *file, const char *outer, const char *inner, const char *name)
+const hc_file_tensor *hc_names_get(const hc_safetensors *file, const char *outer, const char *inner, const char *name)
 {
     char full[HC_NAME_LENGTH];
     hc_format(full, sizeof full, "%s%s%s", outer, inner, name);
-    return hc_safetensors_find(file, full) != NULL;
+    return hc_safetensors_find(file, full);
 }
 
 int hc_names_begin(const hc_safetensors *file, const char *beginning)

@@ -57,8 +57,8 @@ int hc_names_own(const hc_names_match *match, const hc_json *name);
 enum { HC_PREFIX_COUNT = 5 };
 extern const char *const HC_PREFIXES[HC_PREFIX_COUNT];
 
-/* Whether the file has a tensor of this name behind two prefixes. */
-int hc_names_has(const hc_safetensors *file, const char *outer, const char *inner, const char *name);
+/* The file's tensor of this name behind two prefixes, or NULL. */
+const hc_file_tensor *hc_names_get(const hc_safetensors *file, const char *outer, const char *inner, const char *name);
 
 /* Whether a name as it stands in a file, in quotes, ends so. */
 int hc_names_ends(const hc_json *name, const char *ending);

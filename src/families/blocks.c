@@ -64,8 +64,7 @@ static hc_value block(hc_network *net, const hc_openclip_config *c, hc_value x, 
 
 hc_value hc_openclip_blocks(hc_network *net, const hc_openclip_config *c, const char *names, hc_value x, int pick)
 {
-    for (int i = 0; i < c->layers; i++)
-        HC_IN(net, names, i) x = block(net, c, x, pick && i == c->layers - 1);
+    for (int i = 0; i < c->layers; i++) HC_IN(net, names, i) x = block(net, c, x, pick && i == c->layers - 1);
     return x;
 }
 

@@ -143,6 +143,16 @@ hc_names_match hc_family_match(const hc_family *family, const hc_network *net, c
                          (size_t)net->tensor_count - 1);
 }
 
+hc_names_match hc_family_match_of(const hc_names_match *match, const hc_network *net, const hc_tensor *tensor)
+{
+#ifdef HC_FAMILIES_VIT
+    (void)net, (void)tensor;
+#else
+    if (tensor->is_beside) return hc_clip4clip_match_of(net, tensor);
+#endif
+    return *match;
+}
+
 void hc_family_match_all(const hc_safetensors *file, hc_names_match matches[HC_MOST_FAMILIES])
 {
     for (int i = 0; i < FAMILY_COUNT; i++)

@@ -27,6 +27,7 @@ int hc_family_find_video(const hc_safetensors *file, hc_tower tower, hc_temporal
 /* clip4clip.c: which of the heads that was, and the operations that it is, behind those of an image tower. */
 void hc_clip4clip_find(const hc_safetensors *file, hc_temporal asked, hc_video *found, hc_problem *problem);
 void hc_clip4clip_build(hc_network *net);
+hc_names_match hc_clip4clip_match_of(const hc_network *net, const hc_tensor *tensor);
 
 /* Builds the tower that a config (see hc_loader_new) asks for, in a network that hc_network_init has made, whose
  * problem says what is wrong. NULL then. */
@@ -34,6 +35,10 @@ const hc_family *hc_family_build(hc_network *net, const char *config, size_t len
 
 /* How the file names the tensors of a network of this family; without `names` if it holds none. */
 hc_names_match hc_family_match(const hc_family *family, const hc_network *net, const hc_safetensors *file);
+
+/* The same for one of its tensors, given that of the image tower: those of a video tower beside it have other names,
+ * the last one among them. */
+hc_names_match hc_family_match_of(const hc_names_match *match, const hc_network *net, const hc_tensor *tensor);
 
 /* How the file names the towers of each family; without `names` where it holds none. */
 enum { HC_MOST_FAMILIES = 24 };

@@ -44,8 +44,8 @@ void hc_openclip_read_blocks(hc_options *o, hc_openclip_config *c);
 /* After everything has been read. */
 void hc_openclip_check_sizes(hc_options *o, const hc_openclip_config *c, int positions);
 
-/* The residual attention blocks over x, of such names, which have one %d. With `pick` only the rows that are pooled are computed in the last one, and are
- * its value. */
+/* The residual attention blocks over x, of such names, which have one %d. With `pick` only the rows that are pooled are
+ * computed in the last one, and are its value. */
 hc_value hc_openclip_blocks(hc_network *net, const hc_openclip_config *c, const char *names, hc_value x, int pick);
 
 /* embed_dim of the config. */

@@ -67,7 +67,8 @@ static void settle_activation(hc_loader *loader, const hc_safetensors *file, con
                               piece pieces[3])
 {
     hc_json asked = hc_json_get(model, "quick_gelu"), held = hc_json_get(own, "quick_gelu"), member;
-    const char *source = own->type == HC_JSON_OBJECT ? "a shard whose own model_cfg" : hc_family_quick_gelu(file, loader->tower == HC_VIDEO),
+    const char *source = own->type == HC_JSON_OBJECT ? "a shard whose own model_cfg"
+                                                     : hc_family_quick_gelu(file, loader->tower == HC_VIDEO),
                *cursor = NULL;
     int quick = own->type == HC_JSON_OBJECT ? hc_json_truthy(&held) : source != NULL;
     int open = asked.type == HC_JSON_ABSENT || asked.type == HC_JSON_NULL,

@@ -56,8 +56,8 @@ struct hc_loader {
     char *config; /* as given, or NULL                                */
     size_t config_length;
     int image_height, image_width; /* that were asked for, in place of the config's; or 0 */
-    hc_temporal temporal; /* that was asked for */
-    hc_video video;       /* what the file knows of videos */
+    hc_temporal temporal;          /* that was asked for */
+    hc_video video;                /* what the file knows of videos */
     hc_network net; /* of that config; the encoder's once there is one, unless that has another size of pictures */
     const hc_family *family;
     uint64_t file_size, header_need, described_size;

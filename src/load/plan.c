@@ -282,15 +282,6 @@ static void check_unexpected(hc_loader *loader, const hc_safetensors *file, cons
     }
 }
 
-/* CLIP4Clip's tensors beside the image tower, whose names are the same everywhere. */
-static const hc_name_rule NO_RULES[] = {{0}};
-static const hc_names BESIDE[] = {
-    [HC_TEMPORAL_AUTO] = {.rules = NO_RULES},
-    [HC_TEMPORAL_MEANP] = {.rules = NO_RULES},
-    [HC_TEMPORAL_SEQTRANSF] = {.owned = {"transformerClip."}, .rules = NO_RULES},
-    [HC_TEMPORAL_SEQLSTM] = {.owned = {"lstm_visual."}, .rules = NO_RULES},
-};
-
 static void plan_items(hc_loader *loader, const hc_safetensors *file)
 {
     hc_network *net = &loader->encoder->net;
@@ -304,16 +295,15 @@ static void plan_items(hc_loader *loader, const hc_safetensors *file)
     loader->items =
         hc_loader_allocate(loader, (uint64_t)net->tensor_count * HC_NAME_PARTS + 1, sizeof *loader->items, "the plan");
     if (!loader->items) return;
-    const hc_names_match beside = {&BESIDE[net->video.temporal], net->video.outer, ""},
-                         scale = {BESIDE, net->video.scale_outer, net->video.scale_inner};
     for (int i = 1; i < net->tensor_count && loader->problem.status == HC_OK; i++) {
         hc_tensor *t = &net->tensors[i];
-        const hc_names_match *named = i == net->logit_scale ? &scale : t->is_beside ? &beside : &match;
-        if (hc_fit_wants(net, named, file, t)) plan_tensor(loader, file, named, t);
+        hc_names_match named = hc_family_match_of(&match, net, t);
+        if (hc_fit_wants(net, &named, file, t)) plan_tensor(loader, file, &named, t);
         else t->is_summed = t->sum == i;
     }
     if (loader->problem.status == HC_OK) check_unexpected(loader, file, &match);
-    if (loader->problem.status == HC_OK && net->video.outer) check_unexpected(loader, file, &beside);
+    hc_names_match last = hc_family_match_of(&match, net, &net->tensors[net->tensor_count - 1]);
+    if (loader->problem.status == HC_OK && last.names != match.names) check_unexpected(loader, file, &last);
     if (loader->problem.status == HC_OK) plan_vocabulary(loader, file);
 }
 

@@ -24,7 +24,8 @@ int hc_stored_parts(const hc_tensor *t, hc_storage storage, hc_stored_part parts
     uint32_t rows = (uint32_t)extent.rows, panels = (rows + HC_PANEL - 1) / HC_PANEL;
     uint32_t steps = (uint32_t)((extent.k + HC_DEPTH - 1) / HC_DEPTH), groups = (uint32_t)hc_groups((int)extent.k);
     int table = t->kind == HC_TABLE;
-    hc_stored_part as_is = {"", elements[storage], t->rank, {t->shape[0], t->shape[1], t->shape[2], t->shape[3], t->shape[4]}};
+    hc_stored_part as_is = {
+        "", elements[storage], t->rank, {t->shape[0], t->shape[1], t->shape[2], t->shape[3], t->shape[4]}};
     switch (storage) {
     case HC_STORE_F32:
     case HC_STORE_F16: parts[0] = as_is; return 1;

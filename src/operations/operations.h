@@ -196,8 +196,9 @@ hc_value hc_frames(hc_network *net, int most, int width);
 /* The mean of rows of length 1 in the directions of x's. */
 hc_value hc_mean_direction(hc_network *net, hc_value x);
 
-/* A layer of LSTM (Hochreiter and Schmidhuber, 1997) as torch.nn.LSTM has it, forward over the rows of x from a state of
- * zeros, as wide as they are; gates i, f, g and o, and two biases. Its weights stay at fp16 where others are quantised.
+/* A layer of LSTM (Hochreiter and Schmidhuber, 1997) as torch.nn.LSTM has it, forward over the rows of x from a state
+ * of zeros, as wide as they are; gates i, f, g and o, and two biases. Its weights stay at fp16 where others are
+ * quantised.
  */
 hc_value hc_lstm(hc_network *net, const char *name, hc_value x);
 

@@ -40,8 +40,8 @@ static int may_replace(const hc_network *net, const hc_op *op, int index)
     hc_value memory = hc_network_memory(net, op->replaces);
     const hc_value_info *old = &net->values[memory], *made = &net->values[op->out];
     int as_many = old->span == made->span ? old->rows >= made->rows : old->span == HC_PACKED && made->rows == 1;
-    return old->end == index && !old->tensor && !old->is_output && !old->is_input && !made->is_output && made->memory == op->out &&
-           as_many && old->width == made->width && net->values[op->replaces].column == 0;
+    return old->end == index && !old->tensor && !old->is_output && !old->is_input && !made->is_output &&
+           made->memory == op->out && as_many && old->width == made->width && net->values[op->replaces].column == 0;
 }
 
 void hc_arena_find_lives(hc_network *net)
@@ -130,8 +130,8 @@ static void put_inputs(layout *l, hc_network *net, const hc_batch *batch)
     put(l, image ? 0 : hc_size_product((uint64_t)batch->full, (uint64_t)net->row_most), &net->hidden_at, 0, last);
     /* A pass takes as many texts as there is room for: the ids of the others and the vectors of those before must
      * outlive it. */
-    put(l, hc_size_product(hc_size_product(inputs, hc_network_input(net)), sizeof(float)),
-        &net->input_at, 0, image ? net->input_end : last);
+    put(l, hc_size_product(hc_size_product(inputs, hc_network_input(net)), sizeof(float)), &net->input_at, 0,
+        image ? net->input_end : last);
 }
 
 static void put_output(layout *l, hc_network *net, const hc_batch *batch, int begin)

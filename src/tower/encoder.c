@@ -59,9 +59,9 @@ hc_status hc_embed_begin(hc_encoder *encoder, const void *input, size_t count, i
 hc_status hc_embed_video_begin(hc_encoder *encoder, const float *frames, size_t count, int normalize, float *out)
 {
     const hc_network *net = &encoder->net;
-    hc_status status = net->tower != HC_VIDEO                            ? HC_INPUT_TYPE
+    hc_status status = net->tower != HC_VIDEO                          ? HC_INPUT_TYPE
                        : count < 1 || count > (size_t)net->most_frames ? HC_INPUT_SIZE
-                                                                         : check_numbers(frames, (size_t)net->dim, count);
+                                                                       : check_numbers(frames, (size_t)net->dim, count);
     encoder->run = (hc_run){.input = frames,
                             .count = status == HC_OK,
                             .out = out,

@@ -13,8 +13,8 @@ typedef struct hc_run {
     float *out;
     int normalize;
     int frames; /* of the video that it is of; 0: it is of pictures or texts */
-    int taken; /* inputs of the pass under way; 0: none is */
-    int op;    /* its next operation                       */
+    int taken;  /* inputs of the pass under way; 0: none is */
+    int op;     /* its next operation                       */
     hc_steps steps;
 } hc_run;
 

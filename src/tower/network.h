@@ -210,7 +210,7 @@ struct hc_network {
     int own_size; /* with another size of pictures it would be another tower, not only one of more or fewer rows */
     hc_text_rows text;
     hc_video video;
-    int seen; /* pictures that its patches go through; 0: one */
+    int seen;                  /* pictures that its patches go through; 0: one */
     int most_frames, video_op; /* of a video; the operation from which on they are of frames' vectors. 0: it is none */
     hc_tensor_id logit_scale;
     hc_tensor *tensors;

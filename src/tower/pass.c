@@ -5,14 +5,14 @@ hc_span_of_rows hc_pass_value(const hc_pass *pass, hc_value value)
 {
     const hc_network *net = pass->net;
     const hc_value_info *v = &net->values[value], *memory = &net->values[hc_network_memory(net, value)];
-    int count = v->span == HC_PACKED ? pass->first[pass->inputs]
-                : v->span == HC_EACH ? pass->inputs * v->rows
+    int count = v->span == HC_PACKED   ? pass->first[pass->inputs]
+                : v->span == HC_EACH   ? pass->inputs * v->rows
                 : v->span == HC_FRAMES ? pass->frames
-                                     : v->rows;
-    float *at = memory->is_output ? pass->out
+                                       : v->rows;
+    float *at = memory->is_output  ? pass->out
                 : memory->is_input ? (float *)(uintptr_t)pass->input /* nobody writes to it */
-                : memory->tensor  ? net->tensors[memory->tensor].floats
-                                  : (float *)(void *)(pass->arena + (size_t)memory->at);
+                : memory->tensor   ? net->tensors[memory->tensor].floats
+                                   : (float *)(void *)(pass->arena + (size_t)memory->at);
     int column = 0;
     for (hc_value part = value; net->values[part].memory != part; part = net->values[part].memory)
         column += net->values[part].column;

@@ -15,7 +15,7 @@ struct hc_pass {
     const void *input; /* pixels or ids */
     float *out;
     int inputs;
-    int frames;      /* of a video */
+    int frames; /* of a video */
     /* texts: */
     int *first;      /* [inputs + 1] the first row of each in a packed value; the last is the row count */
     int *pooled;     /* [inputs] the row that pooling takes                                              */

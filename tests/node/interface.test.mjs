@@ -48,6 +48,7 @@ const upper = (entries, prefix = '') =>
 
 test('towers, types, ways to multiply, ways to clean', () => {
   assert.deepEqual(upper(js.TOWERS), enumeration('hc_tower'));
+  assert.deepEqual(upper(js.TEMPORALS, 'TEMPORAL_'), enumeration('hc_temporal'));
   assert.deepEqual(upper(js.DTYPES), enumeration('hc_dtype'));
   assert.deepEqual(upper(js.DOTS, 'DOT_'), enumeration('hc_dot'));
   assert.deepEqual(upper(js.CLEANS, 'CLEAN_'), enumeration('hc_clean'));
@@ -63,6 +64,12 @@ test('what hc_wasm_info writes', () => {
   const names = { 1: 'text', 2: 'fp16' };
   const expected = Object.fromEntries(fields.map((field, i) => [field, names[i + 1] && i < 2 ? names[i + 1] : i + 1]));
   assert.deepEqual(js.readInfo(counting('hc_wasm_info', fields.length), 0), expected);
+});
+
+test('what hc_wasm_video writes', () => {
+  const fields = fieldsOf('hc_wasm_video');
+  const expected = Object.fromEntries(fields.map((field, i) => [field, i ? i + 1 : 'meanP']));
+  assert.deepEqual(js.readVideo(counting('hc_wasm_video', fields.length), 0), expected);
 });
 
 test('what hc_wasm_picture_info writes, and the formats of pictures', () => {

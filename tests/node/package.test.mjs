@@ -39,6 +39,7 @@ test('what is in it', () => {
     'index.js',
     'index.d.ts',
     'index.d.cts',
+    'video.js',
     'worker.js',
     'node.js',
     'node.cjs',
@@ -82,19 +83,24 @@ test('what is in it', () => {
   assert.ok(!existsSync(path.join(folder, 'node_modules/sharp')));
 });
 
-test('what a page fetches for a ViT is two scripts and a module, at most 150 kB compressed, without dynamic imports and what only Node.js needs', () => {
+test('what a page fetches for a ViT is two scripts and a module, at most 150 kB compressed, and what videos and Node.js need is not in them', () => {
   const dist = path.join(folder, 'node_modules/halfclip/dist');
   const compressed = (name) => gzipSync(readFileSync(path.join(dist, name)), { level: 9 }).length;
   const importsOf = (name) => {
     const text = readFileSync(path.join(dist, name), 'utf8');
-    assert.doesNotMatch(text, /\bimport\s*\(|worker_threads|XDG_CACHE_HOME/, name);
+    assert.doesNotMatch(text, /worker_threads|XDG_CACHE_HOME/, name);
     return [
       ...new Set(
         [...text.matchAll(/\}\s*from\s*"([^"]*)"|\bimport\s*"([^"]*)"/g)].map(([, from, alone]) => from ?? alone),
       ),
     ];
   };
+  const laterImportsOf = (name) =>
+    [...readFileSync(path.join(dist, name), 'utf8').matchAll(/\bimport\s*\(([^)]*)\)/g)].map(([, what]) => what);
+  assert.deepEqual(laterImportsOf('index.js'), ['"./video.js"']); // which only a page with videos fetches
+  assert.deepEqual(importsOf('video.js'), ['./worker.js']);
   assert.deepEqual(importsOf('index.js'), ['./worker.js']);
+  assert.deepEqual(laterImportsOf('worker.js'), []);
   assert.deepEqual(importsOf('worker.js'), []);
   assert.doesNotMatch(readFileSync(path.join(dist, 'worker.js'), 'utf8'), /import\.meta/);
   for (const flavour of ['relaxed', 'simd128', 'relaxed-threads', 'simd128-threads']) {

@@ -1,6 +1,6 @@
 /* test_videos.c: video towers against the vectors of CLIP4Clip's own code, at each dtype; results that do not depend on
- * the batch, the steps, the number of threads, nor on whether the tower comes from a checkpoint or a shard; the image and
- * the text tower of the same file; and files that are not what was asked for. */
+ * the batch, the steps, the number of threads, nor on whether the tower comes from a checkpoint or a shard; the image
+ * and the text tower of the same file; and files that are not what was asked for. */
 #include "check.h"
 #include "golden.h"
 #include "halfclip.h"

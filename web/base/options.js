@@ -6,7 +6,7 @@ import { attempt, bytesOf, hasTag, isArray } from './realm.js';
 
 const isFunction = (value) => typeof value === 'function';
 const isAtLeast = (least) => (value) => typeof value === 'number' && value >= least;
-const oneOf = (...names) => [
+export const oneOf = (...names) => [
   (value) => names.includes(value),
   `${names
     .slice(0, -1)
@@ -34,6 +34,7 @@ export const LOAD_OPTIONS = {
   weights: ANYTHING,
   tokenizer: ANYTHING,
   language: [(value) => typeof value === 'string' && value !== '', 'the code of a language, such as "eng_Latn"'],
+  maxTokens: [(value) => Number.isInteger(value) && value >= 2, 'a number of tokens'],
   dtype: oneOf('fp32', 'fp16', 'int8', 'int4'),
   imageSize: [
     (value) => isSide(value) || (isArray(value) && value.length === 2 && value.every(isSide)),

@@ -74,7 +74,7 @@ export async function readMetadata(reader) {
  * Loads the tower of an entry: its blocks are read into WebAssembly's memory, to their places where these are in one
  * piece, and hashed.
  * @param {import('../wasm/instance.js').Wasm} wasm a fresh instance
- * @param {'image' | 'text'} tower
+ * @param {'image' | 'text' | 'video'} tower
  * @param {object} reader
  * @param {object} entry from readMetadata
  * @param {{ signal?: AbortSignal, onProgress?: Function }} hooks

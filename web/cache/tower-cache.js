@@ -130,13 +130,13 @@ export class TowerCache {
    *   and not without a place for it
    */
   static async open(options) {
-    const { weights, tower, config, dtype, imageSize, keep } = options;
+    const { weights, tower, config, dtype, imageSize, temporal, keep } = options;
     const urls = (weights.any ?? [weights]).map(({ url }) => url);
     if (!keep || keep.mode === 'no-store' || weights.bundled || !urls.every((url) => /^https?:/i.test(url ?? '')))
       return null;
     try {
       const storage = await openStorage(keep.dir);
-      const key = [urls.map(keyOfUrl), tower, dtype, config, ...(imageSize ? [imageSize] : [])];
+      const key = [urls.map(keyOfUrl), tower, dtype, config, ...[imageSize, temporal].filter(Boolean)];
       return new TowerCache(storage, await nameOf(key), urls, options);
     } catch {
       return null;

@@ -67,13 +67,13 @@ class Contents {
 /**
  * Of names alone, those that may be of a tower.
  * @param {import('../wasm/instance.js').Wasm} wasm
- * @param {'image' | 'text'} tower
+ * @param {'image' | 'text' | 'video'} tower
  * @param {string[]} names
  * @param {string} file for messages
  */
 export function namesFor(wasm, tower, names, file) {
   const empty = { dtype: 'F32', shape: [0], data_offsets: [0, 0] };
   const directory = JSON.stringify(Object.fromEntries(names.map((name) => [name, empty])));
-  const other = tower === 'image' ? 'text' : 'image';
+  const other = tower === 'text' ? 'image' : 'text';
   return withContents(wasm, directory, file, (contents) => names.filter((name) => contents.towerOf(name) !== other));
 }

@@ -15,9 +15,10 @@ import { clearStatus, print, statusLine } from './terminal.js';
 
 export const summary = 'one tower of a checkpoint as a file of its own';
 
-export const help = `halfclip shard --tower text|image --out FILE: one tower of a checkpoint as a .safetensors shard
+export const help = `halfclip shard --tower text|image|video --out FILE: one tower of a checkpoint as a .safetensors shard
 
-  --tower text|image                     which
+  --tower text|image|video               which
+  --temporal NAME                        of a video tower: meanP, seqTransf or seqLSTM (default: as the file holds it, else meanP)
   --out FILE                             where
   --vocabulary FILE                      merges for a text shard (default: CLIP's own)
   --calibrate FOLDER|FILE                with --dtype int4: rounds the weights for the pictures in this folder, or the texts of this file, one a
@@ -32,6 +33,7 @@ ${SOURCE_HELP}`;
 export const options = {
   ...SOURCE_OPTIONS,
   tower: { type: 'string' },
+  temporal: { type: 'string' },
   out: { type: 'string' },
   vocabulary: { type: 'string' },
   calibrate: { type: 'string' },
@@ -42,19 +44,23 @@ export const options = {
 
 export async function run(values, inputs, signal) {
   if (inputs.length) throw new UsageError(`shard takes no inputs, got ${inputs[0]}`);
-  const tower = oneOf('tower', values.tower, 'text', 'image');
-  if (!tower) throw new UsageError('shard needs --tower text or --tower image');
+  const tower = oneOf('tower', values.tower, 'text', 'image', 'video');
+  if (!tower) throw new UsageError('shard needs --tower text, --tower image or --tower video');
+  const temporal = oneOf('temporal', values.temporal, 'meanP', 'seqTransf', 'seqLSTM');
+  if (temporal && tower !== 'video') throw new UsageError('--temporal is of a video tower');
   if (!values.out) throw new UsageError('shard needs --out FILE');
-  if (values.vocabulary && tower === 'image') throw new UsageError('--vocabulary is of a text tower');
+  if (values.vocabulary && tower !== 'text') throw new UsageError('--vocabulary is of a text tower');
   if (values.vocabulary && values.tokenizer)
     throw new UsageError('--vocabulary and --tokenizer are two of the same: give one');
   const rounding = roundingOf(values);
+  if (rounding && tower === 'video')
+    throw new UsageError('--calibrate, --at-least and --bits are of text and image towers');
   const vocabulary = values.vocabulary && (await readVocabulary(values.vocabulary));
   const { dtype = 'auto', hub, threads, onProgress, ...given } = await loadOptions(values, signal);
   const { name: model, config, weights } = await resolveModel(given.model, given.weights, tower, { hub, signal });
   const tokenizer = describeTokenizer(given.tokenizer, tower);
   const { imageSize, integrity, language } = given;
-  const source = { tower, model, config, weights, tokenizer, language, hub, dtype, imageSize, integrity };
+  const source = { tower, model, config, weights, tokenizer, language, hub, dtype, imageSize, temporal, integrity };
   const report = rounding
     ? await writeCalibrated(
         { ...source, threads: atLeastTwo(threads) },

@@ -1,6 +1,8 @@
 // What an encoder can be asked for. Each call is a function of an encoder on this thread; one in a worker is sent the
 // call's name, its input and its options (../worker).
 
+import { embedVideos as videosOf } from './videos.js';
+
 /** The vector of each text. */
 export const embedTexts = (encoder, texts, options) => encoder.texts.embed(texts, options);
 
@@ -19,5 +21,8 @@ export const preprocessPicture = (encoder, picture, options) => encoder.pictures
 /** The vector of each Float32Array [3, H, W]. */
 export const embedPixels = (encoder, pixels, options) => encoder.pictures.embedPixels(pixels, options);
 
+/** The vector of each video, of those of its frames, one after the other, not normalised. */
+export const embedVideos = (encoder, videos, options) => videosOf(encoder.tower, videos, options);
+
 /** All of them, by the names that they have in messages. */
-export const CALLS = { embedTexts, tokenize, embedTokens, embedPicture, preprocessPicture, embedPixels };
+export const CALLS = { embedTexts, tokenize, embedTokens, embedPicture, preprocessPicture, embedPixels, embedVideos };

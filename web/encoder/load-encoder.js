@@ -14,15 +14,17 @@ import { LoadedTower } from './loaded-tower.js';
 
 /**
  * @param {object} options
- * @param {'image' | 'text'} options.tower
+ * @param {'image' | 'text' | 'video'} options.tower
  * @param {string | null} options.model its name, for messages and `info`
  * @param {string | null} options.config JSON text of an open_clip_config.json, or null: the file is a shard
  * @param {object} options.weights from describeWeights
  * @param {object} [options.tokenizer] from describeTokenizer; default: as the model's config says
  * @param {string} [options.language] of the texts, where the tokenizer has languages
+ * @param {number} [options.maxTokens] of a text
  * @param {string} [options.hub] where the repository of a tokenizer is looked up
  * @param {string} options.dtype 'auto' | 'fp32' | 'fp16' | 'int8' | 'int4'
  * @param {[number, number]} [options.imageSize] height and width of pictures, in place of the config's
+ * @param {'auto' | 'meanP' | 'seqTransf' | 'seqLSTM'} [options.temporal] of a video tower
  * @param {RequestCache} [options.cache] for requests
  * @param {object} [options.keep] from completeCache: where towers are kept; without it, nowhere
  * @param {object} [options.retry] see index.d.ts
@@ -62,7 +64,7 @@ export async function loadEncoder(options, hooks) {
 /** An instance for each set of families, made when it is first asked for. */
 function instancesFor(options) {
   const made = {};
-  const asked = options.families ?? (options.tokenizer ? 'all' : undefined);
+  const asked = options.families ?? (options.tokenizer || options.tower === 'video' ? 'all' : undefined);
   return (needed) => {
     const families = asked ?? needed;
     if (!made[families]) {

@@ -4,7 +4,7 @@
 import { pausing, untilAborted } from '../base/abort.js';
 import { HalfclipError } from '../base/errors.js';
 import { breathe } from '../base/platform.js';
-import { DOTS, readInfo } from '../wasm/interface.js';
+import { DOTS, readInfo, readVideo } from '../wasm/interface.js';
 import { detectDot } from '../wasm/simd.js';
 import { disposed, nameInput } from './messages.js';
 
@@ -26,7 +26,7 @@ export class LoadedTower {
   /**
    * @param {import('../wasm/instance.js').Wasm} wasm
    * @param {number} encoder pointer
-   * @param {{ tower: 'image' | 'text', model: string | null, dot?: 'pairs' | 'quads' }} options
+   * @param {{ tower: 'image' | 'text' | 'video', model: string | null, dot?: 'pairs' | 'quads' }} options
    * @param {{ fetchedBytes: number, fileBytes: number | null, cached: boolean }} sizes
    */
   constructor(wasm, encoder, { tower, model, dot = detectDot() }, sizes) {
@@ -54,6 +54,7 @@ export class LoadedTower {
       ...(tower === 'text'
         ? { contextLength, vocabSize }
         : { imageSize: imageHeight === imageWidth ? imageHeight : [imageHeight, imageWidth] }),
+      ...(tower === 'video' && readVideo(wasm, encoder)),
       parameters,
       memoryBytes: wasm.memoryBytes,
       ...sizes,
@@ -82,6 +83,11 @@ export class LoadedTower {
   /** OpenCLIP's text_cfg. */
   get textCfg() {
     return (this.config.model_cfg ?? this.config).text_cfg ?? {};
+  }
+
+  /** The pointer to where vectors come out. */
+  get output() {
+    return this.#output;
   }
 
   /** The merges that came with the weights, in WebAssembly's memory, or null. */
@@ -155,7 +161,13 @@ export class LoadedTower {
    * @param {string} [hint] ends the message about a token id that is out of range
    */
   async run(inputs, { normalize, signal }, nameOf, hint) {
-    const wasm = this.begin(inputs, normalize, nameOf, hint);
+    this.begin(inputs, normalize, nameOf, hint);
+    return this.finish(inputs.length, signal);
+  }
+
+  /** The vectors of so many inputs, once hc_embed_begin or hc_embed_video_begin has begun with them. */
+  async finish(count, signal) {
+    const wasm = this.wasm(signal);
     const pause = pausing(signal);
     while (wasm.exports.hc_wasm_embed_step(this.#encoder)) {
       await pause();
@@ -164,8 +176,8 @@ export class LoadedTower {
     this.info.memoryBytes = wasm.memoryBytes;
     const { dim, tokensOut } = this.info;
     const length = dim * tokensOut;
-    const vectors = wasm.floats(this.#output, inputs.length * length);
-    return inputs.map((_, i) => vectors.slice(i * length, (i + 1) * length));
+    const vectors = wasm.floats(this.#output, count * length);
+    return Array.from({ length: count }, (_, i) => vectors.slice(i * length, (i + 1) * length));
   }
 
   /** Puts inputs in their place, as run() takes them, and begins to compute; returns the instance. */
@@ -180,10 +192,10 @@ export class LoadedTower {
 
   /** How many numbers an input of the tower has. */
   get inputLength() {
-    const { tower, contextLength, imageSize } = this.info;
+    const { tower, contextLength, imageSize, seen = 1 } = this.info;
     if (tower === 'text') return contextLength;
     const [height, width] = [imageSize, imageSize].flat();
-    return 3 * height * width;
+    return 3 * seen * height * width;
   }
 
   /** The encoder's own memory for `count` inputs. */

@@ -51,7 +51,7 @@ async function runOnce(tower, input, pause, tell) {
 
 /** A picture of all values, or a text that goes on until its last token, which ends it in every family's way. */
 function madeUpInput({ info, textCfg, inputLength }) {
-  if (info.tower === 'image') return Float32Array.from({ length: inputLength }, (_, i) => Math.sin(i));
+  if (info.tower !== 'text') return Float32Array.from({ length: inputLength }, (_, i) => Math.sin(i));
   const middle = info.vocabSize >> 1;
   const ids = Int32Array.from({ length: inputLength }, (_, i) => Math.min(middle + (i % 100), info.vocabSize - 1));
   ids[inputLength - 1] = textCfg.eos_id ?? info.vocabSize - 1;

@@ -13,7 +13,8 @@ export class Texts {
 
   /**
    * @param {import('./loaded-tower.js').LoadedTower} tower
-   * @param {{ places: Record<string, string[]>, weights: object, tokenizer?: object, language?: string, hub?: string }}
+   * @param {{ places: Record<string, string[]>, weights: object, tokenizer?: object, language?: string, hub?: string,
+   *   maxTokens?: number }}
    *   options of loadEncoder
    * @param {{ fetch?: typeof fetch, retry: object, limits: object }} network
    */
@@ -91,6 +92,15 @@ export class Texts {
 
   async #idsOf(texts) {
     if (!this.#tokenizer) await this.prepare();
-    return this.#tokenizer.tokenize(texts, this.#tower.info.contextLength);
+    const { contextLength } = this.#tower.info;
+    const { maxTokens } = this.#options;
+    const tokenize = (texts, length) => this.#tokenizer.tokenize(texts, length);
+    if (!(maxTokens < contextLength)) return tokenize(texts, contextLength);
+    const [padding] = tokenize([''], contextLength);
+    return tokenize(texts, maxTokens).map((ids) => {
+      const padded = padding.slice().fill(padding.at(-1));
+      padded.set(ids);
+      return padded;
+    });
   }
 }

@@ -12,13 +12,13 @@ const [FILE, CONFIG] = ['tokenizer.json', 'tokenizer_config.json'];
 /**
  * What an option `tokenizer` stands for, as plain data that can be sent to a worker; undefined without the option.
  * @param {unknown} tokenizer
- * @param {'image' | 'text'} tower
+ * @param {'image' | 'text' | 'video'} tower
  * @returns {{ url: string } | { path: string } | { blob: Blob, name: string } | { json: object } | undefined}
  */
 export function describeTokenizer(tokenizer, tower) {
   if (tokenizer === undefined) return undefined;
-  if (tower === 'image')
-    throw new HalfclipError('input/type', 'option tokenizer is of a text tower, but this is an image tower');
+  if (tower !== 'text')
+    throw new HalfclipError('input/type', `option tokenizer is of a text tower, but this is the ${tower} tower`);
   if ((typeof tokenizer === 'string' && tokenizer) || hasTag(tokenizer, 'URL'))
     return locate(tokenizer, 'option tokenizer');
   if (hasTag(tokenizer, 'Blob', 'File')) return { blob: tokenizer, name: tokenizer.name ?? 'the Blob of tokenizer' };

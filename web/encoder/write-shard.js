@@ -14,7 +14,7 @@ const CLIP_VOCABULARY = 49408;
  * @returns {Promise<Uint8Array | undefined>}
  */
 export async function findVocabulary(encoder, given, signal) {
-  if (given || encoder.info.tower === 'image') return given;
+  if (given || encoder.info.tower !== 'text') return given;
   try {
     return (await encoder.texts.readVocabulary(signal)) ?? undefined;
   } catch (error) {

@@ -13,7 +13,7 @@ import { TowerLoader } from './tower-loader.js';
 /**
  * Loads one tower.
  * @param {import('../wasm/instance.js').Wasm} wasm
- * @param {{ tower: 'image' | 'text', model: string | null, config: string | null, dtype: string, imageSize?:
+ * @param {{ tower: 'image' | 'text' | 'video', model: string | null, config: string | null, dtype: string, imageSize?:
  *   [number, number], integrity?: string, limits?: object }} options
  * @param {object} file a source, see sources/source.js
  * @param {{ signal?: AbortSignal, onProgress?: (progress: { phase: string, loaded: number, total?: number }) => void }}

@@ -4,7 +4,7 @@
 import { concatenate, decodeText } from '../base/bytes.js';
 import { HalfclipError } from '../base/errors.js';
 import { readBytes } from '../sources/source.js';
-import { DTYPES, TOWERS } from '../wasm/interface.js';
+import { DTYPES, TEMPORALS, TOWERS } from '../wasm/interface.js';
 
 const STAGING = 1 << 19; // bytes: how much of the file is in WebAssembly's memory at once, besides its header
 
@@ -18,11 +18,11 @@ export class TowerLoader {
 
   /**
    * @param {import('../wasm/instance.js').Wasm} wasm
-   * @param {{ tower: 'image' | 'text', model: string | null, config: string | null, dtype: string, imageSize?:
-   *   [number, number] }} options
+   * @param {{ tower: 'image' | 'text' | 'video', model: string | null, config: string | null, dtype: string, imageSize?:
+   *   [number, number], temporal?: string }} options
    * @param {string} name of the file
    */
-  constructor(wasm, { tower, model, config, dtype, imageSize }, name) {
+  constructor(wasm, { tower, model, config, dtype, imageSize, temporal }, name) {
     this.#wasm = wasm;
     this.#name = name;
     this.#model = model;
@@ -31,6 +31,7 @@ export class TowerLoader {
     this.#loader = config === null ? start(0, 0) : wasm.with(config, 'the config', start);
     if (imageSize) wasm.exports.hc_loader_set_image_size(this.#loader, ...imageSize);
     this.#check();
+    if (temporal) wasm.exports.hc_loader_set_temporal(this.#loader, TEMPORALS[temporal]);
   }
 
   /** Shows it the directory of a file that is not one in safetensors. */

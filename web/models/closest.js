@@ -3,8 +3,9 @@
 import { HalfclipError } from '../base/errors.js';
 import { withContents } from '../checkpoint/contents.js';
 import { Wasm } from '../wasm/instance.js';
-import { TOWERS } from '../wasm/interface.js';
 import { architectures } from './architectures.js';
+
+const TOWERS = ['image', 'text'];
 
 /**
  * All architectures of OpenCLIP, the closest to a file first, and of several that are alike (…-quickgelu) the one with
@@ -17,9 +18,9 @@ export function rankArchitectures(contents) {
   const ranked = Object.entries(architectures).map(([name, config]) => {
     const text = JSON.stringify(config);
     const distanceTo = (tower) => contents.distanceTo(tower, text) ?? 1;
-    return { name, all: Object.fromEntries(Object.keys(TOWERS).map((tower) => [tower, distanceTo(tower)])) };
+    return { name, all: Object.fromEntries(TOWERS.map((tower) => [tower, distanceTo(tower)])) };
   });
-  const held = Object.keys(TOWERS).filter((tower) => ranked.some(({ all }) => all[tower] < 1));
+  const held = TOWERS.filter((tower) => ranked.some(({ all }) => all[tower] < 1));
   if (!held.length) return [];
   return ranked
     .map(({ name, all }) => {
@@ -55,8 +56,9 @@ async function explainMismatch(error, options) {
 /** What a file is that does not fit; null where no architecture fits better than what was asked for. */
 function hintAt(contents, { tower, config }) {
   const [best] = rankArchitectures(contents);
-  const asked = contents.distanceTo(tower, config);
-  if (asked === null || !(best?.distances[tower] < asked)) return null;
+  const compared = tower === 'text' ? tower : 'image';
+  const asked = contents.distanceTo(compared, config);
+  if (asked === null || !(best?.distances[compared] < asked)) return null;
   return best.distance === 0
     ? `the file has the tensors of ${best.name}`
     : `of OpenCLIP's architectures ${best.name} is the closest to the file`;

@@ -31,7 +31,7 @@ const HUGGING_FACE_FILES = [
 /**
  * The config and the weights of `hf-hub:org/repo`, `hf-hub:org/repo@revision` or `local-dir:folder`.
  * @param {string} model
- * @param {'image' | 'text'} tower
+ * @param {'image' | 'text' | 'video'} tower
  * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, retry?: object, limits?: object, signal?:
  *   AbortSignal }} options
  * @returns {Promise<{ config: object, weights: object }>} config: as an open_clip_config.json; weights: for openWeights
@@ -55,7 +55,7 @@ export async function resolveNamed(model, tower, options) {
       weights: folder.weights(HUGGING_FACE_FILES),
     };
   }
-  const processor = tower === 'image' ? await readProcessor(folder, options) : null;
+  const processor = tower !== 'text' ? await readProcessor(folder, options) : null;
   return {
     config: translateConfig(translated, processor, tower, folder.name),
     weights: folder.weights(HUGGING_FACE_FILES),

@@ -31,7 +31,7 @@ const INTERPOLATIONS = { 1: 'lanczos', 2: 'bilinear', 3: 'bicubic' }; // PIL's n
  * @param {object} config a config.json
  * @param {{ settings: object, file: string } | null} processor what a preprocessor_config.json or the image_processor
  *   of a processor_config.json says, and where; null for a text tower
- * @param {'image' | 'text'} tower decides where the towers differ in what OpenCLIP has one setting for
+ * @param {'image' | 'text' | 'video'} tower decides where the towers differ in what OpenCLIP has one setting for
  * @param {string} name for messages
  * @returns {{ model_cfg: object, preprocess_cfg: object }}
  */

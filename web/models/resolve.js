@@ -15,7 +15,7 @@ export const BUNDLED = 'halfclip-emoji';
  * What the options `model` and `weights` stand for together.
  * @param {string | object | undefined} model
  * @param {unknown} weights
- * @param {'image' | 'text'} tower
+ * @param {'image' | 'text' | 'video'} tower
  * @param {{ hub?: string | URL, fetch?: typeof fetch, cache?: RequestCache, keep?: object, retry?: object, limits?:
  *   object, signal?: AbortSignal, places?: Record<string, string[]> }} options for names that are looked up on a hub;
  *   keep: from completeCache; places: from findAssets
@@ -51,7 +51,8 @@ export async function resolveModel(model, weights, tower, options = {}) {
       weights: weights === undefined ? found.weights : describeWeights(weights),
     };
   }
-  const name = model.replaceAll('/', '-'); // OpenAI writes ViT-B/32, and OpenCLIP reads it
+  // OpenAI writes ViT-B/32, and OpenCLIP reads it; Towhee clip_vit_b32.
+  const name = model.replaceAll('/', '-').replace(/^clip_vit_b(16|32)$/, 'ViT-B-$1-quickgelu');
   if (Object.hasOwn(architectures, name)) return resolveKnown(name, architectures[name], weights, tower, options.hub);
   if (/[\\/]|\.(json|safetensors|pt|pth|bin|onnx)$/i.test(model)) throw notAPath(model);
   const nearest = nearestNames(model, [...Object.keys(architectures), BUNDLED]);
@@ -76,13 +77,13 @@ function writeConfig(model) {
 
 /** They lie beside the module: the cache leaves them alone. */
 function bundledWeights(tower, places) {
-  const name = `models/${BUNDLED}-${tower}.safetensors`;
+  const name = `models/${BUNDLED}-${tower === 'text' ? tower : 'image'}.safetensors`; // frames are pictures
   return { any: places[name].map((place) => describeWeights(place)), bundled: name };
 }
 
 /** An architecture of OpenCLIP, with weights of one's own or a pretrained tag. */
 async function resolveKnown(name, model_cfg, weights, tower, hub) {
-  const preprocess_default = tower === 'image' ? defaultPreprocessing(name) : undefined;
+  const preprocess_default = tower !== 'text' ? defaultPreprocessing(name) : undefined;
   const config = JSON.stringify(preprocess_default ? { model_cfg, preprocess_default } : model_cfg);
   const mayBeTag = weights === undefined || (typeof weights === 'string' && /^[\w-]+$/.test(weights));
   if (!mayBeTag) return { name, config, weights: describeWeights(weights) };

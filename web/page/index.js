@@ -19,5 +19,11 @@ function withoutHost() {
 const forNode =
   isNode && attempt(() => process.getBuiltinModule('module').createRequire(import.meta.url)('./node.cjs'));
 
-const { HalfclipError: Failure, cosineSimilarity, loadImageEncoder, loadTextEncoder } = forNode || own;
-export { Failure as HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder };
+const {
+  HalfclipError: Failure,
+  cosineSimilarity,
+  loadImageEncoder,
+  loadTextEncoder,
+  loadVideoEncoder,
+} = forNode || own;
+export { Failure as HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder, loadVideoEncoder };

@@ -2,7 +2,10 @@
 // src/halfclip.h, wasm/exports.c and wasm/build.mk.
 
 /** hc_tower */
-export const TOWERS = { image: 0, text: 1 };
+export const TOWERS = { image: 0, text: 1, video: 2 };
+
+/** hc_temporal */
+export const TEMPORALS = { auto: 0, meanP: 1, seqTransf: 2, seqLSTM: 3 };
 
 /** hc_dtype */
 export const DTYPES = { auto: 0, fp32: 1, fp16: 2, int8: 3, int4: 4 };
@@ -27,6 +30,9 @@ const INFO = [
 
 /** hc_picture_info, in the order of hc_wasm_picture_info. */
 const PICTURE_INFO = ['format', 'width', 'height', 'channels', 'ends', 'orientation', 'orientationAt'];
+
+/** hc_video_info, in the order of hc_wasm_video. */
+const VIDEO = ['temporal', 'mostFrames', 'seen', 'logitScale'];
 
 /** hc_operation_result, in the order of hc_wasm_result. */
 const RESULT = ['at', 'rows', 'n', 'stride'];
@@ -60,6 +66,16 @@ function readFields(wasm, names, fill) {
 export function readInfo(wasm, encoder) {
   const info = readFields(wasm, INFO, (out) => wasm.exports.hc_wasm_info(encoder, out));
   return { ...info, tower: nameOf(TOWERS, info.tower), dtype: nameOf(DTYPES, info.dtype) };
+}
+
+/**
+ * What a video tower is besides: hc_video_info, with a name in place of a number.
+ * @param {import('./memory.js').Memory} wasm
+ * @param {number} encoder
+ */
+export function readVideo(wasm, encoder) {
+  const video = readFields(wasm, VIDEO, (out) => wasm.exports.hc_wasm_video(encoder, out));
+  return { ...video, temporal: nameOf(TEMPORALS, video.temporal) };
 }
 
 /**
