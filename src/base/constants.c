@@ -21,8 +21,7 @@ const char *hc_status_code(hc_status status)
 
 const char *hc_tower_name(hc_tower tower)
 {
-    static const char *const names[] = {"image", "text", "video"};
-    return names[tower];
+    return tower == HC_IMAGE ? "image" : tower == HC_TEXT ? "text" : "video";
 }
 
 const char *hc_dtype_name(hc_dtype dtype)

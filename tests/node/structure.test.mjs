@@ -44,7 +44,7 @@ const WEB = {
   models: ['base', 'network', 'wasm', 'sources', 'checkpoint', 'cache'],
   encoder: ['base', 'network', 'wasm', 'text', 'picture', 'sources', 'load', 'cache', 'models'],
   worker: ['base', 'network', 'threads', 'encoder'],
-  towers: ['base', 'picture', 'encoder'],
+  towers: ['base', 'wasm', 'picture', 'encoder'],
   'index.js': ['base', 'network', 'models', 'cache', 'encoder', 'worker', 'towers'],
   page: ['base', 'network', 'sources', 'cache', 'search', 'worker', 'index.js'],
   node: ['base', 'network', 'sources', 'cache', 'search', 'worker', 'index.js'],

@@ -268,7 +268,7 @@ test('any CLIP is a video tower with meanP: the bundled model, OpenCLIP and Hugg
   const one = await bundled.embed({ frames: [pictures[3]] });
   assert.ok(cosine(one, await image.embed(pictures[3])) > 0.999999);
   for (const encoder of [bundled, image]) encoder.dispose();
-  for (const name of ['clip', 'openai', 'hf']) {
+  for (const name of ['clip-bf16', 'openai', 'hf-split-qkv']) {
     const { config: model, path: weights, expected } = golden(name);
     const encoder = await loadVideoEncoder({ model, weights, dtype: 'fp32' });
     assert.equal(encoder.info.temporal, 'meanP');

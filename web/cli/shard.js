@@ -8,6 +8,7 @@ import { describeTokenizer } from '../encoder/tokenizer-files.js';
 import { findVocabulary, writeShard } from '../encoder/write-shard.js';
 import { resolveModel } from '../models/resolve.js';
 import { Wasm } from '../wasm/instance.js';
+import { TEMPORALS } from '../wasm/temporals.js';
 import { calibrate } from './calibrate.js';
 import { OptionError, SOURCE_HELP, SOURCE_OPTIONS, UsageError, atOption, loadOptions, oneOf } from './options.js';
 import { SafeFile } from './safe-file.js';
@@ -60,7 +61,7 @@ export async function run(values, inputs, signal) {
   const { name: model, config, weights } = await resolveModel(given.model, given.weights, tower, { hub, signal });
   const tokenizer = describeTokenizer(given.tokenizer, tower);
   const { imageSize, integrity, language } = given;
-  const source = { tower, model, config, weights, tokenizer, language, hub, dtype, imageSize, temporal, integrity };
+  const source = { tower, model, config, weights, tokenizer, language, hub, dtype, imageSize, temporal: TEMPORALS[temporal], integrity };
   const report = rounding
     ? await writeCalibrated(
         { ...source, threads: atLeastTwo(threads) },

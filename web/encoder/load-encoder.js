@@ -24,7 +24,7 @@ import { LoadedTower } from './loaded-tower.js';
  * @param {string} [options.hub] where the repository of a tokenizer is looked up
  * @param {string} options.dtype 'auto' | 'fp32' | 'fp16' | 'int8' | 'int4'
  * @param {[number, number]} [options.imageSize] height and width of pictures, in place of the config's
- * @param {'auto' | 'meanP' | 'seqTransf' | 'seqLSTM'} [options.temporal] of a video tower
+ * @param {number} [options.temporal] of a video tower, one of TEMPORALS
  * @param {RequestCache} [options.cache] for requests
  * @param {object} [options.keep] from completeCache: where towers are kept; without it, nowhere
  * @param {object} [options.retry] see index.d.ts

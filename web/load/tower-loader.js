@@ -4,7 +4,7 @@
 import { concatenate, decodeText } from '../base/bytes.js';
 import { HalfclipError } from '../base/errors.js';
 import { readBytes } from '../sources/source.js';
-import { DTYPES, TEMPORALS, TOWERS } from '../wasm/interface.js';
+import { DTYPES, TOWERS } from '../wasm/interface.js';
 
 const STAGING = 1 << 19; // bytes: how much of the file is in WebAssembly's memory at once, besides its header
 
@@ -19,7 +19,7 @@ export class TowerLoader {
   /**
    * @param {import('../wasm/instance.js').Wasm} wasm
    * @param {{ tower: 'image' | 'text' | 'video', model: string | null, config: string | null, dtype: string, imageSize?:
-   *   [number, number], temporal?: string }} options
+   *   [number, number], temporal?: number }} options
    * @param {string} name of the file
    */
   constructor(wasm, { tower, model, config, dtype, imageSize, temporal }, name) {
@@ -31,7 +31,7 @@ export class TowerLoader {
     this.#loader = config === null ? start(0, 0) : wasm.with(config, 'the config', start);
     if (imageSize) wasm.exports.hc_loader_set_image_size(this.#loader, ...imageSize);
     this.#check();
-    if (temporal) wasm.exports.hc_loader_set_temporal(this.#loader, TEMPORALS[temporal]);
+    if (temporal) wasm.exports.hc_loader_set_temporal(this.#loader, temporal);
   }
 
   /** Shows it the directory of a file that is not one in safetensors. */

@@ -14,6 +14,7 @@ import { arrayTypeOf, isArray } from '../base/realm.js';
 import { embedPicture, embedPixels, embedVideos, preprocessPicture } from '../encoder/calls.js';
 import { nameInput } from '../encoder/messages.js';
 import { capturePicture } from '../picture/capture.js';
+import { TEMPORALS, temporalName } from '../wasm/temporals.js';
 import { Gate } from './gate.js';
 import { ALL, CALL, IN_ORDER, Tower, listOf } from './tower.js';
 import { listFrames, withNeighbours } from './video-frames.js';
@@ -29,7 +30,7 @@ const SECONDS = [(value) => typeof value === 'number' && value >= 0, 'a number o
 
 /** Of loadVideoEncoder(), besides those of every tower. */
 const VIDEO_OPTIONS = {
-  temporal: oneOf('auto', 'meanP', 'seqTransf', 'seqLSTM'),
+  temporal: oneOf(...Object.keys(TEMPORALS)),
   maxFrames: [(value) => value === Infinity || (Number.isInteger(value) && value >= 1), 'a number of frames'],
   fps: [(value) => typeof value === 'number' && value > 0, 'a number of frames a second'],
   sampling: oneOf('clip4clip', 'uniform', 'head', 'tail'),
@@ -46,14 +47,15 @@ const VIDEO_EMBED_OPTIONS = {
 
 /**
  * @param {import('../index.js').VideoLoadOptions} options
- * @param {(tower: 'video', options: object, temporal: string) => Promise<object>} load makes an encoder, here or in a
+ * @param {(tower: 'video', options: object, temporal: number) => Promise<object>} load makes an encoder, here or in a
  *   worker
  */
 export async function openVideoTower(options, load) {
   const known = { ...LOAD_OPTIONS, ...VIDEO_OPTIONS };
   const { temporal = 'auto', maxFrames = 12, fps = 1, sampling = 'clip4clip', ...others } = readOptions(options, known);
-  const encoder = await load('video', others, temporal);
+  const encoder = await load('video', others, TEMPORALS[temporal]);
   const { mostFrames } = encoder.info;
+  Object.assign(encoder.info, { temporal: temporalName(encoder.info.temporal), maxFrames, fps, sampling });
   if (maxFrames > mostFrames && maxFrames !== Infinity) {
     encoder.dispose();
     throw new HalfclipError(
@@ -61,7 +63,6 @@ export async function openVideoTower(options, load) {
       `option maxFrames is ${maxFrames}, but ${encoder.info.temporal} takes at most ${mostFrames} frames here`,
     );
   }
-  Object.assign(encoder.info, { maxFrames, fps, sampling });
   return new VideoTower(encoder);
 }
 
@@ -159,8 +160,11 @@ class VideoTower extends Tower {
       onFrame?.({ index: vectors.length, time, vector: normalize ? unit(vector) : vector.slice() });
       vectors.push(vector);
     }
-    const { dim } = this.info;
-    const all = new Float32Array(vectors.length * dim);
+    const { dim, mostFrames } = this.info;
+    const { length } = vectors;
+    if (!length || length > mostFrames)
+      throw new HalfclipError('input/size', `${name}: has ${length} frames, expected 1 to ${mostFrames}`);
+    const all = new Float32Array(length * dim);
     vectors.forEach((vector, i) => all.set(vector, i * dim));
     const [pooled] = await this[CALL](embedVideos, [all], { normalize, name, signal });
     return pooled;

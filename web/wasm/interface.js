@@ -4,9 +4,6 @@
 /** hc_tower */
 export const TOWERS = { image: 0, text: 1, video: 2 };
 
-/** hc_temporal */
-export const TEMPORALS = { auto: 0, meanP: 1, seqTransf: 2, seqLSTM: 3 };
-
 /** hc_dtype */
 export const DTYPES = { auto: 0, fp32: 1, fp16: 2, int8: 3, int4: 4 };
 
@@ -69,14 +66,11 @@ export function readInfo(wasm, encoder) {
 }
 
 /**
- * What a video tower is besides: hc_video_info, with a name in place of a number.
+ * What a video tower is besides: hc_video_info.
  * @param {import('./memory.js').Memory} wasm
  * @param {number} encoder
  */
-export function readVideo(wasm, encoder) {
-  const video = readFields(wasm, VIDEO, (out) => wasm.exports.hc_wasm_video(encoder, out));
-  return { ...video, temporal: nameOf(TEMPORALS, video.temporal) };
-}
+export const readVideo = (wasm, encoder) => readFields(wasm, VIDEO, (out) => wasm.exports.hc_wasm_video(encoder, out));
 
 /**
  * What a file says of the picture in it: hc_picture_info, with the format's name, or null.
