@@ -19,10 +19,7 @@ const char *hc_status_code(hc_status status)
     return "";
 }
 
-const char *hc_tower_name(hc_tower tower)
-{
-    return tower == HC_IMAGE ? "image" : tower == HC_TEXT ? "text" : "video";
-}
+const char *hc_tower_name(hc_tower tower) { return tower == HC_IMAGE ? "image" : tower == HC_TEXT ? "text" : "video"; }
 
 const char *hc_dtype_name(hc_dtype dtype)
 {

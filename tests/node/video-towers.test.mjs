@@ -268,7 +268,7 @@ test('any CLIP is a video tower with meanP: the bundled model, OpenCLIP and Hugg
   const one = await bundled.embed({ frames: [pictures[3]] });
   assert.ok(cosine(one, await image.embed(pictures[3])) > 0.999999);
   for (const encoder of [bundled, image]) encoder.dispose();
-  for (const name of ['clip-bf16', 'openai', 'hf-split-qkv']) {
+  for (const name of ['clip-bf16', 'openai', 'hugging-face-quick-gelu']) {
     const { config: model, path: weights, expected } = golden(name);
     const encoder = await loadVideoEncoder({ model, weights, dtype: 'fp32' });
     assert.equal(encoder.info.temporal, 'meanP');
@@ -332,7 +332,10 @@ test('maxTokens cuts texts as max_words does', async () => {
   const [whole, short] = [await text.tokenize(long), await cut.tokenize(long)];
   assert.equal(short.length, whole.length);
   assert.deepEqual([...short.slice(0, 5)], [...whole.slice(0, 5)]);
-  assert.equal(short[5], whole.findLast((id) => id > 0));
+  assert.equal(
+    short[5],
+    whole.findLast((id) => id > 0),
+  );
   assert.ok(short.slice(6).every((id) => id === 0));
   assert.deepEqual(await cut.tokenize('a cat'), await text.tokenize('a cat'));
   assert.deepEqual(await cut.embed(long), await text.embedTokens(short));

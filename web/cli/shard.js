@@ -61,7 +61,19 @@ export async function run(values, inputs, signal) {
   const { name: model, config, weights } = await resolveModel(given.model, given.weights, tower, { hub, signal });
   const tokenizer = describeTokenizer(given.tokenizer, tower);
   const { imageSize, integrity, language } = given;
-  const source = { tower, model, config, weights, tokenizer, language, hub, dtype, imageSize, temporal: TEMPORALS[temporal], integrity };
+  const source = {
+    tower,
+    model,
+    config,
+    weights,
+    tokenizer,
+    language,
+    hub,
+    dtype,
+    imageSize,
+    temporal: TEMPORALS[temporal],
+    integrity,
+  };
   const report = rounding
     ? await writeCalibrated(
         { ...source, threads: atLeastTwo(threads) },
