@@ -118,16 +118,30 @@ class Spark(unittest.TestCase):
         rows = vectors.withColumnRenamed("text", "caption").selectExpr("*", "null as error").collect()
         self.check_captions(rows)
 
-    def test_the_program(self):
-        arguments = ["--input", self.at("captions"), "--column", "caption", "--tower", "text", "--partitions", "1"]
-        arguments += ["--output", self.at("program"), "--command", shlex.join(COMMAND), "--", "--dtype", "int8"]
-        with mock.patch.object(sys, "argv", ["embed_table.py", *arguments]), mock.patch("builtins.print") as printed:
+    def run_program(self, name, *arguments):
+        """The rows that embed_table.py writes, and what it prints."""
+        arguments = ["embed_table.py", *arguments, "--output", self.at(name), "--command", shlex.join(COMMAND)]
+        with mock.patch.object(sys, "argv", [*arguments, "--", "--dtype", "int8"]), mock.patch("builtins.print") as printed:
             with mock.patch.object(self.spark, "stop"):
                 embed_table.main()
-        printed.assert_called_once_with("120 rows, 0 of them with an error")
-        rows = self.spark.read.parquet(self.at("program")).collect()
+        return self.spark.read.parquet(self.at(name)).collect(), printed.call_args[0][0]
+
+    def test_the_program(self):
+        arguments = ["--input", self.at("captions"), "--column", "caption", "--tower", "text", "--partitions", "1"]
+        rows, printed = self.run_program("program", *arguments)
+        self.assertEqual(printed, "120 rows, 0 of them with an error")
         self.check_captions(rows)
         self.assertEqual(len(list(Path(self.at("program")).glob("*.parquet"))), 1)
+
+    def test_the_program_with_a_folder_of_pictures(self):
+        folder = str(PICTURES[0].parent)
+        arguments = ["--input", folder, "--format", "binaryFile", "--column", "content", "--tower", "image"]
+        rows, printed = self.run_program("folder", *arguments)
+        others = len(list(PICTURES[0].parent.iterdir())) - len(PICTURES)
+        self.assertEqual(printed, f"{len(rows)} rows, {others} of them with an error")
+        found = {Path(row.path).name: row.embedding for row in rows}
+        expected = direct([{"image": str(path)} for path in PICTURES], "--tower", "image")
+        self.assertEqual([float32(found[path.name]) for path in PICTURES], expected)
 
 
 if __name__ == "__main__":

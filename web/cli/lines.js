@@ -3,7 +3,7 @@
 import { HalfclipError } from '../node/index.js';
 
 /** Characters of the longest line: one with a picture of 100 MB in it, which is the most that a picture's file may have. */
-export const LONGEST_LINE = 2 ** 27;
+const LONGEST_LINE = 2 ** 27;
 
 /**
  * The lines of standard input, empty ones too: line n of the output is of line n. What follows the last line's end is no

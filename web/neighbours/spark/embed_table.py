@@ -1,4 +1,4 @@
-"""Embeds a column of a Parquet table with Spark: texts, pictures as bytes of their files, or paths and URLs of pictures.
+"""Embeds a column of a table with Spark: texts, pictures as bytes of their files, or paths and URLs of pictures.
 
     spark-submit embed_table.py --input captions.parquet --column caption --tower text --output vectors.parquet \\
         -- --model ViT-B-32 --weights text.safetensors
@@ -62,8 +62,9 @@ def loaded(tower, command, options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", required=True, help="a Parquet table")
-    parser.add_argument("--output", required=True, help="the table to write, which must not be there")
+    parser.add_argument("--input", required=True, help="a table that Spark reads")
+    parser.add_argument("--format", default="parquet", help="of the input; binaryFile: a folder's files, column content")
+    parser.add_argument("--output", required=True, help="the Parquet table to write, which must not be there")
     parser.add_argument("--column", required=True)
     parser.add_argument("--tower", required=True, choices=["text", "image"])
     parser.add_argument("--partitions", type=int, help="of the output; default: those of the input")
@@ -74,7 +75,7 @@ def main():
     options = arguments.options if "--threads" in arguments.options else ["--threads", "1", *arguments.options]
 
     spark = SparkSession.builder.appName("halfclip").getOrCreate()
-    table = spark.read.parquet(arguments.input)
+    table = spark.read.format(arguments.format).load(arguments.input)
     if arguments.partitions:
         table = table.repartition(arguments.partitions)
     vectors = embed_table(table, arguments.column, arguments.tower, shlex.split(arguments.command), options)
