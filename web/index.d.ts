@@ -254,6 +254,11 @@ export interface VideoLoadOptions extends LoadOptions {
    * or `'uniform'`, as many as there may be over the whole video, whatever `fps` is, as Towhee's operators do it.
    */
   sampling?: 'clip4clip' | 'uniform' | 'head' | 'tail' | undefined;
+  /**
+   * The module mediabunny (`import * as mediabunny from 'mediabunny'`), which reads video files in a page. Node.js takes
+   * ffmpeg; video elements and frames need neither.
+   */
+  mediabunny?: { readonly Input: unknown; readonly VideoSampleSink: unknown } | undefined;
 }
 
 export interface EmbedOptions {
@@ -299,7 +304,10 @@ export interface EmbeddedFrame {
 }
 
 export interface VideoOptions extends EmbedOptions, PictureOptions {
-  /** The part of the video that is looked at, in seconds; both ends are in. */
+  /**
+   * The part of the video that is looked at, in seconds from its first frame; both ends are in. Of frames that are given
+   * all are taken.
+   */
   start?: number | undefined;
   end?: number | undefined;
   /** Called with each frame, in order, once it is computed. */
@@ -420,7 +428,12 @@ export interface Frames {
     Iterable<ImageSource | Promise<ImageSource>> | AsyncIterable<ImageSource> | Platform<'ReadableStream'>;
 }
 
-export type VideoSource = Frames;
+/**
+ * Where a video may come from: its frames; a file by URL or as a Blob or bytes, in Node.js also by its path (MP4, MOV,
+ * WebM, MPEG-TS, and with ffmpeg many more); or a video element, which is paused and sought, and then as it was.
+ */
+export type VideoSource =
+  Frames | BlobLike | UrlObject | string | ArrayBuffer | Uint8Array | Platform<'HTMLVideoElement'>;
 
 interface Tower {
   /** Frees the memory. Calls that still run, and later ones, reject with `state/disposed`. */

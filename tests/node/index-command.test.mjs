@@ -123,7 +123,7 @@ test('of another tower, all is embedded again, and the index remembers it', asyn
     '--dtype',
     'fp32',
   ]);
-  assert.match(stderr, /is of another tower: all pictures are embedded again/);
+  assert.match(stderr, /is of another tower: everything is embedded again/);
   assert.equal(JSON.parse(stdout).new, 9);
   assert.equal((await index()).new, 0);
   const model = path.join('shard', 'image.safetensors');

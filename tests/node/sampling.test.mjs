@@ -84,6 +84,7 @@ test('other numbers of frames a second', () => {
   assert.deepEqual(frames(30, 0.5, 300), [0, 60, 120, 180, 240]);
   assert.deepEqual(frames(30, 1.5, 100), [0, 20, 40, 60, 80]);
   assert.deepEqual(frames(5, 100, 12), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+  assert.deepEqual(frames(5, Infinity, 12), frames(5, 5, 12));
   assert.equal(frames(30, 1, 30 * 7200, Infinity).length, 7200);
 });
 

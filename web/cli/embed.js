@@ -1,21 +1,23 @@
-// halfclip embed: vectors of texts or pictures.
+// halfclip embed: vectors of texts, pictures or videos.
 
-import { loadImageEncoder, loadTextEncoder } from '../node/index.js';
+import { loadImageEncoder, loadTextEncoder, loadVideoEncoder } from '../node/index.js';
 import { countInputs, from, readInputs } from './inputs.js';
 import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, UsageError, loadOptions, oneOf } from './options.js';
 import { prepareOutput } from './output.js';
 import { towerOfShard } from './report.js';
 import { checkFailed, runOver } from './run.js';
 import { Counter } from './terminal.js';
+import { VIDEO_HELP, VIDEO_OPTIONS, videoOptions } from './videos.js';
 
-export const summary = 'vectors of texts or pictures';
+export const summary = 'vectors of texts, pictures or videos';
 
-export const help = `halfclip embed [inputs...]: vectors of texts or pictures, each as soon as it is there
+export const help = `halfclip embed [inputs...]: vectors of texts, pictures or videos, each as soon as it is there
 
-  Inputs are texts, or with --tower image pictures: files, URLs, and folders, of which all pictures below them are taken (told by their
-  content, in the order of their names). Without inputs, one a line from standard input; an empty line is an empty text.
+  Inputs are texts, or with --tower image pictures, with --tower video videos: files, URLs, and folders, of which all pictures or videos
+  below them are taken (told by their content, in the order of their names). Without inputs, one a line from standard input; an empty
+  line is an empty text.
 
-  --tower text|image                     default: the one that the shard holds or that the JSON objects are for, else text
+  --tower text|image|video               default: the one that the shard holds or that the JSON objects are for, else text
   --no-normalize                         vectors as the tower gives them, not of length 1
   --out FILE                             in place of standard output (-); the format is told by the name:
                                            .jsonl    JSON lines {"input", "embedding"}, as on standard output
@@ -25,18 +27,25 @@ export const help = `halfclip embed [inputs...]: vectors of texts or pictures, e
                                          The file is there when it is complete, and not before.
   --errors report|output                 where an input that fails is told: on standard error (default), or as a JSON line in its place,
                                          with "error": {"code", "message", "where"} and no "embedding"; then the exit status is 0
-${INPUT_HELP}${LOAD_HELP}`;
+${INPUT_HELP}${LOAD_HELP}${VIDEO_HELP}`;
 
 export const options = {
   ...RUN_OPTIONS,
+  ...VIDEO_OPTIONS,
   tower: { type: 'string' },
   'no-normalize': { type: 'boolean' },
   out: { type: 'string' },
   errors: { type: 'string' },
 };
 
+const LOAD = {
+  text: loadTextEncoder,
+  image: loadImageEncoder,
+  video: (options, values) => loadVideoEncoder({ ...options, ...videoOptions(values) }),
+};
+
 export async function run(values, args, signal) {
-  const wanted = oneOf('tower', values.tower, 'text', 'image') ?? (await towerOfShard(values.weights));
+  const wanted = oneOf('tower', values.tower, 'text', 'image', 'video') ?? (await towerOfShard(values.weights));
   const inOutput = oneOf('errors', values.errors, 'report', 'output') === 'output';
   if (inOutput && values['fail-fast'])
     throw new UsageError(
@@ -52,7 +61,7 @@ export async function run(values, args, signal) {
   });
   const first = await items.next(); // what makes no sense is told before anything is loaded
   const counter = new Counter(values.quiet, () => countInputs(tower, args)); // counts while the tower is loaded
-  const encoder = await (tower === 'text' ? loadTextEncoder : loadImageEncoder)(await loadOptions(values, signal));
+  const encoder = await LOAD[tower](await loadOptions(values, signal), values);
   try {
     const output = openOutput(encoder.info);
     try {

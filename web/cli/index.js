@@ -1,36 +1,51 @@
-// halfclip index: the pictures of a folder as an index that lasts.
+// halfclip index: the pictures or videos of a folder as an index that lasts.
 
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 
-import { loadImageEncoder } from '../node/index.js';
+import { loadImageEncoder, loadVideoEncoder } from '../node/index.js';
 import { VectorIndex } from '../search/vector-index.js';
-import { LOAD_HELP, LOAD_OPTIONS, UsageError, fileProblem, loadOptions } from './options.js';
-import { TEXT_WEIGHTS, loadIfThere, loadPictureIndex, sameTower, towerOf } from './picture-index.js';
+import { LOAD_HELP, LOAD_OPTIONS, UsageError, fileProblem, loadOptions, oneOf } from './options.js';
+import {
+  TEXT_WEIGHTS,
+  loadIfThere,
+  loadPictureIndex,
+  momentOf,
+  momentsByFilm,
+  sameTower,
+  towerOf,
+} from './picture-index.js';
 import { isFolder, picturesBelow } from './pictures.js';
 import { checkFailed, runOver } from './run.js';
 import { Counter, complain, print } from './terminal.js';
+import { FilmEncoder, VIDEO_HELP, VIDEO_OPTIONS, positive, videoOptions } from './videos.js';
 
-export const summary = 'the pictures of a folder as an index for halfclip search';
+export const summary = 'the pictures or videos of a folder as an index for halfclip search';
 
 export const help = `halfclip index FOLDER --out FILE: the vectors of all pictures below a folder, in a file for halfclip search
 
+  With --tower video it is the videos below it, each with its vector and those of the frames that were looked at (search --moments).
   Again: only pictures that are new or changed (by path, size and time) are embedded, and those that are gone leave the index. Of an
   interrupted run, what is done is kept.
 
   --out FILE                             the index, an ordinary .safetensors file
+  --tower image|video                    what it is an index of (default: image)
+  --moments SECONDS                      of films, the vectors of a frame every so often, in place of those that were looked at
   --text-weights FILE                    for halfclip search, where --weights is a shard of the image tower
   --fp32                                 hold vectors as floats, not as bytes: four times the size
-  --json                                 a JSON object {"pictures", "new", "changed", "gone", "failed"}
+  --json                                 a JSON object {"pictures" or "videos", "new", "changed", "gone", "failed"}
   --fail-fast                            stop at the first picture that fails; else it is reported, the others go on, and the exit
                                          status is 1 at the end
-${LOAD_HELP}
+${LOAD_HELP}${VIDEO_HELP}
   Model and weights need to be said only once: the index remembers them. With others, all pictures are embedded again.
 `;
 
 export const options = {
   ...LOAD_OPTIONS,
   ...TEXT_WEIGHTS,
+  ...VIDEO_OPTIONS,
+  tower: { type: 'string' },
+  moments: { type: 'string' },
   out: { type: 'string' },
   fp32: { type: 'boolean' },
   json: { type: 'boolean' },
@@ -47,13 +62,15 @@ export async function run(values, args, signal) {
   const folder = path.resolve(args[0]);
   if (!(await isFolder(folder))) throw new UsageError(`${args[0]} is no folder`);
 
+  oneOf('tower', values.tower, 'image', 'video');
+
   const before = await loadIfThere(out, signal);
   const tower = await towerOf(values, before?.tower);
   const difference = before && differenceOf(before, { folder, tower, fp32: values.fp32 });
   const fits = difference === null && before !== null;
-  if (difference) await complain(`${out}: is of another ${difference}: all pictures are embedded again`);
+  if (difference) await complain(`${out}: is of another ${difference}: everything is embedded again`);
   const work = new Work(out, { folder, tower, dtype: values.fp32 ? 'fp32' : 'int8' }, fits ? before.index : null);
-  const { items, gone } = await compare(folder, fits ? before.index : null);
+  const { items, gone } = await compare(folder, fits ? before.index : null, tower.tower);
   for (const id of gone) work.remove(id);
 
   let result = { done: 0, failed: 0 };
@@ -61,13 +78,13 @@ export async function run(values, args, signal) {
   let size;
   try {
     if (items.length) {
-      const encoder = await loadImageEncoder(await loadOptions({ ...values, ...tower }, signal));
+      const encoder = await load(tower, await loadOptions({ ...values, ...tower }, signal));
       try {
         const counter = new Counter(values.quiet, async () => items.length);
         const failFast = values['fail-fast'];
-        result = await runOver(encoder, items, { failFast, signal, counter }, async (item, vector) => {
+        result = await runOver(encoder, items, { failFast, signal, counter }, async (item, vector, { frames }) => {
           changed += Number(item.known);
-          await work.replace(item.id, vector, item.data);
+          await work.replace(item.id, vector, item.data, frames);
         });
       } finally {
         encoder.dispose();
@@ -77,8 +94,14 @@ export async function run(values, args, signal) {
     size = await work.finish(); // also of what was interrupted
   }
   const counts = { new: result.done - result.failed - changed, changed, gone: gone.length, failed: result.failed };
-  await print(report(out, { pictures: size, ...counts }, json));
+  await print(report(out, { [NOUNS[tower.tower ?? 'image']]: size, ...counts }, json));
   checkFailed(result);
+}
+
+async function load(tower, options) {
+  if (tower.tower !== 'video') return loadImageEncoder(options);
+  const every = positive('moments', tower.moments);
+  return new FilmEncoder(await loadVideoEncoder({ ...options, ...videoOptions(tower) }), every);
 }
 
 /** In what an index is of no use for a run; null if it is of use. */
@@ -88,23 +111,26 @@ function differenceOf({ index, ...before }, { folder, tower, fp32 }) {
   return fp32 && index.dtype !== 'fp32' ? 'dtype' : null;
 }
 
+const NOUNS = { image: 'pictures', video: 'videos' };
+
 const report = (out, counts, json) => {
   if (json) return JSON.stringify(counts);
-  const { pictures, ...others } = counts;
-  const parts = Object.entries(others).map(([name, count]) => `${count} ${name}`);
-  return `${out}: ${pictures} picture${pictures === 1 ? '' : 's'} (${parts.join(', ')})`;
+  const [[kind, size], ...others] = Object.entries(counts);
+  const parts = others.map(([name, count]) => `${count} ${name}`);
+  return `${out}: ${size} ${kind.slice(0, size === 1 ? -1 : undefined)} (${parts.join(', ')})`;
 };
 
 /**
  * What has to be embedded of a folder, and which entries of its index are gone.
  * @param {string} folder
  * @param {VectorIndex | null} index
+ * @param {'image' | 'video'} [kind]
  */
-async function compare(folder, index) {
+async function compare(folder, index, kind) {
   const items = [];
   const seen = new Set();
   const unknown = []; // what could not be looked at is not gone
-  for await (const { input, source, error } of picturesBelow(folder)) {
+  for await (const { input, source, error } of picturesBelow(folder, kind)) {
     const id = path.relative(folder, input).split(path.sep).join('/');
     const item = { record: { input }, id };
     seen.add(id);
@@ -125,7 +151,9 @@ async function compare(folder, index) {
     });
   }
   const isUnder = (id) => unknown.some((place) => place === '' || id.startsWith(`${place}/`));
-  const gone = index ? [...index.ids()].filter((id) => !seen.has(id) && !isUnder(id)) : [];
+  const gone = index
+    ? [...index.ids()].filter((id) => !seen.has(id) && !isUnder(id) && !momentOf(index.get(id).data))
+    : [];
   return { items, gone };
 }
 
@@ -136,6 +164,7 @@ class Work {
   #changes = new Map(); // since the last time: id to what is there now, or null
   #saved = performance.now();
   #index;
+  #moments; // of films: id to the ids of their moments
 
   /**
    * @param {string} out
@@ -146,25 +175,31 @@ class Work {
     this.#out = out;
     this.#about = about;
     this.#index = index;
+    this.#moments = about.tower.tower === 'video' ? momentsByFilm(index) : new Map();
   }
 
   remove(id) {
-    this.#changes.set(id, null);
+    for (const gone of [id, ...(this.#moments.get(id) ?? [])]) this.#changes.set(gone, null);
   }
 
-  async replace(id, vector, data) {
+  /** @param {{ time: number, vector: Float32Array }[]} [frames] of a film */
+  async replace(id, vector, data, frames = []) {
+    this.remove(id);
     this.#changes.set(id, { vector, data });
+    for (const { time, vector } of frames)
+      this.#changes.set(`${id}#t=${Number(time.toFixed(3))}`, { vector, data: { of: id, time } });
     if (performance.now() - this.#saved < SAVE_EVERY) return;
     await this.#save();
   }
 
-  /** Saves what there is, and returns how many pictures that are; of none at all no file is made. */
+  /** Saves what there is, and returns how many pictures or films that are; of none at all no file is made. */
   async finish() {
     const { folder, tower } = this.#about;
     const index = this.#index;
     const isSame = index && !index.damage && JSON.stringify(index.metadata) === JSON.stringify({ folder, tower });
     if (this.#changes.size || (index && !isSame)) await this.#save();
-    return this.#index?.size ?? 0;
+    const size = this.#index?.size ?? 0;
+    return tower.tower === 'video' ? size - [...momentsByFilm(this.#index).values()].flat().length : size;
   }
 
   async #save() {

@@ -7,6 +7,9 @@ import { readLines } from './lines.js';
 import { UsageError, fileProblem, oneOf } from './options.js';
 import { countPictures, exists, isFolder, picturesBelow } from './pictures.js';
 
+const TOWERS = ['text', 'image', 'video'];
+
+/** @typedef {'text' | 'image' | 'video'} Tower */
 /**
  * @typedef {object} Item
  * @property {Record<string, unknown>} record what is printed of it, besides what was made of it
@@ -15,6 +18,8 @@ import { countPictures, exists, isFolder, picturesBelow } from './pictures.js';
  * @property {unknown} [source] what is embedded; not there if there is an error
  * @property {Error} [error]
  */
+
+const NOUNS = { image: 'picture', video: 'video' };
 
 /** The places that a command line names: arguments, or else lines. */
 async function* places(inputs) {
@@ -25,7 +30,8 @@ async function* places(inputs) {
   for await (const { line, ...others } of readLines()) yield { input: line, ...others };
 }
 
-async function* pictures(inputs) {
+/** @param {'image' | 'video'} kind */
+async function* files(inputs, kind) {
   for await (const { input, where, error } of places(inputs)) {
     const item = (record) => ({ record, id: input, where });
     if (error) {
@@ -38,7 +44,7 @@ async function* pictures(inputs) {
       continue;
     }
     let found = 0;
-    for await (const { input: path, source, error } of picturesBelow(input)) {
+    for await (const { input: path, source, error } of picturesBelow(input, kind)) {
       found++;
       const picture = { record: { input: path }, id: path, where };
       if (error) yield { ...picture, error: unreadable(path, error) };
@@ -47,7 +53,7 @@ async function* pictures(inputs) {
     if (!found)
       yield {
         ...item({ input }),
-        error: new HalfclipError('input/decode', `${input}: there is no picture in this folder`),
+        error: new HalfclipError('input/decode', `${input}: there is no ${NOUNS[kind]} in this folder`),
       };
   }
 }
@@ -79,16 +85,15 @@ async function* texts(inputs, certain) {
 }
 
 const isFileQuestion = (input) =>
-  `${JSON.stringify(input)} is the name of a file or folder: --tower image embeds the pictures there, --tower text the name as a text`;
+  `${JSON.stringify(input)} is the name of a file or folder: --tower image embeds the pictures there, --tower video the videos, --tower text the name as a text`;
 
 /** Lines that are not blank. */
 async function* written() {
   for await (const found of readLines()) if (found.error || found.line.trim() !== '') yield found;
 }
 
-/** @param {'text' | 'image'} key */
+/** @param {Tower} key */
 async function* records(key, lines) {
-  const other = { text: 'image', image: 'text' }[key];
   for await (const { line, where, error } of lines) {
     const failed = (error, record = {}) => ({ record, id: record.id ?? null, where, error });
     const wrong = (message, record) => failed(new HalfclipError('input/type', message), record);
@@ -105,11 +110,10 @@ async function* records(key, lines) {
     }
     if (record === null || typeof record !== 'object' || Array.isArray(record)) yield wrong('is no JSON object');
     else if (typeof record[key] === 'string' && (key === 'text' || record[key])) yield embeddable(record, key, where);
-    else
-      yield wrong(
-        typeof record[other] === 'string' ? `has "${other}", which needs --tower ${other}` : `has no string "${key}"`,
-        record,
-      );
+    else {
+      const other = TOWERS.find((other) => typeof record[other] === 'string' && other !== key);
+      yield wrong(other ? `has "${other}", which needs --tower ${other}` : `has no string "${key}"`, record);
+    }
   }
 }
 
@@ -126,7 +130,7 @@ function embeddable(record, key, where) {
   }
 }
 
-const isOfPicture = (line = '') => /"image"\s*:/.test(line) && !/"text"\s*:/.test(line);
+const holds = (line, key) => new RegExp(`"${key}"\\s*:`).test(line);
 
 /** The tower that the first of some JSON objects is for, and all of them. */
 async function peek(lines) {
@@ -137,7 +141,7 @@ async function peek(lines) {
     yield* lines;
   };
   return {
-    tower: isOfPicture(first.value?.line) ? 'image' : 'text',
+    tower: TOWERS.find((tower) => holds(first.value?.line ?? '', tower)) ?? 'text',
     lines: all(),
   };
 }
@@ -145,13 +149,14 @@ async function peek(lines) {
 /**
  * The inputs of a command.
  * @param {string[]} args
- * @param {{ tower?: 'text' | 'image', input?: 'lines' | 'jsonl', certain?: boolean }} options certain: whether texts
+ * @param {{ tower?: Tower, input?: 'lines' | 'jsonl', certain?: boolean }} options certain: whether texts
  *   may be names of files
- * @returns {Promise<{ tower: 'text' | 'image', items: AsyncGenerator<Item> }>}
+ * @returns {Promise<{ tower: Tower, items: AsyncGenerator<Item> }>}
  */
 export async function readInputs(args, { tower, input, certain }) {
   if (oneOf('input', input, 'lines', 'jsonl') !== 'jsonl') {
-    return { tower: tower ?? 'text', items: tower === 'image' ? pictures(args) : texts(args, certain) };
+    const isText = tower === undefined || tower === 'text';
+    return { tower: tower ?? 'text', items: isText ? texts(args, certain) : files(args, tower) };
   }
   if (args.length) throw new UsageError(`--input jsonl reads standard input, got ${args[0]}`);
   const found = tower ? { tower, lines: written() } : await peek(written());
@@ -164,7 +169,7 @@ export async function countInputs(tower, args) {
   if (tower === 'text') return args.length;
   let count = 0;
   for (const input of args) {
-    count += ((await isFolder(input)) && (await countPictures(input))) || 1;
+    count += ((await isFolder(input)) && (await countPictures(input, tower))) || 1;
   }
   return count;
 }

@@ -1,4 +1,4 @@
-// An index of a folder's pictures, and what it remembers of the tower that made it: `index` writes it, `search` reads it.
+// An index of a folder's pictures or videos, and what it remembers of the tower that made it: `index` writes it, `search` reads it.
 
 import path from 'node:path';
 
@@ -10,7 +10,11 @@ import { exists } from './pictures.js';
 import { complain } from './terminal.js';
 
 /** Options that say which tower it is. */
-const REMEMBERED = ['model', 'weights', 'text-weights', 'hub', 'dtype', 'image-size'];
+const REMEMBERED = [
+  ...['model', 'weights', 'text-weights', 'hub', 'dtype', 'image-size'],
+  ...['tower', 'temporal', 'max-frames', 'fps', 'sampling', 'moments'],
+];
+const PLACES = ['model', 'weights', 'text-weights'];
 
 export const TEXT_WEIGHTS = { 'text-weights': { type: 'string' } };
 
@@ -58,7 +62,7 @@ export async function towerOf(values, remembered = {}) {
   for (const name of REMEMBERED) {
     // A model or weights of another kind, and nothing of the former ones applies.
     const value = values[name] ?? (names.includes(name) ? undefined : remembered[name]);
-    if (value !== undefined) tower[name] = await fixed(value);
+    if (value !== undefined) tower[name] = PLACES.includes(name) ? await fixed(value) : value;
   }
   return tower;
 }
@@ -67,6 +71,19 @@ async function fixed(value) {
   const [, scheme, folder] = /^(local-dir:)([^]*)$/.exec(value) ?? [];
   if (scheme) return scheme + path.resolve(folder);
   return (await exists(value)) ? path.resolve(value) : value;
+}
+
+/** What an index knows of the moment of a film whose vector it holds: in which file, and when, in seconds. */
+export const momentOf = (data) => (data?.of === undefined ? null : { of: data.of, time: data.time });
+
+/** The ids of a film's moments, by the film's id. */
+export function momentsByFilm(index) {
+  const films = new Map();
+  for (const id of index?.ids() ?? []) {
+    const moment = momentOf(index.get(id).data);
+    if (moment) films.set(moment.of, [...(films.get(moment.of) ?? []), id]);
+  }
+  return films;
 }
 
 /** Whether two towers are the same one. */

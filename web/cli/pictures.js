@@ -1,25 +1,35 @@
-// The pictures in a folder and below it, told by how their files begin, in an order that does not change.
+// The pictures or videos in a folder and below it, told by how their files begin, in an order that does not change.
 
 import { lstat, open, readdir, readFile, stat } from 'node:fs/promises';
 
-const HEAD = 32; // bytes
+const HEAD = 192; // bytes: of MPEG-TS, more than one packet
 
-/** How files of pictures begin; SVG is none of them, which has no pixels of its own. */
-const MAGIC = new RegExp(
-  '^(' +
-    [
-      '\\xff\\xd8\\xff', // JPEG
-      '\\x89PNG\\r\\n\\x1a\\n',
-      'GIF8[79]a',
-      'RIFF[^]{4}WEBP',
-      'BM[^]{4}\\0{4}[^]{4}[\\x0c\\x28\\x34\\x38\\x40\\x6c\\x7c]\\0{3}',
-      'II\\*\\0|MM\\0\\*|II\\+\\0|MM\\0\\+', // TIFF
-      '[^]{4}ftyp(avif|avis|hei[cfmsx]|hev[cmsx]|mif1|msf1)',
-    ].join('|') +
-    ')',
-);
+const beginning = (...patterns) => new RegExp(`^(${patterns.join('|')})`);
 
-const isPicture = (head) => MAGIC.test(head.toString('latin1'));
+const MAGIC = {
+  /** SVG is none of them, which has no pixels of its own. */
+  image: beginning(
+    '\\xff\\xd8\\xff', // JPEG
+    '\\x89PNG\\r\\n\\x1a\\n',
+    'GIF8[79]a',
+    'RIFF[^]{4}WEBP',
+    'BM[^]{4}\\0{4}[^]{4}[\\x0c\\x28\\x34\\x38\\x40\\x6c\\x7c]\\0{3}',
+    'II\\*\\0|MM\\0\\*|II\\+\\0|MM\\0\\+', // TIFF
+    '[^]{4}ftyp(avif|avis|hei[cfmsx]|hev[cmsx]|mif1|msf1)',
+  ),
+  /** Files of sound alone may begin so, too. */
+  video: beginning(
+    '[^]{4}ftyp(?!avi[fs]|he[iv]|mif1|msf1|M4[AB] )', // MP4, MOV
+    '[^]{4}(moov|mdat|wide|free|skip)', // older MOV
+    '\\x1aE\\xdf\\xa3', // Matroska, WebM
+    'RIFF[^]{4}AVI ',
+    'FLV\\x01',
+    'G[^]{187}G', // MPEG-TS
+    '\\0\\0\\x01[\\xba\\xb3]', // MPEG
+    '0&\\xb2u\\x8ef\\xcf\\x11', // WMV
+    'OggS[^]*theora',
+  ),
+};
 
 const SLASH = Buffer.from('/');
 const join = (folder, name) => Buffer.concat(folder.at(-1) === SLASH[0] ? [folder, name] : [folder, SLASH, name]);
@@ -27,14 +37,17 @@ const join = (folder, name) => Buffer.concat(folder.at(-1) === SLASH[0] ? [folde
 /** A path as text; names that are no UTF-8 lose what is none. */
 const asText = (path) => path.toString('utf8');
 
+/** @typedef {'image' | 'video'} Kind for which tower a file is */
+
 /**
- * The pictures of a folder as paths, and what cannot be read as errors. Names are in the order of their bytes, and a
+ * The pictures of a folder as paths, or its videos, and what cannot be read as errors. Names are in the order of their bytes, and a
  * folder's files stand where its name does; links to folders are not followed.
  * @param {string | Buffer} folder
+ * @param {Kind} [kind]
  * @returns {AsyncGenerator<{ input: string, source?: string | (() => Promise<Buffer>), error?: Error }>} source: a
  *   path, or what reads a file whose name is no text
  */
-export async function* picturesBelow(folder) {
+export async function* picturesBelow(folder, kind = 'image') {
   const here = Buffer.from(folder);
   let names;
   try {
@@ -47,10 +60,9 @@ export async function* picturesBelow(folder) {
     const path = join(here, name);
     const input = asText(path);
     try {
-      const kind = await kindOf(path);
-      if (kind === 'folder') yield* picturesBelow(path);
-      else if (kind === 'picture')
-        yield { input, source: Buffer.from(input).equals(path) ? input : () => readFile(path) };
+      const found = await kindOf(path, kind);
+      if (found === 'folder') yield* picturesBelow(path, kind);
+      else if (found) yield { input, source: Buffer.from(input).equals(path) ? input : () => readFile(path) };
     } catch (error) {
       yield { input, error };
     }
@@ -61,28 +73,28 @@ export async function* picturesBelow(folder) {
 const AT_ONCE = 16;
 
 /** How many picturesBelow() gives. */
-export async function countPictures(folder) {
+export async function countPictures(folder, kind = 'image') {
   const here = Buffer.from(folder);
   const names = await readdir(here, { encoding: 'buffer' }).catch(() => null);
   if (!names) return 1; // an error
   let count = 0;
   const look = async (path) => {
-    const kind = await kindOf(path).catch(() => 'picture');
-    if (kind === 'folder') folders.push(path);
-    else if (kind) count++;
+    const found = await kindOf(path, kind).catch(() => kind);
+    if (found === 'folder') folders.push(path);
+    else if (found) count++;
   };
   const folders = [];
   for (let i = 0; i < names.length; i += AT_ONCE)
     await Promise.all(names.slice(i, i + AT_ONCE).map((name) => look(join(here, name))));
-  for (const path of folders) count += await countPictures(path);
+  for (const path of folders) count += await countPictures(path, kind);
   return count;
 }
 
-/** What a path is: 'folder', 'picture', or null. */
-async function kindOf(path) {
+/** What a path is: 'folder', what is looked for, or null. */
+async function kindOf(path, kind) {
   const found = await lstat(path);
   if (found.isDirectory()) return 'folder';
-  return isPicture(await readHead(path, found)) ? 'picture' : null;
+  return MAGIC[kind].test((await readHead(path, found)).toString('latin1')) ? kind : null;
 }
 
 /** The first bytes of a file; none of what is no file, such as a pipe, which might never answer. */
@@ -98,8 +110,12 @@ async function readHead(path, found) {
   }
 }
 
-/** Whether a path is a file that begins as a picture does. */
-export const isPictureFile = async (path) => (await kindOf(path).catch(() => null)) === 'picture';
+/**
+ * Whether a path is a file that begins as a picture does, or as a video.
+ * @param {string} path
+ * @param {Kind} kind
+ */
+export const isFileOf = async (path, kind) => (await kindOf(path, kind).catch(() => null)) === kind;
 
 /** Whether a path is a folder. */
 export const isFolder = async (path) => (await stat(path).catch(() => null))?.isDirectory() ?? false;

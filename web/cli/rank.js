@@ -1,52 +1,65 @@
-// halfclip rank: pictures by words, or words by a picture. One tower is in memory at a time.
+// halfclip rank: pictures or videos by words, or words by one of them. One tower is in memory at a time.
 
 import { printable } from '../base/errors.js';
-import { cosineSimilarity, loadImageEncoder, loadTextEncoder } from '../node/index.js';
+import { cosineSimilarity, loadImageEncoder, loadTextEncoder, loadVideoEncoder } from '../node/index.js';
 import { fieldsOf } from './fields.js';
 import { countInputs, from, readInputs } from './inputs.js';
-import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, UsageError, countOf, loadOptions } from './options.js';
+import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, UsageError, countOf, loadOptions, oneOf } from './options.js';
 import { checkFailed, runOver } from './run.js';
 import { Counter, print } from './terminal.js';
+import { VIDEO_HELP, VIDEO_OPTIONS, videoOptions } from './videos.js';
 
-export const summary = 'pictures by words, or words by a picture, best first';
+export const summary = 'pictures or videos by words, or words by one of them, best first';
 
 export const help = `halfclip rank --query TEXT pictures...: pictures by words, best first
+halfclip rank --query TEXT --tower video videos...: videos by words
 halfclip rank --picture FILE texts...: words by a picture, best first
+halfclip rank --video FILE texts...: words by a video
 
-  Pictures are files, URLs, and folders, of which all pictures below them are taken. Without inputs, one a line from standard input.
+  Pictures and videos are files, URLs, and folders, of which all below them are taken. Without inputs, one a line from standard input.
 
   --top N                                print only the best N
   --json                                 JSON lines {"input", "score"}
-  --image-weights FILE, --text-weights FILE
+  --image-weights FILE, --video-weights FILE, --text-weights FILE
                                          one shard for each tower, in place of --weights
-${INPUT_HELP}${LOAD_HELP}`;
+${INPUT_HELP}${LOAD_HELP}${VIDEO_HELP}`;
 
 const STRING = { type: 'string' };
 export const options = {
   ...RUN_OPTIONS,
+  ...VIDEO_OPTIONS,
+  tower: STRING,
   query: STRING,
   picture: STRING,
+  video: STRING,
   top: STRING,
   json: { type: 'boolean' },
   'image-weights': STRING,
+  'video-weights': STRING,
   'text-weights': STRING,
 };
 
-const LOAD = { text: loadTextEncoder, image: loadImageEncoder };
+const LOAD = {
+  text: loadTextEncoder,
+  image: loadImageEncoder,
+  video: (options, values) => loadVideoEncoder({ ...options, ...videoOptions(values) }),
+};
 
 export async function run(values, args, signal) {
-  const { query, picture } = values;
-  if ((query === undefined) === (picture === undefined)) throw new UsageError('rank needs either --query or --picture');
+  const given = { text: values.query, image: values.picture, video: values.video };
+  const [asking, ...more] = Object.keys(given).filter((tower) => given[tower] !== undefined);
+  if (!asking || more.length) throw new UsageError('rank needs either --query, --picture or --video');
   const top = countOf('top', values.top, Infinity);
-  checkWeights(values);
-  const [asking, asked] = query === undefined ? ['image', 'text'] : ['text', 'image'];
+  const shown = oneOf('tower', values.tower, 'image', 'video') ?? 'image';
+  const asked = asking === 'text' ? shown : 'text';
+  checkWeights(values, asking === 'text' ? asked : asking);
   const { items } = await readInputs(args, { tower: asked, input: values.input, certain: true });
   const first = await firstOf(items);
   if (first.done) throw new UsageError('rank got nothing to rank');
 
   const withTower = async (tower, work) => {
     const weights = values[`${tower}-weights`] ?? values.weights;
-    const encoder = await LOAD[tower](await loadOptions({ ...values, weights }, signal));
+    const encoder = await LOAD[tower](await loadOptions({ ...values, weights }, signal), values);
     try {
       return await work(encoder);
     } finally {
@@ -54,7 +67,7 @@ export async function run(values, args, signal) {
     }
   };
   const counter = new Counter(values.quiet, () => countInputs(asked, args)); // counts while towers are loaded
-  const wanted = await withTower(asking, (encoder) => encoder.embed(query ?? picture, { signal }));
+  const wanted = await withTower(asking, (encoder) => encoder.embed(given[asking], { signal }));
   const best = new Best(top);
   const result = await withTower(asked, (encoder) =>
     runOver(
@@ -73,9 +86,11 @@ export async function run(values, args, signal) {
   checkFailed(result);
 }
 
-function checkWeights({ 'text-weights': ofText, 'image-weights': ofImage, weights, model }) {
-  if ((ofText === undefined) === (ofImage === undefined) || weights !== undefined || model !== undefined) return;
-  const [given, missing] = ofText === undefined ? ['image', 'text'] : ['text', 'image'];
+/** @param {'image' | 'video'} other the tower besides that of texts */
+function checkWeights({ weights, model, ...values }, other) {
+  const [missing, ...more] = ['text', other].filter((tower) => values[`${tower}-weights`] === undefined);
+  if (!missing || more.length || weights !== undefined || model !== undefined) return;
+  const given = missing === 'text' ? other : 'text';
   throw new UsageError(
     `--${given}-weights needs --${missing}-weights too: vectors of two models have nothing in common`,
   );

@@ -217,5 +217,5 @@ function sums(tensors, key) {
 export async function towerOfShard(weights) {
   if (weights === undefined || /^https?:/i.test(weights)) return undefined;
   const { metadata } = await inspect(weights).catch(() => ({ metadata: {} }));
-  return metadata.tower === 'image' || metadata.tower === 'text' ? metadata.tower : undefined;
+  return ['image', 'text', 'video'].find((tower) => tower === metadata.tower);
 }

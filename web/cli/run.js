@@ -22,7 +22,8 @@ const describeFailure = ({ where }, error) => {
  * @param {boolean} [options.failFast]
  * @param {AbortSignal} options.signal
  * @param {import('./terminal.js').Counter} options.counter
- * @param {(item: import('./inputs.js').Item, vector: Float32Array) => unknown} use
+ * @param {(item: import('./inputs.js').Item, vector: Float32Array, outcome: object) => unknown} use outcome: as the
+ *   encoder gives it
  * @param {(item: import('./inputs.js').Item, error: Error) => unknown} [tell] who hears of an input that failed, in its
  *   turn; without it, it is reported and counts as failed
  * @returns {Promise<{ done: number, failed: number }>} how many inputs there were, and how many of them failed
@@ -62,10 +63,10 @@ export async function runOver(encoder, items, { normalize, failFast, signal, cou
   }
 
   try {
-    for await (const { vector, error } of encoder.embedAll(sources(), { normalize, signal })) {
+    for await (const outcome of encoder.embedAll(sources(), { normalize, signal })) {
       await finishUnread();
       const item = waiting.shift();
-      await finish(item, error ?? (await attemptUse(item, vector)));
+      await finish(item, outcome.error ?? (await attemptUse(item, outcome)));
     }
     await finishUnread();
   } finally {
@@ -73,9 +74,9 @@ export async function runOver(encoder, items, { normalize, failFast, signal, cou
   }
   return { done, failed };
 
-  async function attemptUse(item, vector) {
+  async function attemptUse(item, outcome) {
     try {
-      await use(item, vector);
+      await use(item, outcome.vector, outcome);
       return undefined;
     } catch (error) {
       if (error instanceof Unfit) return error;

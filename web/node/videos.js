@@ -21,9 +21,11 @@ const INDEXED = /^(mov|matroska|avi)\b/;
 const EARLIER = 10;
 
 /** Frames whose distance is less (seconds) are decoded in one go: as long as what lies between them, a start takes. */
-const NEAR = 8;
+const NEAR = 4;
 /** Frames a process decodes at most: its command line names each. */
 const AT_ONCE = 32;
+/** Bytes of pictures that a process may be ahead of who reads them. */
+const AHEAD = 1 << 23;
 /** Of moments. */
 const PER_SECOND = 1000;
 
@@ -177,7 +179,7 @@ function start(name, args, file, signal) {
   const ended = Promise.all([once(child, 'close'), lastLines(child.stderr)]);
   ended.catch(() => {}); // thrown by finished()
   // Of its own output, Node.js drops what nobody has read when the program ends.
-  const output = child.stdout.pipe(new PassThrough());
+  const output = child.stdout.pipe(new PassThrough({ highWaterMark: AHEAD }));
   child.stdout.once('close', () => output.end());
   return {
     output,
@@ -208,5 +210,7 @@ async function lastLines(stream) {
   return lines.map((line) => line.replace(/^\[[^\]]*\] /, '').replace(/^(file|http):[^]*: (?=[A-Z])/, '')).join('; ');
 }
 
-const unreadable = (name, complaint) =>
-  new HalfclipError('input/decode', `${name}: cannot be read as a video: ${complaint}`);
+function unreadable(name, complaint) {
+  const why = /whitelist/.test(complaint) ? 'its content is that of no video' : complaint;
+  return new HalfclipError('input/decode', `${name}: cannot be read as a video: ${why}`);
+}

@@ -1,17 +1,16 @@
-// The frames of a video that is given as frames, and each with its neighbours.
+// The frames of a video, as they are given or out of a file, and each with its neighbours.
 
-import { HalfclipError, describe } from '../base/errors.js';
+import { framesOf } from '../video/frames.js';
 
 /**
  * The frames of a video.
  * @param {unknown} video as given to embed()
- * @param {{ name: string }} options
+ * @param {object} options of framesOf, for all but `{ frames }`
  * @returns {Iterable<unknown> | AsyncIterable<unknown>}
  */
-export function listFrames(video, { name }) {
+export function listFrames(video, options) {
   const frames = video !== null && typeof video === 'object' ? video.frames : undefined;
-  if (frames === undefined)
-    throw new HalfclipError('input/type', `${name} is ${describe(video)}, expected { frames }, pictures in order`);
+  if (frames === undefined) return framesOf(video, options);
   // Not every engine iterates over streams.
   return typeof frames?.getReader === 'function' && !frames[Symbol.asyncIterator] ? readStream(frames) : frames;
 }

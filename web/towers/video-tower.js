@@ -34,6 +34,7 @@ const VIDEO_OPTIONS = {
   maxFrames: [(value) => value === Infinity || (Number.isInteger(value) && value >= 1), 'a number of frames'],
   fps: [(value) => typeof value === 'number' && value > 0, 'a number of frames a second'],
   sampling: oneOf('clip4clip', 'uniform', 'head', 'tail'),
+  mediabunny: [(value) => typeof value?.Input === 'function', 'the module mediabunny'],
 };
 
 /** Of embed(). */
@@ -52,7 +53,14 @@ const VIDEO_EMBED_OPTIONS = {
  */
 export async function openVideoTower(options, load) {
   const known = { ...LOAD_OPTIONS, ...VIDEO_OPTIONS };
-  const { temporal = 'auto', maxFrames = 12, fps = 1, sampling = 'clip4clip', ...others } = readOptions(options, known);
+  const {
+    temporal = 'auto',
+    maxFrames = 12,
+    fps = 1,
+    sampling = 'clip4clip',
+    mediabunny,
+    ...others
+  } = readOptions(options, known);
   const encoder = await load('video', others, TEMPORALS[temporal]);
   const { mostFrames } = encoder.info;
   Object.assign(encoder.info, { temporal: temporalName(encoder.info.temporal), maxFrames, fps, sampling });
@@ -63,12 +71,20 @@ export async function openVideoTower(options, load) {
       `option maxFrames is ${maxFrames}, but ${encoder.info.temporal} takes at most ${mostFrames} frames here`,
     );
   }
-  return new VideoTower(encoder);
+  const { fetch, retry, limits } = others;
+  return new VideoTower(encoder, { fps, maxFrames, sampling, mediabunny, fetch, retry, limits });
 }
 
 /** A video tower. Each call takes one video or an array, and gives one vector or an array in the same order. */
 class VideoTower extends Tower {
   #gate = new Gate();
+  #reading;
+
+  /** @param {object} reading how frames are read, as framesOf() takes it */
+  constructor(encoder, reading) {
+    super(encoder);
+    this.#reading = reading;
+  }
 
   /** Vectors of videos. */
   async embed(videos, given = {}) {
@@ -112,7 +128,8 @@ class VideoTower extends Tower {
   #embed(video, options, ahead = VIDEOS_AHEAD) {
     return this.#gate.pass(ahead + 1, async () => {
       options.signal.throwIfAborted();
-      const frames = listFrames(video, options);
+      const { name, signal, start, end } = options;
+      const frames = listFrames(video, { ...this.#reading, name, signal, start, end });
       const { seen } = this.info;
       const vectors =
         seen === 1

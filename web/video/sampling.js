@@ -49,7 +49,8 @@ const spread = (i, n, m) => (i === m - 1 ? n - 1 : Math.floor((i * (n - 1)) / (m
 function framesBySecond(rate, count, { fps, start = 0, end = Infinity }) {
   const base = Math.floor(rate);
   const last = Math.min(end, Math.ceil(count / base));
-  const [step, offsets] = Number.isInteger(fps) ? [1, offsetsIn(base, fps)] : [1 / fps, [0]];
+  const anew = Number.isInteger(fps) || fps > base;
+  const [step, offsets] = anew ? [1, offsetsIn(base, fps)] : [1 / fps, [0]];
   const frames = [];
   for (let i = 0; start + i * step <= last; i++) {
     for (const offset of offsets) {
@@ -96,7 +97,7 @@ function nothingThere(name, duration, { start, end }) {
   );
 }
 
-const isTime = (value) => typeof value === 'number' && value >= 0 && value < Infinity;
+const isTime = (value) => typeof value === 'number' && value >= 0;
 
 /**
  * Options of a call, checked.
