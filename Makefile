@@ -212,6 +212,7 @@ MODELS ?= ViT-B-32 ViT-B-16 ViT-L-14 RN50
 bench: dist $(WASM_FLAVOURS:%=build/bench-kernels-%.wasm) build/setup node_modules/.package-lock.json
 	$(NODE) tests/bench/kernels.mjs
 	$(NODE) tests/bench/search.mjs
+	$(NODE) tests/bench/search-command.mjs
 	"$$($(NODE) tests/newest-node.mjs)" tests/bench/peers.mjs $(MODELS)
 
 # What quantisation leaves of trained towers and of the bundled one, into the tables of src/README.md. Takes ten minutes,

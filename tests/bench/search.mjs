@@ -82,6 +82,8 @@ row(`of fp32's 10 nearest of ${few}, int8 keeps`, (kept / 10 / QUERIES).toFixed(
 const file = path.join(tmpdir(), `halfclip-bench-${process.pid}.index`);
 try {
   row('saving', `${(await timed(() => indexes.int8.save(file))).toFixed(0)} ms`);
+  indexes.int8.add('one more', source.next().value);
+  row('saving one more', `${(await timed(() => indexes.int8.save(file))).toFixed(0)} ms`);
   row('loading', `${(await timed(() => VectorIndex.load(file))).toFixed(0)} ms`);
 } finally {
   rmSync(file, { force: true });

@@ -365,6 +365,28 @@ test('an aborted save leaves the file as it was', async () => {
   assert.deepEqual(contents(await VectorIndex.load(file)), contents(index));
 });
 
+test('a file that may not be changed is replaced; metadata that no header holds are told', async () => {
+  const file = place('protected.index');
+  const index = fill();
+  await index.save(file);
+  index.add('more', vectors[0]);
+  watch(() => {}); // and whoever may write everything, too
+  const { open: watched } = fs;
+  useOpen((name, flags, ...rest) => {
+    if (name === file && flags & 2) throw Object.assign(new Error('EACCES: permission denied'), { code: 'EACCES' });
+    return watched(name, flags, ...rest);
+  });
+  await index.save(file);
+  useOpen(open);
+  assert.deepEqual(contents(await VectorIndex.load(file)), contents(index));
+  index.metadata = { text: 'x'.repeat(17e6) };
+  await fails(index.save(file), 'input/size', 'metadata');
+  await fails(index.save(), 'input/size', 'metadata');
+  index.metadata = { text: 'x'.repeat(4e6) }; // more than the header has room for
+  await index.save(file);
+  assert.deepEqual(contents(await VectorIndex.load(file)), contents(index));
+});
+
 test('of two writers none loses what the other added', async () => {
   const file = place('two.index');
   await fill().save(file);

@@ -159,6 +159,36 @@ test('of what has several vectors, the best of each', () => {
   assert.deepEqual(found, best.slice(0, 5));
 });
 
+test('a filter that changes the index', () => {
+  const dim = 16;
+  const vectors = randomVectors(300, dim, 29);
+  const index = fill({ dim }, vectors);
+  const all = index.search(vectors[7], { limit: 300 }).map(({ id }) => id);
+  const asked = [];
+  const found = index.search(vectors[7], {
+    limit: 300,
+    filter(id) {
+      asked.push(id);
+      for (const other of [id, (id + 1) % 300, (id + 2) % 300]) if (other % 10) index.remove(other);
+      return id % 2;
+    },
+  });
+  assert.equal(index.size, 30);
+  assert.deepEqual(
+    asked,
+    all.filter((id) => asked.includes(id)),
+  );
+  assert.deepEqual(
+    found.map(({ id }) => id),
+    asked.filter((id) => id % 2),
+  );
+  assert.deepEqual(
+    [...index.ids()].sort((a, b) => a - b),
+    Array.from({ length: 30 }, (_, i) => 10 * i),
+  );
+  for (const id of index.ids()) assert.equal(index.search(vectors[id], { limit: 1 })[0].id, id);
+});
+
 test('the modules are small enough for every engine to compile them at once, on any thread', () => {
   for (const flavour of ['relaxed', 'simd128'])
     assert.ok(readFileSync(new URL(`../../build/search-${flavour}.wasm`, import.meta.url)).length < 4096);

@@ -61,7 +61,7 @@ export async function replaceFile(place, pieces, { signal, check }) {
  * @param {AbortSignal} signal
  * @param {(file: { source: object, truncate: (length: number) => Promise<void>, write: (bytes: Uint8Array, at: number) =>
  *   Promise<void>, sync: () => Promise<void> }) => Promise<boolean>} work false: it changed nothing
- * @returns {Promise<boolean>} false, too, where there is no such file, and where whoever changed it was killed, perhaps:
+ * @returns {Promise<boolean>} false, too, where there is no such file that may be changed, and where whoever changed it was killed, perhaps:
  *   of one that only slept, what it still writes must not meet what others do
  */
 export async function changeFile(place, signal, work) {
@@ -71,7 +71,7 @@ export async function changeFile(place, signal, work) {
     return await locked(`${file}.lock`, signal, async (lock) => {
       if (lock.isTaken) return false;
       const opened = await openToChange(file).catch((error) => {
-        if (isMissing(error)) return null;
+        if (isMissing(error) || isProtected(error)) return null;
         throw error;
       });
       if (!opened) return false;
@@ -90,6 +90,9 @@ export async function changeFile(place, signal, work) {
 }
 
 const isMissing = (error) => error.cause?.code === 'ENOENT';
+
+/** What cannot be changed may still be replaced: that is for its folder to say. */
+const isProtected = (error) => ['EACCES', 'EPERM'].includes(error.cause?.code);
 
 const lost = (place) =>
   new HalfclipError(

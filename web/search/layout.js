@@ -124,6 +124,11 @@ export function writeHeader(about, text, spaces) {
     header[name] = { dtype, shape, data_offsets: [begin, end] };
   const { length } = encodeText(JSON.stringify(header));
   const room = spaces(length);
+  if (length + room > MOST_HEADER)
+    throw new HalfclipError(
+      'input/size',
+      `the metadata of an index make its header ${length} bytes long, expected at most ${MOST_HEADER} with room to grow`,
+    );
   start(8 + length + room);
   const whole = padded(encodeText(JSON.stringify(header)), room);
   const prefix = new DataView(new ArrayBuffer(8));

@@ -13,6 +13,7 @@ export class Saver {
   #entries;
   #last = Promise.resolve(); // save
   #snapshot = null; // while a save is under way
+  #users = 0; // that know rows by their numbers
   #file = null; // that the index was loaded from or saved in last
   #revisions = new Set(); // what it is called there, or may be where a save failed
   #stored = null; // rows that the file has, under the same numbers; null: it has others
@@ -44,7 +45,19 @@ export class Saver {
   /** Once more than half of the rows are gone, the others move together. */
   compact() {
     const { count } = this.#rows;
-    if (!this.#snapshot && count >= FEW && this.#entries.size <= count / 2) this.#renumber();
+    if (this.#snapshot || this.#users || count < FEW || this.#entries.size > count / 2) return;
+    this.#renumber();
+  }
+
+  /** Does `work`, while which rows keep their numbers, also where a caller's function changes the index. */
+  whileNumbered(work) {
+    this.#users++;
+    try {
+      return work();
+    } finally {
+      this.#users--;
+      this.compact();
+    }
   }
 
   #renumber() {

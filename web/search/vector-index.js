@@ -121,8 +121,13 @@ export class VectorIndex {
    */
   search(query, options = {}) {
     const { limit = LIMIT, filter } = readOptions(options, SEARCH_OPTIONS);
+    const encoded = this.#encode(query, 'the query');
+    return this.#saver.whileNumbered(() => this.#search(encoded, limit, filter));
+  }
+
+  #search(query, limit, filter) {
     const results = [];
-    for (const hits of this.#rows.best(this.#encode(query, 'the query'), limit)) {
+    for (const hits of this.#rows.best(query, limit)) {
       for (const { score, row } of hits) {
         if (!this.#entries.has(row)) continue; // the filter has removed it
         const result = { id: this.#entries.id(row), score, ...this.#entries.data(row) };
