@@ -7,6 +7,7 @@
 #   make test-bundlers  also apps of Parcel, Next.js, esbuild, Rollup and workerd
 #   make test-neighbours  LangChain.js, LanceDB, DuckDB, pgvector, Qdrant and Spark with this package; installs them into build/neighbours
 #   make start    serves the demo page
+#   make test-page-large  the page with 10,000 pictures
 #   make lib      build/libhalfclip.a, for C programs (with src/halfclip.h)
 #   make bench    times the kernels, and towers of MODELS against onnxruntime: build/bench.json, build/bench.svg
 #   make fuzz     fuzzes every parser, and what talks to servers, for FUZZ_SECONDS each
@@ -162,6 +163,11 @@ fuzz: $(FUZZERS) dist
 	HALFCLIP_SECONDS=$(FUZZ_SECONDS) HALFCLIP_SEED=$$(date +%s) $(NODE) --test --test-reporter=spec tests/node/hostile.test.mjs tests/node/hostile-index.test.mjs
 
 # ---- JavaScript and browser tests ------------------------------------------------------------------------------------
+
+# The page with as many pictures as an album has; 1,000 of them are in test-browser.
+.PHONY: test-page-large
+test-page-large: dist build/setup node_modules/.package-lock.json
+	HALFCLIP_PICTURES=10000 $(NODE) --test --test-reporter=spec tests/browser/demo-large.test.mjs
 
 .PHONY: test-node test-browser test-runners test-apps test-bundlers test-neighbours test
 test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/unit/extreme.jsonl build/setup node_modules/.package-lock.json

@@ -56,7 +56,7 @@ $(COPIES):
 	@cp $< $@
 
 # The page's service worker, with the names of what the page needs and a digest of it all.
-OFFLINE = $(filter-out %.md,$(PAGE:web/%=%)) index.js worker.js vector-index.js clip-merges.bin $(patsubst web/%,%,$(wildcard web/models/*.safetensors))
+OFFLINE = $(filter-out %.md demo/served.json,$(PAGE:web/%=%)) index.js worker.js vector-index.js clip-merges.bin $(patsubst web/%,%,$(wildcard web/models/*.safetensors))
 dist/demo-offline.js: web/demo/offline.js $(OFFLINE:%=dist/%) $(WASM_MODULES)
 	@echo $@
 	@{ printf "const VERSION = '%s';\n" $$(cat $^ | sha256sum | cut -c 1-16); \

@@ -1,15 +1,13 @@
 // halfclip serve: the demo page that the package holds, with pictures of one's own.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { printable } from '../base/errors.js';
-import { OptionError, UsageError } from './options.js';
-import { isFolder, picturesBelow } from './pictures.js';
+import { LOAD_HELP, LOAD_OPTIONS, OptionError, UsageError } from './options.js';
+import { TEXT_WEIGHTS } from './picture-index.js';
+import { isFolder } from './pictures.js';
+import { ServedFolder } from './served-folder.js';
 import { serve } from './server.js';
-import { complain, print } from './terminal.js';
+import { print } from './terminal.js';
 
 const PACKAGE = fileURLToPath(new URL('.', import.meta.url)); // dist/
 
@@ -17,19 +15,30 @@ export const summary = 'the page that finds pictures by words, for browsers on t
 
 export const help = `halfclip serve [folder]: serves the page that finds pictures by words, for browsers on this machine
 
-  With a folder, the pictures below it take the place of the page's own. They stay on this machine: the page asks no other server for anything.
+  With a folder, the pictures below it are read here, by Node.js, and searched in the page. They stay on this machine: the page asks no
+  other server for anything but models that are chosen in it.
 
   --port N                               the port to begin looking at for a free one (default: 8080)
   --connect ORIGIN                       a server that the page may load models from, as https://example.org, besides Hugging Face's
                                          hub; may be given several times
-`;
+  --index FILE                           keeps what is read of the folder, so that only what is new is read the next time; an index as of
+                                         halfclip index
+  --text-weights FILE                    the text tower, where --weights is a shard of the image tower
+${LOAD_HELP}`;
 
-export const options = { port: { type: 'string' }, connect: { type: 'string', multiple: true } };
+export const options = {
+  ...LOAD_OPTIONS,
+  ...TEXT_WEIGHTS,
+  port: { type: 'string' },
+  connect: { type: 'string', multiple: true },
+  index: { type: 'string' },
+};
 
 /** Whom the page asks where a model is chosen by its name, and nobody else. */
 const HUB = ['https://huggingface.co', 'https://*.huggingface.co', 'https://*.hf.co'];
 
-export async function run({ port = '8080', connect = [] }, [folder, ...others], signal) {
+export async function run(values, [folder, ...others], signal) {
+  const { port = '8080', connect = [] } = values;
   if (others.length) throw new UsageError(`serve takes one folder, got ${others[0]} too`);
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65535)
     throw new UsageError(`--port is ${port}, expected a number up to 65535`);
@@ -39,19 +48,20 @@ export async function run({ port = '8080', connect = [] }, [folder, ...others], 
   }
   if (folder !== undefined && !(await isFolder(folder))) throw new UsageError(`${folder} is no folder`);
   const root = { '/': PACKAGE };
-  const list = folder === undefined ? null : await listPictures(folder);
-  if (list) {
-    root['/demo/pictures/'] = folder;
-    root['/demo/pictures/index.txt'] = list.file;
-    await print(`${list.count} picture${list.count === 1 ? '' : 's'} in ${folder}`);
+  const served = folder === undefined ? null : await ServedFolder.open(folder, values);
+  if (served) {
+    Object.assign(root, served.roots);
+    await print(`${served.count} picture${served.count === 1 ? '' : 's'} in ${folder}`);
   }
+  let server;
   try {
-    const server = await listen({ root, port: Number(port), home: '/demo/', connect: [...HUB, ...connect] });
+    server = await listen({ root, port: Number(port), home: '/demo/', connect: [...HUB, ...connect] });
     await print(`halfclip is at ${server.url}/demo/ (Ctrl-C ends it)`);
-    await new Promise((resolve) => signal.addEventListener('abort', resolve));
-    await server.close();
+    await served?.read(signal);
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));
   } finally {
-    list?.remove();
+    await server?.close();
+    await served?.close();
   }
 }
 
@@ -61,21 +71,4 @@ async function listen(options) {
   } catch (error) {
     throw new OptionError('port', options.port, error.message);
   }
-}
-
-/**
- * A file with the names of a folder's pictures as the page reads them, one a line; those that the server does not give
- * away are left out.
- */
-async function listPictures(folder) {
-  const names = [];
-  for await (const { input, source, error } of picturesBelow(folder)) {
-    const name = path.relative(folder, input).split(path.sep).join('/');
-    if (error) await complain(printable(`${input}: ${error.message}`));
-    else if (typeof source === 'string' && !/(^|\/)\.|[\0-\x1f\\]/.test(name)) names.push(name);
-  }
-  const place = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
-  const file = path.join(place, 'index.txt');
-  writeFileSync(file, names.map((name) => `${name}\n`).join(''));
-  return { file, count: names.length, remove: () => rmSync(place, { recursive: true, force: true }) };
 }

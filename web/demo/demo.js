@@ -15,6 +15,7 @@ import { createNotices } from './notices.js';
 import { createOneWriter } from './one-writer.js';
 import { createProgress } from './progress.js';
 import { callsOver } from './rpc.js';
+import { followServed, readServed, servedModel } from './served.js';
 import { createSentencesPanel } from './sentences.js';
 import { createStatus } from './status.js';
 import { createTabs } from './tabs.js';
@@ -144,6 +145,10 @@ async function becomeWriter() {
   if (opened.isKept) navigator.storage.persist?.();
   askForFolders(opened.closed);
   await library.readFolders();
+  if (served.folder)
+    followServed({ library, notices }).catch(({ message }) =>
+      notices.show('served', `The pictures of “${served.folder}” cannot be shown. ${message}`),
+    );
 }
 
 function becomeReader() {
@@ -164,7 +169,8 @@ const given = Object.fromEntries(
     .map((name) => [name, parameters.get(name)]),
 );
 let writer;
-const opened = await library.open({ given: given.model || given.weights ? given : null });
+const served = await readServed();
+const opened = await library.open({ given: given.model || given.weights ? given : servedModel(served) });
 if (!opened.isKept)
   notices.show(
     'kept',

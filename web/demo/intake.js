@@ -11,22 +11,27 @@ const BATCH = 200;
 const byId = (id) => document.getElementById(id);
 const breathe = () => new Promise((resolve) => setTimeout(resolve));
 
-async function addFiles(library, pictures) {
-  for (let i = 0; i < pictures.length; i += BATCH) {
-    await library.add(pictures.slice(i, i + BATCH));
+/** Hands over files, of which each may be left out: `pictureOf` gives { file, path } or null. */
+async function addFiles(library, files, pictureOf) {
+  let count = 0;
+  for (let i = 0; i < files.length; i += BATCH) {
+    const pictures = [];
+    for (let k = i; k < Math.min(i + BATCH, files.length); k++) pictures.push(pictureOf(files[k]));
+    const batch = pictures.filter(Boolean);
+    if (batch.length > 0) await library.add(batch);
+    count += batch.length;
     await breathe();
   }
-  return pictures.length;
+  return count;
 }
 
 /** All that was chosen, so that a wrong choice is answered in words. */
-const chosen = (files) => [...files].map((file) => ({ file, path: file.name }));
+const chosen = (file) => ({ file, path: file.name });
 
 /** Only what looks like a picture, because folders hold all sorts of things. */
-const below = (files) =>
-  [...files]
-    .filter(({ name }) => looksLikePicture(name))
-    .map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+const below = (file) => (looksLikePicture(file.name) ? { file, path: file.webkitRelativePath || file.name } : null);
+
+const asIs = (picture) => picture;
 
 async function fromEntry(entry, path = '') {
   if (entry.isFile) {
@@ -56,16 +61,17 @@ async function addHandle(library, handle) {
 /** What was dropped. Its items are only there during the event: everything is taken before the first await. */
 function fromDrop(dataTransfer) {
   const items = [...dataTransfer.items].filter(({ kind }) => kind === 'file');
-  const files = chosen(dataTransfer.files);
+  const files = [...dataTransfer.files];
   const entries = items.map((item) => item.webkitGetAsEntry?.());
   const handles = items.map((item) => item.getAsFileSystemHandle?.().catch(() => null));
   return async (library) => {
-    if (items.length === 0) return addFiles(library, files);
+    if (items.length === 0) return addFiles(library, files, chosen);
     let count = 0;
     for (let i = 0; i < items.length; i++) {
       const handle = await handles[i];
       if (handle) count += await addHandle(library, handle);
-      else count += await addFiles(library, entries[i] ? await fromEntry(entries[i]) : files.slice(i, i + 1));
+      else if (entries[i]) count += await addFiles(library, await fromEntry(entries[i]), asIs);
+      else count += await addFiles(library, files.slice(i, i + 1), chosen);
     }
     return count;
   };
@@ -103,12 +109,11 @@ export function createIntake({ library, notices, mayWrite, lookLikeImage }) {
     }
   }
 
-  function choose(button, chooser, list, pick) {
+  function choose(button, chooser, pictureOf, pick) {
     byId(button).addEventListener('click', () => (pick() ? adding(pick()) : byId(chooser).click()));
-    byId(chooser).addEventListener('change', (event) => {
-      const pictures = list(event.target.files);
-      event.target.value = '';
-      adding(() => addFiles(library, pictures));
+    byId(chooser).addEventListener('change', async ({ target }) => {
+      await adding(() => addFiles(library, target.files, pictureOf));
+      target.value = '';
     });
   }
   choose('add-files', 'files', chosen, () => {
@@ -159,6 +164,6 @@ export function createIntake({ library, notices, mayWrite, lookLikeImage }) {
     if (files.length === 0) return;
     event.preventDefault();
     if (document.activeElement === input) lookLikeImage(files[0], files[0].name);
-    else adding(() => addFiles(library, chosen(files)));
+    else adding(() => addFiles(library, files, chosen));
   });
 }

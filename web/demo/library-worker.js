@@ -13,6 +13,7 @@ import { picturesBelow } from './places.js';
 import { grouped } from './groups.js';
 import { combine, parseQuery } from './query.js';
 import { answerCalls } from './rpc.js';
+import { makeThumbnail } from './thumbnails.js';
 import { Threshold } from './threshold.js';
 import { Towers } from './towers.js';
 import { removeVectors } from './vectors.js';
@@ -186,6 +187,35 @@ async function readFolder(folder) {
   return count;
 }
 
+async function thumbnailOf(id) {
+  const record = library.get(id);
+  const isMissing = () => record?.source.served && library.vectors.has(id) && !library.hasThumbnail(id);
+  if (isMissing()) {
+    // One at a time: photographs take much memory while they are decoded.
+    making = making.then(() => isMissing() && makeServedThumbnail(record)).catch(() => {});
+    await making;
+  }
+  return library.thumbnail(id);
+}
+
+let making = Promise.resolve();
+
+async function makeServedThumbnail(record) {
+  const file = await library.places.open(record);
+  const bitmap = await createImageBitmap(file);
+  library.setThumbnail(record.id, await makeThumbnail(bitmap, file.type === 'image/jpeg'));
+  bitmap.close();
+  commitSoon();
+}
+
+let committing;
+function commitSoon() {
+  committing ??= setTimeout(() => {
+    committing = undefined;
+    library.commit().catch(() => {}); // a full disk: they are made again
+  }, 1000);
+}
+
 const methods = {
   /** Opens what is kept. The page then knows the model, and of all pictures. */
   async open({ given }) {
@@ -239,6 +269,40 @@ const methods = {
     enqueueWaiting();
   },
 
+  /**
+   * Takes over what Node.js has read of a folder. Once that is all, pictures that it could not read are read here.
+   * @param {{ folder: string, index: string | null, list: string, isDone: boolean }} served  its name, and addresses
+   */
+  async takeServed({ folder, index: place, list, isDone }) {
+    const index = place && (await VectorIndex.load(new URL(place)));
+    const names = (await (await fetch(list)).text()).split('\n').filter(Boolean);
+    const there = new Set();
+    const added = [];
+    const taken = [];
+    for (const name of names) {
+      const entry = index?.has(name) ? index.get(name) : null;
+      if (!entry && !isDone) continue;
+      const { size = 0, time: modified = 0 } = entry?.data ?? {};
+      const url = new URL(name.split('/').map(encodeURIComponent).join('/'), list).href;
+      const picture = { name: name.split('/').at(-1), path: `${folder}/${name}`, size, modified };
+      const record = library.add({ ...picture, source: { url, served: folder } });
+      if (record) added.push(record);
+      const id = record?.id ?? library.idOf(picture);
+      there.add(id);
+      if (!entry || library.vectors.has(id)) continue;
+      library.vectors.set(id, entry.vector);
+      taken.push(id);
+    }
+    tellPictures(added);
+    if (taken.length > 0) tell('ready', taken);
+    if (isDone) {
+      const gone = library.records.filter(({ id, source }) => source.served === folder && !there.has(id));
+      if (gone.length > 0) await methods.remove(gone.map(({ id }) => id));
+      enqueueWaiting();
+    }
+    await library.commit();
+  },
+
   async closedFolders() {
     return library.places.closedFolders();
   },
@@ -270,7 +334,8 @@ const methods = {
     return { removed: unread.length };
   },
 
-  thumbnails: (ids) => Promise.all(ids.map((id) => library.thumbnail(id).catch(() => null))),
+  /** Small copies; of pictures that were read elsewhere they are made when they are first seen. */
+  thumbnails: (ids) => Promise.all(ids.map((id) => thumbnailOf(id).catch(() => null))),
 
   /** A picture's own file, or null where only the small copy is left. */
   async original(id) {

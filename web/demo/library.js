@@ -72,6 +72,11 @@ export class Library {
     return record;
   }
 
+  /** The number of a picture that is there, by what it is recognised by. */
+  idOf(picture) {
+    return this.#identities.get(identity(picture));
+  }
+
   /** Changes what is known of a picture. */
   update(id, changes) {
     const record = this.#records.get(id);
