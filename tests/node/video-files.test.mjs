@@ -1,0 +1,122 @@
+// Video files through loadVideoEncoder(): the same vectors as of their frames, many of them, and what ends early.
+
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+
+import { loadVideoEncoder } from '../../dist/index.js';
+import '../../web/node/index.js';
+import { framesOf } from '../../web/video/frames.js';
+import { fails } from './fails.mjs';
+import { randomCheckpoint } from './support.mjs';
+import { makeKind } from './videos.mjs';
+
+const skip = spawnSync('ffmpeg', ['-version']).error && 'this machine lacks ffmpeg: apt-get install ffmpeg';
+const NAMES = ['ntsc.mp4', 'film.webm', 'turned-90.mp4'];
+
+let folder;
+let options;
+let files;
+
+before(async () => {
+  folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
+  if (skip) return;
+  const { config, file } = randomCheckpoint({ vision_cfg: { image_size: 32, patch_size: 16, width: 64, layers: 1 } });
+  options = { model: { model_cfg: config }, weights: file, dtype: 'fp32' };
+  files = await Promise.all(NAMES.map((name) => makeKind(folder, name)));
+});
+
+after(() => rmSync(folder, { recursive: true }));
+
+/** An encoder for each way to compute: here, and in a worker. */
+async function withEncoders(given, work) {
+  for (const worker of [false, true]) {
+    const encoder = await loadVideoEncoder({ ...options, ...given, worker });
+    try {
+      await work(encoder);
+    } finally {
+      encoder.dispose();
+    }
+  }
+}
+
+async function framesIn(file, given) {
+  const frames = [];
+  for await (const frame of framesOf(file, { name: file, ...given })) frames.push(frame);
+  return frames;
+}
+
+test('the vector of a file is that of its frames, to the bit', { skip }, async () => {
+  for (const given of [
+    {},
+    { maxFrames: 4 },
+    { maxFrames: 4, sampling: 'uniform' },
+    { fps: 3, maxFrames: 5, sampling: 'tail' },
+  ]) {
+    await withEncoders(given, async (encoder) => {
+      for (const range of [{}, { start: 1, end: 2 }]) {
+        const file = files[0];
+        const frames = await framesIn(file, { ...given, ...range });
+        const times = [];
+        const vector = await encoder.embed(file, { ...range, onFrame: ({ time }) => times.push(time) });
+        assert.deepEqual(vector, await encoder.embed({ frames }));
+        assert.deepEqual(
+          times,
+          frames.map(({ time }) => time),
+        );
+        assert.deepEqual(vector, await encoder.embed(new Blob([readFileSync(file)]), range));
+      }
+    });
+  }
+});
+
+test('many, of which one is broken', { skip }, async () => {
+  const broken = path.join(folder, 'broken.mp4');
+  writeFileSync(broken, readFileSync(files[0]).subarray(0, 3000));
+  const sources = [files[0], broken, files[1], path.join(folder, 'none.mp4'), files[2]];
+  await withEncoders({}, async (encoder) => {
+    const vectors = await encoder.embed(files);
+    const outcomes = [];
+    for await (const outcome of encoder.embedAll(sources)) outcomes.push(outcome);
+    assert.deepEqual(
+      outcomes.map(({ source }) => source),
+      sources,
+    );
+    assert.deepEqual(
+      outcomes.map(({ error }) => error?.code),
+      [undefined, 'input/decode', undefined, 'input/decode', undefined],
+    );
+    assert.deepEqual(
+      outcomes.flatMap(({ vector }) => vector ?? []),
+      vectors,
+    );
+    await fails(encoder.embed([files[0], broken]), 'input/decode', /broken\.mp4: cannot be read as a video/);
+    await fails(encoder.embed(3), 'input/type', /the input is the number 3, expected a video/);
+    await fails(encoder.embed(files[0], { start: 100 }), 'input/type', /no frame from 100 s/);
+    assert.deepEqual(await encoder.embed(files[0]), vectors[0], 'the next call works');
+  });
+});
+
+test('an abort in the middle rejects with its reason, and the next call works', { skip }, async () => {
+  await withEncoders({ fps: 29, maxFrames: Infinity }, async (encoder) => {
+    const reason = new Error('enough');
+    const controller = new AbortController();
+    const onFrame = ({ index }) => index === 3 && controller.abort(reason);
+    await assert.rejects(encoder.embed(files[0], { signal: controller.signal, onFrame }), reason);
+    assert.equal((await encoder.embed(files[1])).length, 16);
+  });
+});
+
+test('options that make no sense', { skip }, async () => {
+  for (const [given, pattern] of [
+    [{ fps: 0 }, /option fps is the number 0/],
+    [{ fps: NaN }, /option fps is the number NaN/],
+    [{ maxFrames: 0 }, /option maxFrames is the number 0/],
+    [{ sampling: 'all' }, /option sampling is the string "all"/],
+    [{ mediabunny: 'mediabunny' }, /option mediabunny is the string "mediabunny", expected the module mediabunny/],
+  ])
+    await fails(loadVideoEncoder({ ...options, ...given }), 'input/type', pattern);
+});
