@@ -2,16 +2,18 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { serve } from '../../web/cli/server.js';
-import { KINDS, ffmpeg, makeKind } from '../node/videos.mjs';
+import { randomCheckpoint } from '../node/support.mjs';
+import { KINDS, ffmpeg, makeKind, makeVideo } from '../node/videos.mjs';
 import { launch } from './chromium.mjs';
 
 const skip = spawnSync('ffmpeg', ['-version']).error && 'this machine lacks ffmpeg: apt-get install ffmpeg';
+const DIST = new URL('../../dist/', import.meta.url);
 const WEB = new URL('../../web/', import.meta.url);
 const TESTS = new URL('../node/', import.meta.url);
 const MEDIABUNNY = new URL('../../node_modules/mediabunny/dist/bundles/', import.meta.url);
@@ -44,7 +46,12 @@ before(async () => {
   writeFileSync(path.join(folder, 'empty.mp4'), '');
   writeFileSync(path.join(folder, 'text.mp4'), 'no video at all');
   await ffmpeg(['-f', 'lavfi', '-i', 'sine=duration=2', '-c:a', 'aac', path.join(folder, 'alone.m4a')]);
-  server = await serve({ root: { '/': folder, '/web/': WEB, '/mediabunny/': MEDIABUNNY, '/tests/': TESTS } });
+  const { config, file } = randomCheckpoint({ vision_cfg: { image_size: 32, patch_size: 16, width: 64, layers: 1 } });
+  writeFileSync(path.join(folder, 'model.json'), JSON.stringify(config));
+  writeFileSync(path.join(folder, 'model.safetensors'), file);
+  server = await serve({
+    root: { '/': folder, '/halfclip/': DIST, '/web/': WEB, '/mediabunny/': MEDIABUNNY, '/tests/': TESTS },
+  });
   browser = await launch();
   page = await browser.newPage();
   await page.goto(server.url);
@@ -140,4 +147,58 @@ test('what is no video', { skip }, async () => {
     await say('film.mp4', 'name, { mediabunny: undefined }'),
     /^input\/decode: .*needs the package mediabunny/,
   );
+});
+
+test('the vector of a file, of an element and of frames, here and in a worker', { skip }, async () => {
+  const found = await page.evaluate(async () => {
+    const [{ loadVideoEncoder }, mediabunny, { framesOf }] = await Promise.all(
+      ['/halfclip/index.js', '/mediabunny/mediabunny.min.mjs', '/web/video/frames.js'].map((place) => import(place)),
+    );
+    const model = await (await fetch('model.json')).json();
+    const results = [];
+    for (const worker of [false, true]) {
+      const encoder = await loadVideoEncoder({
+        model,
+        weights: 'model.safetensors',
+        dtype: 'fp32',
+        mediabunny,
+        worker,
+      });
+      const frames = [];
+      for await (const frame of framesOf('thirty.webm', { name: 'x', mediabunny })) frames.push(frame);
+      const outcomes = [];
+      for await (const { vector, error } of encoder.embedAll(['thirty.webm', 'text.mp4', element('thirty.webm')]))
+        outcomes.push(error ? error.code : Array.from(vector));
+      const vectors = [await encoder.embed('thirty.webm'), await encoder.embed({ frames })];
+      results.push([...vectors.map((vector) => Array.from(vector)), ...outcomes]);
+      encoder.dispose();
+    }
+    return results;
+  });
+  for (const [ofFile, ofFrames, first, second, third] of found) {
+    assert.deepEqual(ofFile, ofFrames);
+    assert.deepEqual([first, second], [ofFile, 'input/decode']);
+    const cosine = third.reduce((sum, value, i) => sum + value * ofFile[i], 0);
+    assert.ok(cosine > 0.999, `of the element, which the browser draws in its own way: ${cosine}`);
+  }
+  assert.deepEqual(found[0][0], found[1][0]);
+});
+
+test('a long film costs a part of its bytes', { skip }, async () => {
+  const [minute, film] = ['minute.mp4', 'film-of-an-hour.mp4'].map((name) => path.join(folder, name));
+  const noise = ['-vf', 'noise=alls=12:allf=t', '-b:v', '130k'];
+  await makeVideo(minute, { frames: 1500, rate: 25, args: [...noise, ...KINDS['film.mp4'].args] });
+  await ffmpeg(['-stream_loop', '59', '-i', minute, '-c', 'copy', '-movflags', '+faststart', film]);
+  const { frames, bytes } = await page.evaluate(async () => {
+    performance.clearResourceTimings();
+    const frames = await read('film-of-an-hour.mp4', { maxFrames: 12 });
+    const requests = performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('an-hour.mp4'));
+    return { frames, bytes: requests.reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0) };
+  });
+  assert.deepEqual(
+    frames.map(([number]) => number),
+    Array.from({ length: 12 }, (_, i) => (Math.floor((i * 3599) / 11) % 60) * 25),
+  );
+  const { size } = statSync(film);
+  assert.ok(bytes > 100_000 && bytes < 0.4 * size, `${bytes} of ${size} bytes`);
 });
