@@ -1,5 +1,5 @@
-// tests/golden/digests.json: for each golden tower the SHA-256 of its vectors' bits, not normalised, all golden inputs
-// in one call, at each dtype. They say nothing about what is right, which OpenCLIP's vectors do: they hold the bits in
+// tests/golden/digests.json: for each golden tower the SHA-256 of its vectors' bits, not normalised (but of videos), all
+// golden inputs in one call, at each dtype. They say nothing about what is right, which OpenCLIP's vectors do: they hold the bits in
 // place while code moves. int8 and int4 are the same bits in every build, fp32 and fp16 in every build that multiplies
 // and adds in two steps.
 //
@@ -11,8 +11,8 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-import { loadImageEncoder, loadTextEncoder } from '../dist/index.js';
-import { golden, rows, towerNames } from './node/support.mjs';
+import { loadImageEncoder, loadTextEncoder, loadVideoEncoder } from '../dist/index.js';
+import { golden, goldenVideos, rows, towerNames, videoNames } from './node/support.mjs';
 
 const FILE = new URL('golden/digests.json', import.meta.url);
 const DTYPES = ['fp32', 'fp16', 'int8', 'int4'];
@@ -38,6 +38,14 @@ export async function embedGolden({ config, path, expected }, tower, options) {
   return vectors;
 }
 
+/** The vectors of a golden video tower's videos, embedded in one call. */
+export async function embedGoldenVideos({ model, weights, videos }, options) {
+  const encoder = await loadVideoEncoder({ model, weights, ...options });
+  const vectors = await encoder.embedPixels(videos);
+  encoder.dispose();
+  return vectors;
+}
+
 export function digest(vectors) {
   const hash = createHash('sha256');
   for (const vector of vectors) hash.update(vector);
@@ -56,6 +64,11 @@ async function computeDigests() {
   for (const { data, tower } of cases) {
     const digests = (all[`${data.name} ${tower}`] = {});
     for (const dtype of DTYPES) digests[dtype] = digest(await embedGolden(data, tower, { dtype, simd: 'simd128' }));
+  }
+  for (const name of videoNames) {
+    const digests = (all[`${name} video`] = {});
+    for (const dtype of DTYPES)
+      digests[dtype] = digest(await embedGoldenVideos(goldenVideos(name), { dtype, simd: 'simd128' }));
   }
   return all;
 }

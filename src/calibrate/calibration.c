@@ -65,6 +65,9 @@ hc_calibration *hc_calibration_new(hc_encoder *encoder)
     if (encoder->dtype != HC_FP32)
         hc_fail(&c->problem, HC_INPUT_TYPE, "the encoder to calibrate is loaded at %s, expected fp32",
                 hc_dtype_name(encoder->dtype));
+    if (net->tower == HC_VIDEO)
+        hc_fail(&c->problem, HC_INPUT_TYPE,
+                "the encoder to calibrate is a video tower, expected an image or a text tower");
     for (int i = 1; i < net->tensor_count && c->problem.status == HC_OK; i++)
         if (net->tensors[i].kind != HC_FLOATS) make_forms(c, i);
     return c;

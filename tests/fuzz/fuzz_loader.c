@@ -76,13 +76,20 @@ static void embed(hc_encoder *encoder)
 {
     hc_info info;
     hc_encoder_info(encoder, &info);
-    size_t n =
-        info.tower == HC_IMAGE ? 3 * (size_t)info.image_height * (size_t)info.image_width : (size_t)info.context_length;
+    hc_video_info video = {.seen = 1};
+    hc_encoder_video(encoder, &video);
+    size_t n = info.tower != HC_TEXT ? 3 * (size_t)video.seen * (size_t)info.image_height * (size_t)info.image_width
+                                     : (size_t)info.context_length;
     float *out = malloc((size_t)info.dim * (size_t)info.tokens_out * sizeof *out);
     void *input = calloc(n, sizeof(float));
-    if ((info.tower == HC_IMAGE ? hc_embed_pixels(encoder, input, 1, 1, out)
-                                : hc_embed_tokens(encoder, input, 1, 1, out)) != HC_OK)
+    if ((info.tower != HC_TEXT ? hc_embed_pixels(encoder, input, 1, 1, out)
+                               : hc_embed_tokens(encoder, input, 1, 1, out)) != HC_OK)
         abort();
+    if (info.tower == HC_VIDEO) {
+        /* Weights may be so large that vectors are no numbers. */
+        hc_status status = hc_embed_video(encoder, out, 1, 1, out);
+        if (status != HC_OK && status != HC_INPUT_TYPE) abort();
+    }
     free(input);
     free(out);
 }
@@ -99,7 +106,7 @@ static bytes shard_of(const hc_encoder *encoder)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 2) return 0;
-    hc_tower tower = data[0] & 1 ? HC_TEXT : HC_IMAGE;
+    hc_tower tower = data[0] & 1 ? HC_TEXT : data[0] & 64 ? HC_VIDEO : HC_IMAGE;
     size_t chunk = data[1] ? data[1] : 1u << 20, n = size - 2;
     uint8_t *file = malloc(n + !n);
     memcpy(file, data + 2, n);

@@ -1,6 +1,7 @@
 // What the tests of the package share: golden data, small checkpoints, comparisons.
 
 import { readFileSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 
 // No folder can be made there: what tests load is kept nowhere, unless they say where.
 process.env.XDG_CACHE_HOME = '/dev/null';
@@ -10,6 +11,9 @@ export const TOWERS = new URL('towers/', GOLDEN);
 export const towerNames = readdirSync(TOWERS)
   .filter((name) => name.endsWith('.expected.safetensors'))
   .map((name) => name.replace('.expected.safetensors', ''));
+
+export const VIDEOS = new URL('videos/', GOLDEN);
+export const videoNames = JSON.parse(readFileSync(new URL('index.json', VIDEOS), 'utf8')).map(({ name }) => name);
 
 /** { name: { dtype, shape, bytes } } of a .safetensors file's bytes. */
 export function parseSafetensors(file) {
@@ -70,6 +74,26 @@ export function golden(name) {
   const config = JSON.parse(readFileSync(new URL(`${name}.json`, TOWERS), 'utf8'));
   const { tensors } = parseSafetensors(readFileSync(new URL(`${name}.expected.safetensors`, TOWERS)));
   return { name, path, config, expected: tensors };
+}
+
+/** A golden video tower: its checkpoint, its config, and what CLIP4Clip computes. */
+export function goldenVideos(name) {
+  const place = (ending) => new URL(name + ending, VIDEOS);
+  const { tensors } = parseSafetensors(readFileSync(place('.expected.safetensors')));
+  const flat = (tensor) => Float32Array.from(rows(tensor).flatMap((row) => [...row]));
+  const pixels = rows(tensors.pixels);
+  const lengths = rows(tensors.lengths).map(([length]) => length);
+  let at = 0;
+  const cut = lengths.map((length) => pixels.slice(at, (at += length)));
+  return {
+    model: JSON.parse(readFileSync(place('.json'), 'utf8')),
+    weights: fileURLToPath(place('.safetensors')),
+    frames: cut,
+    videos: cut.map((frames) => Float32Array.from(frames.flatMap((frame) => [...frame]))),
+    vectors: rows(tensors.video_features),
+    scale: flat(tensors.logit_scale.shape.length ? tensors.logit_scale : { ...tensors.logit_scale, shape: [1] })[0],
+    tensors,
+  };
 }
 
 export function cosine(a, b) {

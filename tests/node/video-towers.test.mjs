@@ -9,13 +9,22 @@ import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { loadImageEncoder, loadTextEncoder, loadVideoEncoder } from '../../dist/index.js';
+import { detectSimd } from '../../web/wasm/simd.js';
+import { ADVICE, digest, embedGoldenVideos, readDigests } from '../digests.mjs';
 import { programIn } from './cli-program.mjs';
 import { fails } from './fails.mjs';
 import { FaultServer, inMemory } from './fault-server.mjs';
-import { GOLDEN, buildSafetensors, cosine, golden, parseSafetensors, rows } from './support.mjs';
+import {
+  VIDEOS,
+  buildSafetensors,
+  cosine,
+  golden,
+  goldenVideos as videos,
+  parseSafetensors,
+  rows,
+  videoNames,
+} from './support.mjs';
 
-const VIDEOS = new URL('videos/', GOLDEN);
-const NAMES = JSON.parse(readFileSync(new URL('index.json', VIDEOS), 'utf8')).map(({ name }) => name);
 const SIZE = 12;
 const LENGTH = 3 * SIZE * SIZE;
 
@@ -27,29 +36,9 @@ before(() => {
 });
 after(() => rmSync(folder, { recursive: true }));
 
-/** A golden video tower: its checkpoint, its config, and what CLIP4Clip computes. */
-function videos(name) {
-  const place = (ending) => new URL(name + ending, VIDEOS);
-  const { tensors } = parseSafetensors(readFileSync(place('.expected.safetensors')));
-  const flat = (tensor) => Float32Array.from(rows(tensor).flatMap((row) => [...row]));
-  const pixels = rows(tensors.pixels);
-  const lengths = rows(tensors.lengths).map(([length]) => length);
-  let at = 0;
-  const cut = lengths.map((length) => pixels.slice(at, (at += length)));
-  return {
-    model: JSON.parse(readFileSync(place('.json'), 'utf8')),
-    weights: fileURLToPath(place('.safetensors')),
-    frames: cut,
-    videos: cut.map((frames) => Float32Array.from(frames.flatMap((frame) => [...frame]))),
-    vectors: rows(tensors.video_features),
-    scale: flat(tensors.logit_scale.shape.length ? tensors.logit_scale : { ...tensors.logit_scale, shape: [1] })[0],
-    tensors,
-  };
-}
-
 const load = ({ model, weights }, options) => loadVideoEncoder({ model, weights, dtype: 'fp32', ...options });
 
-for (const name of NAMES) {
+for (const name of videoNames) {
   test(`${name}: the vectors of CLIP4Clip, alone and together, here and in a worker, on several threads`, async () => {
     const data = videos(name);
     const bits = [];
@@ -91,6 +80,16 @@ for (const name of NAMES) {
     for (const encoder of [image, text]) encoder.dispose();
   });
 }
+
+test('the same bits as ever, and as natively: at int8 and int4 in every build', async () => {
+  const digests = readDigests();
+  for (const name of videoNames)
+    for (const simd of detectSimd() === 'relaxed' ? ['relaxed', 'simd128'] : ['simd128'])
+      for (const dtype of simd === 'simd128' ? ['fp32', 'fp16', 'int8', 'int4'] : ['int8', 'int4']) {
+        const found = digest(await embedGoldenVideos(videos(name), { dtype, simd }));
+        assert.equal(found, digests[`${name} video`]?.[dtype], `${name}, ${simd}, ${dtype}: ${ADVICE}`);
+      }
+});
 
 test('a file as torch.save writes it gives the same bits, by path, URL and in memory', async () => {
   const name = 'clip4clip-seqTransf-3d';

@@ -71,6 +71,16 @@ static void test_calibration(bytes file, const char *config)
     CHECK(all > 50, "%ld allocations", all);
 }
 
+/* A video tower's, with what its file alone says of it. */
+static void test_video(void)
+{
+    bytes file = read_bytes("tests/golden/videos/clip4clip-seqLSTM-3d.safetensors"),
+          config = read_bytes("tests/golden/videos/clip4clip-seqLSTM-3d.json");
+    test_load("clip4clip-seqLSTM-3d", HC_VIDEO, file, (char *)config.data, HC_INT8);
+    free(file.data);
+    free(config.data);
+}
+
 int main(void)
 {
     counting = 1;
@@ -128,6 +138,7 @@ int main(void)
     free(shard.data);
     free(file.data);
     free(config.data);
+    test_video();
     CHECK(alive == 0, "%ld blocks stay", alive);
     return check_result("out of memory");
 }
