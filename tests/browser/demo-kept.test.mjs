@@ -180,7 +180,7 @@ test('pause, go on, cancel', () =>
     await page.getByRole('button', { name: 'Try sample pictures' }).click();
     await page.getByRole('button', { name: 'Cancel' }).click();
     await page.locator('#announcements', { hasText: 'Cancelled' }).waitFor({ state: 'attached' });
-    assert.equal(await page.locator('.tile[data-state=waiting]').count(), 0);
+    await page.waitForFunction(() => !document.querySelector('.tile[data-state=waiting]'));
     const count = Number.parseInt(await page.locator('#summary').textContent());
     assert.ok(!(count >= samples.length), `${count} pictures were read before it was cancelled`);
   }));
