@@ -100,6 +100,22 @@ test('many, of which one is broken', { skip }, async () => {
   });
 });
 
+test('a run warns of nothing', { skip }, async () => {
+  const warnings = [];
+  const listen = (warning) => warnings.push(warning.message);
+  process.on('warning', listen);
+  const frame = { data: new Uint8Array(300), width: 10, height: 10 };
+  await withEncoders({ maxFrames: 100 }, async (encoder) => {
+    await encoder.embed({ frames: Array(40).fill(frame) });
+    await encoder.embed(files[0]);
+    for await (const { error } of encoder.embedAll(Array(30).fill({ frames: [frame] }), { ahead: 4 }))
+      assert.equal(error, undefined);
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off('warning', listen);
+  assert.deepEqual(warnings, []);
+});
+
 test('an abort in the middle rejects with its reason, and the next call works', { skip }, async () => {
   await withEncoders({ fps: 29, maxFrames: Infinity }, async (encoder) => {
     const reason = new Error('enough');

@@ -27,6 +27,9 @@ export async function* inOrder(sources, start, { ahead, signals }) {
   }
 
   const underWay = [];
+  // A signal for each: Node.js warns of one that many wait for.
+  const running = new Set();
+  signal.addEventListener('abort', () => running.forEach((one) => one.abort(signal.reason)));
   let iterator;
   let count = 0;
   let open = true;
@@ -52,8 +55,11 @@ export async function* inOrder(sources, start, { ahead, signals }) {
     }
   };
   const started = (source) => {
-    const result = start(source, count++, signal);
-    result.catch(() => {}); // thrown when its turn comes
+    const one = new AbortController();
+    running.add(one);
+    const result = start(source, count++, one.signal);
+    const ended = () => running.delete(one);
+    result.then(ended, ended); // what it throws, when its turn comes
     return result;
   };
   const readAhead = () => {
