@@ -267,8 +267,8 @@ typedef struct hc_calibration hc_calibration;
 
 /* Holds the tower's tensors at 4 and at 8 bits, too, and all inputs' activations, in the encoder's stead; the encoder
  * must outlive it, and computes from here on with its weights as they are rounded so far. NULL when memory is
- * exhausted; other failures show in hc_calibration_status: HC_INPUT_TYPE (the encoder is not at fp32, or a video tower),
- * HC_WEIGHTS_CORRUPT (a weight that int4 cannot hold), HC_OUT_OF_MEMORY. */
+ * exhausted; other failures show in hc_calibration_status: HC_INPUT_TYPE (the encoder is not at fp32, or a video
+ * tower), HC_WEIGHTS_CORRUPT (a weight that int4 cannot hold), HC_OUT_OF_MEMORY. */
 hc_calibration *hc_calibration_new(hc_encoder *encoder);
 
 /* HC_OK, or the first failure, after which every other call does nothing; and one English sentence. */

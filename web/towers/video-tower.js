@@ -23,6 +23,9 @@ import { listFrames, withNeighbours } from './video-frames.js';
 const FRAMES_AHEAD = 5;
 const VIDEOS_AHEAD = 1;
 
+// How many frames a video has at most, unless the caller says: as many as CLIP4Clip was trained with.
+const MAX_FRAMES = 12;
+
 // Frames with their neighbours that are sent at once.
 const FRAMES_AT_ONCE = 4;
 
@@ -55,7 +58,7 @@ export async function openVideoTower(options, load) {
   const known = { ...LOAD_OPTIONS, ...VIDEO_OPTIONS };
   const {
     temporal = 'auto',
-    maxFrames = 12,
+    maxFrames: most,
     fps = 1,
     sampling = 'clip4clip',
     mediabunny,
@@ -63,6 +66,7 @@ export async function openVideoTower(options, load) {
   } = readOptions(options, known);
   const encoder = await load('video', others, TEMPORALS[temporal]);
   const { mostFrames } = encoder.info;
+  const maxFrames = most ?? Math.min(MAX_FRAMES, mostFrames);
   Object.assign(encoder.info, { temporal: temporalName(encoder.info.temporal), maxFrames, fps, sampling });
   if (maxFrames > mostFrames && maxFrames !== Infinity) {
     encoder.dispose();
