@@ -40,7 +40,7 @@ WASM_CALIBRATE_EXPORTS = hc_calibration_new hc_calibration_status hc_calibration
 
 # The modules of src/search, which the scripts hold (web/build.mk): they have no memory to give and need little of a stack.
 SEARCH_SOURCES = $(wildcard src/search/*.c)
-SEARCH_EXPORTS = __heap_base hc_search_prepare hc_search_score hc_search_best hc_search_sort hc_search_above hc_search_hash hc_search_is_whole
+SEARCH_EXPORTS = __heap_base hc_search_prepare hc_search_score hc_search_best hc_search_sort hc_search_above hc_search_hash hc_search_take
 SEARCH_LDFLAGS = --no-entry --gc-sections --strip-all --stack-first -z stack-size=4096 --max-memory=4294967296 $(SEARCH_EXPORTS:%=--export=%)
 
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.

@@ -48,11 +48,11 @@ void hc_search_sort(hc_hit *best, uint32_t found);
 uint32_t hc_search_above(const void *blocks, size_t count, int width, int size, uint32_t first, uint32_t end,
                          float above, hc_hit *hits);
 
-/* XXH32 (Collet) of bytes. */
-uint32_t hc_search_hash(const void *bytes, size_t count, uint32_t seed);
+/* XXH32 (Collet) of a row as a file has it: its scale, and then the bytes of its numbers. */
+uint32_t hc_search_hash(float scale, const void *row, size_t bytes, uint32_t seed);
 
-/* Whether a row that was read from a file may be used: `row` is its scale, a float, and behind it `dim` numbers of
- * `size` bytes; the hash of all these is `hash`, and no int8 number is -128. */
-int hc_search_is_whole(const void *row, size_t dim, int size, uint32_t seed, uint32_t hash);
+/* Copies a row of `dim` numbers of `size` bytes from a file to its place, if that is the hash of it, and no int8 number
+ * is -128. Returns whether it did. */
+int hc_search_take(void *to, const void *row, size_t dim, int size, float scale, uint32_t seed, uint32_t hash);
 
 #endif

@@ -12,6 +12,7 @@ import { generator } from './hostile-server.mjs';
 
 const SECONDS = Number(process.env.HALFCLIP_SECONDS ?? 5);
 const SEED = Number(process.env.HALFCLIP_SEED ?? 1);
+const FEWEST = 300; // runs
 const LONGEST = 5000; // milliseconds of one run, on a machine that has other things to do
 const MOST_MEMORY = 200e6; // bytes, of files of no more than a few kB
 
@@ -151,9 +152,9 @@ test('made-up files of an index', { timeout: 1000 * SECONDS + 120_000 }, async (
       error.message = `seed ${seed}: ${error.message}`;
       throw error;
     }
-    if (performance.now() > end) break;
+    if (!SECONDS || (performance.now() > end && seed - SEED >= FEWEST)) break;
   }
   if (SECONDS)
     for (const outcome of ['loaded', 'weights/corrupt', 'weights/format', 'weights/truncated'])
-      assert.ok(outcomes[outcome] > 5, JSON.stringify(outcomes));
+      assert.ok(outcomes[outcome], JSON.stringify(outcomes));
 });

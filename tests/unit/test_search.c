@@ -134,33 +134,38 @@ static void check_hashes(void)
 {
     static const struct {
         const char *text;
-        uint32_t seed, hash;
-    } known[] = {{"", 0, 0x02cc5d05},
-                 {"", 0x9e3779b1, 0x36b78ae7},
-                 {"a", 0, 0x550d7456},
-                 {"abc", 0, 0x32d153ff},
-                 {"Nobody inspects the spammish repetition", 0, 0xe2293b2f}};
-    for (int i = 0; i < 5; i++) {
-        uint32_t hash = hc_search_hash(known[i].text, strlen(known[i].text), known[i].seed);
+        uint32_t hash;
+    } known[] = {{"0123", 0x0a0b4c93},
+                 {"0123456789", 0x950c9c0a},
+                 {"Nobody inspec", 0x6db0a163},
+                 {"0123456789abcdef", 0xc2c45b69},
+                 {"Nobody inspects the spammish repetition", 0xe2293b2f}};
+    int8_t row[4 + 50], to[50];
+    for (int i = 0; i < 54; i++) row[i] = (int8_t)(random_below(255) - 127);
+    float scale;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        memcpy(&scale, known[i].text, sizeof scale);
+        uint32_t hash = hc_search_hash(scale, known[i].text + 4, strlen(known[i].text) - 4, 0);
         CHECK(hash == known[i].hash, "%s: %08x", known[i].text, hash);
     }
-    int8_t row[4 + 50];
-    for (int i = 0; i < 54; i++) row[i] = (int8_t)(random_below(255) - 127);
+    memcpy(&scale, row, sizeof scale);
     for (int size = 1; size <= 2; size++) {
         size_t dim = 50 / (size_t)size;
-        uint32_t hash = hc_search_hash(row, sizeof row, 7);
-        CHECK(hc_search_is_whole(row, dim, size, 7, hash), "as it was");
-        CHECK(!hc_search_is_whole(row, dim, size, 8, hash), "another entry");
-        for (int i = 0; i < 54; i++) {
+        uint32_t hash = hc_search_hash(scale, row + 4, 50, 7);
+        memset(to, 0, sizeof to);
+        CHECK(!hc_search_take(to, row + 4, dim, size, scale, 8, hash), "another entry");
+        CHECK(!hc_search_take(to, row + 4, dim, size, -scale, 7, hash), "another scale");
+        for (int i = 4; i < 54; i++) {
             int8_t was = row[i];
             row[i] ^= 1;
-            CHECK(!hc_search_is_whole(row, dim, size, 7, hash), "byte %d of another kind", i);
+            CHECK(!hc_search_take(to, row + 4, dim, size, scale, 7, hash), "another byte %d", i);
             row[i] = -128;
-            int allowed = size != 1 || i < 4;
-            CHECK(hc_search_is_whole(row, dim, size, 7, hc_search_hash(row, sizeof row, 7)) == allowed, "-128 at %d",
-                  i);
+            uint32_t other = hc_search_hash(scale, row + 4, 50, 7);
+            CHECK(hc_search_take(to, row + 4, dim, size, scale, 7, other) == (size != 1), "-128 at %d", i);
             row[i] = was;
         }
+        CHECK(hc_search_take(to, row + 4, dim, size, scale, 7, hash), "as it was");
+        CHECK(!memcmp(to, row + 4, 50), "its numbers");
     }
 }
 

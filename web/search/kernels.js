@@ -12,7 +12,7 @@ import { ScalarKernels } from './scalar.js';
 
 const PAGE = 1 << 16;
 const MODULES = { relaxed, simd128 };
-const CALLS = ['prepare', 'score', 'best', 'sort', 'above', 'hash', 'is_whole'];
+const CALLS = ['prepare', 'score', 'best', 'sort', 'above', 'hash', 'take'];
 
 /** The modules, by their names; each less than 4 kB, which every engine compiles at once on any thread. */
 const compiled = {};

@@ -82,6 +82,7 @@ export async function readIndex(source, { begin, put, drop, pause }) {
     const tensors = k ? places[k].slice(2) : places[k];
     whole += await readRows(source, tensors.slice(0, -1), {
       rows,
+      bytes: rowBytes(about),
       pause,
       // No more memory than twice of what comes, whatever the numbers are.
       rowOf(i) {
@@ -123,39 +124,36 @@ function parseNumbers(bytes) {
 }
 
 /** Reads the rows of a part. Returns how many are whole. */
-async function readRows(source, places, { rows, rowOf, put, pause }) {
+async function readRows(source, places, { rows, bytes, rowOf, put, pause }) {
   const [endsAt, scalesAt, checksAt, entriesAt, vectorsAt] = places;
   const ends = tableFrom(await readBytes(source, ...endsAt), Int32Array);
-  const scales = await readBytes(source, ...scalesAt);
+  const scales = tableFrom(await readBytes(source, ...scalesAt), Float32Array);
   const checks = tableFrom(await readBytes(source, ...checksAt), Int32Array);
   const entries = await readBytes(source, ...entriesAt);
   const view = new DataView(entries.buffer, entries.byteOffset, entries.length);
   const text = textOf(entries);
-  const count = Math.min(ends.length, scales.length >> 2, checks.length);
+  const count = Math.min(ends.length, scales.length, checks.length);
 
-  const take = (i) => {
+  /** Row i, which is staged from byte `at` on. */
+  const take = (i, at) => {
     const [begin, end] = [i ? ends[i - 1] : 0, ends[i]];
     const row = rowOf(i);
     if (!(begin >= 0 && begin <= end && end <= entries.length) || row < 0) return false;
-    if (!rows.take(row, xxh32(view, begin, end, 0), checks[i])) return false;
+    if (!rows.take(row, at, scales[i], xxh32(view, begin, end, 0), checks[i])) return false;
     put(row, text(begin, end));
     return true;
   };
   let [i, filled, whole] = [0, 0, 0];
   for await (const chunk of source.read(...vectorsAt)) {
     for (let at = 0; at < chunk.length && i < count;) {
-      const { staged } = rows;
-      if (!filled) {
-        staged.set(scales.subarray(4 * i, 4 * i + 4));
-        filled = 4;
-      }
-      const some = chunk.subarray(at, at + staged.length - filled);
-      staged.set(some, filled);
+      const some = chunk.subarray(at, at + rows.staged.length - filled);
+      rows.staged.set(some, filled);
       at += some.length;
       filled += some.length;
-      if (filled < staged.length) continue;
-      filled = 0;
-      if (take(i++)) whole++;
+      let begin = 0;
+      for (; begin + bytes <= filled && i < count; begin += bytes) if (take(i++, begin)) whole++;
+      rows.staged.copyWithin(0, begin, filled);
+      filled -= begin;
     }
     await pause();
   }

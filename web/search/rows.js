@@ -6,6 +6,7 @@ import { normalize, quantize } from './quantize.js';
 const BLOCK = 16; // rows
 const HEAD = 2 * 4 * BLOCK; // bytes of a block before its rows
 const HIT = 8; // bytes
+const STAGE = 1 << 14; // bytes that come from a file at once, and what is left of a row before them
 const CHUNK = 1 << 19; // bytes of rows that are scored before the best of them are taken, which stay in a cache
 
 const roundUp = (n, multiple) => Math.ceil(n / multiple) * multiple;
@@ -14,7 +15,7 @@ export class Rows {
   #kernels;
   #width;
   #block; // bytes
-  #staged; // address of a row on its way from or to a file: its scale, and its numbers
+  #staged; // address of what is on its way from or to a file
   #first; // address of the first block
   #blocks = 0;
   #used = 0; // where memory ends that had something else in it
@@ -41,7 +42,7 @@ export class Rows {
     this.#block = HEAD + BLOCK * this.#width * this.size;
     this.#staged = roundUp(this.#kernels.base, 16);
     // Then a query of 4 bytes a number, or one of int8 and behind it as kernels read it.
-    this.#first = roundUp(this.#staged + 4 + dim * this.size, 16) + 4 * this.#width;
+    this.#first = roundUp(this.#staged + STAGE + dim * this.size, 16) + 4 * this.#width;
     this.#kernels.reserve(this.#first);
   }
 
@@ -64,7 +65,7 @@ export class Rows {
   #refresh() {
     const { buffer } = this.#kernels;
     if (this.#floats?.buffer === buffer) return;
-    this.#place = new Uint8Array(buffer, this.#staged, 4 + this.dim * this.size);
+    this.#place = new Uint8Array(buffer, this.#staged, STAGE + this.dim * this.size);
     this.#floats = new Float32Array(buffer, 0, Math.floor(buffer.byteLength / 4));
     this.#numbers = this.size === 4 ? this.#floats : new Int8Array(buffer);
   }
@@ -120,7 +121,7 @@ export class Rows {
     this.#floats[this.#scaleAt(row)] = scale;
   }
 
-  /** Where a row is put that comes from a file, as bytes: its scale, a float, and its numbers. */
+  /** Where bytes are put that come from a file: rows, one after the other. */
   get staged() {
     this.#refresh();
     return this.#place;
@@ -129,22 +130,19 @@ export class Rows {
   /** XXH32 of a row as a file has it. */
   hash({ values, scale }, seed) {
     this.#refresh();
-    this.#floats[this.#staged / 4] = scale;
-    this.#numbers.set(values, (this.#staged + 4) / this.size);
-    return this.#kernels.hash(this.#staged, this.#place.length, seed);
+    this.#numbers.set(values, this.#staged / this.size);
+    return this.#kernels.hash(scale, this.#staged, this.dim * this.size, seed);
   }
 
-  /** Takes the staged row as row `row`; false if its hash is another one, or no row has such numbers. */
-  take(row, seed, hash) {
-    this.#refresh();
-    const scale = this.#floats[this.#staged / 4];
+  /** Takes what is staged from byte `at` on as row `row`; false if its hash is another one, or no row has such numbers. */
+  take(row, at, scale, seed, hash) {
     if (!(scale > 0 && scale < Infinity)) return false;
-    if (!this.#kernels.is_whole(this.#staged, this.dim, this.size, seed, hash)) return false;
     this.reserve(row + 1);
-    const at = (this.#staged + 4) / this.size;
-    this.#numbers.copyWithin(this.#valuesAt(row) / this.size, at, at + this.dim);
+    if (!this.#kernels.take(this.#valuesAt(row), this.#staged + at, this.dim, this.size, scale, seed, hash))
+      return false;
+    this.#refresh();
     this.#floats[this.#scaleAt(row)] = scale;
-    this.count = Math.max(this.count, row + 1);
+    if (row >= this.count) this.count = row + 1;
     return true;
   }
 

@@ -60,13 +60,18 @@ export class ScalarKernels {
     return this.#write(hits, found);
   }
 
-  hash(bytes, count, seed) {
-    return xxh32(new DataView(this.buffer), bytes, bytes + count, seed);
+  hash(scale, row, bytes, seed) {
+    const whole = new DataView(new ArrayBuffer(4 + bytes));
+    whole.setFloat32(0, scale, true);
+    new Uint8Array(whole.buffer).set(new Uint8Array(this.buffer, row, bytes), 4);
+    return xxh32(whole, 0, whole.byteLength, seed);
   }
 
-  is_whole(row, dim, size, seed, hash) {
-    if (this.hash(row, 4 + dim * size, seed) !== hash) return false;
-    return size !== 1 || !new Int8Array(this.buffer, row + 4, dim).includes(-128);
+  take(to, row, dim, size, scale, seed, hash) {
+    if (this.hash(scale, row, dim * size, seed) !== hash) return false;
+    if (size === 1 && new Int8Array(this.buffer, row, dim).includes(-128)) return false;
+    new Uint8Array(this.buffer).copyWithin(to, row, row + dim * size);
+    return true;
   }
 
   #each(blocks, count, width, size, first, use) {
