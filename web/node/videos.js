@@ -119,10 +119,12 @@ const steadyRate = (real, average) => [real, real / 2].find((rate) => Math.abs(r
 async function* decode(file, moments, { seek, shape, signal }) {
   const runs = runsOf(moments);
   const own = new AbortController();
-  const under = AbortSignal.any([own.signal, signal]);
-  const launch = (run) => run && start('ffmpeg', argumentsFor(file, run, seek, shape), file, under);
-  let next = launch(runs[0]);
+  const abort = () => own.abort(signal.reason);
+  signal.addEventListener('abort', abort);
+  const launch = (run) => run && start('ffmpeg', argumentsFor(file, run, seek, shape), file, own.signal);
   try {
+    signal.throwIfAborted();
+    let next = launch(runs[0]);
     for (let i = 0; i < runs.length; i++) {
       const program = next;
       next = launch(runs[i + 1]);
@@ -135,6 +137,7 @@ async function* decode(file, moments, { seek, shape, signal }) {
       if (found < runs[i].length) return;
     }
   } finally {
+    signal.removeEventListener('abort', abort);
     own.abort();
   }
 }

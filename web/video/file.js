@@ -13,7 +13,7 @@ import { openWithMediabunny } from './mediabunny.js';
  * @param {AbortSignal} signal
  * @returns {Promise<import('./frames.js').Video>}
  */
-export async function openFile(source, { name, mediabunny = globalThis.Mediabunny, ...network }, signal) {
+export async function openFile(source, { name, mediabunny, ...network }, signal) {
   const place = placeOf(source, name);
   if (isNode && place.blob) place.blob = await getHost().ownBlob(place.blob);
   const openPlace = () => openByRanges(place, { ...network, signal });
