@@ -54,6 +54,7 @@ test('what is in it', () => {
     'langchain.d.ts',
     'langchain.d.cts',
     'cli.js',
+    'demo-offline.js',
     'clip-merges.bin',
     'halfclip-relaxed.wasm',
     'halfclip-simd128.wasm',
