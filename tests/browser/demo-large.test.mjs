@@ -80,7 +80,8 @@ async function traced(page, visit) {
     ({ pid, tid }) => threads.has(`${pid} ${tid}`),
   );
   assert.ok(own.length > 100, 'the trace has tasks');
-  return { longest: Math.max(...own.map(({ cpu }) => cpu)), wall: Math.max(...own.map(({ wall }) => wall)) };
+  const most = (name) => own.reduce((longest, task) => Math.max(longest, task[name]), 0); // there are very many
+  return { longest: most('cpu'), wall: most('wall') };
 }
 
 /** Milliseconds from each letter to the order that it makes. */
