@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { HalfclipError, loadImageEncoder, loadTextEncoder, loadVideoEncoder } from '../../dist/index.js';
 import { FaultServer, inMemory } from './fault-server.mjs';
-import { GOLDEN, golden, parseSafetensors, rows } from './support.mjs';
+import { GOLDEN, cosine, golden, parseSafetensors, rows } from './support.mjs';
 
 const FOLDER = new URL('transformers/', GOLDEN);
 const repositories = JSON.parse(readFileSync(new URL('repositories.json', FOLDER), 'utf8'));
@@ -62,6 +62,17 @@ function publish(files) {
 }
 
 const load = (model) => loadImageEncoder({ model, hub: hub.base, cache: 'no-store', dtype: 'fp32' });
+
+test('a video tower of such a repository prepares frames as its image tower does pictures', async () => {
+  for (const model of publish(repositories.bilinear)) {
+    const image = await load(model);
+    const video = await loadVideoEncoder({ model, hub: hub.base, cache: 'no-store', dtype: 'fp32' });
+    assert.equal(video.info.temporal, 'meanP');
+    const vector = await video.embed({ frames: [picture, picture] });
+    assert.ok(cosine(vector, await image.embed(picture)) > 0.999999);
+    for (const encoder of [image, video]) encoder.dispose();
+  }
+});
 
 for (const [name, files] of Object.entries(repositories)) {
   test(`pixels of transformers: ${name}`, async () => {
