@@ -6,6 +6,7 @@ const DAY = 86_400_000;
 export class Album {
   #pictures = new Map();
   #listeners = [];
+  #folders = null; // until a picture comes or goes
   filter = { folder: '', from: NaN, to: NaN, hidden: false };
 
   onChange(listener) {
@@ -30,6 +31,7 @@ export class Album {
 
   /** Pictures that are new, or known anew. */
   put(pictures) {
+    this.#folders = null;
     for (const picture of pictures) this.#pictures.set(picture.id, { ...picture, folder: folderOf(picture.path) });
     this.changed(pictures.map(({ id }) => id));
   }
@@ -40,6 +42,7 @@ export class Album {
   }
 
   remove(ids) {
+    this.#folders = null;
     for (const id of ids) this.#pictures.delete(id);
     this.changed(ids);
   }
@@ -64,6 +67,10 @@ export class Album {
 
   /** All folders, with how many pictures are below each. */
   folders() {
+    return (this.#folders ??= this.#countFolders());
+  }
+
+  #countFolders() {
     const counts = new Map();
     for (const { folder } of this.#pictures.values()) {
       const parts = folder.split('/').filter(Boolean);

@@ -68,13 +68,12 @@ export function createFindPanel({ finder, album, grid }) {
   // What narrows the choice --------------------------------------------------------------------------------------------
 
   const folder = byId('filter-folder');
-  let listed = '';
+  let listed;
 
   function renderFolders() {
     const folders = album.folders();
-    const now = JSON.stringify(folders);
-    if (now === listed) return;
-    listed = now;
+    if (folders === listed) return;
+    listed = folders;
     const option = (value, text) => Object.assign(document.createElement('option'), { value, textContent: text });
     const chosen = folder.value;
     folder.replaceChildren(option('', 'all'), ...folders.map(([path, count]) => option(path, `${path} (${count})`)));
