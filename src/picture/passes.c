@@ -6,7 +6,7 @@
 #include "kernels/simd.h"
 
 /* Rare, and not to take registers from what is not. */
-#define OWN_FUNCTION __attribute__((noinline))
+#define OWN_FUNCTION __attribute__((noinline, cold))
 
 /* What a window adds to every sum, and between which bounds the exact sum lies. */
 typedef struct edges {
@@ -65,13 +65,15 @@ typedef struct picks {
     u8x16 first, next;
 } picks;
 
-static inline picks picks_of(int channels)
+static picks picks_of(int channels)
 {
-    u8x16 first = (u8x16)i16_splat((int16_t)0x8080);
+    uint8_t index[16];
+    memset(index, 0x80, sizeof index);
     for (int c = 0; c < channels; c++) {
-        first[4 * c] = (uint8_t)c;
-        first[4 * c + 2] = (uint8_t)(c + channels);
+        index[4 * c] = (uint8_t)c;
+        index[4 * c + 2] = (uint8_t)(c + channels);
     }
+    const u8x16 first = u8_load(index);
     return (picks){first, first + (uint8_t)(2 * channels)};
 }
 

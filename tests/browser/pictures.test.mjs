@@ -167,3 +167,34 @@ test('pictures larger than any canvas: never black', async () => {
     }
   }
 });
+
+test("decode: 'fast' has Chromium shrink a large JPEG file while it decodes it, also one that is turned", async () => {
+  const photograph = (width, height) =>
+    sharp(fileURLToPath(new URL('../pictures/owl.jpg', import.meta.url))).resize(width, height, { fit: 'fill' });
+  const sizes = [
+    [1200, 904],
+    [601, 1999],
+    [SIDE, SIDE],
+  ];
+  for (const [i, [width, height]] of sizes.entries())
+    writeFileSync(
+      path.join(folder, `fast-${i}.jpg`),
+      await photograph(width, height).jpeg().withMetadata({ orientation: 6 }).toBuffer(),
+    );
+  const pairs = await inPage(
+    true,
+    async (count) => {
+      const all = [];
+      for (let i = 0; i < count; i++)
+        all.push([await outcome(`fast-${i}.jpg`), await outcome(`fast-${i}.jpg`, { decode: 'fast' })]);
+      return all;
+    },
+    sizes.length,
+  );
+  pairs.forEach(([exact, fast], i) => {
+    // The middle may lie half a pixel beside it where a size is no multiple of eight.
+    assert.ok(cosine(exact, fast) > (i === 1 ? 0.99 : 0.999), `picture ${i}: cosine ${cosine(exact, fast)}`);
+    if (i < 2) assert.notDeepEqual(fast, exact, `picture ${i}`);
+    else assert.deepEqual(fast, exact);
+  });
+});

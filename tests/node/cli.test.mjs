@@ -38,7 +38,17 @@ async function pictureFile(name, colour) {
 test('--help and --version: each command tells its own options', async () => {
   const help = await works(['--help']);
   const options = {
-    embed: ['--tower', '--no-normalize', '--out', '--input', '--fail-fast', '--weights', '--dtype', '--threads'],
+    embed: [
+      '--tower',
+      '--decode',
+      '--no-normalize',
+      '--out',
+      '--input',
+      '--fail-fast',
+      '--weights',
+      '--dtype',
+      '--threads',
+    ],
     rank: ['--query', '--picture', '--top', '--json', '--image-weights', '--fail-fast', '--weights', '--cache-dir'],
     shard: ['--tower', '--out', '--vocabulary', '--weights', '--dtype'],
     inspect: ['--json', '--hub'],
@@ -90,6 +100,12 @@ test('failures: a sentence on stderr, and a status', async () => {
     1,
     /^halfclip: weights\/not-found: none\.safetensors/,
   );
+  await fails(
+    ['embed', ...MODEL, '--tower', 'image', '--decode', 'quick', 'none.png'],
+    2,
+    /--decode is quick, expected exact or fast/,
+  );
+  await fails(['embed', ...MODEL, '--tower', 'text', '--decode', 'fast', 'a cat'], 2, /--decode is for pictures/);
   await fails(['embed', ...MODEL, '--tower', 'image', 'none.png'], 1, /^halfclip: input\/decode: none\.png/);
   await fails(['inspect', 'config.json'], 1, /^halfclip: weights\/format: config\.json/);
   await fails(['shard', ...MODEL, '--tower', 'text', '--out', 'no/such/folder.safetensors'], 1, /folder\.safetensors/);

@@ -1,11 +1,12 @@
-// How much of a file Node.js decodes: what is left out changes no pixel.
+// How much of a file Node.js decodes: what is left out changes no pixel, or little where that is asked for.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 
 import { loadImageEncoder } from '../../dist/index.js';
-import { randomCheckpoint } from './support.mjs';
+import { cosine, randomCheckpoint } from './support.mjs';
 
 const noise = (width, height) =>
   sharp({
@@ -69,3 +70,46 @@ for (const preprocess_cfg of [
     image.dispose();
   });
 }
+
+test("decode: 'fast' reads large JPEG and WebP files otherwise, and gives nearly the same vectors", async () => {
+  const image = await loadImageEncoder({ model: 'halfclip-emoji' });
+  const cosines = [];
+  for (const name of ['castle', 'owl', 'pizza', 'tiger']) {
+    const photograph = (width, height) =>
+      sharp(fileURLToPath(new URL(`../pictures/${name}.jpg`, import.meta.url))).resize(width, height, { fit: 'fill' });
+    for (const format of ['jpeg', 'webp']) {
+      for (const [width, height] of [
+        [1200, 900],
+        [700, 1001],
+      ]) {
+        const { file } = await makeFile(photograph(width, height), format, 6);
+        assert.notDeepEqual(await image.preprocess(file, { decode: 'fast' }), await image.preprocess(file));
+        cosines.push(cosine(await image.embed(file, { decode: 'fast' }), await image.embed(file)));
+      }
+    }
+  }
+  const least = Math.min(...cosines);
+  assert.ok(least > 0.999, `the least cosine is ${least}`);
+  const all = [];
+  const { file } = await makeFile(noise(900, 900), 'jpeg', 1);
+  for await (const { vector } of image.embedAll([file], { decode: 'fast' })) all.push(vector);
+  assert.deepEqual(all, await image.embed([file], { decode: 'fast' }));
+  image.dispose();
+});
+
+test("decode: 'fast' changes nothing where decoding less would be too little, and in formats that cannot", async () => {
+  const image = await loadImageEncoder({ model: 'halfclip-emoji' });
+  for (const [width, height, format] of [
+    [900, 383, 'jpeg'],
+    [383, 383, 'webp'],
+    [1200, 900, 'png'],
+  ]) {
+    const { file } = await makeFile(noise(width, height), format, 1);
+    assert.deepEqual(await image.preprocess(file, { decode: 'fast' }), await image.preprocess(file), format);
+  }
+  await assert.rejects(image.embed(new Uint8Array(3), { decode: 'quick' }), {
+    code: 'input/type',
+    message: /option decode is the string "quick".*"exact" or "fast"/,
+  });
+  image.dispose();
+});

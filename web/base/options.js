@@ -94,6 +94,7 @@ export const EMBED_ALL_OPTIONS = {
 /** Of whatever takes pictures. */
 export const PICTURE_OPTIONS = {
   orientation: oneOf('exif', 'none'),
+  decode: oneOf('exact', 'fast'),
   maxPixels: [isAtLeast(1), 'a number of pixels'],
 };
 

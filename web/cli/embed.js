@@ -18,6 +18,8 @@ export const help = `halfclip embed [inputs...]: vectors of texts, pictures or v
   line is an empty text.
 
   --tower text|image|video               default: the one that the shard holds or that the JSON objects are for, else text
+  --decode exact|fast                    of pictures: fast lets large JPEG and WebP files be shrunk while they are decoded, which changes
+                                         vectors a little (default: exact)
   --no-normalize                         vectors as the tower gives them, not of length 1
   --out FILE                             in place of standard output (-); the format is told by the name:
                                            .jsonl    JSON lines {"input", "embedding"}, as on standard output
@@ -33,6 +35,7 @@ export const options = {
   ...RUN_OPTIONS,
   ...VIDEO_OPTIONS,
   tower: { type: 'string' },
+  decode: { type: 'string' },
   'no-normalize': { type: 'boolean' },
   out: { type: 'string' },
   errors: { type: 'string' },
@@ -46,6 +49,9 @@ const LOAD = {
 
 export async function run(values, args, signal) {
   const wanted = oneOf('tower', values.tower, 'text', 'image', 'video') ?? (await towerOfShard(values.weights));
+  const decode = oneOf('decode', values.decode, 'exact', 'fast');
+  if (decode && wanted && wanted !== 'image')
+    throw new UsageError('--decode is for pictures: expected --tower image with it');
   const inOutput = oneOf('errors', values.errors, 'report', 'output') === 'output';
   if (inOutput && values['fail-fast'])
     throw new UsageError(
@@ -70,6 +76,7 @@ export async function run(values, args, signal) {
         from(first, items),
         {
           normalize: !values['no-normalize'],
+          decode,
           failFast: values['fail-fast'],
           signal,
           counter,

@@ -34,6 +34,8 @@ export const help = `halfclip index FOLDER --out FILE: the vectors of all pictur
   --text-weights FILE                    for halfclip search, where --weights is a shard of the image tower
   --fp32                                 hold vectors as floats, not as bytes: four times the size
   --json                                 a JSON object {"pictures" or "videos", "new", "changed", "gone", "failed"}
+  --decode exact|fast                    fast lets large JPEG and WebP files be shrunk while they are decoded, which changes vectors a
+                                         little (default: exact)
   --fail-fast                            stop at the first picture that fails; else it is reported, the others go on, and the exit
                                          status is 1 at the end
 ${LOAD_HELP}${VIDEO_HELP}
@@ -50,6 +52,7 @@ export const options = {
   fp32: { type: 'boolean' },
   json: { type: 'boolean' },
   'fail-fast': { type: 'boolean' },
+  decode: { type: 'string' },
 };
 
 const SAVE_EVERY = 60_000; // milliseconds
@@ -59,6 +62,9 @@ export async function run(values, args, signal) {
   const { out, json } = values;
   if (out === undefined) throw new UsageError('index needs --out and the name of a file');
   if (args.length !== 1) throw new UsageError(`index takes one folder, got ${args.length}`);
+  const decode = oneOf('decode', values.decode, 'exact', 'fast');
+  if (decode && values.tower === 'video')
+    throw new UsageError('--decode is for pictures: expected --tower image with it');
   const folder = path.resolve(args[0]);
   if (!(await isFolder(folder))) throw new UsageError(`${args[0]} is no folder`);
 
@@ -82,10 +88,15 @@ export async function run(values, args, signal) {
       try {
         const counter = new Counter(values.quiet, async () => items.length);
         const failFast = values['fail-fast'];
-        result = await runOver(encoder, items, { failFast, signal, counter }, async (item, vector, { frames }) => {
-          changed += Number(item.known);
-          await work.replace(item.id, vector, item.data, frames);
-        });
+        result = await runOver(
+          encoder,
+          items,
+          { decode, failFast, signal, counter },
+          async (item, vector, { frames }) => {
+            changed += Number(item.known);
+            await work.replace(item.id, vector, item.data, frames);
+          },
+        );
       } finally {
         encoder.dispose();
       }

@@ -19,6 +19,7 @@ const describeFailure = ({ where }, error) => {
  * @param {AsyncIterable<import('./inputs.js').Item>} items
  * @param {object} options
  * @param {boolean} [options.normalize]
+ * @param {'exact' | 'fast'} [options.decode] of pictures
  * @param {boolean} [options.failFast]
  * @param {AbortSignal} options.signal
  * @param {import('./terminal.js').Counter} options.counter
@@ -28,7 +29,7 @@ const describeFailure = ({ where }, error) => {
  *   turn; without it, it is reported and counts as failed
  * @returns {Promise<{ done: number, failed: number }>} how many inputs there were, and how many of them failed
  */
-export async function runOver(encoder, items, { normalize, failFast, signal, counter }, use, tell) {
+export async function runOver(encoder, items, { normalize, decode, failFast, signal, counter }, use, tell) {
   counter.begin();
   const waiting = []; // items that were read, in order
   let [done, failed] = [0, 0];
@@ -63,7 +64,7 @@ export async function runOver(encoder, items, { normalize, failFast, signal, cou
   }
 
   try {
-    for await (const outcome of encoder.embedAll(sources(), { normalize, signal })) {
+    for await (const outcome of encoder.embedAll(sources(), { normalize, decode, signal })) {
       await finishUnread();
       const item = waiting.shift();
       await finish(item, outcome.error ?? (await attemptUse(item, outcome)));

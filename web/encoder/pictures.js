@@ -30,6 +30,7 @@ export class Pictures {
    * @param {boolean} [options.own] whether it is closed once it is read
    * @param {'exif' | 'none'} [options.orientation] see index.d.ts
    * @param {number} [options.maxPixels] the same
+   * @param {'exact' | 'fast'} [options.decode] the same
    */
   async embed(source, options) {
     const { normalize = true, name, signal } = options;
@@ -69,7 +70,8 @@ export class Pictures {
         const wasm = this.#tower.wasm(signal);
         const apart = () => (this.#apart ??= this.#tower.wasm().spawn());
         const config = JSON.stringify(this.#tower.config);
-        return await readPicture(source, name, { ...this.#network, ...options, wasm, apart, config });
+        const side = Math.max(...[this.#tower.info.imageSize].flat());
+        return await readPicture(source, name, { ...this.#network, ...options, wasm, apart, config, side });
       } finally {
         if (--this.#reading === 0) this.#apart = null;
         if (own) source.close?.();

@@ -96,12 +96,10 @@ class Texture {
     const framebuffer = gl.createFramebuffer();
     try {
       gl.bindTexture(gl.TEXTURE_2D, texture);
-      gl.pixelStorei(gl.UNPACK_PREMULTIPLY_ALPHA_WEBGL, false);
       gl.pixelStorei(gl.UNPACK_COLORSPACE_CONVERSION_WEBGL, gl.NONE);
       gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, tile);
       gl.bindFramebuffer(gl.FRAMEBUFFER, framebuffer);
       gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
-      if (gl.checkFramebufferStatus(gl.FRAMEBUFFER) !== gl.FRAMEBUFFER_COMPLETE) return null;
       const data = new Uint8Array(width * height * 4);
       gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, data);
       return gl.getError() === gl.NO_ERROR ? data : null;
@@ -117,11 +115,34 @@ class Texture {
   }
 }
 
+/**
+ * A file, decoded; with `decode: 'fast'` a JPEG file by eighths that leave its shorter side twice what is needed, where
+ * the platform can do so.
+ */
+async function decode(bytes, { format, width, height, side, decode }) {
+  const part = Math.ceil((16 * side) / Math.min(width, height)) / 8;
+  if (decode !== 'fast' || format !== 'JPEG' || !(part < 1) || !globalThis.ImageDecoder)
+    return toBitmap(new Blob([bytes]));
+  const decoder = new ImageDecoder({
+    ...AS_STORED,
+    data: bytes,
+    type: 'image/jpeg',
+    desiredWidth: width * part + 1, // what it makes may be smaller, and never larger
+    desiredHeight: height * part + 1,
+  });
+  try {
+    const { image } = await decoder.decode();
+    return await toBitmap(image).finally(() => image.close());
+  } finally {
+    decoder.close();
+  }
+}
+
 /** The same of a file that the platform decodes. */
 export async function preprocessDecoded(wasm, bytes, options) {
   let bitmap;
   try {
-    bitmap = await toBitmap(new Blob([bytes]));
+    bitmap = await decode(bytes, options);
   } catch (error) {
     throw new HalfclipError('input/decode', `${options.name}: cannot be decoded as a picture: ${messageOf(error)}`, {
       cause: error,

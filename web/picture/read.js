@@ -25,6 +25,8 @@ const LARGE = 1 << 20;
  * @param {string} options.config its config as JSON
  * @param {'exif' | 'none'} [options.orientation]
  * @param {number} [options.maxPixels]
+ * @param {'exact' | 'fast'} [options.decode]
+ * @param {number} options.side of what the tower gets, the longer one
  * @param {AbortSignal} [options.signal]
  * @param {typeof fetch} [options.fetch] with options.retry from completeRetry and options.limits from completeLimits
  * @returns {Promise<Float32Array>} [3, H, W]
@@ -91,8 +93,9 @@ async function readFile(bytes, options) {
     wasm.free(file.pointer);
   }
   checkFile(bytes, info, options);
+  options = { ...info, ...options };
   if (!isNode) return preprocessDecoded(options.apart(), unturned(bytes, info), { ...options, opaque: isOpaque(info) });
-  const picture = await getHost().decodePicture(bytes, { ...info, ...options });
+  const picture = await getHost().decodePicture(bytes, options);
   const { width, height, readRows } = picture;
   checkSize(width, height, name, maxPixels);
   return preprocessRows(width * height > LARGE ? options.apart() : wasm, picture, options, readRows);
