@@ -78,7 +78,7 @@ test('failures: a sentence on stderr, and a status', async () => {
   await fails(['embed', '--colour'], 2, /--colour/);
   await fails(['inspect'], 2, /FILE/);
   await fails(['shard', '--out', 'x'], 2, /--tower/);
-  await fails(['rank', 'a'], 2, /--query or --picture/);
+  await fails(['rank', 'a'], 2, /--query, --picture or --video/);
   await fails(['rank', '--query', 'a', '--top', 'x', 'b'], 2, /--top/);
   await fails(['rank', '--query', 'a', '--top', '1.5', 'b'], 2, /--top is 1\.5/);
   await fails(['rank', '--query', 'a', '--text-weights', 'model.safetensors', 'b'], 2, /needs --image-weights/);
