@@ -219,6 +219,7 @@ bench: dist $(WASM_FLAVOURS:%=build/bench-kernels-%.wasm) build/setup node_modul
 	$(NODE) tests/bench/kernels.mjs
 	$(NODE) tests/bench/search.mjs
 	$(NODE) tests/bench/search-command.mjs
+	"$$($(NODE) tests/newest-node.mjs)" tests/bench/files.mjs
 	"$$($(NODE) tests/newest-node.mjs)" tests/bench/peers.mjs $(MODELS)
 
 # What quantisation leaves of trained towers and of the bundled one, into the tables of src/README.md. Takes ten minutes,

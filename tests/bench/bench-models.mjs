@@ -53,9 +53,10 @@ function randomTensors(config, tower) {
  * @param {'image' | 'text'} tower
  * @param {string} folder where to
  * @param {string[]} dtypes
+ * @param {[string, string]} [names] of the ONNX model's input and output
  * @returns {Record<string, { safetensors: string, onnx: string }>} names of files by dtype
  */
-export function makeModels(model, tower, folder, dtypes) {
+export function makeModels(model, tower, folder, dtypes, names) {
   mkdirSync(folder, { recursive: true });
   const checkpoint = path.join(folder, `${tower}.checkpoint`);
   const tensors = isForeign(architectures[model], tower) ? null : randomTensors(architectures[model], tower);
@@ -68,7 +69,7 @@ export function makeModels(model, tower, folder, dtypes) {
     const options = ['--tower', tower, '--model', model, '--weights', checkpoint, '--dtype', dtype, '--out', shard];
     execFileSync(process.execPath, [CLI, 'shard', ...options], { stdio: ['ignore', 'ignore', 'inherit'] });
     if (tensors)
-      writeChunks(path.join(folder, made[dtype].onnx), clipOnnx(tower, architectures[model], tensors, dtype));
+      writeChunks(path.join(folder, made[dtype].onnx), clipOnnx(tower, architectures[model], tensors, dtype, names));
   }
   rmSync(checkpoint);
   return made;

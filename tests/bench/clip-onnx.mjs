@@ -47,9 +47,13 @@ class Transformer extends Tower {
   }
 }
 
-function vit(tower, { embed_dim, quick_gelu, vision_cfg: { image_size, patch_size, width, layers, head_width = 64 } }) {
+function vit(
+  tower,
+  { embed_dim, quick_gelu, vision_cfg: { image_size, patch_size, width, layers, head_width = 64 } },
+  input = 'pixels',
+) {
   const { graph } = tower;
-  const pixels = graph.input('pixels', ELEMENT.float, ['batch', 3, image_size, image_size]);
+  const pixels = graph.input(input, ELEMENT.float, ['batch', 3, image_size, image_size]);
   const patches = graph.add('Conv', [pixels, tower.vector('visual.conv1.weight')], {
     kernel_shape: [patch_size, patch_size],
     strides: [patch_size, patch_size],
@@ -110,12 +114,13 @@ function text(tower, { embed_dim, quick_gelu, text_cfg: { context_length, width,
  * @param {object} config OpenCLIP's model config
  * @param {Record<string, { dtype: string, shape: number[], bytes: Buffer }>} tensors of the checkpoint, in F16
  * @param {'fp32' | 'int8' | 'int4'} dtype
+ * @param {[string, string]} [names] of a ViT's input and output, in place of these
  * @returns {Buffer[]} the model's file, in pieces
  */
-export function clipOnnx(name, config, tensors, dtype) {
+export function clipOnnx(name, config, tensors, dtype, [input, output = 'vectors'] = []) {
   const tower = new Transformer(tensors, dtype);
   const image = isResnet(config) ? resnet : vit;
-  const vectors = (name === 'image' ? image : text)(tower, config);
-  tower.graph.output(vectors, 'vectors', ELEMENT.float, ['batch', config.embed_dim]);
+  const vectors = (name === 'image' ? image : text)(tower, config, input);
+  tower.graph.output(vectors, output, ELEMENT.float, ['batch', config.embed_dim]);
   return tower.graph.chunks();
 }

@@ -21,10 +21,12 @@ function residentMemory(pid) {
   }
 }
 
+const CONTENDER = fileURLToPath(new URL('contender.mjs', import.meta.url));
+
 /** A contender in a new process: `call(command, options)`, `memory()`, `close()`. */
-export async function inNode() {
+export async function inNode(program = CONTENDER) {
   // onnxruntime leaves a file where it runs.
-  const child = fork(fileURLToPath(new URL('contender.mjs', import.meta.url)), {
+  const child = fork(program, {
     cwd: BUILD,
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });

@@ -1,0 +1,172 @@
+// From picture files to vectors: halfclip, exact and with `decode: 'fast'`, against @huggingface/transformers on native
+// onnxruntime, ViT-B-32 at int8 with the same weights on as many threads, in Node.js. Contenders take turns over the
+// same files, each in its own process. Prints a table, and for halfclip how its time went. Makes its pictures itself,
+// and installs the peer in build/peers.
+//
+// Settings in the environment: MEGAPIXELS (1,2,12,48); FORMATS (jpeg,png,webp); COUNT (12) files a run; RUNS (3);
+// THREADS (as many as there are cores).
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import sharp from 'sharp';
+
+import { cosine } from '../node/support.mjs';
+import { makeModels } from './bench-models.mjs';
+import { inNode } from './places.mjs';
+
+const TRANSFORMERS = '4.3.1';
+const MODEL = 'ViT-B-32';
+const list = (name, otherwise) => (process.env[name] ?? otherwise).split(',');
+const MEGAPIXELS = list('MEGAPIXELS', '1,2,12,48').map(Number);
+const FORMATS = list('FORMATS', 'jpeg,png,webp');
+const COUNT = Number(process.env.COUNT ?? 12);
+const RUNS = Number(process.env.RUNS ?? 3);
+const THREADS = Number(process.env.THREADS ?? cpus().length);
+const DIFFERENT = 4; // pictures, of which runs repeat the files
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const BUILD = path.join(ROOT, 'build');
+const PEERS = path.join(BUILD, 'peers/node_modules/@huggingface/transformers');
+const FOLDER = path.join(BUILD, 'bench-files');
+const PICTURES = path.join(ROOT, 'tests/pictures');
+
+/** The peer as npm has it, without install scripts: those fetch what only GPUs need. */
+function installPeer() {
+  const manifest = path.join(PEERS, 'package.json');
+  if (existsSync(manifest) && JSON.parse(readFileSync(manifest, 'utf8')).version === TRANSFORMERS) return;
+  const folder = path.join(BUILD, 'peers');
+  mkdirSync(folder, { recursive: true });
+  if (!existsSync(path.join(folder, 'package.json')))
+    writeFileSync(path.join(folder, 'package.json'), '{ "private": true }');
+  const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+  execFileSync('npm', ['install', ...options, `@huggingface/transformers@${TRANSFORMERS}`], {
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+}
+
+/** The same tower as a shard and as what the peer loads: a folder of its own kind. */
+function makeTower() {
+  const folder = path.join(FOLDER, 'model');
+  const names = ['pixel_values', 'image_embeds'];
+  const { safetensors, onnx } = makeModels(MODEL, 'image', folder, ['int8'], names).int8;
+  mkdirSync(path.join(folder, 'onnx'), { recursive: true });
+  renameSync(path.join(folder, onnx), path.join(folder, 'onnx/model_quantized.onnx'));
+  const write = (name, content) => writeFileSync(path.join(folder, name), JSON.stringify(content));
+  write('config.json', { model_type: 'clip_vision_model', architectures: ['CLIPVisionModelWithProjection'] });
+  write('preprocessor_config.json', {
+    image_processor_type: 'CLIPImageProcessor',
+    ...{ do_resize: true, size: { shortest_edge: 224 }, resample: 3 },
+    ...{ do_center_crop: true, crop_size: { height: 224, width: 224 }, do_convert_rgb: true },
+    ...{ do_rescale: true, rescale_factor: 1 / 255, do_normalize: true },
+    image_mean: [0.48145466, 0.4578275, 0.40821073],
+    image_std: [0.26862954, 0.26130258, 0.27577711],
+  });
+  return { shard: path.join(folder, safetensors), folder };
+}
+
+/** Pictures with as much detail as a camera's: an enlarged one under the grain of a sensor. */
+async function makeFiles(megapixels, format) {
+  const width = 4 * Math.round(Math.sqrt((megapixels * 1e6 * 4) / 3) / 4);
+  const height = (width * 3) / 4;
+  const subjects = ['castle', 'owl', 'pizza', 'tiger'].slice(0, DIFFERENT);
+  const made = [];
+  for (const subject of subjects) {
+    const file = path.join(FOLDER, `${subject}-${megapixels}.${format}`);
+    made.push(file);
+    if (existsSync(file)) continue;
+    const grain = { type: 'gaussian', mean: 128, sigma: 8 };
+    const noise = await sharp({ create: { width, height, channels: 3, background: '#808080', noise: grain } })
+      .png({ compressionLevel: 0 })
+      .toBuffer();
+    const whole = await sharp(path.join(PICTURES, `${subject}.jpg`))
+      .resize(width, height)
+      .composite([{ input: noise, blend: 'soft-light' }])
+      .removeAlpha()
+      .raw()
+      .toBuffer();
+    await sharp(whole, { raw: { width, height, channels: 3 } })
+      .toFormat(format, format === 'png' ? { compressionLevel: 6 } : { quality: 88, effort: 1 })
+      .toFile(file);
+  }
+  return Array.from({ length: COUNT }, (_, i) => made[i % made.length]);
+}
+
+const cells = (items) => `| ${items.join(' | ')} |`;
+
+/** Best of the runs, in ms a picture; with what the contender says of that run. */
+async function race(contenders, files) {
+  const all = contenders.map(() => []);
+  for (let run = 0; run < RUNS; run++)
+    for (const [i, { place, options }] of contenders.entries())
+      all[i].push(await place.call('run', { files, options }));
+  return all.map((runs) => runs.reduce((best, one) => (one.ms < best.ms ? one : best)));
+}
+
+function describeStages({ ms, stages }) {
+  const share = (part) => `${Math.round((100 * part) / ms)} %`;
+  return (
+    `this thread computes ${share(stages.computing)}, resizes ${share(stages.resizing)}, ` +
+    `waits for a decoder ${share(stages.waiting)}; decoders: ${(stages.decoding / ms).toFixed(1)} at work on average, ` +
+    `none ${share(stages.idle)} of the time`
+  );
+}
+
+installPeer();
+mkdirSync(FOLDER, { recursive: true });
+const { shard, folder } = makeTower();
+const contender = fileURLToPath(new URL('files-contender.mjs', import.meta.url));
+const places = [await inNode(contender), await inNode(contender)];
+const [ours, theirs] = places;
+try {
+  await ours.call('load', {
+    contender: 'halfclip',
+    url: pathToFileURL(path.join(ROOT, 'dist/index.js')).href,
+    shard,
+    threads: THREADS,
+  });
+  await theirs.call('load', {
+    contender: 'transformers',
+    url: pathToFileURL(path.join(PEERS, 'dist/transformers.node.mjs')).href,
+    folder,
+    threads: THREADS,
+  });
+  console.log(
+    `${cpus()[0].model}, ${THREADS} threads, Node.js ${process.version}, @huggingface/transformers ${TRANSFORMERS}; best of ${RUNS} runs in turn over ${COUNT} files, ms a picture\n`,
+  );
+  console.log(cells(['', 'exact', 'fast', 'transformers.js', '÷ exact', '÷ fast', 'exact ÷ (CPU time ÷ threads)']));
+  for (const format of FORMATS) {
+    for (const megapixels of MEGAPIXELS) {
+      const files = await makeFiles(megapixels, format);
+      const [exact, fast, peer] = await race(
+        [
+          { place: ours, options: {} },
+          { place: ours, options: { decode: 'fast' } },
+          { place: theirs, options: {} },
+        ],
+        files,
+      );
+      const alone = await ours.call('alone', { files });
+      const agreement = cosine(exact.vectors[0], peer.vectors[0]);
+      if (!(agreement > 0.95)) throw new Error(`${format}, ${megapixels} megapixels: cosine ${agreement}`);
+      const times = [exact, fast, peer].map(({ ms }) => ms / COUNT);
+      const bound = alone / THREADS;
+      console.log(
+        cells([
+          `${megapixels} MP ${format}`,
+          ...times.map((ms) => ms.toFixed(0)),
+          (times[2] / times[0]).toFixed(2),
+          (times[2] / times[1]).toFixed(2),
+          `${(times[0] / bound).toFixed(2)} (${alone.toFixed(0)} ms)`,
+        ]),
+      );
+      console.log(`  exact: ${describeStages(exact)}`);
+      console.log(`  fast: ${describeStages(fast)}`);
+    }
+  }
+} finally {
+  for (const place of places) await place.close();
+}
