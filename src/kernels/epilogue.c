@@ -8,7 +8,7 @@ typedef struct part {
     const hc_matrix *w;
     const float *a_scale; /* of the rows */
     const int32_t *a_zero;
-    const float *sums;
+    float *sums;
     int rows, width, column, columns; /* columns: a multiple of four */
     float *out;                       /* at the first column, as `residual` is */
     const float *residual;
@@ -30,25 +30,36 @@ SIMD_INLINE f32x4 value(hc_storage storage, const part *p, int r, const float *s
     }
 }
 
-/* One kind of weights a call, which is inlined without a switch in the loop, and so is HC_IDENTITY. The switch of the
- * other activations takes little beside themselves, and a copy of the loop for each would be a large part of a module.
- */
-SIMD_INLINE void apply(hc_storage storage, hc_activation activation, const part *from)
+/* Two loops over sums that lie in the first-level cache, so that there is a copy of the first for each kind of weights
+ * and one of the second for each activation, and no switch in either. */
+SIMD_INLINE void scale_sums(hc_storage storage, const part *from)
 {
     const part own = *from, *p = &own; /* in registers, as no store can change it */
     const hc_epilogue *e = p->e;
-    const float *before = e->activate_last ? p->residual : NULL, *after = e->activate_last ? NULL : p->residual;
     for (int c = 0; c < p->columns; c += 4) {
         int column = p->column + c;
         f32x4 factor = e->scale ? f32_load(e->scale + column) : f32_splat(1);
         f32x4 bias = e->bias ? f32_load(e->bias + column) : f32_splat(0);
-        f32x4 gamma = e->gamma ? f32_load(e->gamma + column) : f32_splat(1);
         f32x4 scale = storage == HC_STORE_I8 ? f32_load(p->w->scale + column) : f32_splat(0);
         f32x4 total = storage == HC_STORE_I4 ? f32_load(p->w->total + column) : f32_splat(0);
         i32x4 exact_total = storage == HC_STORE_I8 ? i32_load(p->w->sum + column) : i32_splat(0);
         for (int r = 0; r < p->rows; r++) {
+            float *sum = p->sums + r * p->width + c;
+            f32_store(sum, value(storage, p, r, sum, scale, total, exact_total) * factor + bias);
+        }
+    }
+}
+
+SIMD_INLINE void finish(hc_activation activation, const part *from)
+{
+    const part own = *from, *p = &own;
+    const hc_epilogue *e = p->e;
+    const float *before = e->activate_last ? p->residual : NULL, *after = e->activate_last ? NULL : p->residual;
+    for (int c = 0; c < p->columns; c += 4) {
+        f32x4 gamma = e->gamma ? f32_load(e->gamma + p->column + c) : f32_splat(1);
+        for (int r = 0; r < p->rows; r++) {
             size_t at = (size_t)r * p->stride + (size_t)c;
-            f32x4 y = value(storage, p, r, p->sums + r * p->width + c, scale, total, exact_total) * factor + bias;
+            f32x4 y = f32_load(p->sums + r * p->width + c);
             if (before) y = f32_load(before + at) + y;
             y = f32_activate(activation, y) * gamma;
             f32_store(p->out + at, after ? f32_load(after + at) + y : y);
@@ -56,18 +67,20 @@ SIMD_INLINE void apply(hc_storage storage, hc_activation activation, const part 
     }
 }
 
-SIMD_INLINE void apply_any(hc_storage storage, const part *p)
-{
-    if (p->e->activation == HC_IDENTITY) apply(storage, HC_IDENTITY, p);
-    else apply(storage, p->e->activation, p);
-}
-
 static void apply_part(const part *p)
 {
     switch (p->w->storage) {
-    case HC_STORE_I8: apply_any(HC_STORE_I8, p); break;
-    case HC_STORE_I4: apply_any(HC_STORE_I4, p); break;
-    default: apply_any(HC_STORE_F32, p);
+    case HC_STORE_I8: scale_sums(HC_STORE_I8, p); break;
+    case HC_STORE_I4: scale_sums(HC_STORE_I4, p); break;
+    default: scale_sums(HC_STORE_F32, p);
+    }
+    switch (p->e->activation) {
+    case HC_IDENTITY: finish(HC_IDENTITY, p); break;
+    case HC_GELU: finish(HC_GELU, p); break;
+    case HC_GELU_TANH: finish(HC_GELU_TANH, p); break;
+    case HC_QUICK_GELU: finish(HC_QUICK_GELU, p); break;
+    case HC_RELU: finish(HC_RELU, p); break;
+    case HC_SILU: finish(HC_SILU, p); break;
     }
 }
 
@@ -84,8 +97,8 @@ static void apply_last(part p, int columns)
     for (int r = 0; r < p.rows; r++) memcpy(out + (size_t)r * stride, last[r], bytes);
 }
 
-void hc_epilogue_apply(const hc_epilogue *epilogue, const hc_matrix *w, const hc_rows *a, const float *sums,
-                       int first_row, int rows, int width, int column, int columns, float *out, size_t out_stride)
+void hc_epilogue_apply(const hc_epilogue *epilogue, const hc_matrix *w, const hc_rows *a, float *sums, int first_row,
+                       int rows, int width, int column, int columns, float *out, size_t out_stride)
 {
     part p = {.e = epilogue,
               .w = w,

@@ -50,7 +50,7 @@ hc_panel_kernel hc_panel_f32, hc_panel_i8, hc_panel_i4;
 
 /* Finishes such sums, `width` a row, for the channels from `column` on, and writes out [rows, columns], columns at most
  * `width`. Row 0 is row `first_row` of a; `out` and the epilogue's residual point to its whole row. */
-void hc_epilogue_apply(const hc_epilogue *epilogue, const hc_matrix *w, const hc_rows *a, const float *sums,
-                       int first_row, int rows, int width, int column, int columns, float *out, size_t out_stride);
+void hc_epilogue_apply(const hc_epilogue *epilogue, const hc_matrix *w, const hc_rows *a, float *sums, int first_row,
+                       int rows, int width, int column, int columns, float *out, size_t out_stride);
 
 #endif

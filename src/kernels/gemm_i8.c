@@ -171,43 +171,48 @@ static const void *prepare(const hc_rows *a, int rows, const int8_t *b, int step
 
 /* ---- outliers ---- */
 
+/* sum += outliers times their steps of a panel. */
+SIMD_INLINE void add_list(multiply how, const hc_outlier *o, int count, const int8_t *panel, i32x4 sum[2])
+{
+    (void)how;
+#ifdef HC_Q7_IS_BYTE
+    i16x8 ones = (i16x8)i32_constant(0x00010001);
+#endif
+    NOT_UNROLLED
+    for (const hc_outlier *last = o + count; o < last; o++)
+        for (int c = 0; c < 2; c++) {
+            i8x16 w = i8_load(panel + (size_t)o->step * STEP + 16 * c);
+#ifdef HC_Q7_IS_BYTE
+            u8x16 x = (u8x16)i32_load_splat(o->digits);
+            sum[c] = how == QUADS ? i32_dot_quads(sum[c], x, w) : sum[c] + i32_dot_i16(i16_dot_bytes(x, w), ones);
+#else
+            i16x8 low, high;
+            i16_widen_pairs(w, &low, &high);
+            sum[c] += i32_dot_i16((i16x8)i32_load_splat(o->digits), low) +
+                      i32_dot_i16((i16x8)i32_load_splat(o->digits + 2), high);
+#endif
+        }
+}
+
 /* sums [rows of the tiles][8 panels] += their outliers times the panels, which begin at b. */
 SIMD_INLINE void add_outliers(multiply how, const hc_tiles *tiles, int panels, const int8_t *b, size_t b_panel,
                               int32_t *sums)
 {
-    (void)how;
     const hc_rows *a = tiles->a;
     int end = hc_tiles_row(tiles, tiles->last);
-#ifdef HC_Q7_IS_BYTE
-    i16x8 ones = (i16x8)i32_constant(0x00010001);
-#endif
-    for (int row = tiles->first_row; row < end; row++)
-        for (int p = 0; p < panels; p++, sums += HC_PANEL) {
+    for (int row = tiles->first_row; row < end; row++, sums += panels * HC_PANEL) {
+        int above = a->above[row], below = a->below[row];
+        if (!(above | below)) continue;
+        for (int p = 0; p < panels; p++) {
             i32x4 sum[2] = {i32_splat(0), i32_splat(0)};
-            NOT_UNROLLED
-            for (int above = 0; above < 2; above++) {
-                const hc_outlier *o = hc_rows_outliers(a, row, above), *last = o + (above ? a->above : a->below)[row];
-                for (int c = 0; c < 2; c++) sum[c] = -sum[c];
-                NOT_UNROLLED
-                for (; o < last; o++) {
-                    const int8_t *at = b + (size_t)p * b_panel + (size_t)o->step * STEP;
-                    for (int c = 0; c < 2; c++) {
-                        i8x16 w = i8_load(at + 16 * c);
-#ifdef HC_Q7_IS_BYTE
-                        u8x16 x = (u8x16)i32_load_splat(o->digits);
-                        sum[c] = how == QUADS ? i32_dot_quads(sum[c], x, w)
-                                              : sum[c] + i32_dot_i16(i16_dot_bytes(x, w), ones);
-#else
-                        i16x8 low, high;
-                        i16_widen_pairs(w, &low, &high);
-                        sum[c] += i32_dot_i16((i16x8)i32_load_splat(o->digits), low) +
-                                  i32_dot_i16((i16x8)i32_load_splat(o->digits + 2), high);
-#endif
-                    }
-                }
-            }
-            for (int c = 0; c < 2; c++) i32_store(sums + 4 * c, i32_load(sums + 4 * c) + (sum[c] << 7));
+            const int8_t *panel = b + (size_t)p * b_panel;
+            int32_t *to = sums + p * HC_PANEL;
+            add_list(how, hc_rows_outliers(a, row, 0), below, panel, sum);
+            for (int c = 0; c < 2; c++) sum[c] = -sum[c];
+            add_list(how, hc_rows_outliers(a, row, 1), above, panel, sum);
+            for (int c = 0; c < 2; c++) i32_store(to + 4 * c, i32_load(to + 4 * c) + (sum[c] << 7));
         }
+    }
 }
 
 #define OUTLIERS(how)                                                                                                  \

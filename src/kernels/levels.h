@@ -68,8 +68,9 @@ typedef struct hc_blocks {
     float largest[HC_MOST_OUTLIER_K / HC_OUTLIER_BLOCK];
 } hc_blocks;
 
-/* The smallest bound that at most `allowed` blocks have a value beyond, and whose second digits reach the largest.
- * Where blocks are so close that halving does not tell them apart, it is one of a few larger. */
+/* The bound beyond which values are outliers: at most `allowed` blocks have any, and their second digits reach the
+ * largest. A lower one is worth its outliers' products where all that are allowed halve it; so rows without values far
+ * larger than the others have few outliers or none. */
 float hc_outlier_bound(const hc_blocks *blocks, float largest, int allowed);
 
 /* The sixteen levels of a block, whose first step of k is `first`: what is beyond the bound keeps what 7 bits can't

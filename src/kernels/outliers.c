@@ -24,17 +24,19 @@ static float largest_up_to(const hc_blocks *b, float bound)
 
 float hc_outlier_bound(const hc_blocks *b, float largest, int allowed)
 {
-    enum { HALVINGS = 7 };
-    float low = largest * (1.0f / 120), high = largest;
-    if (count_above(b, low) <= allowed) return low;
-    for (int i = 0; i < HALVINGS; i++) {
-        float middle = sqrtf(low) * sqrtf(high);
-        int above = count_above(b, middle);
-        if (above <= allowed) high = middle;
-        else low = middle;
-        if (above == allowed) break;
+    enum { MOST_STEPS = 13 }; /* to 1/90 */
+    float bound = largest, best = largest, lowest = largest * (1.0f / 120);
+    int most = 0;
+    for (int i = 1; i <= MOST_STEPS; i++) {
+        bound *= 0.70710678f;
+        int above = count_above(b, bound), gain = i * allowed - 2 * above;
+        if (above > allowed) break;
+        if (gain <= most) continue;
+        most = gain;
+        best = bound;
     }
-    return largest_up_to(b, high);
+    bound = largest_up_to(b, best);
+    return bound > lowest ? bound : lowest;
 }
 
 /* ---- the list ---- */
