@@ -13,7 +13,7 @@ const DTYPES = [
   ['int4', ({ int4 }) => int4],
 ];
 
-/** { date, versions, processor, towers: { key: { names, tower, … } } } as coverage.py writes it. */
+/** { date, towers: { key: { names, tower, on, … } } } as coverage.py writes it. */
 export const coverage = JSON.parse(readFileSync(new URL('../weights-tools/coverage.json', import.meta.url), 'utf8'));
 
 const byName = new Map();
@@ -31,16 +31,27 @@ const exact = (cosine) => (cosine > 0.9999995 ? '1.000000' : cosine.toFixed(6));
 /** The dtypes at which a tower does not fit into WebAssembly's memory. */
 export const tooLarge = (found) => DTYPES.filter(([, bytesOf]) => bytesOf(found) > LIMIT).map(([dtype]) => dtype);
 
+/** The machines and versions that towers were compared with, the commonest first. */
+const machines = [...new Set(Object.values(coverage.towers).map(({ on }) => on))].sort(
+  (a, b) => countOn(b) - countOn(a) || a.localeCompare(b),
+);
+
+function countOn(machine) {
+  return Object.values(coverage.towers).filter(({ on }) => on === machine).length;
+}
+
+const markOf = (machine) => '*'.repeat(machines.indexOf(machine));
+
 function row(found) {
   const names = found.names.join(', ');
   if (found.error) return `| ${names} | ${found.tower} | ${found.error.replaceAll('|', '\\|')} | | | | | |`;
-  const { tower, parameters, int8, int4, cosine, distance, milliseconds, layers } = found;
+  const { tower, on, parameters, int8, int4, cosine, distance, milliseconds, layers } = found;
   const missing = tooLarge(found);
   const notes = [
     ...(layers ? [`compared with ${layers} layers`] : []),
     ...(missing.length ? [`more than 4 GB at ${missing.join(', ')}`] : []),
   ];
-  return `| ${names} | ${tower} | ${(parameters / 1e6).toFixed(1)} | ${megabytes(int8)} / ${megabytes(int4)} | ${exact(cosine)} | ${(100 * distance).toFixed(3)} % | ${layers ? '–' : milliseconds.toFixed(0)} | ${notes.join('; ')} |`;
+  return `| ${names} | ${tower} | ${(parameters / 1e6).toFixed(1)} | ${megabytes(int8)} / ${megabytes(int4)} | ${exact(cosine)} | ${(100 * distance).toFixed(3)} % | ${layers ? '–' : milliseconds.toFixed(0) + markOf(on).replaceAll('*', '\\*')} | ${notes.join('; ')} |`;
 }
 
 export const COVERAGE = readmePart('weights-tools/coverage.md', 'coverage', 'tests/coverage.mjs', async () => {
@@ -50,7 +61,9 @@ export const COVERAGE = readmePart('weights-tools/coverage.md', 'coverage', 'tes
   const good = found.filter(({ cosine, distance }) => cosine >= 0.99999 || distance <= 0.005);
   const count = (towers) => towers.reduce((sum, { names }) => sum + names.length, 0);
   return [
-    `${coverage.date}, ${coverage.versions}; ${coverage.processor}. Of ${count(found)} towers, ${found.length} of them different, ${count(good)} agree.`,
+    `${coverage.date}. Of ${count(found)} towers, ${found.length} of them different, ${count(good)} agree. Compared on`,
+    '',
+    ...machines.map((machine) => `- ${machine}${markOf(machine) && ` (${markOf(machine)} after the milliseconds)`}`),
     '',
     '| architectures | tower | parameters, millions | download at int8 / int4, MB | cosine | distance | ms | |',
     '|---|---|---|---|---|---|---|---|',

@@ -244,7 +244,7 @@ def run(options):
                 break
             future = next(as_completed(under_way))
             key = under_way.pop(future)
-            result = results['towers'][key] = {'names': todo[key]['names'], 'tower': todo[key]['tower'], 'processor': processor(), **future.result()}
+            result = results['towers'][key] = {'names': todo[key]['names'], 'tower': todo[key]['tower'], 'on': machine(), **future.result()}
             print(f'{time.monotonic() - began:6.0f} s  {result["names"][0]:32} {result["tower"]:5} {result.get("error") or describe(result)}', flush=True)
             save(results)
     save(results)
@@ -270,10 +270,14 @@ def processor():
     return next((line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')), platform.processor())
 
 
-def save(results):
+def machine():
     node = subprocess.run([os.environ.get('NODE', 'node'), '--version'], capture_output=True, text=True).stdout.strip()
-    results.update(date=str(datetime.date.today()), versions=f'OpenCLIP {open_clip.__version__}, timm {timm.__version__}, '
-                   f'transformers {transformers.__version__}, PyTorch {torch.__version__}, Node.js {node}', processor=processor())
+    return (f'{processor()}: OpenCLIP {open_clip.__version__}, timm {timm.__version__}, transformers {transformers.__version__}, '
+            f'PyTorch {torch.__version__}, Node.js {node}')
+
+
+def save(results):
+    results.update(date=str(datetime.date.today()))
     RESULTS.write_text(json.dumps(results, indent=1) + '\n')
 
 
