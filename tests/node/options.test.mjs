@@ -59,7 +59,7 @@ test('an option that does not exist, with the nearest that does', async () => {
       load({ [wrong]: 1 }),
       'input/type',
       new RegExp(
-        `^option ${wrong} is not known, the nearest is ${nearest}: expected model, weights, tokenizer, language, dtype, `,
+        `^option ${wrong} is not known, the nearest is ${nearest}: expected model, weights, tokenizer, language, maxTokens, dtype, `,
       ),
     );
   }
