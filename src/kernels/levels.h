@@ -69,8 +69,8 @@ typedef struct hc_blocks {
 } hc_blocks;
 
 /* The bound beyond which values are outliers: at most `allowed` blocks have any, and their second digits reach the
- * largest. A lower one is worth its outliers' products where all that are allowed halve it; so rows without values far
- * larger than the others have few outliers or none. */
+ * largest. A lower one is worth its outliers' products where all that are allowed make it smaller by the square root of
+ * 2; so rows without values far larger than the others have few outliers or none. */
 float hc_outlier_bound(const hc_blocks *blocks, float largest, int allowed);
 
 /* The sixteen levels of a block, whose first step of k is `first`: what is beyond the bound keeps what 7 bits can't

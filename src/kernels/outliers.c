@@ -29,7 +29,7 @@ float hc_outlier_bound(const hc_blocks *b, float largest, int allowed)
     int most = 0;
     for (int i = 1; i <= MOST_STEPS; i++) {
         bound *= 0.70710678f;
-        int above = count_above(b, bound), gain = i * allowed - 2 * above;
+        int above = count_above(b, bound), gain = i * allowed - above;
         if (above > allowed) break;
         if (gain <= most) continue;
         most = gain;

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     hc_safetensors file;
     hc_problem problem = {.status = HC_OK};
     char name[256];
-    uint32_t shape[4];
+    uint32_t shape[HC_MOST_RANK];
     uint8_t *exact = malloc(size + !size);
     memcpy(exact, data, size);
     hc_safetensors_guess(exact, size);

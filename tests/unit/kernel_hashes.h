@@ -37,7 +37,7 @@ static const struct {
     [HASH_LAYER_NORM] = {"hc_layer_norm", 0x589ece0c},
     [HASH_RMS_NORM] = {"hc_rms_norm", 0x77e4787b},
     [HASH_QUANTISE] = {"hc_rows_put at 7 bits", 0xa24ca314},
-    [HASH_OUTLIERS] = {"hc_rows_put with outliers", 0x54e516c3},
+    [HASH_OUTLIERS] = {"hc_rows_put with outliers", 0x7957f593},
     [HASH_NORMALISE] = {"hc_normalise", 0xbccac379},
     [HASH_ATTENTION] = {"hc_attention_head, exact", 0xe8379bd4},
     [HASH_ATTENTION_BIAS] = {"hc_attention_head with a bias, exact", 0xd0e985a7},

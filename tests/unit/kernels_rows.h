@@ -125,10 +125,10 @@ static void check_outliers(int rows, int k, int far, float factor, hc_storage st
               worst / step);
         CHECK(beyond <= allowed && count <= q.most_outliers && in_order,
               "k %d: %d blocks beyond the bound, %d outliers", k, beyond, count);
-        /* The rest lies within ±1, or within what second digits leave. Setting all that are allowed apart has to halve
-         * the bound, and bounds are tried by steps of the square root of 2. */
+        /* The rest lies within ±1, or within what second digits leave. Setting all that are allowed apart has to
+         * lower the bound by the square root of 2, in steps of which bounds are tried. */
         double rest = most / 120 > 1 ? most / 120 : 1;
-        CHECK(far > allowed || step <= 1.06 * 2 * rest / 127 * exp2(0.5 + (double)far / allowed),
+        CHECK(far > allowed || step <= 1.06 * 2 * rest / 127 * exp2(0.5 + 0.5 * far / allowed),
               "k %d, %d outliers of %g: a step of %g", k, far, (double)factor, step);
     }
     free_rows(&q);
