@@ -128,7 +128,7 @@ static void check_outliers(int rows, int k, int far, float factor, hc_storage st
         /* The rest lies within ±1, or within what second digits leave. Setting all that are allowed apart has to
          * lower the bound by the square root of 2, in steps of which bounds are tried. */
         double rest = most / 120 > 1 ? most / 120 : 1;
-        CHECK(far > allowed || step <= 1.06 * 2 * rest / 127 * exp2(0.5 + 0.5 * far / allowed),
+        CHECK(far > allowed || step <= 1.06 * 2 * rest / 127 * (1.42 + 0.58 * far / allowed),
               "k %d, %d outliers of %g: a step of %g", k, far, (double)factor, step);
     }
     free_rows(&q);
