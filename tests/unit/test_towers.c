@@ -3,13 +3,13 @@
  * not depend on the batch, on the instructions that multiply, on the number of threads, on the steps that the work is
  * cut into, nor on where inputs lie. */
 #include "check.h"
+#include "digests.h"
 #include "golden.h"
 #include "halfclip.h"
+#include "base/constants.h"
 #include "checkpoint/json.h"
 #include "kernels/kernels.h"
-#include "kernels/simd.h"
 #include "loading.h"
-#include "sha256.h"
 #include "checkpoint/safetensors.h"
 #include "tower/encoder.h"
 
@@ -167,27 +167,8 @@ static void check_threads(hc_tower tower, const char *name, hc_dtype dtype, cons
     hc_encoder_free(encoder);
 }
 
-/* The digests of tests/golden/digests.json, an object. */
-static hc_json digests;
-
-/* The same bits as in builds before, and as in WebAssembly. */
-static void check_digest(hc_tower tower, const char *name, hc_dtype dtype, const float *all, size_t numbers)
-{
-    static const char *const dtypes[] = {
-        [HC_FP32] = "fp32", [HC_FP16] = "fp16", [HC_INT8] = "int8", [HC_INT4] = "int4"};
-    char key[80], found[65], expected[65];
-#ifdef HC_HAS_FMA
-    if (dtype == HC_FP32 || dtype == HC_FP16) return;
-#endif
-    snprintf(key, sizeof key, "%s %s", name, tower == HC_IMAGE ? "image" : "text");
-    hc_json of_tower = hc_json_get(&digests, key), digest = hc_json_get(&of_tower, dtypes[dtype]);
-    hc_json_string(&digest, expected, sizeof expected);
-    sha256_bytes(all, numbers * sizeof *all, found);
-    CHECK(!strcmp(found, expected),
-          "%s, %s: digest %s, in tests/golden/digests.json %s; for a new golden tower run `make dist && node "
-          "tests/digests.mjs --write`; where a change of bits is meant, --replace in place of --write",
-          key, dtypes[dtype], found, *expected ? expected : "none");
-}
+/* Of tests/golden/digests.json. */
+static digests held;
 
 static void compare(hc_tower tower, const char *name, hc_dtype dtype, const float *all, const float *expected,
                     size_t count, size_t result, double min_cosine, double max_distance)
@@ -216,7 +197,7 @@ static void check_tower(hc_tower tower, const char *name, hc_dtype dtype, double
         CHECK(count >= 2, "%s: %zu inputs", name, count);
         float *all = embed_all(encoder, name, input, count, result);
         compare(tower, name, dtype, all, expected, count, result, min_cosine, max_distance);
-        check_digest(tower, name, dtype, all, count * result);
+        check_digest(&held, name, hc_tower_name(tower), dtype, all, count * result);
         check_own_buffers(encoder, name, input, count, result, all);
         check_steps(encoder, name, input, result, all);
         check_threads(tower, name, dtype, input, count, result, all);
@@ -246,7 +227,7 @@ static void check_int4(hc_tower tower, const char *name, double min_cosine, doub
         float *all = embed_all(encoder, name, input, count, result),
               *expected = embed_all(wide, name, input, count, result);
         compare(tower, name, HC_INT4, all, expected, count, result, min_cosine, max_distance);
-        check_digest(tower, name, HC_INT4, all, count * result);
+        check_digest(&held, name, hc_tower_name(tower), HC_INT4, all, count * result);
         free(all);
         free(expected);
     }
@@ -268,13 +249,12 @@ static int is_noisy(const char *name)
 
 int main(void)
 {
-    size_t length, digests_length;
-    char *text = read_file("tests/golden/towers/index.json", &length),
-         *digests_text = read_file("tests/golden/digests.json", &digests_length);
+    size_t length;
+    char *text = read_file("tests/golden/towers/index.json", &length);
     hc_json index, entry;
     hc_json_error error;
     if (!hc_json_parse(text, length, &index, &error)) return 1;
-    if (!hc_json_parse(digests_text, digests_length, &digests, &error)) return 1;
+    held = digests_open();
     for (const char *cursor = NULL; hc_json_next(&index, &cursor, NULL, &entry);) {
         char name[64];
         hc_json name_value = hc_json_get(&entry, "name"), towers = hc_json_get(&entry, "towers"), tower;
@@ -291,6 +271,6 @@ int main(void)
         }
     }
     free(text);
-    free(digests_text);
+    digests_close(&held);
     return check_result("towers");
 }

@@ -2,12 +2,11 @@
  * the batch, the steps, the number of threads, nor on whether the tower comes from a checkpoint or a shard; the image
  * and the text tower of the same file; and files that are not what was asked for. */
 #include "check.h"
+#include "digests.h"
 #include "golden.h"
 #include "halfclip.h"
 #include "checkpoint/json.h"
-#include "kernels/simd.h"
 #include "loading.h"
-#include "sha256.h"
 
 #include <string.h>
 
@@ -162,25 +161,8 @@ static void check_same(const videos *v, hc_encoder *encoder, const float *expect
     hc_encoder_free(encoder);
 }
 
-/* The digests of tests/golden/digests.json, an object. */
-static hc_json digests;
-
-/* The same bits as in builds before, and as in WebAssembly. */
-static void check_digest(const videos *v, hc_dtype dtype, const float *vectors)
-{
-    static const char *const dtypes[] = {
-        [HC_FP32] = "fp32", [HC_FP16] = "fp16", [HC_INT8] = "int8", [HC_INT4] = "int4"};
-    char key[80], found[65], expected[65];
-#ifdef HC_HAS_FMA
-    if (dtype == HC_FP32 || dtype == HC_FP16) return;
-#endif
-    snprintf(key, sizeof key, "%s video", v->name);
-    hc_json of_tower = hc_json_get(&digests, key), value = hc_json_get(&of_tower, dtypes[dtype]);
-    hc_json_string(&value, expected, sizeof expected);
-    sha256_bytes(vectors, VIDEOS * v->dim * sizeof *vectors, found);
-    CHECK(!strcmp(found, expected), "%s, %s: digest %s, in tests/golden/digests.json %s", key, dtypes[dtype], found,
-          expected);
-}
+/* Of tests/golden/digests.json. */
+static digests held;
 
 static void check_dtype(const videos *v, hc_dtype dtype, double least)
 {
@@ -193,7 +175,7 @@ static void check_dtype(const videos *v, hc_dtype dtype, double least)
     float *all = embed_videos(v, encoder);
     compare(v, "frame", all, v->frames, v->frame_count, dtype < HC_INT8 ? least : 0.97 * least);
     compare(v, "video", all + v->frame_count * v->dim, v->vectors, VIDEOS, least);
-    check_digest(v, dtype, all + v->frame_count * v->dim);
+    check_digest(&held, v->name, "video", dtype, all + v->frame_count * v->dim, VIDEOS * v->dim);
     hc_encoder *threaded = load(HC_VIDEO, v->file, (char *)v->config.data, dtype, v->temporal, 3, &end);
     CHECK(threaded != NULL, "%s: %s", v->name, end.message);
     if (threaded) check_same(v, threaded, all, "on three threads");
@@ -332,13 +314,12 @@ static void test_mismatches(void)
 
 int main(void)
 {
-    size_t length, digests_length;
-    char *text = read_file("tests/golden/videos/index.json", &length),
-         *digests_text = read_file("tests/golden/digests.json", &digests_length);
+    size_t length;
+    char *text = read_file("tests/golden/videos/index.json", &length);
     hc_json index, entry;
     hc_json_error error;
     if (!hc_json_parse(text, length, &index, &error)) return 1;
-    if (!hc_json_parse(digests_text, digests_length, &digests, &error)) return 1;
+    held = digests_open();
     for (const char *cursor = NULL; hc_json_next(&index, &cursor, NULL, &entry);) {
         char name[64];
         hc_json value = hc_json_get(&entry, "name");
@@ -354,6 +335,6 @@ int main(void)
     }
     test_mismatches();
     free(text);
-    free(digests_text);
+    digests_close(&held);
     return check_result("videos");
 }
