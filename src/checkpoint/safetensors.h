@@ -56,7 +56,7 @@ hc_file_tensor *hc_safetensors_find(const hc_safetensors *file, const char *name
 /* The shape as numbers, of rank at most HC_MOST_RANK; -1 if it has more dimensions or one beyond 32 bits. */
 int hc_safetensors_shape(const hc_file_tensor *tensor, uint32_t shape[HC_MOST_RANK]);
 
-/* The strides of a tensor that has them, one for each dimension of its shape, of at most 4. */
+/* The strides of a tensor that has them, one for each dimension of its shape, of at most HC_MOST_RANK. */
 void hc_safetensors_strides(const hc_file_tensor *tensor, uint64_t strides[HC_MOST_RANK]);
 
 /* What a file that is not safetensors looks like from its first bytes ("an HTML page"), or NULL. */

@@ -5,7 +5,7 @@ import path from 'node:path';
 
 import { loadImageEncoder, loadVideoEncoder } from '../node/index.js';
 import { VectorIndex } from '../search/vector-index.js';
-import { LOAD_HELP, LOAD_OPTIONS, UsageError, fileProblem, loadOptions, oneOf } from './options.js';
+import { LOAD_HELP, LOAD_OPTIONS, UsageError, fileProblem, loadOptions, oneOf, positive } from './options.js';
 import {
   TEXT_WEIGHTS,
   loadIfThere,
@@ -18,7 +18,7 @@ import {
 import { isFolder, picturesBelow } from './pictures.js';
 import { checkFailed, runOver } from './run.js';
 import { Counter, complain, print } from './terminal.js';
-import { FilmEncoder, VIDEO_HELP, VIDEO_OPTIONS, positive, videoOptions } from './videos.js';
+import { FilmEncoder, VIDEO_HELP, VIDEO_OPTIONS, videoOptions } from './videos.js';
 
 export const summary = 'the pictures or videos of a folder as an index for halfclip search';
 

@@ -151,6 +151,14 @@ export function countOf(option, text, fallback) {
   return count;
 }
 
+/** What an option says that is a number above 0; undefined without it. */
+export function positive(option, text) {
+  if (text === undefined) return undefined;
+  const number = Number(text);
+  if (!(number > 0)) throw new UsageError(`--${option} is ${text}, expected a number above 0`);
+  return number;
+}
+
 export function oneOf(option, value, ...choices) {
   if (value !== undefined && !choices.includes(value))
     throw new UsageError(`--${option} is ${value}, expected ${choices.join(' or ')}`);

@@ -1,7 +1,7 @@
 // What the command line says of videos, and the frames of a film that are kept beside its vector.
 
 import { framesOf } from '../video/frames.js';
-import { UsageError, oneOf } from './options.js';
+import { oneOf, positive } from './options.js';
 
 const STRING = { type: 'string' };
 
@@ -23,14 +23,6 @@ export function videoOptions({ temporal, 'max-frames': maxFrames, fps, sampling 
     sampling: oneOf('sampling', sampling, 'clip4clip', 'uniform', 'head', 'tail'),
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-}
-
-/** What an option says that is a number above 0. */
-export function positive(option, text) {
-  if (text === undefined) return undefined;
-  const number = Number(text);
-  if (!(number > 0)) throw new UsageError(`--${option} is ${text}, expected a number above 0`);
-  return number;
 }
 
 /** Seconds as a player shows them: 1:02:03. */
