@@ -235,6 +235,34 @@ test('two tabs and many workers at once', () =>
     assert.ok((await files(page)).every((name) => !name.endsWith('.tmp')));
   }));
 
+test('an entry that another tab replaces while it is read', () =>
+  inPage(async (page) => {
+    const options = { worker: false };
+    const { vector } = await load(page, options);
+    // Chromium refuses a file that has changed since it was opened.
+    await page.evaluate(() => {
+      const refused = () => new DOMException('changed', 'NotReadableError');
+      const { arrayBuffer, stream } = Blob.prototype;
+      let left = Infinity;
+      window.refuseAfter = (reads) => (left = reads);
+      Blob.prototype.arrayBuffer = function () {
+        return this.size && left-- === 0 ? Promise.reject(refused()) : arrayBuffer.call(this);
+      };
+      Blob.prototype.stream = function () {
+        return left === 'stream'
+          ? new ReadableStream({ start: (stream) => stream.error(refused()) })
+          : stream.call(this);
+      };
+    });
+    for (const reads of [0, 1, 2, 'stream']) {
+      await page.evaluate((reads) => refuseAfter(reads), reads);
+      const again = await load(page, options);
+      await page.evaluate(() => refuseAfter(Infinity));
+      assert.deepEqual([again.cached, again.vector], [false, vector], `after ${reads}`);
+      assert.equal((await load(page, options)).cached, true);
+    }
+  }));
+
 test('another file at the same URL', () =>
   inPage(async (page) => {
     await load(page);

@@ -63,6 +63,22 @@ const calls = {
   async load(name) {
     return VectorIndex.load(name).catch(({ code, message }) => [code, message]);
   },
+  async replaced({ name, times, vector }) {
+    const handle = await (await navigator.storage.getDirectory()).getFileHandle(name);
+    let left = times;
+    return VectorIndex.load({
+      [Symbol.toStringTag]: 'FileSystemFileHandle',
+      async getFile() {
+        const file = await handle.getFile();
+        if (left-- > 0) {
+          const index = await VectorIndex.load(handle);
+          index.add('after ' + left, vector);
+          await index.save(handle);
+        }
+        return file;
+      },
+    }).then(({ size }) => size, ({ code }) => code);
+  },
   async parts(name) {
     const file = await (await (await navigator.storage.getDirectory()).getFileHandle(name)).getFile();
     const length = new DataView(await file.slice(0, 8).arrayBuffer()).getUint32(0, true);
@@ -219,6 +235,16 @@ test('a URL, relative to the document; a Blob and a stream; what is not there', 
   const [code, message] = await page.evaluate(() => window.call('load', 'nothing.index'));
   assert.equal(code, 'weights/not-found');
   assert.match(message, /nothing\.index: there is no such file in the origin private file system/);
+  await page.context().close();
+});
+
+test("a handle's file that another tab replaces while it is read", async () => {
+  const page = await openPage(await browser.newContext());
+  const name = 'replaced.index';
+  await page.evaluate(([name, vectors]) => window.call('fill', { name, vectors }), [name, vectors]);
+  const ask = (times) => page.evaluate((value) => window.call('replaced', value), { name, times, vector: vectors[0] });
+  assert.equal(await ask(2), vectors.length + 2, 'it is read again');
+  assert.equal(await ask(100), 'weights/changed', 'but not without end');
   await page.context().close();
 });
 

@@ -55,7 +55,7 @@ function lastPiece(text, hash) {
 }
 
 /**
- * What an entry says about itself; null, or an error of its reader or of JSON, if it is cut off or no entry.
+ * What an entry says about itself; null if it is cut off or no entry. Rejects where the reader does.
  * @param {object} reader of a storage, see tower-cache.js
  * @returns {Promise<{ metadata: object, text: Uint8Array, hash: Uint8Array, shardBytes: number } | null>}
  */
@@ -66,8 +66,16 @@ export async function readMetadata(reader) {
   const shardBytes = reader.size - FOOTER - length;
   if (decodeText(footer.subarray(16)) !== MAGIC || length > MAX_METADATA || shardBytes < 0) return null;
   const text = await reader.bytes(shardBytes, shardBytes + length);
-  const metadata = JSON.parse(decodeText(text));
+  const metadata = parseJson(text);
   return Array.isArray(metadata?.versions) ? { metadata, text, hash: footer.subarray(0, 8), shardBytes } : null;
+}
+
+function parseJson(text) {
+  try {
+    return JSON.parse(decodeText(text));
+  } catch {
+    return null;
+  }
 }
 
 /**

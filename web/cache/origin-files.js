@@ -90,11 +90,11 @@ function syncReader(access) {
   let at = 0;
   return {
     size: access.getSize(),
-    bytes(begin, end) {
+    async bytes(begin, end) {
       const all = new Uint8Array(end - begin);
       return all.subarray(0, access.read(all, { at: begin }));
     },
-    fill(view) {
+    async fill(view) {
       const got = access.read(view, { at });
       at += got;
       return got;
@@ -121,7 +121,7 @@ function fileReader(file) {
         rest = value;
       }
     },
-    close: () => stream.cancel(),
+    close: () => stream.cancel().catch(() => {}), // of a file that another tab has replaced it rejects
   };
 }
 

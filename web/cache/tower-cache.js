@@ -20,6 +20,7 @@ import { compareVersions, isUnreachable } from './revalidate.js';
 const FORMAT = 2;
 
 const DEFAULT_MAX_BYTES = isNode ? 8e9 : 2e9;
+const UNREADABLE = Symbol('unreadable');
 const UNASKED = Promise.resolve({ same: true, fetched: 0 });
 
 /**
@@ -165,7 +166,9 @@ export class TowerCache {
     let found = null;
     let starting = null;
     try {
-      const entry = await readMetadata(reader).catch(() => null);
+      // What cannot be read is not damaged: a browser refuses a file that another tab has just replaced.
+      const entry = await readMetadata(reader).catch(() => UNREADABLE);
+      if (entry === UNREADABLE) return null;
       if (entry?.metadata.name !== this.#name) return await this.#discard(reader);
       // Where the caller names the bytes, an entry of these bytes is right whatever the server has.
       const { versions, integrity: verified, fileBytes } = entry.metadata;
@@ -175,13 +178,16 @@ export class TowerCache {
       const comparing = integrity === undefined ? compareVersions(present, { fetch, signal }) : UNASKED;
       comparing.catch(() => {}); // reported by the await below, after the tower was read
       const touching = this.#storage.touch(this.#name).catch(() => {});
-      starting = start(familiesOfShard(await reader.bytes(0, Math.min(HEAD, entry.shardBytes))));
+      const head = await reader.bytes(0, Math.min(HEAD, entry.shardBytes)).catch(() => UNREADABLE);
+      if (head === UNREADABLE) return null;
+      starting = start(familiesOfShard(head));
       const wasm = await starting;
       const encoder = await unpackTower(wasm, tower, reader, entry, { signal, onProgress }).catch((error) => {
         signal?.throwIfAborted();
         if (error instanceof HalfclipError) throw error;
-        return null;
+        return UNREADABLE;
       });
+      if (encoder === UNREADABLE) return null;
       if (!encoder) return await this.#discard(reader);
       const { same, fetched } = await comparing;
       this.outdated = !same;

@@ -7,6 +7,7 @@ import { bytesOf, hasTag } from '../base/realm.js';
 import { openWeights } from '../sources/open.js';
 
 const EXPECTED = isNode ? 'a path' : 'the name of a file of the origin private file system';
+const MOST_TRIES = 5;
 
 /** The name of a file, in a page one of the origin private file system, that a caller gives; null for what is none. */
 function fileName(place) {
@@ -49,7 +50,15 @@ export async function readPlace(place, options, use) {
     }
   };
   if (name !== null) return getHost().keepFile(name, async () => read(await getHost().openFile(name)));
-  return read(await openWeights(await describePlace(place), { ...options, whole: true }));
+  for (let tries = 1; ; tries++) {
+    try {
+      return await read(await openWeights(await describePlace(place), { ...options, whole: true }));
+    } catch (error) {
+      // Another tab has replaced the handle's file since it was opened: there is a whole one again.
+      const isReplaced = error.code === 'weights/changed' && hasTag(place, 'FileSystemFileHandle');
+      if (!isReplaced || tries === MOST_TRIES) throw error;
+    }
+  }
 }
 
 async function describePlace(place) {
