@@ -47,7 +47,12 @@ static void read(hc_options *o, config *c, hc_timm *t)
     if (t->image_height < 32 || t->image_width < 32)
         hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg.image_size is %d by %d, expected 32 or more",
                 t->image_height, t->image_width);
-    hc_timm_check_mean(o, t);
+    int width = c->widths[STAGES - 1];
+    hc_timm_check_grid(o, t, width);
+    if (hc_timm_attends(t) && c->head_hidden && c->head_hidden != width)
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
+                "vision_cfg.timm_pool is attention behind a hidden layer of %d channels, expected %d, those before it",
+                c->head_hidden, width);
 }
 
 /* ---- the tower ----------------------------------------------------------------------------------------------------
@@ -101,13 +106,18 @@ static hc_value stage(hc_network *net, const config *c, hc_value x, int number)
     return x;
 }
 
-/* What timm's ClassifierHead and NormMlpClassifierHead do before the classifier. */
-static hc_value head(hc_network *net, const config *c, hc_value x)
+/* What timm's ClassifierHead and NormMlpClassifierHead do before the classifier; of each pixel where all are looked at
+ * afterwards. */
+static hc_value head(hc_network *net, const config *c, hc_value x, int is_grid)
 {
-    if (c->head_norm_first) return hc_mean(net, hc_norm(net, "norm_pre.", x, c->eps), 0);
-    x = hc_norm(net, "head.norm.", hc_mean(net, x, 0), c->eps);
+    if (c->head_norm_first) {
+        x = hc_norm(net, "norm_pre.", x, c->eps);
+        return is_grid ? x : hc_mean(net, x, 0);
+    }
+    x = hc_norm(net, "head.norm.", is_grid ? x : hc_mean(net, x, 0), c->eps);
     if (!c->head_hidden) return x;
-    return hc_linear(net, "head.pre_logits.fc.", x, (hc_linear_options){.n = c->head_hidden, .activation = HC_GELU});
+    return hc_linear(net, "head.pre_logits.fc.", x,
+                     (hc_linear_options){.n = c->head_hidden, .convolution = is_grid, .activation = HC_GELU});
 }
 
 static void build(hc_network *net, hc_options *o)
@@ -123,7 +133,7 @@ static void build(hc_network *net, hc_options *o)
     {
         x = stem(net, &c);
         for (int i = 0; i < STAGES; i++) HC_IN(net, "stages.%d.", i) x = stage(net, &c, x, i);
-        x = head(net, &c, x);
+        x = head(net, &c, x, hc_timm_attends(&t));
     }
     hc_timm_head(net, &t, "head.fc.", x);
 }

@@ -60,7 +60,7 @@ static void read(hc_options *o, config *c, hc_timm *t)
     hc_timm_read(o, 256, keys, t);
     read_stages(&t->args, "layers", c->stages, HC_MAX_LAYERS, c->layers);
     read_stages(&t->args, "embed_dims", c->stages, HC_MAX_WIDTH / EXPANSION, c->widths);
-    hc_timm_check_mean(o, t);
+    hc_timm_check_grid(o, t, EXPANSION * c->widths[c->stages - 1]);
     check_sizes(&t->args, c);
 }
 
@@ -205,7 +205,7 @@ static hc_value last(hc_network *net, hc_value x)
         x = mobile_one(net, x, (hc_conv_options){.n = n, .kernel = 3}, 1, 1);
         x = squeeze_excite(net, x, n < 24 ? 1 : (n + 8) / 16, HC_GELU);
     }
-    return hc_mean(net, x, 0);
+    return x;
 }
 
 static void build(hc_network *net, hc_options *o)
@@ -228,6 +228,7 @@ static void build(hc_network *net, hc_options *o)
                 for (int i = 0; i < c.layers[stage]; i++) HC_IN(net, "blocks.%d.", i) x = block(net, &c, x, attends);
             }
         x = last(net, x);
+        if (!hc_timm_attends(&t)) x = hc_mean(net, x, 0);
     }
     hc_timm_head(net, &t, "head.fc.", x);
 }

@@ -81,7 +81,7 @@ static hc_value bottleneck(hc_network *net, hc_value x, int planes, int stride)
 static hc_value attention_pool(hc_network *net, const config *c, hc_value x)
 {
     int features = net->values[x].width;
-    hc_value seen = hc_mean_first(net, "positional_embedding", x);
+    hc_value seen = hc_mean_first(net, "positional_embedding", 0, x);
     hc_value q = hc_linear(net, "q_proj.", hc_pick(net, seen), (hc_linear_options){.n = features});
     hc_value k = hc_linear(net, "k_proj.", seen, (hc_linear_options){.n = features});
     hc_value v = hc_linear(net, "v_proj.", seen, (hc_linear_options){.n = features});

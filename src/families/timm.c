@@ -59,6 +59,20 @@ void hc_timm_check_mean(const hc_options *o, const hc_timm *t)
     if (t->pool != HC_TIMM_AVG && !own) hc_timm_refuse(o, "timm_pool avg, or '' with timm_proj linear or mlp");
 }
 
+enum { POOL_HEAD = 64 }; /* AttentionPool2d's head_dim */
+
+int hc_timm_attends(const hc_timm *t) { return t->pool == HC_TIMM_ABS_ATTN || t->pool == HC_TIMM_ROT_ATTN; }
+
+void hc_timm_check_grid(const hc_options *o, const hc_timm *t, int width)
+{
+    if (!hc_timm_attends(t)) hc_timm_check_mean(o, t);
+    else if (width % POOL_HEAD || 3 * (int64_t)width * width > HC_MAX_MATRIX)
+        hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
+                "vision_cfg.timm_pool is attention over %d channels, expected a number that %d, the width of a head, "
+                "divides, and matrices of at most %d numbers",
+                width, (int)POOL_HEAD, (int)HC_MAX_MATRIX);
+}
+
 int hc_timm_list(hc_timm *t, const char *key, int *values, int least, int most, int high)
 {
     hc_json list = hc_option(&t->args, key);
@@ -129,9 +143,34 @@ hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activati
     return x;
 }
 
+/* AttentionPool2d and RotAttentionPool2d (timm/layers/attention_pool2d.py), after CLIP's: the mean of all pixels looks
+ * at them, and at itself, with learned positions or with rotary ones, which the mean has none of. */
+static hc_value attention_pool(hc_network *net, const hc_timm *t, hc_value x)
+{
+    const double LOG_10000 = 9.210340371976184;
+    int width = net->values[x].width, heads = width / POOL_HEAD;
+    hc_rotary grid = {
+        .height = net->values[x].height, .across = net->values[x].across, .reference = 7, .log_temperature = LOG_10000};
+    HC_IN(net, "visual.head.pool.", 0)
+    {
+        hc_value rows = hc_mean_first(net, t->pool == HC_TIMM_ABS_ATTN ? "pos_embed" : NULL, 1, x);
+        hc_tensor_id matrix = hc_weight(net, "qkv.weight", 3 * width, width, (hc_matrix_options){0}),
+                     bias = hc_vector(net, "qkv.bias", 3 * width);
+        hc_value all = hc_multiply(net, "qkv.", rows, matrix, bias, width, 2 * width, (hc_finish){0});
+        hc_value q = hc_multiply(net, "qkv.", hc_pick(net, rows), matrix, bias, 0, width, (hc_finish){0}),
+                 k = hc_columns(net, all, 0, width), v = hc_columns(net, all, width, width);
+        if (t->pool == HC_TIMM_ROT_ATTN)
+            k = hc_rotate_heads(net, hc_rotary_table(net, POOL_HEAD, grid), k, heads, 1, grid);
+        x = hc_attend(net, q, k, v, (hc_attention_options){.heads = heads});
+        x = hc_linear(net, "proj.", x, (hc_linear_options){.n = t->embed_dim, .keep_half = 1});
+    }
+    return x;
+}
+
 void hc_timm_head(hc_network *net, const hc_timm *t, const char *classifier, hc_value x)
 {
     int n = t->embed_dim;
+    if (hc_timm_attends(t)) x = attention_pool(net, t, x);
     switch (t->proj) {
     case HC_TIMM_LINEAR:
         x = hc_linear(net, "visual.head.proj.", x, (hc_linear_options){.n = n, .plain = !t->proj_bias, .keep_half = 1});
@@ -145,6 +184,7 @@ void hc_timm_head(hc_network *net, const hc_timm *t, const char *classifier, hc_
     }
     case HC_TIMM_NONE: break;
     case HC_TIMM_CLASSIFIER:
+        if (hc_timm_attends(t)) break; /* TimmModel takes it away */
         HC_IN(net, "visual.trunk.", 0)
         x = hc_linear(net, classifier, x, (hc_linear_options){.n = n, .keep_half = 1});
         break;

@@ -47,6 +47,12 @@ void hc_timm_refuse(const hc_options *o, const char *computed);
  * that and a projection of OpenCLIP's follows. */
 void hc_timm_check_mean(const hc_options *o, const hc_timm *t);
 
+/* The same, or the grid itself, of `width` channels, for attention: timm_pool abs_attn or rot_attn. */
+void hc_timm_check_grid(const hc_options *o, const hc_timm *t, int width);
+
+/* Whether timm_pool is abs_attn or rot_attn. */
+int hc_timm_attends(const hc_timm *t);
+
 /* A list of timm's arguments, from `least` to `most` integers up to `high`, over what `values` holds. Returns how many
  * it has; `most` where it is not given. */
 int hc_timm_list(hc_timm *t, const char *key, int *values, int least, int most, int high);
@@ -69,7 +75,8 @@ hc_value hc_timm_glu(hc_network *net, hc_value x, int n, hc_activation activatio
 hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activation activation, float eps, hc_value x);
 
 /* From the pooled rows of the trunk to the result: visual.head.proj, visual.head.mlp, nothing, or the trunk's
- * classifier, whose name in the trunk is `classifier` ("head."). */
+ * classifier, whose name in the trunk is `classifier` ("head."). Where timm_pool is abs_attn or rot_attn, x is the grid
+ * that visual.head.pool looks at first. */
 void hc_timm_head(hc_network *net, const hc_timm *t, const char *classifier, hc_value x);
 
 /* OpenCLIP's names, and those of a bare checkpoint of timm's. */

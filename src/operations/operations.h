@@ -140,9 +140,9 @@ hc_value hc_add(hc_network *net, hc_value x, hc_value y, const char *gamma);
 /* x * y, number by number: what gates do (Dauphin et al., 2016; Shazeer, "GLU Variants Improve Transformer", 2020). */
 hc_value hc_times(hc_network *net, hc_value x, hc_value y);
 
-/* The mean of each input's rows, then those rows, all plus positions [rows + 1, width]: what AttentionPool2d looks at.
- */
-hc_value hc_mean_first(hc_network *net, const char *positions, hc_value x);
+/* The mean of each input's rows, then those rows: what AttentionPool2d looks at. All plus positions [rows + 1, width],
+ * of which `resized` says that those of another grid will do; NULL: there are none. */
+hc_value hc_mean_first(hc_network *net, const char *positions, int resized, hc_value x);
 
 /* ---- attention ---- */
 

@@ -123,20 +123,27 @@ hc_value hc_largest(hc_network *net, hc_value x) { return pool(net, &LARGEST, x,
 /* ---- all rows, and their mean before them ---- */
 
 typedef struct mean_first_job {
-    const float *positions;
+    const float *positions; /* or NULL */
     hc_span_of_rows x, out;
     int rows; /* of an input in x */
 } mean_first_job;
 
-static void add_positions(void *context, int first, int last, int thread)
+/* The row's position on it. */
+static void add_position(const mean_first_job *j, int row, int first, int last, float *to)
+{
+    const float *position = j->positions + (size_t)row * (size_t)j->x.width;
+    for (int k = first; k < last; k++) to[k] += position[k];
+}
+
+static void put_after_mean(void *context, int first, int last, int thread)
 {
     (void)thread;
     const mean_first_job *j = context;
     for (int r = first; r < last; r++) {
         int input = r / j->rows, row = r % j->rows + 1;
-        const float *x = j->x.at + (size_t)r * j->x.stride, *position = j->positions + (size_t)row * (size_t)j->x.width;
         float *out = j->out.at + (size_t)(input * (j->rows + 1) + row) * j->out.stride;
-        for (int k = 0; k < j->x.width; k++) out[k] = x[k] + position[k];
+        memcpy(out, j->x.at + (size_t)r * j->x.stride, (size_t)j->x.width * sizeof *out);
+        if (j->positions) add_position(j, row, 0, j->x.width, out);
     }
 }
 
@@ -149,7 +156,7 @@ static void add_means(void *context, int first, int last, int thread)
                          .rows = j->rows,
                          .out = j->out.at + (size_t)(input * (j->rows + 1)) * j->out.stride};
         average(&mean, first, last, thread);
-        for (int k = first; k < last; k++) mean.out[k] += j->positions[k];
+        if (j->positions) add_position(j, 0, first, last, mean.out);
     }
 }
 
@@ -157,17 +164,19 @@ static void run_mean_first(hc_pass *pass, const hc_op *op)
 {
     mean_first_job job = {hc_pass_floats(pass, op->tensors[0]), hc_pass_value(pass, op->in[0]),
                           hc_pass_value(pass, op->out), pass->net->values[op->in[0]].rows};
-    hc_each(pass->steps, job.x.count, HC_ROWS_A_CHUNK, (uint64_t)job.x.width, add_positions, &job);
+    hc_each(pass->steps, job.x.count, HC_ROWS_A_CHUNK, (uint64_t)job.x.width, put_after_mean, &job);
     hc_each(pass->steps, job.x.width, 16, (uint64_t)job.x.count, add_means, &job);
 }
 
 static const hc_op_kind MEAN_FIRST = {.name = "mean first", .run = run_mean_first};
 
-hc_value hc_mean_first(hc_network *net, const char *positions, hc_value x)
+hc_value hc_mean_first(hc_network *net, const char *positions, int resized, hc_value x)
 {
     hc_value from = hc_real(net, x);
-    int rows = net->values[from].rows + 1, width = net->values[from].width;
-    hc_tensor_id table = hc_network_tensor(net, positions, "", HC_FLOATS, 2, rows, width, 0, 0);
+    hc_value_info grid = net->values[from];
+    int rows = grid.rows + 1, width = grid.width;
+    hc_tensor_id table = positions ? hc_network_tensor(net, positions, "", HC_FLOATS, 2, rows, width, 0, 0) : 0;
+    if (table && resized) net->tensors[table].places = (hc_places){HC_PLACES_GRID, 1, grid.height, grid.across, 1};
     hc_value out = hc_network_value(net, HC_EACH, rows, width);
     return hc_network_op(net, "", (hc_op){.kind = &MEAN_FIRST, .in = {from}, .out = out, .tensors = {table}});
 }

@@ -264,6 +264,25 @@ static void test_refused(void)
         const char *model, *section, *word;
     } cases[] = {
         {HC_MODEL_UNSUPPORTED, HC_IMAGE, "", "\"timm_model_name\": \"vit_x\"", "timm"},
+        /* Where OpenCLIP cannot compute it either. */
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "", "\"timm_model_name\": \"swin_s3_tiny_224\", \"timm_pool\": \"abs_attn\"",
+         "swin_s3_tiny_224"},
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
+         "\"timm_model_name\": \"vit_tiny_patch16_224\", \"timm_pool\": \"rot_attn\"", "timm_pool"},
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
+         "\"timm_model_name\": \"eva02_tiny_patch14_224\", \"timm_pool\": \"abs_attn\"", "timm_pool"},
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
+         "\"timm_model_name\": \"convnext_atto\", \"timm_pool\": \"rot_attn\", \"timm_model_args\": {\"dims\": "
+         "[8, 8, 8, 96]}",
+         "96 channels"},
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
+         "\"timm_model_name\": \"convnext_large_mlp\", \"timm_pool\": \"abs_attn\", \"timm_model_args\": "
+         "{\"head_hidden_size\": 64}",
+         "expected 1536"},
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
+         "\"timm_model_name\": \"fastvit_t8\", \"timm_pool\": \"abs_attn\", \"timm_model_args\": {\"embed_dims\": "
+         "[8, 8, 8, 40]}",
+         "80 channels"},
         {HC_MODEL_CONFIG, HC_IMAGE, "", "\"layers\": [3, 4, 6]", "4 stages"},
         {HC_MODEL_UNSUPPORTED, HC_TEXT, "", "\"hf_model_name\": \"google/mt6-base\"", "mt6-base"},
         {HC_MODEL_UNSUPPORTED, HC_TEXT, "", "\"hf_model_name\": \"x\", \"hf_config\": {\"model_type\": \"t6\"}",

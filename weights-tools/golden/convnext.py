@@ -48,5 +48,11 @@ GOLDENS = [
              image_size=[32, 40]),
     convnext('convnext-bare', "timm's own checkpoint: no visual.trunk. before the names", names=bare, timm_pool='avg', timm_proj='none',
              model=dict(embed_dim=16)),
+    convnext('convnext-abs-attn', "timm_pool abs_attn, whose positions are for 7 x 7, over a grid of 3 x 2; timm_proj none", image_size=[96, 64],
+             dims=[8, 8, 12, 64], depths=[1, 1, 1, 1], timm_pool='abs_attn', timm_proj='none'),
+    convnext('convnext-abs-attn-first', 'timm_pool abs_attn over a grid of 2 x 2, behind a norm that comes before it; no timm_proj; BF16', 'convnext_tiny_hnf',
+             image_size=64, dims=[8, 8, 8, 64], depths=[1, 1, 1, 1], timm_pool='abs_attn', timm_proj=None, dtype=torch.bfloat16),
+    convnext('convnext-rot-attn', 'timm_pool rot_attn over a grid of 2 x 4, behind a hidden layer; a linear head with a bias', 'convnext_large_mlp',
+             head_hidden_size=64, image_size=[64, 128], dims=[8, 8, 12, 64], depths=[1, 1, 1, 1], timm_pool='rot_attn', timm_proj_bias=True),
     convnext('convnext-facebook', "Facebook's names: downsample_layers, dwconv, pwconv1, head", names=facebooks, timm_pool='avg', timm_proj=None),
 ]

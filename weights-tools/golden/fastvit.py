@@ -81,6 +81,10 @@ GOLDENS = [
             vision=dict(timm_proj_bias=True), dtype=torch.bfloat16, towers=('image',)),
     fastvit('sa12', "nothing after the large kernels, attention; timm_proj linear; module. before the names", 'fastvit_sa12',
             image_size=[40, 32], proj='linear', names=module_prefix, towers=('image',)),
+    fastvit('abs-attn', "timm_pool abs_attn, whose positions are for 8 x 8, over a grid of 2 x 3; an mlp head", image_size=[64, 96],
+            pool='abs_attn', proj='mlp', towers=('image',)),
+    fastvit('rot-attn', 'timm_pool rot_attn over a grid of 3 x 2; timm_proj none; F32', 'fastvit_t8', image_size=[96, 64],
+            pool='rot_attn', proj='none', dtype=torch.float32, args=dict(layers=[1, 1, 1, 1]), towers=('image',)),
     fastvit('t8', "no attention; widths of 3 to 24, three blocks in a stage; timm_proj none; timm's own names", 'fastvit_t8',
             dict(layers=[1, 1, 3, 1], embed_dims=[3, 6, 12, 24]), image_size=34, proj='none', names=bare, towers=('image',)),
 ]
