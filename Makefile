@@ -8,6 +8,7 @@
 #   make test-neighbours  LangChain.js, LanceDB, DuckDB, pgvector, Qdrant and Spark with this package; installs them into build/neighbours
 #   make start    serves the demo page
 #   make test-page-large  the page with 10,000 pictures
+#   make test-firefox  the page and the package in Firefox; make test has the main sentences of both
 #   make lib      build/libhalfclip.a, for C programs (with src/halfclip.h)
 #   make bench    times the kernels, and towers of MODELS against onnxruntime: build/bench.json, build/bench.svg
 #   make fuzz     fuzzes every parser, and what talks to servers, for FUZZ_SECONDS each
@@ -176,6 +177,19 @@ test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/unit/extreme.jsonl
 
 test-browser: dist build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec 'tests/browser/'*.test.mjs
+	@$(call in_firefox,--test-name-pattern='/^($(FIREFOX_SENTENCES))/')
+
+# The same tests in Firefox. What they cannot ask of it (a quota, what lies under transparent pixels without WebGL) they leave out.
+IN_FIREFOX := demo demo-kept demo-offline demo-sentences package vector-index videos
+FIREFOX_SENTENCES := sample pictures are read|all of it by keyboard|a picture opens large|by a picture|a folder by the chooser|after a reload|of two tabs|installed, it starts|groups, the nearest|both towers agree with OpenCLIP, relaxed, in a worker|callWorker, int8|the vector of a file
+define in_firefox
+if $(NODE) tests/browser/firefox.mjs; then BROWSER=firefox $(NODE) --test --test-reporter=spec $(1) $(patsubst %,tests/browser/%.test.mjs,$(IN_FIREFOX)); else echo 'Tests in Firefox are skipped.'; fi
+endef
+
+.PHONY: test-firefox
+test-firefox: IN_FIREFOX += demo-models demo-served demo-views
+test-firefox: dist build/setup node_modules/.package-lock.json
+	@$(call in_firefox,--test-name-pattern='/^(?!every source of pictures)/')
 
 # Apps of Vite and webpack; then those of other bundlers and hosts, which take longer to install.
 test-apps: dist build/setup node_modules/.package-lock.json

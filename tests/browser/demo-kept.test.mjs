@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
+import { isFirefox } from './engine.mjs';
 import {
   addSamples,
   allRead,
@@ -41,6 +42,7 @@ const fillFolder = (page, files) =>
 
 /** In place of the browser's choosers and its questions, which no test can click. */
 const choosers = () => {
+  if (!globalThis.FileSystemHandle) return; // the blank page before
   const root = () => navigator.storage.getDirectory();
   globalThis.showDirectoryPicker = async () => (await root()).getDirectoryHandle('Holidays', { create: true });
   FileSystemHandle.prototype.queryPermission = async () => {
@@ -229,21 +231,25 @@ test('of two tabs one writes, the other searches, until it is asked to go on', (
     check();
   }));
 
-test('a full disk is said, nothing is lost, and it goes on once there is room', () =>
-  withPage(async (page, _, context) => {
-    const session = await context.newCDPSession(page);
-    const { origin } = new URL(place.url);
-    await addSamples(page);
-    await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1000 });
-    await page.locator('#files').setInputFiles({ ...(await picture(sample(/owl/))), name: 'another.jpg' });
-    await page.getByRole('alert').filter({ hasText: 'The disk is full' }).waitFor();
-    await search(page, 'an airplane');
-    assert.match(await firstName(page), /airplane/);
+test(
+  'a full disk is said, nothing is lost, and it goes on once there is room',
+  { skip: isFirefox && 'only Chromium lets a test set the quota' },
+  () =>
+    withPage(async (page, _, context) => {
+      const session = await context.newCDPSession(page);
+      const { origin } = new URL(place.url);
+      await addSamples(page);
+      await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1000 });
+      await page.locator('#files').setInputFiles({ ...(await picture(sample(/owl/))), name: 'another.jpg' });
+      await page.getByRole('alert').filter({ hasText: 'The disk is full' }).waitFor();
+      await search(page, 'an airplane');
+      assert.match(await firstName(page), /airplane/);
 
-    await session.send('Storage.overrideQuotaForOrigin', { origin });
-    await page.getByRole('button', { name: 'Try again' }).click();
-    await allRead(page, samples.length + 1);
-    await page.reload();
-    await isOpen(page);
-    await allRead(page, samples.length + 1);
-  }));
+      await session.send('Storage.overrideQuotaForOrigin', { origin });
+      await page.getByRole('button', { name: 'Try again' }).click();
+      await allRead(page, samples.length + 1);
+      await page.reload();
+      await isOpen(page);
+      await allRead(page, samples.length + 1);
+    }),
+);

@@ -1,10 +1,9 @@
 // The second panel: sentences by meaning.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 
-import { searchbox, startPage } from './page-support.mjs';
+import { downloaded, searchbox, startPage } from './page-support.mjs';
 
 let place;
 
@@ -59,8 +58,8 @@ test('groups, the nearest to a sentence, a list that is opened, and a table that
     await page.locator('#matrix tr:nth-child(5)').waitFor({ state: 'detached' });
     assert.equal(await textarea(page).inputValue(), 'a cat, smiling\na "cat" face\npizza');
     await page.locator('#clusters li', { hasText: 'pizza' }).or(page.getByText('1 sentence alone')).waitFor();
-    const [file] = await Promise.all([page.waitForEvent('download'), page.locator('#export-sentences').click()]);
-    const lines = (await readFile(await file.path(), 'utf8')).trim().split('\r\n');
+    const table = await downloaded(page, () => page.locator('#export-sentences').click());
+    const lines = String(table).trim().split('\r\n');
     assert.equal(lines[0], 'text,group');
     assert.match(lines[1], /^"a cat, smiling",1$/);
     assert.match(lines[2], /^"a ""cat"" face",1$/);

@@ -1,4 +1,4 @@
-// The package as `npm pack` makes it, in Chromium, in a page with the strict Content-Security-Policy: both towers, in a
+// The package as `npm pack` makes it, in a page with the strict Content-Security-Policy: both towers, in a
 // worker and on the page's thread, every source of pictures, failures, aborts.
 
 import assert from 'node:assert/strict';
@@ -13,7 +13,7 @@ import { loadImageEncoder } from '../../dist/index.js';
 import { contentSecurityPolicy, serve } from '../../web/cli/server.js';
 import { pack, unpack } from '../install.mjs';
 import { cosine, golden, parseSafetensors, randomCheckpoint, rows } from '../node/support.mjs';
-import { launch } from './chromium.mjs';
+import { launch } from './engine.mjs';
 
 let folder;
 let server;

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 
 import { serve } from '../../web/cli/server.js';
-import { launch } from './chromium.mjs';
+import { isFirefox, launch } from './engine.mjs';
 
 export const DIST = new URL('../../dist/', import.meta.url);
 
@@ -107,6 +107,36 @@ export async function allRead(page, count) {
 export async function addSamples(page) {
   await page.getByRole('button', { name: 'Try sample pictures' }).click();
   await allRead(page, samples.length);
+}
+
+/**
+ * The bytes of the file that a click hands over. Over WebDriver BiDi nobody is told of it: there it is taken from the link.
+ * @param {() => Promise<void>} click
+ * @returns {Promise<Buffer>}
+ */
+export async function downloaded(page, click) {
+  if (!isFirefox) {
+    const [file] = await Promise.all([page.waitForEvent('download'), click()]);
+    return readFile(await file.path());
+  }
+  await page.evaluate(() => {
+    const blobs = new Map();
+    const { createObjectURL } = URL;
+    URL.createObjectURL = (blob) => {
+      const url = createObjectURL.call(URL, blob);
+      blobs.set(url, blob);
+      return url;
+    };
+    globalThis.handedOver = new Promise((resolve) => {
+      HTMLAnchorElement.prototype.click = function () {
+        resolve(blobs.get(this.href));
+      };
+    });
+  });
+  await click();
+  return Buffer.from(
+    await page.evaluate(async () => [...new Uint8Array(await (await globalThis.handedOver).arrayBuffer())]),
+  );
 }
 
 export const searchbox = (page) => page.getByRole('searchbox', { name: 'Describe what you are looking for' });

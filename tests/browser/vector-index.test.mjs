@@ -1,4 +1,4 @@
-// halfclip/index in Chromium, under the strict policy: on a page's own thread and in a worker, with files of the origin
+// halfclip/index in the browser, under the strict policy: on a page's own thread and in a worker, with files of the origin
 // private file system, and two tabs that save the same one.
 
 import assert from 'node:assert/strict';
@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { VectorIndex } from '../../dist/vector-index-node.js';
 import { serve } from '../../web/cli/server.js';
 import { randomVectors } from '../node/vectors.mjs';
-import { launch } from './chromium.mjs';
+import { launch } from './engine.mjs';
 
 const DIM = 70;
 const vectors = randomVectors(300, DIM, 17).map((vector) => [...vector]);
