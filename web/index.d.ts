@@ -303,6 +303,9 @@ export interface EmbedAllOptions extends EmbedOptions {
 
 /** A frame of a video that has been computed. */
 export interface EmbeddedFrame {
+  /** The index of its video among those that were given. */
+  readonly video: number;
+  /** Its own index in the video. */
   readonly index: number;
   /** When it is shown, in seconds, where that is known. */
   readonly time: number | undefined;

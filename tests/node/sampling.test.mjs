@@ -79,6 +79,28 @@ test('uniform: equal steps over all frames, as numpy.linspace(0, n - 1, m, dtype
   assert.deepEqual(uniform(10, 3, { start: 2 }), []);
 });
 
+/** What Towhee's operator video-decode yields of so many frames, in the order of its own loop, with NumPy's rounding. */
+function towhee(frames, samples) {
+  const step = samples > 1 ? (frames - 1) / (samples - 1) : 0;
+  const wanted = Array.from({ length: samples }, (_, i) => Math.trunc(i * step));
+  if (samples > 1) wanted[samples - 1] = frames - 1;
+  const yielded = [];
+  for (let frame = 0, next = 0; frame < frames && next < samples; frame++)
+    for (; next < samples && wanted[next] <= frame; next++) yielded.push(frame);
+  return yielded;
+}
+
+test("uniform: as Towhee's decoder takes them, of fewer frames than are wanted too, and one alone", () => {
+  assert.deepEqual(towhee(5, 8), [0, 0, 1, 1, 2, 2, 3, 4]);
+  for (let count = 1; count <= 200; count++)
+    for (let maxFrames = 1; maxFrames <= 64; maxFrames++)
+      assert.deepEqual(
+        sampleFrames({ rate: 25, count }, { sampling: 'uniform', maxFrames }),
+        towhee(count, maxFrames),
+        `${maxFrames} of ${count}`,
+      );
+});
+
 test('other numbers of frames a second', () => {
   const frames = (rate, fps, count, maxFrames = 100) => sampleFrames({ rate, count }, { fps, maxFrames });
   assert.deepEqual(frames(30, 0.5, 300), [0, 60, 120, 180, 240]);

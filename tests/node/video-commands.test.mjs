@@ -78,6 +78,64 @@ test('embed: files and folders, as the library embeds them', { skip }, async () 
   alike(record.embedding, found[1].embedding);
 });
 
+test('--start and --end: the part of each film that is looked at', { skip }, async () => {
+  const range = ['--start', '1', '--end', '2'];
+  const [part, ...others] = await lines('embed', '--tower', 'video', ...MODEL, ...range, films[2]);
+  assert.deepEqual(others, []);
+  await withEncoder(loadVideoEncoder, async (encoder) => {
+    const expected = await encoder.embed(place(films[2]), { start: 1, end: 2 });
+    alike(part.embedding, expected);
+    assert.ok(cosineSimilarity(expected, await encoder.embed(place(films[2]))) < 0.99999);
+    const texts = await withEncoder(loadTextEncoder, (encoder) => encoder.embed(['a film']));
+    const [ranked] = await lines(
+      'rank',
+      '--tower',
+      'video',
+      '--query',
+      'a film',
+      '--json',
+      ...MODEL,
+      ...range,
+      films[2],
+    );
+    const [word] = await lines('rank', '--video', films[2], '--json', ...MODEL, ...range, 'a film');
+    for (const { score } of [ranked, word]) assert.ok(Math.abs(score - cosineSimilarity(expected, texts[0])) < 1e-5);
+  });
+  mkdirSync(place('one'));
+  copyFileSync(place(films[2]), place('one', 'ntsc.mp4'));
+  const args = ['index', 'one', '--tower', 'video', ...MODEL, ...range];
+  for (const [moments, times] of [
+    [[], 2],
+    [['--moments', '0.5'], 4],
+  ]) {
+    const out = `${times}.index`;
+    await program.works([...args, '--out', out, ...moments]);
+    const found = (await lines('search', out, '--moments', '--json', 'a film')).map(({ time }) => time);
+    assert.equal(found.length, times);
+    assert.ok(
+      found.every((time) => time > 0.9 && time < 3),
+      `${found}`,
+    );
+  }
+  const usage = async (...args) => (await program.run(args)).stderr;
+  assert.match(
+    await usage('embed', '--tower', 'video', '--start=-1', films[2]),
+    /usage: --start is -1, expected seconds/,
+  );
+  assert.match(await usage('embed', '--tower', 'video', '--end', ' ', films[2]), /usage: --end is  , expected seconds/);
+  assert.match(
+    await usage('embed', '--tower', 'video', '--start', '2', '--end', '1', films[2]),
+    /--end is 1, expected at/,
+  );
+  for (const args of [
+    ['embed', '--tower', 'image', '--fps', '2', 'films'],
+    ['embed', '--fps', '2', 'a text'],
+    ['rank', '--query', 'x', '--fps', '2', 'films'],
+    ['index', 'films', '--out', 'x.index', '--fps', '2'],
+  ])
+    assert.match(await usage(...args), /usage: --fps is of videos: expected --tower video with it/);
+});
+
 test('embed: what is no video is told, the others go on', { skip }, async () => {
   const { status, stdout, stderr } = await program.run([
     'embed',

@@ -100,6 +100,16 @@ test('many, of which one is broken', { skip }, async () => {
   });
 });
 
+test('each frame says of which video it is', { skip }, async () => {
+  await withEncoders({ maxFrames: 2 }, async (encoder) => {
+    const told = { embed: [], embedAll: [] };
+    const telling = (call) => ({ onFrame: ({ video, index }) => told[call].push(`${video}.${index}`) });
+    await encoder.embed(files, telling('embed'));
+    for await (const { error } of encoder.embedAll(files, telling('embedAll'))) assert.equal(error, undefined);
+    for (const list of Object.values(told)) assert.deepEqual(list.sort(), ['0.0', '0.1', '1.0', '1.1', '2.0', '2.1']);
+  });
+});
+
 test('a run warns of nothing', { skip }, async () => {
   const warnings = [];
   const listen = (warning) => warnings.push(warning.message);
@@ -108,8 +118,10 @@ test('a run warns of nothing', { skip }, async () => {
   await withEncoders({ maxFrames: 100 }, async (encoder) => {
     await encoder.embed({ frames: Array(40).fill(frame) });
     await encoder.embed(files[0]);
-    for await (const { error } of encoder.embedAll(Array(30).fill({ frames: [frame] }), { ahead: 4 }))
-      assert.equal(error, undefined);
+    for (const ahead of [4, 25])
+      for await (const { error } of encoder.embedAll(Array(40).fill({ frames: [frame] }), { ahead }))
+        assert.equal(error, undefined);
+    await Promise.all(Array.from({ length: 25 }, () => encoder.embed([{ frames: [frame] }])));
   });
   await new Promise((resolve) => setImmediate(resolve));
   process.off('warning', listen);

@@ -80,6 +80,10 @@ export function messageOf(thrown) {
   }
 }
 
+/** Whether, after this error of one input, whatever comes next would fail as well. */
+export const isFatal = (error) =>
+  !(error instanceof HalfclipError) || error.code === 'state/disposed' || error.code.startsWith('model/');
+
 /** Names what was given in place of something else, for messages. */
 export function describe(value) {
   if (value === null || value === undefined) return String(value);

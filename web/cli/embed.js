@@ -7,7 +7,7 @@ import { prepareOutput } from './output.js';
 import { towerOfShard } from './report.js';
 import { checkFailed, runOver } from './run.js';
 import { Counter } from './terminal.js';
-import { VIDEO_HELP, VIDEO_OPTIONS, videoOptions } from './videos.js';
+import { VIDEO_HELP, VIDEO_OPTIONS, checkVideoOptions, rangeOptions, videoOptions } from './videos.js';
 
 export const summary = 'vectors of texts, pictures or videos';
 
@@ -65,6 +65,8 @@ export async function run(values, args, signal) {
     input: values.input,
     certain: values.tower === 'text',
   });
+  checkVideoOptions(values, tower);
+  const range = rangeOptions(values);
   const first = await items.next(); // what makes no sense is told before anything is loaded
   const counter = new Counter(values.quiet, () => countInputs(tower, args)); // counts while the tower is loaded
   const encoder = await LOAD[tower](await loadOptions(values, signal), values);
@@ -75,8 +77,7 @@ export async function run(values, args, signal) {
         encoder,
         from(first, items),
         {
-          normalize: !values['no-normalize'],
-          decode,
+          embedding: { normalize: !values['no-normalize'], decode, ...range },
           failFast: values['fail-fast'],
           signal,
           counter,

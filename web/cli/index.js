@@ -18,7 +18,7 @@ import {
 import { isFolder, picturesBelow } from './pictures.js';
 import { checkFailed, runOver } from './run.js';
 import { Counter, complain, print } from './terminal.js';
-import { FilmEncoder, VIDEO_HELP, VIDEO_OPTIONS, videoOptions } from './videos.js';
+import { FilmEncoder, VIDEO_HELP, VIDEO_OPTIONS, checkVideoOptions, rangeOptions, videoOptions } from './videos.js';
 
 export const summary = 'the pictures or videos of a folder as an index for halfclip search';
 
@@ -63,8 +63,6 @@ export async function run(values, args, signal) {
   if (out === undefined) throw new UsageError('index needs --out and the name of a file');
   if (args.length !== 1) throw new UsageError(`index takes one folder, got ${args.length}`);
   const decode = oneOf('decode', values.decode, 'exact', 'fast');
-  if (decode && values.tower === 'video')
-    throw new UsageError('--decode is for pictures: expected --tower image with it');
   const folder = path.resolve(args[0]);
   if (!(await isFolder(folder))) throw new UsageError(`${args[0]} is no folder`);
 
@@ -72,6 +70,10 @@ export async function run(values, args, signal) {
 
   const before = await loadIfThere(out, signal);
   const tower = await towerOf(values, before?.tower);
+  if (decode && tower.tower === 'video')
+    throw new UsageError('--decode is for pictures: expected --tower image with it');
+  checkVideoOptions(values, tower.tower);
+  const embedding = tower.tower === 'video' ? rangeOptions(tower) : { decode };
   const difference = before && differenceOf(before, { folder, tower, fp32: values.fp32 });
   const fits = difference === null && before !== null;
   if (difference) await complain(`${out}: is of another ${difference}: everything is embedded again`);
@@ -91,7 +93,7 @@ export async function run(values, args, signal) {
         result = await runOver(
           encoder,
           items,
-          { decode, failFast, signal, counter },
+          { embedding, failFast, signal, counter },
           async (item, vector, { frames }) => {
             changed += Number(item.known);
             await work.replace(item.id, vector, item.data, frames);

@@ -12,7 +12,7 @@ import { complain } from './terminal.js';
 /** Options that say which tower it is. */
 const REMEMBERED = [
   ...['model', 'weights', 'text-weights', 'hub', 'dtype', 'image-size'],
-  ...['tower', 'temporal', 'max-frames', 'fps', 'sampling', 'moments'],
+  ...['tower', 'temporal', 'max-frames', 'fps', 'sampling', 'start', 'end', 'moments'],
 ];
 const PLACES = ['model', 'weights', 'text-weights'];
 

@@ -7,7 +7,7 @@ import { countInputs, from, readInputs } from './inputs.js';
 import { INPUT_HELP, LOAD_HELP, RUN_OPTIONS, UsageError, countOf, loadOptions, oneOf } from './options.js';
 import { checkFailed, runOver } from './run.js';
 import { Counter, print } from './terminal.js';
-import { VIDEO_HELP, VIDEO_OPTIONS, videoOptions } from './videos.js';
+import { VIDEO_HELP, VIDEO_OPTIONS, checkVideoOptions, rangeOptions, videoOptions } from './videos.js';
 
 export const summary = 'pictures or videos by words, or words by one of them, best first';
 
@@ -52,7 +52,10 @@ export async function run(values, args, signal) {
   const top = countOf('top', values.top, Infinity);
   const shown = oneOf('tower', values.tower, 'image', 'video') ?? 'image';
   const asked = asking === 'text' ? shown : 'text';
-  checkWeights(values, asking === 'text' ? asked : asking);
+  const other = asking === 'text' ? asked : asking; // than the tower of texts
+  checkWeights(values, other);
+  checkVideoOptions(values, other);
+  const rangeFor = (tower) => (tower === 'video' ? rangeOptions(values) : {});
   const { items } = await readInputs(args, { tower: asked, input: values.input, certain: true });
   const first = await firstOf(items);
   if (first.done) throw new UsageError('rank got nothing to rank');
@@ -67,13 +70,14 @@ export async function run(values, args, signal) {
     }
   };
   const counter = new Counter(values.quiet, () => countInputs(asked, args)); // counts while towers are loaded
-  const wanted = await withTower(asking, (encoder) => encoder.embed(given[asking], { signal }));
+  const wanted = await withTower(asking, (encoder) => encoder.embed(given[asking], { ...rangeFor(asking), signal }));
   const best = new Best(top);
   const result = await withTower(asked, (encoder) =>
     runOver(
       encoder,
       withoutBlank(from(first, items)),
       {
+        embedding: rangeFor(asked),
         failFast: values['fail-fast'],
         signal,
         counter,

@@ -18,8 +18,7 @@ const describeFailure = ({ where }, error) => {
  * @param {{ embedAll: Function }} encoder
  * @param {AsyncIterable<import('./inputs.js').Item>} items
  * @param {object} options
- * @param {boolean} [options.normalize]
- * @param {'exact' | 'fast'} [options.decode] of pictures
+ * @param {object} [options.embedding] options of embedAll()
  * @param {boolean} [options.failFast]
  * @param {AbortSignal} options.signal
  * @param {import('./terminal.js').Counter} options.counter
@@ -29,7 +28,7 @@ const describeFailure = ({ where }, error) => {
  *   turn; without it, it is reported and counts as failed
  * @returns {Promise<{ done: number, failed: number }>} how many inputs there were, and how many of them failed
  */
-export async function runOver(encoder, items, { normalize, decode, failFast, signal, counter }, use, tell) {
+export async function runOver(encoder, items, { embedding, failFast, signal, counter }, use, tell) {
   counter.begin();
   const waiting = []; // items that were read, in order
   let [done, failed] = [0, 0];
@@ -64,7 +63,7 @@ export async function runOver(encoder, items, { normalize, decode, failFast, sig
   }
 
   try {
-    for await (const outcome of encoder.embedAll(sources(), { normalize, decode, signal })) {
+    for await (const outcome of encoder.embedAll(sources(), { ...embedding, signal })) {
       await finishUnread();
       const item = waiting.shift();
       await finish(item, outcome.error ?? (await attemptUse(item, outcome)));

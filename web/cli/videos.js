@@ -1,18 +1,44 @@
 // What the command line says of videos, and the frames of a film that are kept beside its vector.
 
+import { isFatal } from '../base/errors.js';
 import { framesOf } from '../video/frames.js';
-import { oneOf, positive } from './options.js';
+import { UsageError, oneOf, positive } from './options.js';
 
 const STRING = { type: 'string' };
 
-export const VIDEO_OPTIONS = { temporal: STRING, 'max-frames': STRING, fps: STRING, sampling: STRING };
+export const VIDEO_OPTIONS = {
+  temporal: STRING,
+  'max-frames': STRING,
+  fps: STRING,
+  sampling: STRING,
+  start: STRING,
+  end: STRING,
+};
 
 export const VIDEO_HELP = `  Of videos (ffmpeg and ffprobe have to be on the PATH):
   --temporal auto|meanP|seqTransf|seqLSTM
                                          the similarity head (default: auto, what the file holds)
   --max-frames N, --fps N                how many frames are looked at: one a second, twelve at most
   --sampling clip4clip|uniform|head|tail which of them if there are more
+  --start SECONDS, --end SECONDS         the part of each that is looked at, from its first frame; both ends are in
 `;
+
+/** What is said of videos, where there are none, would be without effect. */
+export function checkVideoOptions(values, tower) {
+  const name = Object.keys(VIDEO_OPTIONS).find((name) => values[name] !== undefined);
+  if (name && tower !== 'video') throw new UsageError(`--${name} is of videos: expected --tower video with it`);
+}
+
+/** The part of each video, as embed() takes it. */
+export function rangeOptions({ start, end }) {
+  const given = Object.entries({ start, end }).filter(([, text]) => text !== undefined);
+  const range = Object.fromEntries(given.map(([name, text]) => [name, text.trim() === '' ? NaN : Number(text)]));
+  for (const [name, seconds] of Object.entries(range))
+    if (!(seconds >= 0))
+      throw new UsageError(`--${name} is ${name === 'start' ? start : end}, expected seconds, 0 or more`);
+  if (range.end < range.start) throw new UsageError(`--end is ${end}, expected at least the ${start} of --start`);
+  return range;
+}
 
 /** How loadVideoEncoder() takes them. */
 export function videoOptions({ temporal, 'max-frames': maxFrames, fps, sampling }) {
@@ -53,24 +79,26 @@ export class FilmEncoder {
   /**
    * As embedAll() of encoders; outcomes also have `frames`, { time, vector } of each.
    * @param {AsyncIterable<unknown>} sources
-   * @param {{ signal: AbortSignal }} options
+   * @param {{ signal: AbortSignal, start?: number, end?: number }} options
    */
-  async *embedAll(sources, { signal }) {
-    let index = 0;
-    for await (const source of sources) {
-      const outcome = { index: index++, source };
-      try {
-        const seen = [];
-        const vector = await this.#encoder.embed(source, { signal, onFrame: (frame) => seen.push(frame) });
-        Object.assign(outcome, {
-          vector,
-          frames: this.#every === undefined ? seen : await this.#moments(source, signal),
-        });
-      } catch (error) {
-        if (signal.aborted || !/^(input|http)\//.test(error.code)) throw error;
-        outcome.error = error;
-      }
-      yield outcome;
+  async *embedAll(sources, options) {
+    const seen = new Map(); // of each film that is under way
+    const onFrame = ({ video, time, vector }) => seen.set(video, [...(seen.get(video) ?? []), { time, vector }]);
+    for await (const outcome of this.#encoder.embedAll(sources, { ...options, onFrame })) {
+      const { index, error } = outcome;
+      const frames = seen.get(index);
+      seen.delete(index);
+      if (error || this.#every === undefined) yield { ...outcome, frames };
+      else yield await this.#withMoments(outcome, options);
+    }
+  }
+
+  async #withMoments(outcome, options) {
+    try {
+      return { ...outcome, frames: await this.#moments(outcome.source, options) };
+    } catch (error) {
+      if (isFatal(error)) throw error;
+      return { index: outcome.index, source: outcome.source, error };
     }
   }
 
@@ -78,10 +106,11 @@ export class FilmEncoder {
     this.#encoder.dispose();
   }
 
-  async #moments(source, signal) {
+  async #moments(source, { signal, start, end }) {
     const frames = [];
     const onFrame = ({ time, vector }) => frames.push({ time, vector });
-    const options = { name: String(source), fps: 1 / this.#every, maxFrames: Infinity, signal };
+    const name = typeof source === 'string' ? source : 'a film';
+    const options = { name, fps: 1 / this.#every, maxFrames: Infinity, start, end, signal };
     let some = [];
     const embed = async () => {
       if (some.length) await this.#encoder.embed({ frames: some }, { signal, onFrame });

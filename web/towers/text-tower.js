@@ -1,11 +1,11 @@
 // What loadTextEncoder() gives.
 
-import { HalfclipError, describe } from '../base/errors.js';
+import { HalfclipError, describe, isFatal } from '../base/errors.js';
 import { CALL_OPTIONS, EMBED_ALL_OPTIONS, readOptions } from '../base/options.js';
 import { embedTexts, embedTokens, tokenize } from '../encoder/calls.js';
 import { nameInput } from '../encoder/messages.js';
 import { batched } from './batched.js';
-import { ALL, CALL, EACH, Tower, arrayChecker, isFatal } from './tower.js';
+import { ALL, CALL, EACH, Tower, arrayChecker } from './tower.js';
 
 // How many texts are under way besides the one that is waited for, unless the caller says.
 const TEXTS_AHEAD = 127;

@@ -1,7 +1,7 @@
 // What both towers have: how one input, an array or a stream of them is checked and gets to the encoder.
 
 import { underSignal } from '../base/abort.js';
-import { HalfclipError, describe, messageOf } from '../base/errors.js';
+import { HalfclipError, describe, isFatal, messageOf } from '../base/errors.js';
 import { EMBED_OPTIONS, readOptions } from '../base/options.js';
 import { arrayTypeOf, attempt, isArray, isPlain } from '../base/realm.js';
 import { disposed, nameInput } from '../encoder/messages.js';
@@ -13,7 +13,8 @@ export const [CALL, EACH, IN_ORDER, ALL] = ['call', 'each', 'in order', 'all'].m
 /** `info`, an end, and ways to the encoder. */
 export class Tower {
   #encoder;
-  #life = new AbortController();
+  #underWay = new Set(); // a signal for each run: Node.js warns of one that many wait for
+  #isDisposed = false;
 
   constructor(encoder) {
     this.#encoder = encoder;
@@ -26,7 +27,8 @@ export class Tower {
 
   /** Frees the memory; later calls reject with state/disposed. */
   dispose() {
-    this.#life.abort(disposed());
+    this.#isDisposed = true;
+    for (const run of this.#underWay) run.abort(disposed());
     this.#encoder.dispose();
   }
 
@@ -55,8 +57,15 @@ export class Tower {
   }
 
   /** See in-order.js. */
-  [IN_ORDER](sources, start, ahead, signal) {
-    return inOrder(sources, start, { ahead, signals: [signal, this.#life.signal] });
+  async *[IN_ORDER](sources, start, ahead, signal) {
+    const run = new AbortController();
+    if (this.#isDisposed) run.abort(disposed());
+    this.#underWay.add(run);
+    try {
+      yield* inOrder(sources, start, { ahead, signals: [signal, run.signal] });
+    } finally {
+      this.#underWay.delete(run);
+    }
   }
 
   /**
@@ -103,7 +112,3 @@ export function arrayChecker(Type, length) {
     return isPlain(array.buffer) ? array : new Type(array);
   };
 }
-
-/** Whether whatever comes next would fail as well. */
-export const isFatal = (error) =>
-  !(error instanceof HalfclipError) || error.code === 'state/disposed' || error.code.startsWith('model/');

@@ -93,12 +93,11 @@ class VideoTower extends Tower {
   /** Vectors of videos. */
   async embed(videos, given = {}) {
     const { signal, ...options } = readOptions(given, VIDEO_EMBED_OPTIONS);
-    const one = (video, name, signal) => this.#embed(video, { ...options, name, signal });
-    if (!isArray(videos))
-      return underSignal(signal, (signal) => untilAborted(one(videos, nameInput(0, false), signal), signal));
-    const each = (video, i, signal) => one(video, nameInput(i, true), signal);
+    const many = isArray(videos);
+    const one = (video, i, signal) => this.#embed(video, { ...options, name: nameInput(i, many), number: i, signal });
+    if (!many) return underSignal(signal, (signal) => untilAborted(one(videos, 0, signal), signal));
     const vectors = [];
-    for await (const vector of this[IN_ORDER](listOf(videos), each, VIDEOS_AHEAD, signal)) vectors.push(vector);
+    for await (const vector of this[IN_ORDER](listOf(videos), one, VIDEOS_AHEAD, signal)) vectors.push(vector);
     return vectors;
   }
 
@@ -107,7 +106,7 @@ class VideoTower extends Tower {
     const known = { ...EMBED_ALL_OPTIONS, ...VIDEO_EMBED_OPTIONS };
     const { ahead = VIDEOS_AHEAD, ...others } = readOptions(given, known);
     const embed = (video, index, options) =>
-      this.#embed(video, { ...others, ...options, name: nameInput(index, true) }, ahead);
+      this.#embed(video, { ...others, ...options, name: nameInput(index, true), number: index }, ahead);
     const { signal, normalize, onProgress } = others;
     yield* this[ALL](videos, embed, { signal, normalize, onProgress, ahead });
   }
@@ -175,10 +174,10 @@ class VideoTower extends Tower {
   }
 
   /** The vector of a video, of those of its frames. */
-  async #pool(frames, { normalize = true, name, signal, onFrame }) {
+  async #pool(frames, { normalize = true, name, number, signal, onFrame }) {
     const vectors = [];
     for await (const { vector, time } of frames) {
-      onFrame?.({ index: vectors.length, time, vector: normalize ? unit(vector) : vector.slice() });
+      onFrame?.({ video: number, index: vectors.length, time, vector: normalize ? unit(vector) : vector.slice() });
       vectors.push(vector);
     }
     const { dim, mostFrames } = this.info;

@@ -28,7 +28,7 @@ export function sampleFrames({ rate, count }, { fps = 1, maxFrames = 12, samplin
     const last = Math.min(count - 1, Math.floor((end ?? Infinity) * rate + SLACK));
     const found = Math.max(0, last - first + 1);
     const wanted = found && Number.isFinite(maxFrames) ? maxFrames : found;
-    return Array.from({ length: wanted }, (_, i) => first + spread(i, found, wanted));
+    return linspace(found, wanted).map((frame) => first + frame);
   }
   const frames = framesBySecond(rate, count, { fps, start, end });
   if (frames.length <= maxFrames) return frames;
@@ -39,8 +39,14 @@ export function sampleFrames({ rate, count }, { fps = 1, maxFrames = 12, samplin
 
 const SLACK = 1e-6; // frames: of a product of seconds and a rate
 
-/** As numpy.linspace(0, n - 1, m, dtype=int), but that one alone is the last. */
+/** The place of the i-th of m, in equal steps of n: one alone is the last. */
 const spread = (i, n, m) => (i === m - 1 ? n - 1 : Math.floor((i * (n - 1)) / (m - 1)));
+
+/** numpy.linspace(0, n - 1, m).astype('int'), whose product of a rounded step may be one less; one alone is the first. */
+function linspace(n, m) {
+  const step = (n - 1) / (m - 1);
+  return Array.from({ length: m }, (_, i) => (i && i === m - 1 ? n - 1 : Math.floor(i && i * step)));
+}
 
 /**
  * `fps` frames of each second, of which the rate is rounded down. A whole number of them begins anew with each second,
