@@ -22,7 +22,7 @@ WASM_LDFLAGS_BARE = --lto-O2 --no-entry --gc-sections --strip-all --stack-first 
 WASM_LDFLAGS = $(WASM_LDFLAGS_BARE) --max-memory=4294967296 $(WASM_EXPORTS:%=--export=%)
 
 # The memory is JavaScript's, of at least so many bytes (SHARED_PAGES in web/wasm/interface.js); each instance sets its own stack.
-WASM_LDFLAGS_THREADS = --shared-memory --import-memory --initial-memory=1048576 --export=__stack_pointer
+WASM_LDFLAGS_THREADS = --shared-memory --import-memory --initial-memory=1048576 --export=__stack_pointer --export=hc_encoder_twin
 WASM_LDFLAGS_simd128-threads = $(WASM_LDFLAGS_THREADS)
 WASM_LDFLAGS_relaxed-threads = $(WASM_LDFLAGS_THREADS)
 

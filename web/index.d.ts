@@ -294,7 +294,8 @@ export interface PictureOptions {
 export interface EmbedAllOptions extends EmbedOptions {
   /**
    * How many inputs may be under way or done besides the one that is waited for: read, decoded and prepared while
-   * others are computed. It bounds the memory, whatever the number of inputs. Default: 2 for pictures, 127 for texts.
+   * others are computed. It bounds the memory, whatever the number of inputs. Default: 127 texts; 2 pictures on one
+   * thread, and on more two a thread, of which no more are under way at a time than one more than there are threads.
    */
   ahead?: number | undefined;
   /** Called before each outcome is given. */

@@ -18,6 +18,7 @@ import { completeLimits } from './network/limits.js';
 import { completeRetry } from './network/retry.js';
 import { ImageTower } from './towers/image-tower.js';
 import { TextTower } from './towers/text-tower.js';
+import { Lanes } from './worker/lanes.js';
 import { WorkerEncoder } from './worker/worker-encoder.js';
 
 export { HalfclipError };
@@ -128,9 +129,12 @@ async function load(tower, options, temporal) {
     const hooks = { fetch, signal, onProgress: onProgress && stopping(onProgress, stop) };
     askToPersist(keep);
     const thread = (worker ?? isPage) && (await startWorker(assets, signal, worker === true));
-    return explaining(core, () => (thread ? thread.load(core, hooks) : loadEncoder(core, hooks)));
+    return explaining(core, () => (thread ? thread.load(core, hooks) : loadHere(core, hooks)));
   });
 }
+
+/** An encoder on this thread. */
+const loadHere = async (core, hooks) => new Lanes(await loadEncoder(core, hooks), core.assets);
 
 /** A callback that hands what it throws to `stop`. */
 const stopping = (callback, stop) => (value) => {

@@ -1,5 +1,6 @@
 /* encoder.c: the public face of a loaded tower: its description, and embeddings of checked input. */
 #include "tower/encoder.h"
+#include "base/size.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -118,9 +119,28 @@ const void *hc_encoder_vocabulary(const hc_encoder *encoder, size_t *length)
     return encoder->vocabulary;
 }
 
+hc_encoder *hc_encoder_twin(const hc_encoder *encoder)
+{
+    hc_encoder *twin = hc_allocate(1, sizeof *twin);
+    if (!twin) return NULL;
+    *twin = *encoder;
+    twin->is_twin = 1;
+    twin->threads = NULL;
+    twin->run = (hc_run){0};
+    twin->arena = hc_allocate(1, encoder->arena_bytes);
+    if (twin->arena) return twin;
+    free(twin);
+    return NULL;
+}
+
 void hc_encoder_free(hc_encoder *encoder)
 {
     if (!encoder) return;
+    if (encoder->is_twin) {
+        free(encoder->arena);
+        free(encoder);
+        return;
+    }
     hc_threads_free(encoder->threads);
     hc_network_free(&encoder->net);
     free(encoder->packed);

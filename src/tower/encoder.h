@@ -32,6 +32,7 @@ struct hc_encoder {
     uint8_t *vocabulary; /* or NULL                           */
     size_t vocabulary_bytes;
     uint64_t parameters;
+    int is_twin; /* all but the arena and the run belong to another encoder */
     hc_run run;
 };
 

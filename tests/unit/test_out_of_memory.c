@@ -130,6 +130,16 @@ int main(void)
         fail_in = 0;
         CHECK(alive == before, "read: %ld blocks stay after allocation %ld failed", alive - before, n);
     }
+    for (long n = 1; encoder && n <= 3; n++) {
+        long before = alive;
+        requested = 0;
+        fail_in = n;
+        hc_encoder *twin = hc_encoder_twin(encoder);
+        fail_in = 0;
+        CHECK(!twin == (n <= 2), "twin, allocation %ld", n);
+        hc_encoder_free(twin);
+        CHECK(alive == before, "twin: %ld blocks stay after allocation %ld failed", alive - before, n);
+    }
     test_load("shard", HC_TEXT, shard, NULL, HC_AUTO);
     test_load("shard at fp32", HC_TEXT, shard, NULL, HC_FP32);
     test_load("shard at int4", HC_TEXT, shard, NULL, HC_INT4);

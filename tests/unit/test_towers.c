@@ -13,6 +13,7 @@
 #include "checkpoint/safetensors.h"
 #include "tower/encoder.h"
 
+#include <pthread.h>
 #include <string.h>
 
 /* Loads one tower with the file pushed in pieces of 1,000 bytes. */
@@ -148,6 +149,46 @@ static void check_steps(hc_encoder *encoder, const char *name, const void *input
     }
 }
 
+typedef struct twin_job {
+    hc_encoder *encoder;
+    const void *input;
+    float *out;
+    hc_status status;
+} twin_job;
+
+static void *run_twin(void *argument)
+{
+    twin_job *j = argument;
+    for (int i = 0; i < 3 && j->status == HC_OK; i++) {
+        j->status = hc_embed_begin(j->encoder, j->input, 1, 0, j->out);
+        while (hc_embed_step(j->encoder, 100000)) {
+        }
+    }
+    return NULL;
+}
+
+/* The same bits from two encoders on the same weights and the first one, all at the same time. */
+static void check_twins(hc_encoder *encoder, const char *name, const void *input, size_t result, const float *expected)
+{
+    enum { TWINS = 2 };
+    twin_job jobs[TWINS + 1];
+    pthread_t threads[TWINS];
+    for (int i = 0; i <= TWINS; i++) {
+        hc_encoder *one = i < TWINS ? hc_encoder_twin(encoder) : encoder;
+        jobs[i] = (twin_job){one, input, calloc(result, sizeof(float)), HC_OK};
+        if (!one || !jobs[i].out) exit(1);
+        if (i < TWINS && pthread_create(&threads[i], NULL, run_twin, &jobs[i])) exit(1);
+    }
+    run_twin(&jobs[TWINS]);
+    for (int i = 0; i <= TWINS; i++) {
+        if (i < TWINS) pthread_join(threads[i], NULL);
+        CHECK(jobs[i].status == HC_OK && !memcmp(jobs[i].out, expected, result * sizeof *expected),
+              "%s: other bits from encoder %d of three on the same weights", name, i);
+        if (i < TWINS) hc_encoder_free(jobs[i].encoder);
+        free(jobs[i].out);
+    }
+}
+
 /* The same bits on another number of threads. */
 static void check_threads(hc_tower tower, const char *name, hc_dtype dtype, const void *input, size_t count,
                           size_t result, const float *expected)
@@ -163,6 +204,7 @@ static void check_threads(hc_tower tower, const char *name, hc_dtype dtype, cons
     CHECK(status == HC_OK && !memcmp(out, expected, count * result * sizeof *out),
           "%s, tower %d, dtype %d: other bits on three threads", name, tower, dtype);
     check_steps(encoder, name, input, result, expected);
+    check_twins(encoder, name, input, result, expected);
     free(out);
     hc_encoder_free(encoder);
 }

@@ -68,7 +68,7 @@ async function loadTo(
   try {
     const weights = makeUpWeights(wasm, tower, options.config);
     const { encoder } = await loadTower(wasm, options, weights, { signal, onProgress });
-    return new LoadedTower(wasm, encoder, options, { fetchedBytes: 0, fileBytes: null, cached: false });
+    return LoadedTower.of(wasm, encoder, options, { fetchedBytes: 0, fileBytes: null, cached: false });
   } catch (error) {
     wasm.release();
     throw error;

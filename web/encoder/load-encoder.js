@@ -79,7 +79,7 @@ async function load(options, start, towers, { fetch, signal, onProgress }) {
   const { cache, integrity, places = findAssets() } = options;
   const network = { fetch, retry: completeRetry(options.retry), limits: completeLimits(options.limits) };
   const make = (wasm, pointer, sizes) =>
-    new Encoder(new LoadedTower(wasm, pointer, options, sizes), { ...options, places }, network);
+    new Encoder(LoadedTower.of(wasm, pointer, options, sizes), { ...options, places }, network);
   const kept = await towers?.load(start, { fetch, signal, onProgress });
   if (kept) {
     const { wasm, encoder, fetchedBytes, fileBytes } = kept;

@@ -5,6 +5,8 @@ import { pausing, untilAborted } from '../base/abort.js';
 import { HalfclipError } from '../base/errors.js';
 import { breathe } from '../base/platform.js';
 import { DOTS, readInfo, readVideo } from '../wasm/interface.js';
+import { Joined } from '../wasm/instance.js';
+import { exhausted } from '../wasm/memory.js';
 import { detectDot } from '../wasm/simd.js';
 import { disposed, nameInput } from './messages.js';
 
@@ -15,10 +17,45 @@ const LARGEST_PIXEL = Math.fround(3.4e38);
 const forgotten =
   typeof FinalizationRegistry === 'function' ? new FinalizationRegistry((threads) => threads.stop()) : null;
 
+/** Pointers to the encoder's own memory for inputs and vectors of a batch. */
+function buffersOf(wasm, encoder) {
+  const out = wasm.alloc(8, 'pointers');
+  wasm.exports.hc_wasm_buffers(encoder, out);
+  const pointers = [...wasm.ints(out, 2)];
+  wasm.free(out);
+  return pointers;
+}
+
+/** What an encoder is, as LoadedTower keeps it; with the options of LoadedTower.of. */
+function describe(wasm, encoder, { tower, model, dot = detectDot() }, sizes) {
+  const config = JSON.parse(wasm.string(wasm.exports.hc_encoder_config(encoder)));
+  wasm.exports.hc_encoder_set_dot(encoder, DOTS[dot]);
+  const { contextLength, vocabSize, imageHeight, imageWidth, batch, ...fields } = readInfo(wasm, encoder);
+  const { dtype, dim, tokensOut, parameters } = fields;
+  const info = {
+    model,
+    tower,
+    dtype,
+    dim,
+    tokensOut,
+    quickGelu: Boolean((config.model_cfg ?? config).quick_gelu),
+    ...(tower === 'text'
+      ? { contextLength, vocabSize }
+      : { imageSize: imageHeight === imageWidth ? imageHeight : [imageHeight, imageWidth] }),
+    ...(tower === 'video' && readVideo(wasm, encoder)),
+    parameters,
+    memoryBytes: wasm.memoryBytes,
+    ...sizes,
+    simd: wasm.flavour,
+    threads: wasm.threads?.count ?? 1,
+  };
+  return { config, info, batch, buffers: buffersOf(wasm, encoder) };
+}
+
 export class LoadedTower {
   #wasm;
   #encoder;
-  #input; // pointers to the encoder's own memory for inputs and vectors of a batch
+  #input; // see buffersOf
   #output;
   #batch;
   #tail = Promise.resolve(); // settles when every call so far is done
@@ -29,43 +66,45 @@ export class LoadedTower {
    * @param {{ tower: 'image' | 'text' | 'video', model: string | null, dot?: 'pairs' | 'quads' }} options
    * @param {{ fetchedBytes: number, fileBytes: number | null, cached: boolean }} sizes
    */
-  constructor(wasm, encoder, { tower, model, dot = detectDot() }, sizes) {
+  static of(wasm, encoder, options, sizes) {
+    const tower = new LoadedTower(wasm, encoder, describe(wasm, encoder, options, sizes));
+    if (wasm.threads) {
+      const { info } = tower;
+      wasm.threads.onLost = () => info.threads--;
+      forgotten?.register(tower, wasm.threads, tower);
+    }
+    return tower;
+  }
+
+  /**
+   * The tower once more, on a thread of its own: see twin().
+   * @param {{ place: object, encoder: number, parts: object }} twin
+   */
+  static join({ place, encoder, parts }) {
+    return new LoadedTower(new Joined(place), encoder, parts);
+  }
+
+  /** @param {ReturnType<typeof describe>} parts */
+  constructor(wasm, encoder, { config, info, batch, buffers }) {
     this.#wasm = wasm;
     this.#encoder = encoder;
     /** The config in force, as in an open_clip_config.json. */
-    this.config = JSON.parse(wasm.string(wasm.exports.hc_encoder_config(encoder)));
-    wasm.exports.hc_encoder_set_dot(encoder, DOTS[dot]);
-    const { dtype, dim, tokensOut, contextLength, vocabSize, imageHeight, imageWidth, batch, parameters } = readInfo(
-      wasm,
-      encoder,
-    );
-    const out = wasm.alloc(8, 'pointers');
-    wasm.exports.hc_wasm_buffers(encoder, out);
-    [this.#input, this.#output] = wasm.ints(out, 2);
-    wasm.free(out);
+    this.config = config;
+    this.info = info;
     this.#batch = batch;
-    this.info = {
-      model,
-      tower,
-      dtype,
-      dim,
-      tokensOut,
-      quickGelu: Boolean((this.config.model_cfg ?? this.config).quick_gelu),
-      ...(tower === 'text'
-        ? { contextLength, vocabSize }
-        : { imageSize: imageHeight === imageWidth ? imageHeight : [imageHeight, imageWidth] }),
-      ...(tower === 'video' && readVideo(wasm, encoder)),
-      parameters,
-      memoryBytes: wasm.memoryBytes,
-      ...sizes,
-      simd: wasm.flavour,
-      threads: wasm.threads?.count ?? 1,
-    };
-    if (wasm.threads) {
-      const { info } = this;
-      wasm.threads.onLost = () => info.threads--;
-      forgotten?.register(this, wasm.threads, this);
-    }
+    [this.#input, this.#output] = buffers;
+  }
+
+  /** What another thread needs to compute with these weights, at the same time: can be sent to a worker. */
+  twin() {
+    const wasm = this.wasm();
+    const encoder = wasm.exports.hc_encoder_twin(this.#encoder) >>> 0;
+    if (!encoder) throw exhausted('another thread');
+    const { config, info } = this;
+    const parts = { config, info, batch: this.#batch, buffers: buffersOf(wasm, encoder) };
+    const place = wasm.share();
+    info.memoryBytes = wasm.memoryBytes;
+    return { place, encoder, parts };
   }
 
   /** The instance; throws if it was given back, or the caller has aborted. */

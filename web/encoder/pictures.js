@@ -3,7 +3,8 @@
 
 import { untilAborted } from '../base/abort.js';
 import { breathe } from '../base/platform.js';
-import { readPicture } from '../picture/read.js';
+import { fetchPicture, readPicture } from '../picture/read.js';
+import { Joined } from '../wasm/instance.js';
 
 export class Pictures {
   #tower;
@@ -49,6 +50,13 @@ export class Pictures {
     }
   }
 
+  /** A picture and its options as an encoder takes them that is elsewhere and cannot fetch. */
+  async fetched(source, options) {
+    if (source.url === undefined) return [source, { ...options, name: source.name ?? options.name }];
+    const { bytes, name } = await fetchPicture(source.url, { ...this.#network, ...options });
+    return [bytes, { ...options, name }];
+  }
+
   /** What the tower gets of a picture, Float32Array [3, H, W]; with the options of embed(). */
   async preprocess(source, options) {
     const pixels = await this.#read(source, options);
@@ -67,8 +75,9 @@ export class Pictures {
     const read = async () => {
       this.#reading++;
       try {
-        const wasm = this.#tower.wasm(signal);
-        const apart = () => (this.#apart ??= this.#tower.wasm().spawn());
+        const shared = this.#tower.wasm(signal);
+        const apart = () => (this.#apart ??= shared.spawn());
+        const wasm = shared instanceof Joined ? apart() : shared;
         const config = JSON.stringify(this.#tower.config);
         const side = Math.max(...[this.#tower.info.imageSize].flat());
         return await readPicture(source, name, { ...this.#network, ...options, wasm, apart, config, side });

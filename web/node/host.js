@@ -47,6 +47,18 @@ export async function ownBlob(blob) {
   return blob.name === undefined ? new Blob([bytes]) : new File([bytes], blob.name);
 }
 
+/** The same for pictures, which are read whole: Blobs of openAsBlob() cannot be sent either. */
+export async function pictureBlob(blob) {
+  const own = await ownBlob(blob);
+  try {
+    structuredClone(own);
+    return own;
+  } catch {
+    const bytes = await own.arrayBuffer().catch(() => null); // who reads it says what is wrong with it
+    return bytes ? Object.assign(new Blob([bytes]), { name: own.name }) : own;
+  }
+}
+
 /** Of an older jsdom, whose Blobs have no other way. */
 function readWhole(blob) {
   return new Promise((resolve, reject) => {

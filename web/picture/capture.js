@@ -27,7 +27,7 @@ export async function capturePicture(source, name, { maxPixels = MAX_PIXELS } = 
       `${name} is ${describe(source)}, expected a ${isNode ? 'path or URL' : 'URL'}`,
     );
   if (typeof source === 'string' || hasTag(source, 'URL')) return locate(source, name);
-  if (hasTag(source, 'Blob', 'File')) return isNode ? getHost().ownBlob(source) : source;
+  if (hasTag(source, 'Blob', 'File')) return isNode ? getHost().pictureBlob(source) : source;
   if (isNode && (isFrame(source) || isElement(source))) {
     throw new HalfclipError(
       'input/type',

@@ -44,10 +44,14 @@ export async function readPicture(source, name, options) {
   return readFile(bytes, { ...options, name: itsName });
 }
 
+/** The bytes of a picture's file, and its name. */
+export async function fetchPicture(url, options) {
+  return { ...(await getBytes(url, options, 'input/size', 'picture')), name: nameOfUrl(url) };
+}
+
 /** The bytes of a file, and its name where it has one. */
 async function readBytes(source, options) {
-  if (source.url !== undefined)
-    return { ...(await getBytes(source.url, options, 'input/size', 'picture')), name: nameOfUrl(source.url) };
+  if (source.url !== undefined) return fetchPicture(source.url, options);
   if (source.path !== undefined) return { bytes: await getHost().readPicture(source.path), name: source.path };
   if (!hasTag(source, 'Blob', 'File')) return { bytes: source };
   try {

@@ -39,6 +39,8 @@ export class HelperThreads {
   count = 1;
   /** Called when there are fewer. */
   onLost = () => {};
+  /** Called when they end: what else works in this memory has to end, too. */
+  onStop = () => {};
   #wasm;
   #pool;
   #workers = [];
@@ -52,15 +54,14 @@ export class HelperThreads {
    * @param {{ count: number, auto: boolean, assets?: string }} wanted
    */
   constructor(wasm, loader, { count, auto, assets }) {
-    const { exports, module, memory } = wasm;
+    const { exports } = wasm;
     this.#wasm = wasm;
     this.#pool = exports.hc_wasm_threads(loader) >>> 0;
     if (!this.#pool || (auto && exports.hc_wasm_parameters(loader) < WORTH)) return;
     if (!maySleep()) exports.hc_threads_may_sleep(this.#pool, 0);
     this.count = count;
     for (let number = 1; number < count; number++) {
-      const stack = wasm.allocStack();
-      this.#start({ module, memory, stack, threads: this.#pool, number }, assets);
+      this.#start({ ...wasm.share(), threads: this.#pool, number }, assets);
     }
   }
 
@@ -86,6 +87,7 @@ export class HelperThreads {
   stop() {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.onStop();
     if (this.#pool) this.#wasm.exports.hc_threads_stop(this.#pool);
     for (const worker of this.#workers) worker.terminate();
     this.#workers = [];

@@ -5,6 +5,11 @@ export class Gate {
   #inside = 0;
   #waiting = [];
 
+  /** How many are inside or want to be. */
+  get size() {
+    return this.#inside + this.#waiting.length;
+  }
+
   /**
    * @template T
    * @param {number} most how many may be inside, this one counted

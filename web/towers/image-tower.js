@@ -13,6 +13,15 @@ import { ALL, CALL, EACH, IN_ORDER, Tower, arrayChecker, listOf } from './tower.
 // takes 48 MB while it is.
 const PICTURES_AHEAD = 2;
 
+/**
+ * How many are under way at most, so that each thread has one to compute and one is decoded meanwhile, and how many are
+ * looked at ahead of the one that is waited for: those that are done count, too, while an earlier one takes longer.
+ */
+function windowFor(threads, ahead) {
+  if (ahead !== undefined) return { most: ahead + 1, ahead };
+  return threads > 1 ? { most: threads + 1, ahead: 2 * threads } : { most: PICTURES_AHEAD + 1, ahead: PICTURES_AHEAD };
+}
+
 /** An image tower. Each call takes one input or an array, and gives one output or an array in the same order. */
 export class ImageTower extends Tower {
   #gate = new Gate();
@@ -24,9 +33,10 @@ export class ImageTower extends Tower {
 
   /** Vectors of pictures as they come, and what is wrong with those that have none. */
   async *embedAll(sources, options = {}) {
-    const { ahead = PICTURES_AHEAD, ...others } = readOptions(options, { ...EMBED_ALL_OPTIONS, ...PICTURE_OPTIONS });
+    const { ahead: given, ...others } = readOptions(options, { ...EMBED_ALL_OPTIONS, ...PICTURE_OPTIONS });
+    const { most, ahead } = windowFor(this.info.threads, given);
     const embed = (source, index, options) =>
-      this.#send(embedPicture, source, { ...options, name: nameInput(index, true) }, ahead);
+      this.#send(embedPicture, source, { ...options, together: most, name: nameInput(index, true) }, most);
     yield* this[ALL](sources, embed, { ...others, ahead });
   }
 
@@ -46,9 +56,13 @@ export class ImageTower extends Tower {
     const { signal, ...options } = readOptions(given, known);
     if (!isArray(input))
       return underSignal(signal, (signal) => untilAborted(this.#one(call, input, { ...options, signal }), signal));
-    const each = (source, i, signal) => this.#send(call, source, { ...options, signal, name: nameInput(i, true) });
+    const inputs = listOf(input);
+    const { most, ahead } = windowFor(call === embedPicture ? this.info.threads : 1);
+    const together = Math.min(most, inputs.length);
+    const each = (source, i, signal) =>
+      this.#send(call, source, { ...options, together, signal, name: nameInput(i, true) }, most);
     const outputs = [];
-    for await (const output of this[IN_ORDER](listOf(input), each, PICTURES_AHEAD, signal)) outputs.push(output);
+    for await (const output of this[IN_ORDER](inputs, each, ahead, signal)) outputs.push(output);
     return outputs;
   }
 
@@ -56,15 +70,16 @@ export class ImageTower extends Tower {
   async #one(call, source, options) {
     const named = { ...options, name: nameInput(0, false) };
     const captured = hasTag(source, 'HTMLImageElement') ? undefined : await capturePicture(source, named.name, options);
-    return this.#send(call, source, named, PICTURES_AHEAD, captured);
+    return this.#send(call, source, named, windowFor(this.info.threads).most, captured);
   }
 
   /** What the encoder makes of a picture. Few are read at a time, however many calls there are. */
-  #send(call, source, options, ahead = PICTURES_AHEAD, captured = undefined) {
-    return this.#gate.pass(ahead + 1, async () => {
+  #send(call, source, options, most, captured = undefined) {
+    return this.#gate.pass(most, async () => {
       if (!captured) options.signal.throwIfAborted();
       const picture = captured ?? (await capturePicture(source, options.name, options));
-      return this[CALL](call, picture, { ...options, own: picture !== source });
+      const { together = this.#gate.size } = options; // other calls
+      return this[CALL](call, picture, { ...options, together, own: picture !== source });
     });
   }
 }

@@ -3,6 +3,7 @@
 
 import { HalfclipError, messageOf } from '../base/errors.js';
 import { findAssets } from '../network/assets.js';
+import { joinMemory } from '../threads/helper.js';
 import { HelperThreads, countThreads } from '../threads/helper-threads.js';
 import { SHARED_PAGES } from './interface.js';
 import { Memory, exhausted } from './memory.js';
@@ -39,6 +40,20 @@ const instantiate = (module, imports) =>
  */
 export async function createReader(name, places = findAssets()) {
   return new Memory(instantiate(await compileOnce(name, places[name]), {}));
+}
+
+/** What another thread's instance has in its memory, seen from this thread, which must take none of it. */
+export class Joined extends Memory {
+  /** @param {{ module: WebAssembly.Module, memory: WebAssembly.Memory, stack: number }} place from share() */
+  constructor(place) {
+    super(joinMemory(place), place.memory);
+    this.module = place.module;
+  }
+
+  /** An empty instance of the same module. */
+  spawn() {
+    return new Wasm(this.module, { count: 1 });
+  }
 }
 
 export class Wasm extends Memory {
@@ -130,6 +145,12 @@ export class Wasm extends Memory {
   /** Ends the threads: to be called for every instance that may have started some. */
   release() {
     this.threads?.stop();
+  }
+
+  /** Where another thread joins, see Joined. */
+  share() {
+    const { module, memory } = this;
+    return { module, memory, stack: this.allocStack() };
   }
 
   /** Memory for a thread's stack, which grows down from the end that this gives. */

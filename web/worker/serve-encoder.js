@@ -1,14 +1,17 @@
 // What a worker does: either one Encoder (encoder/encoder.js), driven by messages from worker-encoder.js, or the work
 // of one further thread of an encoder (threads/helper.js).
 //
-//   to the worker     { id, load: options, fetchPort? }, { id, call, input, options } with the name of one of CALLS,
-//                     { id, abort: true }, or { thread } from HelperThreads
+//   to the worker     { id, load: options, fetchPort? } or { id, twin } from LoadedTower, { id, call, input, options }
+//                     with the name of one of CALLS, { id, abort: true }, or { thread } from HelperThreads
 //   from the worker   { id: 0 } at first, { id, result, memoryBytes, threads }, { id, error } or { id, progress }
 
 import { packError } from '../base/errors.js';
 import { CALLS } from '../encoder/calls.js';
+import { Encoder } from '../encoder/encoder.js';
 import { loadEncoder } from '../encoder/load-encoder.js';
+import { LoadedTower } from '../encoder/loaded-tower.js';
 import { help } from '../threads/helper.js';
+import { Lanes } from './lanes.js';
 import { remoteFetch } from './remote-fetch.js';
 
 /**
@@ -20,7 +23,7 @@ export function serve(port) {
   const aborts = new Map();
   let encoder;
 
-  async function answer({ id, load, fetchPort, call, input, options }) {
+  async function answer({ id, load, twin, fetchPort, call, input, options }) {
     const abort = new AbortController();
     const { signal } = abort;
     aborts.set(id, abort);
@@ -28,11 +31,11 @@ export function serve(port) {
       let result;
       if (load) {
         const fetch = fetchPort ? remoteFetch(fetchPort) : undefined;
-        encoder = await loadEncoder(load, {
-          fetch,
-          signal,
-          onProgress: (progress) => port.postMessage({ id, progress }),
-        });
+        const hooks = { fetch, signal, onProgress: (progress) => port.postMessage({ id, progress }) };
+        encoder = new Lanes(await loadEncoder(load, hooks), load.assets);
+        result = encoder.info;
+      } else if (twin) {
+        encoder = new Encoder(LoadedTower.join(twin), {}, {});
         result = encoder.info;
       } else {
         result = await encoder.call(CALLS[call], input, { ...options, signal });

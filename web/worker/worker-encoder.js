@@ -59,6 +59,17 @@ export class WorkerEncoder {
     }
   }
 
+  /** The tower of another thread, see LoadedTower.twin. */
+  async join(twin) {
+    this.info = await this.#send({ twin }, []);
+    return this;
+  }
+
+  /** Whether it can be called. */
+  get works() {
+    return Boolean(this.#worker);
+  }
+
   /** Lets the worker stop what was aborted, so that it leaves no half-written files behind, and then disposes of it. */
   #retire() {
     const timer = setTimeout(() => this.dispose(), PATIENCE);
