@@ -1,6 +1,7 @@
-// Makes dist/index.js, dist/worker.js and dist/video.js. A page runs the first two, so that no module is in both: worker.js is in one piece and
+// Makes dist/index.js, dist/worker.js, dist/video.js and dist/kept.js. A page runs the first two, so that no module is in both: worker.js is in one piece and
 // also exports what the page needs of it, which index.js imports from there. A page that computes on its own thread has
-// everything then, and one with a worker fetches nothing twice. video.js is what only a page with videos fetches.
+// everything then, and one with a worker fetches nothing twice. video.js is what only a page with videos fetches, kept.js what only one
+// that lists kept towers.
 //
 //     node web/bundle.mjs <folder>
 
@@ -70,7 +71,7 @@ const fromWorker = {
 };
 
 /** Leaves alone what is fetched when it is needed: modules of their own, by their names in dist/. */
-const LATER = { 'towers/video-tower.js': './video.js' };
+const LATER = { 'towers/video-tower.js': './video.js', 'cache/kept.js': './kept.js' };
 const later = {
   name: 'later',
   setup({ onResolve }) {

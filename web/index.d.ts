@@ -538,6 +538,43 @@ export function loadVideoEncoder(options: VideoLoadOptions): Promise<VideoTower>
 export function loadTextEncoder(options: LoadOptions): Promise<TextTower>;
 export function loadImageEncoder(options: LoadOptions): Promise<ImageTower>;
 
+/** A tower that is kept (the option `cache`), or what a model's name stood for when it was asked for last. */
+export interface KeptTower {
+  /** By which removeKeptTowers() knows it. */
+  readonly name: string;
+  /** Of the weights, without a query, or the model's name; null, as all that follows may be, where its file is damaged. */
+  readonly url: string | null;
+  /** As it was given; null where it was a config. */
+  readonly model: string | null;
+  readonly tower: 'image' | 'text' | 'video' | null;
+  readonly dtype: 'fp32' | 'fp16' | 'int8' | 'int4' | null;
+  readonly integrity?: string;
+  /** What it takes of the disk. */
+  readonly bytes: number;
+  /** The size of the file that it came from, and how much of that was fetched. */
+  readonly fileBytes: number | null;
+  readonly fetchedBytes: number | null;
+  /** When it was stored, and used last: ISO 8601, UTC. */
+  readonly stored: string | null;
+  readonly used: string;
+}
+
+/**
+ * The towers that are kept, the one used last first. `dir` is the folder in Node.js, as in the option `cache`. None
+ * where a browser has no place for them, as in a private window.
+ */
+export function keptTowers(options?: Pick<CacheOptions, 'dir'>): Promise<KeptTower[]>;
+
+/**
+ * Removes towers that are kept, and returns those that were removed: one that another tab just reads stays. Encoders
+ * that are loaded are not touched.
+ * @param which kept towers or their names, or `'all'`
+ */
+export function removeKeptTowers(
+  which: 'all' | Iterable<string | Pick<KeptTower, 'name'>>,
+  options?: Pick<CacheOptions, 'dir'>,
+): Promise<KeptTower[]>;
+
 /** The cosine of the angle between two vectors of finite numbers and of the same length; 0 if either is all zeros. */
 export function cosineSimilarity(a: ArrayLike<number>, b: ArrayLike<number>): number;
 

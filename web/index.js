@@ -51,6 +51,23 @@ export async function loadTextEncoder(options) {
 }
 
 /**
+ * The towers that are kept.
+ * @param {{ dir?: string }} [options]
+ */
+export async function keptTowers(options) {
+  return (await import('./cache/kept.js')).keptTowers(options); // which few pages need
+}
+
+/**
+ * Removes towers that are kept.
+ * @param {'all' | Iterable<string | { name: string }>} which
+ * @param {{ dir?: string }} [options]
+ */
+export async function removeKeptTowers(which, options) {
+  return (await import('./cache/kept.js')).removeKeptTowers(which, options);
+}
+
+/**
  * The cosine of the angle between two vectors of finite numbers: 1 for the same direction. 0 if either is all zeros.
  * @param {ArrayLike<number>} a
  * @param {ArrayLike<number>} b of the same length

@@ -122,5 +122,11 @@ test('a bundler takes the module for pages', async () => {
     write: false,
   });
   const ours = Object.keys(metafile.inputs).filter((name) => name.startsWith('dist/'));
-  assert.deepEqual(ours.sort(), ['dist/index.js', 'dist/langchain.js', 'dist/video.js', 'dist/worker.js']);
+  assert.deepEqual(ours.sort(), [
+    'dist/index.js',
+    'dist/kept.js',
+    'dist/langchain.js',
+    'dist/video.js',
+    'dist/worker.js',
+  ]);
 });

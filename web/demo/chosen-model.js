@@ -1,8 +1,8 @@
 // The model that pictures and words are read with, in the page's worker: its towers, what it has made of texts, and which
 // other models there are.
 
-import { loadImageEncoder, loadTextEncoder } from '../index.js';
-import { KNOWN, keptTowers, loadOptions, modelOf, removeTowers } from './models.js';
+import { keptTowers, loadImageEncoder, loadTextEncoder, removeKeptTowers } from '../index.js';
+import { KNOWN, loadOptions, modelOf } from './models.js';
 import { Threshold } from './threshold.js';
 import { Towers } from './towers.js';
 import { removeVectors } from './vectors.js';
@@ -71,7 +71,7 @@ export class ChosenModel {
     this.#tell('model', { key: model.key, label: model.label });
   }
 
-  /** Loads a tower, and remembers which of the files that the package keeps it is. */
+  /** Loads a tower, and remembers which of those that the package keeps it is. */
   async #load(model, kind, hooks) {
     const names = async () => (await keptTowers()).map(({ name }) => name);
     const before = new Set(await names());
@@ -125,7 +125,7 @@ export class ChosenModel {
   /** All models, as the page lists them. */
   async list() {
     await this.#rememberSpeed();
-    const kept = new Map((await keptTowers()).map(({ name, size }) => [name, size]));
+    const kept = new Map((await keptTowers()).map(({ name, bytes }) => [name, bytes]));
     const saved = await this.#database.all('models');
     return this.#all.map(({ key, label, about, size }) => {
       const { files = [], speed } = saved.find((entry) => entry.key === key) ?? {};
@@ -158,7 +158,7 @@ export class ChosenModel {
   /** Removes what is kept of a model: its towers, and the vectors that it made. */
   async remove(key) {
     const { files = [] } = await this.#saved(key);
-    await removeTowers(files);
+    await removeKeptTowers(files);
     await removeVectors(key);
     await this.#database.write({ models: { remove: [key] } });
     this.#others = this.#others.filter((model) => model.key !== key);
@@ -167,7 +167,7 @@ export class ChosenModel {
   /** Forgets all models; the bundled one is chosen. */
   async removeAll() {
     this.#towers.close();
-    await removeTowers();
+    await removeKeptTowers('all');
     await this.#database.write({ models: { clear: true }, settings: { clear: true } });
     this.#others = [];
     await this.#use(KNOWN[0]);

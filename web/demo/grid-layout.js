@@ -14,7 +14,7 @@ export class GridLayout {
   tile = NARROWEST;
   height = 0;
   #sections = []; // { begin, end, scores, isBest, hasTitle, top }
-  #places = new Map(); // id to index
+  #places = NO_IDS; // by id, the index and 1; 0 where a picture is not there
   #best = 0;
   #worst = 0;
 
@@ -31,8 +31,10 @@ export class GridLayout {
       begin = section.end;
       return section;
     });
-    this.#places.clear();
-    for (let index = 0; index < this.order.length; index++) this.#places.set(this.order[index], index);
+    let last = 0;
+    for (const id of this.order) last = Math.max(last, id);
+    this.#places = new Int32Array(last + 1);
+    for (let index = 0; index < this.order.length; index++) this.#places[this.order[index]] = index + 1;
     this.#best = sections[0]?.scores?.[0] ?? 0;
     this.#worst = sections.at(-1)?.scores?.at(-1) ?? 0;
     this.#stack();
@@ -61,7 +63,8 @@ export class GridLayout {
   }
 
   indexOf(id) {
-    return this.#places.get(id);
+    const place = this.#places[id];
+    return place ? place - 1 : undefined;
   }
 
   /** The section of a place in the order. */

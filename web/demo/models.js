@@ -102,30 +102,3 @@ async function answerFrom(file, url, init = {}) {
     },
   });
 }
-
-const TOWERS = 'halfclip'; // the folder in which the package keeps packed towers
-
-/** The files of towers that the package keeps: { name, size }. */
-export async function keptTowers() {
-  const files = [];
-  try {
-    const root = await navigator.storage.getDirectory();
-    const folder = await root.getDirectoryHandle(TOWERS);
-    for await (const [name, handle] of folder.entries()) {
-      if (name.endsWith('.tower')) files.push({ name, size: (await handle.getFile()).size });
-    }
-  } catch {
-    // Nothing is kept.
-  }
-  return files;
-}
-
-/** Removes kept towers, these or all. */
-export async function removeTowers(names) {
-  const root = await navigator.storage.getDirectory();
-  if (!names) return root.removeEntry(TOWERS, { recursive: true }).catch(() => {});
-  const folder = await root.getDirectoryHandle(TOWERS).catch(() => null);
-  for (const name of names) {
-    for (const file of [name, name.replace(/tower$/, 'used')]) await folder?.removeEntry(file).catch(() => {});
-  }
-}

@@ -22,8 +22,18 @@ const forNode =
 const {
   HalfclipError: Failure,
   cosineSimilarity,
+  keptTowers,
   loadImageEncoder,
   loadTextEncoder,
   loadVideoEncoder,
+  removeKeptTowers,
 } = forNode || own;
-export { Failure as HalfclipError, cosineSimilarity, loadImageEncoder, loadTextEncoder, loadVideoEncoder };
+export {
+  Failure as HalfclipError,
+  cosineSimilarity,
+  keptTowers,
+  loadImageEncoder,
+  loadTextEncoder,
+  loadVideoEncoder,
+  removeKeptTowers,
+};
