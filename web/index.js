@@ -4,9 +4,9 @@
  */
 
 import { underSignal } from './base/abort.js';
-import { HalfclipError, describe } from './base/errors.js';
+import { HalfclipError, describe, messageOf } from './base/errors.js';
 import { LOAD_OPTIONS, readOptions } from './base/options.js';
-import { getHost, isNode, isPage, locate } from './base/platform.js';
+import { getHost, imported, isNode, isPage, locate } from './base/platform.js';
 import { hasTag } from './base/realm.js';
 import { askToPersist, completeCache } from './cache/tower-cache.js';
 import { loadEncoder } from './encoder/load-encoder.js';
@@ -37,8 +37,15 @@ export async function loadImageEncoder(options) {
  * @param {import('./index.js').VideoLoadOptions} options
  */
 export async function loadVideoEncoder(options) {
-  const { openVideoTower } = await import('./towers/video-tower.js'); // which few pages need
-  return openVideoTower(options, load);
+  if (!imported.openVideoTower)
+    await import('./towers/video-tower.js').catch((error) => {
+      throw new HalfclipError(
+        'http/network',
+        `the module for videos cannot be imported: ${messageOf(error)}; a service worker has to import 'halfclip/video' first`,
+        { cause: error },
+      );
+    });
+  return imported.openVideoTower(options, load);
 }
 
 /**

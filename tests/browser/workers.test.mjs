@@ -15,16 +15,24 @@ import { launch } from './chromium.mjs';
 const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
 
 const PROGRAM = `
-import { loadTextEncoder } from '/halfclip/index.js';
+import { loadTextEncoder, loadVideoEncoder } from '/halfclip/index.js';
 const answer = async (options) => {
   const text = await loadTextEncoder({ model: 'halfclip-emoji', assets: '/halfclip/', ...options });
   const [a, b] = await text.embed(['a cat', 'a dog']);
   text.dispose();
   return [a.length, b.length];
 };
+const video = async () => {
+  const encoder = await loadVideoEncoder({ model: 'halfclip-emoji', assets: '/halfclip/', worker: false });
+  const frame = { data: new Uint8Array(300), width: 10, height: 10 };
+  const vector = await encoder.embed({ frames: [frame, frame] });
+  encoder.dispose();
+  return vector.length;
+};
 const reply = async (port) => {
   const results = [];
   for (const worker of [false, true]) results.push(await answer({ worker }).catch((error) => error.name + ' ' + error.code));
+  results.push(await video().catch((error) => error.code + ': ' + error.message));
   port.postMessage(results);
 };
 globalThis.onconnect = ({ ports: [port] }) => reply(port);
@@ -39,6 +47,7 @@ before(async () => {
   folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
   writeFileSync(path.join(folder, 'index.html'), '<!DOCTYPE html><title>halfclip</title>');
   writeFileSync(path.join(folder, 'program.js'), PROGRAM);
+  writeFileSync(path.join(folder, 'with-video.js'), `import '/halfclip/video.js';\n${PROGRAM}`);
   // In one piece, as a classic script, where nothing is left of import.meta.
   await build({
     stdin: { contents: PROGRAM.replace('/halfclip/index.js', './index.js'), resolveDir: DIST },
@@ -59,23 +68,21 @@ after(async () => {
 
 const START = {
   'a dedicated worker': {
-    expected: [
-      [192, 192],
-      [192, 192],
-    ],
+    expected: [[192, 192], [192, 192], 192],
   },
-  'a shared worker': { expected: [[192, 192], 'HalfclipError input/type'] },
-  'a service worker': { expected: [[192, 192], 'HalfclipError input/type'] },
+  'a shared worker': { expected: [[192, 192], 'HalfclipError input/type', 192] },
+  'a service worker': {
+    expected: [[192, 192], 'HalfclipError input/type'],
+    video: /^http\/network: the module for videos cannot be imported: .*service worker has to import 'halfclip\/video'/,
+  },
+  'a service worker with halfclip/video': { expected: [[192, 192], 'HalfclipError input/type', 192] },
   'a classic dedicated worker': {
-    expected: [
-      [192, 192],
-      [192, 192],
-    ],
+    expected: [[192, 192], [192, 192], 192],
   },
-  'a classic service worker': { expected: [[192, 192], 'HalfclipError input/type'] },
+  'a classic service worker': { expected: [[192, 192], 'HalfclipError input/type', 192] },
 };
 
-for (const [kind, { expected }] of Object.entries(START)) {
+for (const [kind, { expected, video }] of Object.entries(START)) {
   test(`in ${kind}`, async () => {
     const context = await browser.newContext();
     const page = await context.newPage();
@@ -86,7 +93,9 @@ for (const [kind, { expected }] of Object.entries(START)) {
         new Promise((resolve) => {
           port.onmessage = ({ data }) => resolve(data);
         });
-      const [script, type] = kind.includes('classic') ? ['classic.js', 'classic'] : ['program.js', 'module'];
+      const [script, type] = kind.includes('classic')
+        ? ['classic.js', 'classic']
+        : [kind.includes('with halfclip/video') ? 'with-video.js' : 'program.js', 'module'];
       if (kind === 'a shared worker') return come(new SharedWorker(script, { type }).port);
       let worker;
       if (kind.endsWith('dedicated worker')) worker = new Worker(script, { type });
@@ -98,6 +107,7 @@ for (const [kind, { expected }] of Object.entries(START)) {
       return come(port1);
     }, kind);
     await context.close();
+    if (video) assert.match(found.pop(), video);
     assert.deepEqual(found, expected);
   });
 }

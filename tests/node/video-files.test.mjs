@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -12,7 +13,7 @@ import '../../web/node/index.js';
 import { framesOf } from '../../web/video/frames.js';
 import { fails } from './fails.mjs';
 import { randomCheckpoint } from './support.mjs';
-import { makeKind } from './videos.mjs';
+import { makeKind, makeVideo } from './videos.mjs';
 
 const skip = spawnSync('ffmpeg', ['-version']).error && 'this machine lacks ffmpeg: apt-get install ffmpeg';
 const NAMES = ['ntsc.mp4', 'film.webm', 'turned-90.mp4'];
@@ -126,6 +127,52 @@ test('a run warns of nothing', { skip }, async () => {
   await new Promise((resolve) => setImmediate(resolve));
   process.off('warning', listen);
   assert.deepEqual(warnings, []);
+});
+
+/** What happens, in order: programs that start, each with its name, and vectors of frames. */
+async function eventsOf(encoder, sources) {
+  const events = [];
+  const listen = ({ process }) => events.push(process); // whose name it gets later
+  subscribe('child_process', listen);
+  try {
+    const onFrame = ({ video, index }) => events.push(`${video}.${index}`);
+    for await (const { error } of encoder.embedAll(sources, { onFrame })) assert.equal(error, undefined);
+  } finally {
+    unsubscribe('child_process', listen);
+  }
+  return events.map((event) => event.spawnargs?.[0] ?? event);
+}
+
+test('the next frames and the next film are decoded while these are computed', { skip }, async () => {
+  const slow = path.join(folder, 'every-five-seconds.mp4');
+  await makeVideo(slow, { frames: 6, rate: '1/5', args: ['-c:v', 'libx264', '-preset', 'ultrafast'] });
+  await withEncoders({ fps: 0.2 }, async (encoder) => {
+    const alone = await eventsOf(encoder, [slow]);
+    const decoders = alone.flatMap((event, i) => (event === 'ffmpeg' ? i : []));
+    const frames = alone.flatMap((event, i) => (event.startsWith('0.') ? i : []));
+    assert.deepEqual([decoders.length, frames.length], [6, 6], 'a decoder for each frame, which are seconds apart');
+    frames.slice(0, -1).forEach((at, i) => assert.ok(decoders[i + 1] < at, `decoder ${i + 1}: ${alone}`));
+    const both = await eventsOf(encoder, [slow, slow]);
+    const second = both.indexOf('ffprobe', both.indexOf('ffprobe') + 1);
+    assert.ok(second < both.indexOf('0.0'), `the second film: ${both}`);
+  });
+  // Frames are asked for before those before them are computed, wherever they come from.
+  const frame = { data: new Uint8Array(300), width: 10, height: 10 };
+  await withEncoders({}, async (encoder) => {
+    const events = [];
+    const film = async function* (name) {
+      for (let i = 0; i < 8; i++) {
+        events.push(`${name} asks ${i}`);
+        yield frame;
+      }
+    };
+    const onFrame = ({ video, index }) => events.push(`${video} has ${index}`);
+    await encoder.embed([{ frames: film(0) }, { frames: film(1) }], { onFrame });
+    for (const name of [0, 1])
+      for (let i = 0; i < 7; i++)
+        assert.ok(events.indexOf(`${name} asks ${i + 1}`) < events.indexOf(`${name} has ${i}`), `${events}`);
+    assert.ok(events.indexOf('1 asks 0') < events.indexOf('0 has 7'), `${events}`);
+  });
 });
 
 test('an abort in the middle rejects with its reason, and the next call works', { skip }, async () => {

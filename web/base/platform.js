@@ -22,6 +22,9 @@ export const isNode =
 /** A thread with a document. */
 export const isPage = !isNode && typeof document === 'object' && typeof window === 'object';
 
+/** What is in modules that are imported when they are needed, once they were: there, or beforehand by the caller. */
+export const imported = {};
+
 let host;
 
 /** Says what this runs in: a host, or a function that gives it when it is first needed. */

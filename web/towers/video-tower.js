@@ -1,4 +1,4 @@
-// What loadVideoEncoder() gives.
+// What loadVideoEncoder() gives. This is a module that few pages need: who imports it finds openVideoTower in `imported`.
 
 import { underSignal, untilAborted } from '../base/abort.js';
 import { HalfclipError, describe } from '../base/errors.js';
@@ -10,6 +10,7 @@ import {
   oneOf,
   readOptions,
 } from '../base/options.js';
+import { imported } from '../base/platform.js';
 import { arrayTypeOf, isArray } from '../base/realm.js';
 import { embedPicture, embedPixels, embedVideos, preprocessPicture } from '../encoder/calls.js';
 import { nameInput } from '../encoder/messages.js';
@@ -54,7 +55,7 @@ const VIDEO_EMBED_OPTIONS = {
  * @param {(tower: 'video', options: object, temporal: number) => Promise<object>} load makes an encoder, here or in a
  *   worker
  */
-export async function openVideoTower(options, load) {
+imported.openVideoTower = async (options, load) => {
   const known = { ...LOAD_OPTIONS, ...VIDEO_OPTIONS };
   const {
     temporal = 'auto',
@@ -77,7 +78,7 @@ export async function openVideoTower(options, load) {
   }
   const { fetch, retry, limits } = others;
   return new VideoTower(encoder, { fps, maxFrames, sampling, mediabunny, fetch, retry, limits });
-}
+};
 
 /** A video tower. Each call takes one video or an array, and gives one vector or an array in the same order. */
 class VideoTower extends Tower {
