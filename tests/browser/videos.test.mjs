@@ -188,6 +188,37 @@ test('the vector of a file, of an element and of frames, here and in a worker', 
   assert.deepEqual(found[0][0], found[1][0]);
 });
 
+test('mediabunny decodes the next frames while these are computed', { skip }, async () => {
+  const events = await page.evaluate(async () => {
+    const [{ loadVideoEncoder }, mediabunny] = await Promise.all(
+      ['/halfclip/index.js', '/mediabunny/mediabunny.min.mjs'].map((place) => import(place)),
+    );
+    const events = [];
+    class VideoSampleSink extends mediabunny.VideoSampleSink {
+      async *samplesAtTimestamps(...args) {
+        for await (const sample of super.samplesAtTimestamps(...args)) {
+          yield sample;
+          events.push('next'); // is asked for
+        }
+      }
+    }
+    const encoder = await loadVideoEncoder({
+      model: await (await fetch('model.json')).json(),
+      weights: 'model.safetensors',
+      mediabunny: { ...mediabunny, VideoSampleSink },
+    });
+    await encoder.embed('ntsc.mp4', { onFrame: ({ index }) => events.push(index) });
+    encoder.dispose();
+    return events;
+  });
+  const frames = events.filter((event) => event !== 'next');
+  assert.equal(frames.length, 11);
+  for (const index of frames.slice(0, -1)) {
+    const asked = events.slice(0, events.indexOf(index)).filter((event) => event === 'next').length;
+    assert.ok(asked > index, `${events}`);
+  }
+});
+
 test('a long film costs a part of its bytes', { skip }, async () => {
   const [minute, film] = ['minute.mp4', 'film-of-an-hour.mp4'].map((name) => path.join(folder, name));
   const noise = ['-vf', 'noise=alls=12:allf=t', '-b:v', '130k'];
