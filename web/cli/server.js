@@ -55,6 +55,7 @@ function policyFor(origins) {
     "script-src 'self' 'wasm-unsafe-eval'",
     "worker-src 'self'",
     "img-src 'self' blob: data:",
+    "media-src 'self' blob:",
     "style-src 'self'",
     ["connect-src 'self'", ...origins].join(' '),
     "object-src 'none'",

@@ -2,12 +2,15 @@
 // visitor wants to see.
 
 const DAY = 86_400_000;
+const collator = new Intl.Collator(undefined, { numeric: true });
 
 export class Album {
   #pictures = new Map();
   #listeners = [];
   #folders = null; // until a picture comes or goes
-  filter = { folder: '', from: NaN, to: NaN, hidden: false };
+  #clips = new Map(); // of each clip the numbers of its frames
+  #filter = { folder: '', from: NaN, to: NaN, hidden: false };
+  #visible = null; // by id, 1 where the filter lets a picture through; until something of that changes
 
   onChange(listener) {
     this.#listeners.push(listener);
@@ -17,8 +20,36 @@ export class Album {
     for (const listener of this.#listeners) listener(ids);
   }
 
+  get filter() {
+    return this.#filter;
+  }
+
+  set filter(filter) {
+    this.#filter = filter;
+    this.#visible = null;
+  }
+
+  /** How many there are; the frames of a clip count as one. */
   get size() {
-    return this.#pictures.size;
+    let size = this.#pictures.size;
+    for (const frames of this.#clips.values()) size -= frames.size - 1;
+    return size;
+  }
+
+  /** A picture alone, or all frames of its clip. */
+  together(id) {
+    const { clip } = this.#pictures.get(id) ?? {};
+    return clip ? [...this.#clips.get(clip)] : [id];
+  }
+
+  /** Lets of each clip through the first frame that it is asked about. */
+  oncePerClip() {
+    const seen = new Set();
+    return (id) => {
+      const clip = this.#clips.size > 0 && this.#pictures.get(id)?.clip;
+      if (!clip) return true;
+      return !seen.has(clip) && Boolean(seen.add(clip));
+    };
   }
 
   get(id) {
@@ -31,19 +62,29 @@ export class Album {
 
   /** Pictures that are new, or known anew. */
   put(pictures) {
-    this.#folders = null;
-    for (const picture of pictures) this.#pictures.set(picture.id, { ...picture, folder: folderOf(picture.path) });
+    this.#folders = this.#visible = null;
+    for (const picture of pictures) {
+      const { id, clip, path } = picture;
+      this.#pictures.set(id, { ...picture, folder: folderOf(path) });
+      if (clip) this.#clips.set(clip, (this.#clips.get(clip) ?? new Set()).add(id));
+    }
     this.changed(pictures.map(({ id }) => id));
   }
 
   update(ids, changes) {
     for (const id of ids) Object.assign(this.#pictures.get(id) ?? {}, changes);
+    if ('hidden' in changes) this.#visible = null;
     this.changed(ids);
   }
 
   remove(ids) {
-    this.#folders = null;
-    for (const id of ids) this.#pictures.delete(id);
+    this.#folders = this.#visible = null;
+    for (const id of ids) {
+      const frames = this.#clips.get(this.#pictures.get(id)?.clip);
+      this.#pictures.delete(id);
+      frames?.delete(id);
+      if (frames?.size === 0) this.#clips.delete([...this.#clips].find(([, ids]) => ids === frames)[0]);
+    }
     this.changed(ids);
   }
 
@@ -51,18 +92,30 @@ export class Album {
     this.remove([...this.#pictures.keys()]);
   }
 
-  /** Whether the filter lets a picture through. */
+  /** Whether the filter lets a picture through. Asked of every picture for each letter: a look into a table. */
   shows(id) {
-    const picture = this.#pictures.get(id);
-    if (!picture || (picture.hidden && !this.filter.hidden)) return false;
-    const { folder, from, to } = this.filter;
+    return (this.#visible ??= this.#look())[id] === 1;
+  }
+
+  #look() {
+    let last = 0;
+    for (const id of this.#pictures.keys()) last = Math.max(last, id);
+    const visible = new Uint8Array(last + 1);
+    for (const [id, picture] of this.#pictures) visible[id] = this.#lets(picture) ? 1 : 0;
+    return visible;
+  }
+
+  #lets(picture) {
+    if (picture.hidden && !this.#filter.hidden) return false;
+    const { folder, from, to } = this.#filter;
     if (folder && picture.folder !== folder && !picture.folder.startsWith(`${folder}/`)) return false;
     return !(picture.modified < from) && !(picture.modified >= to + DAY);
   }
 
   /** The pictures that are shown, in the order in which they came. */
   shown() {
-    return [...this.#pictures.keys()].filter((id) => this.shows(id));
+    const once = this.oncePerClip();
+    return [...this.#pictures.keys()].filter((id) => this.shows(id) && once(id));
   }
 
   /** All folders, with how many pictures are below each. */
@@ -79,7 +132,7 @@ export class Album {
         counts.set(path, (counts.get(path) ?? 0) + 1);
       }
     }
-    return [...counts].sort(([a], [b]) => a.localeCompare(b, undefined, { numeric: true }));
+    return [...counts].sort(([a], [b]) => collator.compare(a, b));
   }
 }
 

@@ -4,6 +4,7 @@
 // towers lie in different files, and `dtype` and `hub` are passed through as well.
 
 import { Album } from './album.js';
+import { createClips } from './clips.js';
 import { createExport } from './exporting.js';
 import { createFindPanel } from './find-panel.js';
 import { Finder } from './find.js';
@@ -38,29 +39,32 @@ const ACTIONS = {
   hide(id) {
     if (!writer?.isWriter) return;
     const { hidden } = album.get(id);
-    album.update([id], { hidden: !hidden });
+    const ids = album.together(id);
+    album.update(ids, { hidden: !hidden });
     finder.refilter();
-    library.hide([id], !hidden);
+    library.hide(ids, !hidden);
   },
   remove(id) {
     if (!writer?.isWriter) return;
     const { name } = album.get(id);
-    album.remove([id]);
+    const ids = album.together(id);
+    album.remove(ids);
     finder.refilter();
-    library.remove([id]);
+    library.remove(ids);
     announce(`${name} is removed from this page.`);
   },
 };
 const grid = new Grid(byId('grid'), { album, thumbnails: (ids) => library.thumbnails(ids), on: ACTIONS });
 const finder = new Finder({ library, album, grid, notices, announce });
 const panel = createFindPanel({ finder, album, grid });
-const viewer = createViewer({ library, album, grid, on: ACTIONS });
+const clips = createClips({ library, notices });
+const viewer = createViewer({ library, album, clips, grid, on: ACTIONS });
 const status = createStatus();
 const progress = createProgress({ library, announce });
 const mayWrite = () => Boolean(writer?.isWriter);
 const hub = new URLSearchParams(location.search).get('hub') ?? undefined;
 const models = createModelPanel({ library, hub, notices, announce, removeEverything, mayWrite });
-createIntake({ library, notices, mayWrite, lookLikeImage: panel.lookLikeImage });
+createIntake({ library, clips, notices, mayWrite, lookLikeImage: panel.lookLikeImage });
 createExport({ library, album, finder, notices });
 const sentences = createSentencesPanel({ library, notices, announce });
 const tabs = createTabs(document.querySelector('[role=tablist]'), {
@@ -90,6 +94,7 @@ const EVENTS = {
     byId('bundled').hidden = key !== 'halfclip-emoji';
     status.reset();
   },
+  clips: (found) => clips.add(found),
   blocked: (origin) => models.showBlocked(origin),
   stopped({ name, message }) {
     const text =

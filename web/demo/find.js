@@ -111,7 +111,10 @@ export class Finder {
 
   #ofGroups() {
     const groups = this.#groups
-      .map((ids) => ids.filter((id) => this.#album.shows(id)))
+      .map((ids) => {
+        const once = this.#album.oncePerClip();
+        return ids.filter((id) => this.#album.shows(id) && once(id));
+      })
       .filter(({ length }) => length > 1);
     this.shown = { ids: groups.flat() };
     if (groups.length === 0) return [{ title: 'No two pictures are this much alike', ids: [] }];
@@ -122,8 +125,9 @@ export class Finder {
     const { ids, scores, threshold } = this.#found;
     const shownIds = [];
     const shownScores = [];
+    const once = this.#album.oncePerClip();
     ids.forEach((id, i) => {
-      if (!this.#album.shows(id)) return;
+      if (!this.#album.shows(id) || !once(id)) return;
       shownIds.push(id);
       shownScores.push(scores[i]);
     });

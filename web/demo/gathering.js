@@ -13,10 +13,13 @@ const WRITE_AFTER = 1000;
  * @param {import('./library.js').Library} library
  * @param {{ id: string, name: string, handle: FileSystemDirectoryHandle }} folder
  * @param {(pictures: object[]) => void} add  called with those that may be new
- * @returns {Promise<{ count: number, gone: number[] }>} how many there are, and which are not there any more
+ * @returns {Promise<{ count: number, gone: number[], clips: object[] }>} how many there are, which are not there any
+ *   more, and clips whose frames are to be taken: { file, path, source }
  */
 export async function readFolder(library, folder, add) {
-  const before = library.records.filter(({ source }) => source.folder === folder.id).map(({ id }) => id);
+  const before = library.records.filter(({ source }) => source.folder === folder.id);
+  const clips = [];
+  const clipsThere = new Set();
   const there = new Set();
   let count = 0;
   let batch = [];
@@ -26,14 +29,26 @@ export async function readFolder(library, folder, add) {
     count += batch.length;
     batch = [];
   };
-  for await (const { path, handle } of picturesBelow(folder.handle)) {
-    const { name, size, lastModified: modified } = await handle.getFile();
-    batch.push({ name, path: `${folder.name}/${path}`, size, modified, source: { folder: folder.id, path } });
+  for await (const { path, handle, isClip } of picturesBelow(folder.handle)) {
+    const file = await handle.getFile();
+    const { name, size, lastModified: modified } = file;
+    const picture = { name, path: `${folder.name}/${path}`, size, modified, source: { folder: folder.id, path } };
+    if (isClip) {
+      clipsThere.add(clipOf(picture));
+      clips.push({ file, path: picture.path, source: picture.source });
+      continue;
+    }
+    batch.push(picture);
     if (batch.length === BATCH) flush();
   }
   flush();
-  return { count, gone: before.filter((id) => !there.has(id)) };
+  const isThere = ({ id, size, modified, source: { clip } }) =>
+    clip ? clipsThere.has(clipOf({ path: clip, size, modified })) : there.has(id);
+  const gone = before.filter((record) => !isThere(record)).map(({ id }) => id);
+  return { count: count + clips.length, gone, clips };
 }
+
+const clipOf = ({ path, size, modified }) => JSON.stringify([path, size, modified]);
 
 /**
  * Takes over what Node.js has read of a folder.

@@ -3,7 +3,7 @@
 // Where the browser gives handles of files and folders, these are kept, so that the pictures are there the next time;
 // elsewhere the page has the files until it is closed, and after that their small copies.
 
-import { looksLikePicture } from './places.js';
+import { looksLikeClip, looksLikePicture } from './places.js';
 
 /** How many files are handed over at once, so that a folder of many thousands does not stop the page. */
 const BATCH = 200;
@@ -11,31 +11,37 @@ const BATCH = 200;
 const byId = (id) => document.getElementById(id);
 const breathe = () => new Promise((resolve) => setTimeout(resolve));
 
+const isClip = ({ file }) => file.type.startsWith('video/') || looksLikeClip(file.name);
+
 /** Hands over files, of which each may be left out: `pictureOf` gives { file, path } or null. */
-async function addFiles(library, files, pictureOf) {
+async function addFiles({ library, clips }, files, pictureOf) {
   let count = 0;
+  const found = [];
   for (let i = 0; i < files.length; i += BATCH) {
     const pictures = [];
     for (let k = i; k < Math.min(i + BATCH, files.length); k++) pictures.push(pictureOf(files[k]));
-    const batch = pictures.filter(Boolean);
+    const all = pictures.filter(Boolean);
+    found.push(...all.filter(isClip));
+    const batch = all.filter((picture) => !isClip(picture));
     if (batch.length > 0) await library.add(batch);
     count += batch.length;
     await breathe();
   }
-  return count;
+  return count + (await clips.add(found));
 }
 
 /** All that was chosen, so that a wrong choice is answered in words. */
 const chosen = (file) => ({ file, path: file.name });
 
-/** Only what looks like a picture, because folders hold all sorts of things. */
-const below = (file) => (looksLikePicture(file.name) ? { file, path: file.webkitRelativePath || file.name } : null);
+/** Only what looks like a picture or a clip, because folders hold all sorts of things. */
+const isWanted = (name) => looksLikePicture(name) || looksLikeClip(name);
+const below = (file) => (isWanted(file.name) ? { file, path: file.webkitRelativePath || file.name } : null);
 
 const asIs = (picture) => picture;
 
 async function fromEntry(entry, path = '') {
   if (entry.isFile) {
-    if (path && !looksLikePicture(entry.name)) return [];
+    if (path && !isWanted(entry.name)) return [];
     const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
     return [{ file, path: path + entry.name }];
   }
@@ -53,9 +59,10 @@ async function fromEntry(entry, path = '') {
   return lists.flat();
 }
 
-async function addHandle(library, handle) {
+async function addHandle({ library, clips }, handle) {
   if (handle.kind === 'directory') return library.addFolder(handle);
-  return library.add([{ file: await handle.getFile(), path: handle.name, source: { handle } }]);
+  const picture = { file: await handle.getFile(), path: handle.name, source: { handle } };
+  return isClip(picture) ? clips.add([picture]) : library.add([picture]);
 }
 
 /** What was dropped. Its items are only there during the event: everything is taken before the first await. */
@@ -64,14 +71,14 @@ function fromDrop(dataTransfer) {
   const files = [...dataTransfer.files];
   const entries = items.map((item) => item.webkitGetAsEntry?.());
   const handles = items.map((item) => item.getAsFileSystemHandle?.().catch(() => null));
-  return async (library) => {
-    if (items.length === 0) return addFiles(library, files, chosen);
+  return async (places) => {
+    if (items.length === 0) return addFiles(places, files, chosen);
     let count = 0;
     for (let i = 0; i < items.length; i++) {
       const handle = await handles[i];
-      if (handle) count += await addHandle(library, handle);
-      else if (entries[i]) count += await addFiles(library, await fromEntry(entries[i]), asIs);
-      else count += await addFiles(library, files.slice(i, i + 1), chosen);
+      if (handle) count += await addHandle(places, handle);
+      else if (entries[i]) count += await addFiles(places, await fromEntry(entries[i]), asIs);
+      else count += await addFiles(places, files.slice(i, i + 1), chosen);
     }
     return count;
   };
@@ -91,10 +98,12 @@ async function addSamples(library) {
 /**
  * @param {object} parts
  * @param {object} parts.library  what library-worker.js answers
+ * @param {object} parts.clips  see clips.js
  * @param {() => boolean} parts.mayWrite  false where another tab has the pictures
  * @param {(image: Blob, name?: string) => void} parts.lookLikeImage
  */
-export function createIntake({ library, notices, mayWrite, lookLikeImage }) {
+export function createIntake({ library, clips, notices, mayWrite, lookLikeImage }) {
+  const places = { library, clips };
   const input = byId('query');
 
   async function adding(add) {
@@ -112,7 +121,7 @@ export function createIntake({ library, notices, mayWrite, lookLikeImage }) {
   function choose(button, chooser, pictureOf, pick) {
     byId(button).addEventListener('click', () => (pick() ? adding(pick()) : byId(chooser).click()));
     byId(chooser).addEventListener('change', async ({ target }) => {
-      await adding(() => addFiles(library, target.files, pictureOf));
+      await adding(() => addFiles(places, target.files, pictureOf));
       target.value = '';
     });
   }
@@ -120,19 +129,22 @@ export function createIntake({ library, notices, mayWrite, lookLikeImage }) {
     if (!globalThis.showOpenFilePicker) return null;
     const types = [
       {
-        description: 'Pictures',
-        accept: { 'image/*': ['.avif', '.bmp', '.gif', '.heic', '.jpeg', '.jpg', '.png', '.webp'] },
+        description: 'Pictures and clips',
+        accept: {
+          'image/*': ['.avif', '.bmp', '.gif', '.heic', '.jpeg', '.jpg', '.png', '.webp'],
+          'video/*': ['.m4v', '.mkv', '.mov', '.mp4', '.webm'],
+        },
       },
     ];
     return async () => {
       const handles = await showOpenFilePicker({ multiple: true, id: 'pictures', types });
-      for (const handle of handles) await addHandle(library, handle);
+      for (const handle of handles) await addHandle(places, handle);
       return handles.length;
     };
   });
   choose('add-folder', 'folder', below, () =>
     globalThis.showDirectoryPicker
-      ? async () => addHandle(library, await showDirectoryPicker({ id: 'pictures', mode: 'read' }))
+      ? async () => addHandle(places, await showDirectoryPicker({ id: 'pictures', mode: 'read' }))
       : null,
   );
   byId('add-samples').addEventListener('click', () => adding(() => addSamples(library)));
@@ -156,7 +168,7 @@ export function createIntake({ library, notices, mayWrite, lookLikeImage }) {
     if (isOnField(event) && first) lookLikeImage(first, first.name);
     else {
       const add = fromDrop(event.dataTransfer);
-      adding(() => add(library));
+      adding(() => add(places));
     }
   });
   addEventListener('paste', (event) => {
@@ -164,6 +176,6 @@ export function createIntake({ library, notices, mayWrite, lookLikeImage }) {
     if (files.length === 0) return;
     event.preventDefault();
     if (document.activeElement === input) lookLikeImage(files[0], files[0].name);
-    else adding(() => addFiles(library, files, chosen));
+    else adding(() => addFiles(places, files, chosen));
   });
 }

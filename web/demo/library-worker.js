@@ -1,7 +1,7 @@
 // The page's worker: pictures, vectors and towers, so that the page's own thread only draws.
 //
 // What can be asked of it are the methods below; what it tells unasked are the events pictures, ready, failed, progress,
-// tower, model, lost and closed.
+// tower, model, lost, clips and stopped.
 
 import { ChosenModel } from './chosen-model.js';
 import { openDatabase } from './database.js';
@@ -42,13 +42,15 @@ function tellSoon() {
   }, TELL_EVERY);
 }
 
-const shown = ({ id, name, path, modified, hidden, size }) => ({
+const shown = ({ id, name, path, modified, hidden, size, source: { clip, time } }) => ({
   id,
   name,
   path,
   modified,
   hidden,
   size,
+  clip,
+  time,
   ready: library.vectors.has(id),
 });
 
@@ -67,20 +69,21 @@ function addAll(pictures) {
 const enqueueWaiting = () =>
   indexer.enqueue(library.records.filter(({ id }) => !library.vectors.has(id)).map(({ id }) => id));
 
-const ofFile = (file, path, source = {}) => ({
+const ofFile = ({ file, path, source = {}, size = file.size }) => ({
   name: file.name,
   path,
-  size: file.size,
+  size,
   modified: file.lastModified,
   source,
   file,
 });
 
 async function readKept(folder) {
-  const { count, gone } = await readFolder(library, folder, (pictures) =>
+  const { count, gone, clips } = await readFolder(library, folder, (pictures) =>
     indexer.enqueue(addAll(pictures).map(({ id }) => id)),
   );
   if (gone.length > 0) await methods.remove(gone);
+  if (clips.length > 0) tell('clips', clips);
   return count;
 }
 
@@ -110,11 +113,22 @@ const methods = {
     enqueueWaiting();
   },
 
-  /** Files with their paths: { file, path, source? }. */
+  /** Files with their paths: { file, path, source? }, and of frames of a clip the clip's size. */
   async add(pictures) {
-    const added = addAll(pictures.map(({ file, path, source }) => ofFile(file, path, source)));
+    const added = addAll(pictures.map(ofFile));
     indexer.enqueue(added.map(({ id }) => id));
     return added.length;
+  },
+
+  /** Whether the frames of a clip are there: { path, size, modified } of its file. */
+  async hasClip({ path, size, modified }) {
+    return library.idOf({ path: `${path}#t=0`, size, modified }) !== undefined;
+  },
+
+  /** The file of the clip that a picture is a frame of, or null where it cannot be had. */
+  async clip(id) {
+    const record = library.get(id);
+    return record ? library.places.openClip(record).catch(() => null) : null;
   },
 
   /** Pictures at addresses: { name, path, url }. */

@@ -2,10 +2,15 @@
 //
 // A picture remembers { folder, path } (a folder whose handle is kept), { handle } (a single file's), or { url }. A File
 // from an <input> or a drop without handles is there until the page is closed; after that its thumbnail stands for it.
+// So it does for a frame of a clip, which has { clip, time } as well: its file is the clip's.
 
 const PICTURE = /\.(avif|bmp|gif|heic|heif|jfif|jpe?g|png|tiff?|webp)$/i;
 
 export const looksLikePicture = (name) => PICTURE.test(name) && !name.startsWith('.');
+
+const CLIP = /\.(m4v|mkv|mov|mp4|ogv|webm)$/i;
+
+export const looksLikeClip = (name) => CLIP.test(name) && !name.startsWith('.');
 
 export class Places {
   #folders = new Map(); // id to { id, name, handle }
@@ -54,6 +59,15 @@ export class Places {
   /** The file of a picture, or null where it cannot be had any more. */
   async open({ id, source }) {
     if (this.#files.has(id)) return this.#files.get(id);
+    return source.clip ? null : this.#openSource(source);
+  }
+
+  /** The file of the clip that a frame is of, likewise. */
+  async openClip({ source }) {
+    return source.clip && !source.url ? this.#openSource(source) : null;
+  }
+
+  async #openSource(source) {
     if (source.url) return fetchPicture(source.url);
     const handle = source.handle ?? (await this.#below(source));
     if (!handle || (await permissionOf(handle)) !== 'granted') return null;
@@ -89,7 +103,7 @@ async function fetchPicture(url) {
 }
 
 /**
- * All pictures below a folder, in the order of their names: { path, handle }.
+ * All pictures and clips below a folder, in the order of their names: { path, handle, isClip }.
  * @param {FileSystemDirectoryHandle} folder
  */
 export async function* picturesBelow(folder, path = '') {
@@ -98,7 +112,8 @@ export async function* picturesBelow(folder, path = '') {
   entries.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
   for (const entry of entries) {
     if (entry.kind === 'file') {
-      if (looksLikePicture(entry.name)) yield { path: path + entry.name, handle: entry };
+      const isClip = looksLikeClip(entry.name);
+      if (isClip || looksLikePicture(entry.name)) yield { path: path + entry.name, handle: entry, isClip };
     } else if (!entry.name.startsWith('.')) yield* picturesBelow(entry, `${path}${entry.name}/`);
   }
 }

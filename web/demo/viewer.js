@@ -18,9 +18,10 @@ async function asPng(blob) {
  * @param {object} parts
  * @param {{ similar(id: number): void, hide(id: number): void, remove(id: number): void }} parts.on
  */
-export function createViewer({ library, album, grid, on }) {
+export function createViewer({ library, album, clips, grid, on }) {
   const dialog = byId('viewer');
   const image = byId('viewer-picture');
+  const video = byId('viewer-clip');
   let shown; // id
   let picture; // Blob
 
@@ -45,9 +46,15 @@ export function createViewer({ library, album, grid, on }) {
     byId('alikes').replaceChildren();
     const original = await library.original(id);
     const blob = original ?? (await library.thumbnails([id]))[0];
+    const clip = record.clip && (await clips.fileOf(record));
     if (shown !== id || !dialog.open) return;
     showPicture(blob, record);
-    if (!original && !record.problem)
+    showClip(clip, record);
+    if (record.clip)
+      byId('viewer-about').textContent = clip
+        ? describe(record)
+        : 'This is a frame of the clip, which can be played again once it is added again.';
+    else if (!original && !record.problem)
       byId('viewer-about').textContent =
         'This is the small copy: the file itself can be opened again once it is added again.';
     else if (!record.problem) byId('viewer-about').textContent = describe(record);
@@ -69,9 +76,23 @@ export function createViewer({ library, album, grid, on }) {
     else image.removeAttribute('src');
   }
 
+  /** Plays a clip from the frame on, unless the visitor wants nothing to move by itself. */
+  function showClip(file, { name, time }) {
+    URL.revokeObjectURL(video.src);
+    video.hidden = !file;
+    image.hidden = Boolean(file);
+    if (!file) return video.removeAttribute('src');
+    video.ariaLabel = name;
+    video.src = URL.createObjectURL(file);
+    video.currentTime = time;
+    if (!matchMedia('(prefers-reduced-motion: reduce)').matches) video.play().catch(() => {}); // then it waits for a click
+  }
+
   async function showAlikes(id) {
-    const { ids } = await library.search({ picture: id, limit: ALIKES + 1 });
-    const others = [...ids].filter((other) => other !== id && album.get(other)).slice(0, ALIKES);
+    const own = album.together(id);
+    const { ids } = await library.search({ picture: id, limit: 2 * ALIKES + own.length });
+    const once = album.oncePerClip();
+    const others = [...ids].filter((other) => album.get(other) && !own.includes(other) && once(other)).slice(0, ALIKES);
     const blobs = await library.thumbnails(others);
     if (shown !== id) return;
     byId('alikes').replaceChildren(
@@ -107,11 +128,13 @@ export function createViewer({ library, album, grid, on }) {
   dialog.addEventListener('close', () => {
     URL.revokeObjectURL(image.src);
     image.removeAttribute('src');
+    showClip(null, {});
     picture = undefined;
     grid.focus(album.get(shown) ? shown : undefined);
   });
   dialog.addEventListener('click', (event) => event.target === dialog && close());
   dialog.addEventListener('keydown', (event) => {
+    if (event.target === video) return; // where arrows lead through the clip
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (by) step(by);
   });
