@@ -72,7 +72,7 @@ test('a clip is found by words, once, and plays from the frame that fits', { ski
     assert.deepEqual([paused, hidden], [false, false]);
     assert.match(await page.locator('#viewer-path').textContent(), /^holidays\.webm#t=[345]$/);
     await page.keyboard.press('Escape');
-    assert.equal(await page.evaluate(() => document.getElementById('viewer-clip').getAttribute('src')), null);
+    await page.waitForFunction(() => !document.getElementById('viewer-clip').hasAttribute('src')); // it ends
 
     await search(page, 'a cat');
     assert.match(await firstName(page), /^holidays\.webm 0:0[012]$/);
@@ -117,5 +117,41 @@ test('with less motion it waits; what is no clip is said', { skip }, () =>
       await page.getByRole('alert').filter({ hasText: '“notes.mp4” cannot be read' }).waitFor();
     },
     { reducedMotion: 'reduce' },
+  ),
+);
+
+/** In place of the browser's chooser: a folder of the origin's own. */
+const chooser = () => {
+  globalThis.showDirectoryPicker = async () =>
+    (await navigator.storage.getDirectory()).getDirectoryHandle('Holidays', { create: true });
+};
+
+test('a clip in a folder is found, kept, and plays after a reload; it leaves with its file', { skip }, () =>
+  place.withPage(
+    async (page) => {
+      const base64 = (await readFile(clip)).toString('base64');
+      await page.evaluate(async (text) => {
+        const folder = await globalThis.showDirectoryPicker();
+        const file = await folder.getFileHandle('lunch.webm', { create: true });
+        const stream = await file.createWritable();
+        await stream.write(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)));
+        await stream.close();
+      }, base64);
+      await page.getByRole('button', { name: 'Add a folder' }).click();
+      await allRead(page, 1);
+      await page.locator('.tile[data-state=ready]').waitFor();
+      await page.reload();
+      await isOpen(page);
+      await allRead(page, 1);
+      await search(page, 'pizza');
+      assert.match(await firstName(page), /^lunch\.webm 0:0[345]$/);
+      await page.locator('.tile .open').click();
+      assert.ok((await playing(page)).currentTime >= 3);
+      assert.match(await page.locator('#viewer-path').textContent(), /^Holidays\/lunch\.webm#t=/);
+      await page.evaluate(async () => (await globalThis.showDirectoryPicker()).removeEntry('lunch.webm'));
+      await page.reload();
+      await page.locator('#empty').waitFor();
+    },
+    { init: chooser },
   ),
 );

@@ -78,7 +78,7 @@ test('the keyboard alone: tabs, the field, the grid, a picture, and back', () =>
     const focus = () => page.evaluate(() => document.activeElement.id || document.activeElement.className);
     // From the button that was clicked, on through what narrows the choice, into the grid: one stop.
     const stops = [await focus()];
-    for (let i = 0; i < 14; i++) {
+    for (let i = 0; i < 15; i++) {
       await page.keyboard.press('Tab');
       stops.push(await focus());
     }

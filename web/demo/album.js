@@ -77,6 +77,16 @@ export class Album {
     this.changed(ids);
   }
 
+  /** Pictures that have been read: { id, taken }. */
+  read(pictures) {
+    for (const { id, taken } of pictures) {
+      const picture = this.#pictures.get(id);
+      if (picture) Object.assign(picture, { ready: true, problem: undefined, taken: taken ?? picture.taken });
+    }
+    this.#visible = null;
+    this.changed(pictures.map(({ id }) => id));
+  }
+
   remove(ids) {
     this.#folders = this.#visible = null;
     for (const id of ids) {
@@ -109,7 +119,8 @@ export class Album {
     if (picture.hidden && !this.#filter.hidden) return false;
     const { folder, from, to } = this.#filter;
     if (folder && picture.folder !== folder && !picture.folder.startsWith(`${folder}/`)) return false;
-    return !(picture.modified < from) && !(picture.modified >= to + DAY);
+    const date = picture.taken ?? picture.modified;
+    return !(date < from) && !(date >= to + DAY);
   }
 
   /** The pictures that are shown, in the order in which they came. */

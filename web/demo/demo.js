@@ -8,6 +8,7 @@ import { createClips } from './clips.js';
 import { createExport } from './exporting.js';
 import { createFindPanel } from './find-panel.js';
 import { Finder } from './find.js';
+import { plural } from './format.js';
 import { Grid } from './grid.js';
 import { installOffline } from './installing.js';
 import { createIntake } from './intake.js';
@@ -17,6 +18,7 @@ import { createOneWriter } from './one-writer.js';
 import { createProgress } from './progress.js';
 import { callsOver } from './rpc.js';
 import { followServed, readServed, servedModel } from './served.js';
+import { createSelectionPanel } from './selection.js';
 import { createSentencesPanel } from './sentences.js';
 import { createStatus } from './status.js';
 import { createTabs } from './tabs.js';
@@ -36,22 +38,23 @@ const album = new Album();
 const ACTIONS = {
   open: (id) => viewer.open(id),
   similar: (id) => album.get(id).ready && panel.lookLike(id),
-  hide(id) {
+  /** Hides pictures; shows them again where all of them are hidden. */
+  hide(chosen) {
     if (!writer?.isWriter) return;
-    const { hidden } = album.get(id);
-    const ids = album.together(id);
-    album.update(ids, { hidden: !hidden });
+    const ids = chosen.flatMap((id) => album.together(id));
+    const hidden = !ids.every((id) => album.get(id).hidden);
+    album.update(ids, { hidden });
     finder.refilter();
-    library.hide(ids, !hidden);
+    library.hide(ids, hidden);
   },
-  remove(id) {
+  remove(chosen) {
     if (!writer?.isWriter) return;
-    const { name } = album.get(id);
-    const ids = album.together(id);
+    const what = chosen.length === 1 ? `${album.get(chosen[0]).name} is` : `${plural(chosen.length, 'picture')} are`;
+    const ids = chosen.flatMap((id) => album.together(id));
     album.remove(ids);
     finder.refilter();
     library.remove(ids);
-    announce(`${name} is removed from this page.`);
+    announce(`${what} removed from this page.`);
   },
 };
 const grid = new Grid(byId('grid'), { album, thumbnails: (ids) => library.thumbnails(ids), on: ACTIONS });
@@ -65,7 +68,8 @@ const mayWrite = () => Boolean(writer?.isWriter);
 const hub = new URLSearchParams(location.search).get('hub') ?? undefined;
 const models = createModelPanel({ library, hub, notices, announce, removeEverything, mayWrite });
 createIntake({ library, clips, notices, mayWrite, lookLikeImage: panel.lookLikeImage });
-createExport({ library, album, finder, notices });
+createExport({ library, album, finder, grid, notices });
+createSelectionPanel({ grid, on: ACTIONS, announce });
 const sentences = createSentencesPanel({ library, notices, announce });
 const tabs = createTabs(document.querySelector('[role=tablist]'), {
   'tab-compare': () => sentences.show(),
@@ -75,7 +79,7 @@ byId('choose-model').addEventListener('click', () => tabs.select(byId('tab-model
 
 const EVENTS = {
   pictures: (pictures) => album.put(pictures),
-  ready: (ids) => album.update(ids, { ready: true, problem: undefined }),
+  ready: (pictures) => album.read(pictures),
   lost(ids) {
     grid.forget(ids);
     album.remove(ids);

@@ -17,8 +17,13 @@ export function download(name, ...parts) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-export function createExport({ library, album, finder, notices }) {
-  const pictures = () => finder.shown.ids.map((id, i) => ({ ...album.get(id), score: finder.shown.scores?.[i] }));
+export function createExport({ library, album, finder, grid, notices }) {
+  /** What is selected, else all that is shown. */
+  function pictures() {
+    const selected = grid.selection();
+    if (selected.length > 0) return selected.map(({ id, score }) => ({ ...album.get(id), score }));
+    return finder.shown.ids.map((id, i) => ({ ...album.get(id), score: finder.shown.scores?.[i] }));
+  }
 
   byId('export-names').addEventListener('click', () => {
     download(

@@ -21,6 +21,9 @@ export class Grid {
   #album;
   #on;
   #stop; // the picture that the Tab key reaches
+  #selected = new Set();
+  #anchor; // from which a selection is extended
+  #listeners = []; // to the selection
   #drawing;
   #gliding;
 
@@ -29,7 +32,7 @@ export class Grid {
    * @param {object} parts
    * @param {import('./album.js').Album} parts.album
    * @param {(ids: number[]) => Promise<(Blob | null)[]>} parts.thumbnails
-   * @param {{ open(id: number): void, similar(id: number): void, remove(id: number): void, hide(id: number): void }}
+   * @param {{ open(id: number): void, similar(id: number): void, remove(ids: number[]): void, hide(ids: number[]): void }}
    *   parts.on
    */
   constructor(container, { album, thumbnails, on }) {
@@ -63,6 +66,43 @@ export class Grid {
     if (this.#layout.indexOf(this.#stop) === undefined) this.#stop = this.order[0];
     this.#drawTitles(sections);
     this.#draw();
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** What is selected of the pictures that are shown, in their order. @returns {{ id: number, score?: number }[]} */
+  selection() {
+    if (this.#selected.size === 0) return [];
+    const chosen = [];
+    this.order.forEach((id, index) => {
+      if (this.#selected.has(id)) chosen.push({ id, score: this.#layout.scoreOf(index)?.score });
+    });
+    return chosen;
+  }
+
+  onSelection(listener) {
+    this.#listeners.push(listener);
+  }
+
+  /** Selects these pictures and no others. */
+  select(ids) {
+    this.#selected = new Set(ids);
+    this.#draw();
+    for (const listener of this.#listeners) listener();
+  }
+
+  #toggle(id) {
+    const ids = new Set(this.#selected);
+    if (!ids.delete(id)) ids.add(id);
+    this.#anchor = id;
+    this.select(ids);
+  }
+
+  /** Selects all from where the selection was begun. */
+  #selectTo(id) {
+    const begin = this.#layout.indexOf(this.#anchor) ?? this.#layout.indexOf(this.#stop);
+    this.#anchor = this.order[begin];
+    const end = this.#layout.indexOf(id);
+    this.select(this.order.slice(Math.min(begin, end), Math.max(begin, end) + 1));
   }
 
   /** Draws tiles again whose pictures have changed. */
@@ -157,7 +197,7 @@ export class Grid {
       tile.showPicture(this.#pictures.urlOf(id));
     }
     tile.place(this.#layout.place(index), index + 1, this.order.length);
-    tile.show(this.#album.get(id), this.#layout.scoreOf(index), id === this.#stop);
+    tile.show(this.#album.get(id), this.#layout.scoreOf(index), id === this.#stop, this.#selected.has(id));
   }
 
   /** Puts the tiles in the document in their order, for those who hear the page. */
@@ -191,6 +231,8 @@ export class Grid {
     if (!item) return;
     const id = Number(item.dataset.id);
     if (event.target.closest('.alike')) this.#on.similar(id);
+    else if (event.shiftKey) this.#selectTo(id);
+    else if (event.ctrlKey || event.metaKey) this.#toggle(id);
     else if (event.target.closest('.open')) this.#on.open(id);
   }
 
@@ -203,18 +245,36 @@ export class Grid {
   }
 
   #onKey(event) {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const id = Number(event.target.closest('.tile')?.dataset.id);
+    if (this.#onSelectionKey(event, id)) return event.preventDefault();
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
     const action = { s: 'similar', h: 'hide', Delete: 'remove' }[event.key];
     const target = action ? undefined : this.#layout.step(this.#layout.indexOf(id), event.key, innerHeight);
     if (!action && target === undefined) return;
     event.preventDefault();
-    if (target !== undefined) return this.focus(this.order[target]);
-    if (action !== 'similar') {
-      const index = this.#layout.indexOf(id);
-      this.#stop = this.order[index + 1] ?? this.order[index - 1];
+    if (target !== undefined) {
+      this.#anchor ??= id;
+      if (event.shiftKey) this.#selectTo(this.order[target]);
+      else this.#anchor = undefined;
+      return this.focus(this.order[target]);
     }
-    this.#on[action](id);
-    if (action !== 'similar') this.focus(this.#stop);
+    if (action === 'similar') return this.#on.similar(id);
+    // All that is selected, where this one is of it.
+    const ids = this.#selected.has(id) ? this.selection().map((picture) => picture.id) : [id];
+    const index = this.#layout.indexOf(id);
+    const others = [...this.order.slice(index), ...this.order.slice(0, index).reverse()];
+    this.#stop = others.find((other) => !ids.includes(other));
+    this.#on[action](ids);
+    this.focus(this.#stop);
+  }
+
+  /** Ctrl and A select all, Ctrl and the space bar one more or less, Escape none. */
+  #onSelectionKey({ key, ctrlKey, metaKey }, id) {
+    const isCommand = ctrlKey || metaKey;
+    if (isCommand && key === 'a') this.select(this.order);
+    else if (isCommand && key === ' ') this.#toggle(id);
+    else if (key === 'Escape' && this.#selected.size > 0) this.select([]);
+    else return false;
+    return true;
   }
 }

@@ -1,6 +1,7 @@
 // Embeds the pictures that have no vector yet, at the speed of embedAll: while one is computed the next ones are opened,
 // decoded and made small.
 
+import { takenAt } from './taken.js';
 import { makeThumbnail } from './thumbnails.js';
 
 /** How many pictures are being opened at a time besides those that embedAll asks for ahead. */
@@ -10,6 +11,9 @@ const COMMIT_EVERY = 3000;
 const COMMIT_SHARE = 10;
 /** What has the encoder's own reader, pixel by pixel as OpenCLIP's: given as it is, not as the browser decodes it. */
 const OWN_READER = /^image\/(png|gif|bmp)$/;
+const HEIC = /\.hei[cf]$/i;
+const NO_HEIC =
+  'this browser does not read HEIC. Safari does; elsewhere save it as JPEG first (an iPhone takes JPEG with Settings, Camera, Formats, Most Compatible)';
 
 // The decoding that loadImageEncoder documents for files: what the pixels are must not depend on the screen.
 const decode = (blob) => createImageBitmap(blob, { colorSpaceConversion: 'none', premultiplyAlpha: 'none' });
@@ -149,7 +153,7 @@ export class Indexer {
   }
 
   #fail(id, error) {
-    this.#on.failed(id, error.message);
+    this.#on.failed(id, HEIC.test(this.#library.get(id)?.name) ? NO_HEIC : error.message);
     this.#leave(id);
   }
 
@@ -193,8 +197,13 @@ export class Indexer {
   async #open(id) {
     const record = this.#library.get(id);
     if (!record) return null;
-    const file = (await this.#library.places.open(record)) ?? (await this.#library.thumbnail(id));
+    const original = await this.#library.places.open(record);
+    const file = original ?? (await this.#library.thumbnail(id));
     if (!file) throw new Error('the file cannot be opened any more, and there is no small copy of it yet');
+    if (original && !record.source.clip) {
+      const taken = await takenAt(file);
+      if (taken !== record.taken) this.#library.update(id, { taken });
+    }
     let bitmap;
     try {
       bitmap = await decode(file);

@@ -35,18 +35,23 @@ let telling;
 function tellSoon() {
   telling ??= setTimeout(() => {
     telling = undefined;
-    if (ready.length > 0) tell('ready', ready);
+    if (ready.length > 0)
+      tell(
+        'ready',
+        ready.map((id) => ({ id, taken: library.get(id)?.taken })),
+      );
     if (failed.length > 0) tell('failed', failed);
     ready = [];
     failed = [];
   }, TELL_EVERY);
 }
 
-const shown = ({ id, name, path, modified, hidden, size, source: { clip, time } }) => ({
+const shown = ({ id, name, path, modified, taken, hidden, size, source: { clip, time } }) => ({
   id,
   name,
   path,
   modified,
+  taken,
   hidden,
   size,
   clip,
@@ -159,7 +164,11 @@ const methods = {
   async takeServed(served) {
     const { added, taken, gone } = await takeServed(library, served, model.key === givenKey);
     tellPictures(added);
-    if (taken.length > 0) tell('ready', taken);
+    if (taken.length > 0)
+      tell(
+        'ready',
+        taken.map((id) => ({ id })),
+      );
     if (gone.length > 0) await methods.remove(gone);
     if (served.isDone) enqueueWaiting();
     await library.commit();

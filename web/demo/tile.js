@@ -13,8 +13,13 @@ function set(node, name, value) {
 }
 
 /** What is seen of a tile, for those who do not see it. */
-function notesOn({ problem, hidden }, state) {
-  const notes = [state === 'waiting' && 'not read yet', problem && 'cannot be read', hidden && 'hidden'];
+function notesOn({ problem, hidden }, state, isSelected) {
+  const notes = [
+    isSelected && 'selected',
+    state === 'waiting' && 'not read yet',
+    problem && 'cannot be read',
+    hidden && 'hidden',
+  ];
   return notes
     .filter(Boolean)
     .map((note) => `, ${note}`)
@@ -65,13 +70,15 @@ export class Tile {
    * @param {object | undefined} picture as the album has it
    * @param {{ score: number, share: number, isBest: boolean } | undefined} found
    * @param {boolean} isStop whether the Tab key reaches it
+   * @param {boolean} isSelected
    */
-  show(picture, found, isStop) {
+  show(picture, found, isStop, isSelected) {
     if (!picture) return;
     const { name, ready, problem, hidden } = picture;
     const state = problem ? 'failed' : ready ? 'ready' : 'waiting';
     set(this.item.dataset, 'state', state);
     this.item.classList.toggle('is-hidden', hidden);
+    this.item.classList.toggle('selected', isSelected);
     set(this.name, 'textContent', name);
     set(this.button, 'title', problem ?? picture.path);
     set(this.alike, 'ariaLabel', `Find pictures like ${name}`);
@@ -79,7 +86,7 @@ export class Tile {
     set(this.button, 'tabIndex', isStop ? 0 : -1);
     const score = found?.score.toFixed(2) ?? '';
     set(this.score, 'textContent', score);
-    set(this.note, 'textContent', notesOn(picture, state));
+    set(this.note, 'textContent', notesOn(picture, state, isSelected));
     const share = Math.max(0, found?.share ?? 0).toFixed(3);
     if (this.share !== share) this.meter.style.setProperty('--share', (this.share = share));
     this.item.classList.toggle('best', Boolean(found?.isBest));

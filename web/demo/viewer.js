@@ -16,7 +16,7 @@ async function asPng(blob) {
 
 /**
  * @param {object} parts
- * @param {{ similar(id: number): void, hide(id: number): void, remove(id: number): void }} parts.on
+ * @param {{ similar(id: number): void, hide(ids: number[]): void, remove(ids: number[]): void }} parts.on
  */
 export function createViewer({ library, album, clips, grid, on }) {
   const dialog = byId('viewer');
@@ -61,9 +61,9 @@ export function createViewer({ library, album, clips, grid, on }) {
     if (record.ready) await showAlikes(id);
   }
 
-  function describe({ size, modified }) {
+  function describe({ size, modified, taken = modified }) {
     const parts = [];
-    if (modified) parts.push(new Date(modified).toLocaleDateString(undefined, { dateStyle: 'long' }));
+    if (taken) parts.push(new Date(taken).toLocaleDateString(undefined, { dateStyle: 'long' }));
     if (size) parts.push(formatBytes(size));
     return parts.join(' · ');
   }
@@ -162,7 +162,7 @@ export function createViewer({ library, album, clips, grid, on }) {
     }
   });
   byId('viewer-hide').addEventListener('click', () => {
-    on.hide(shown);
+    on.hide([shown]);
     show(shown);
   });
   byId('viewer-remove').addEventListener('click', async () => {
@@ -171,7 +171,7 @@ export function createViewer({ library, album, clips, grid, on }) {
     const gone = shown;
     if (next === undefined) close();
     else show(next);
-    on.remove(gone);
+    on.remove([gone]);
   });
 
   return { open };
