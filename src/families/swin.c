@@ -27,19 +27,52 @@ static const config *find(const hc_options *o)
     return hc_timm_find(o, SIZES, sizeof SIZES / sizeof *SIZES, sizeof *SIZES);
 }
 
-/* One size of windows, or one a stage. */
-static void read_windows(hc_timm *t, config *c)
+/* An integer for both sides of a window, or [height, across]; or of a list the first `room` of them. Returns how many
+ * it has. */
+static int read_sizes(hc_timm *t, const hc_json *list, int *sizes, int room)
 {
-    hc_json given = hc_option(&t->args, "window_size");
-    if (given.type == HC_JSON_ARRAY) {
-        hc_timm_list(t, "window_size", c->windows, c->stages, c->stages, HC_MAX_SIDE);
-        return;
-    }
-    for (int i = 0; i < c->stages; i++)
-        c->windows[i] = hc_option_integer(&t->args, "window_size", c->windows[i], 1, HC_MAX_SIDE);
+    const char *cursor = NULL;
+    hc_json value;
+    int count = 0;
+    for (; hc_json_next(list, &cursor, NULL, &value); count++)
+        if (count < room)
+            sizes[count] =
+                hc_option_integer_of(&t->args, "vision_cfg.timm_model_args.", "window_size", &value, 1, HC_MAX_SIDE);
+    return count;
 }
 
-static void read(hc_options *o, config *c, hc_timm *t)
+/* Windows of all stages, an integer or [height, across], or a list with one of these for each. */
+static void read_windows(hc_timm *t, const config *c, hc_stage_windows *w)
+{
+    hc_json given = hc_option(&t->args, "window_size"), value;
+    const char *cursor = NULL;
+    int count = 0, sizes[2] = {1, 1}, is_list = given.type == HC_JSON_ARRAY, pairs = 0, entries = 0;
+    while (is_list && hc_json_next(&given, &cursor, NULL, &value)) entries++, pairs += value.type == HC_JSON_ARRAY;
+    int is_pair = is_list && entries == 2 && !pairs, wrong = is_list && !is_pair && entries != c->stages;
+    cursor = NULL;
+    for (; count < c->stages && !wrong; count++) {
+        if (is_list && !is_pair) hc_json_next(&given, &cursor, NULL, &value);
+        else value = given;
+        if (value.type == HC_JSON_ARRAY) {
+            wrong = read_sizes(t, &value, sizes, 2) != 2;
+            w->height[count] = sizes[0];
+            w->across[count] = sizes[1];
+        } else {
+            w->height[count] = value.type == HC_JSON_ABSENT
+                                   ? c->windows[count]
+                                   : hc_option_integer_of(&t->args, "vision_cfg.timm_model_args.", "window_size",
+                                                          &value, 1, HC_MAX_SIDE);
+            w->across[count] = w->height[count];
+        }
+    }
+    if (wrong)
+        hc_fail(t->args.problem, HC_MODEL_CONFIG,
+                "vision_cfg.timm_model_args.window_size is %t, expected an integer, [height, width], or one of these "
+                "for each of %d stages",
+                given.text, given.length, c->stages);
+}
+
+static void read(hc_options *o, config *c, hc_timm *t, hc_stage_windows *w)
 {
     static const char *const keys[] = {"embed_dim",   "depths",     "num_heads", "mlp_ratio",
                                        "window_size", "patch_size", NULL};
@@ -49,7 +82,8 @@ static void read(hc_options *o, config *c, hc_timm *t)
     c->patch_size = hc_option_integer(args, "patch_size", c->patch_size, 1, HC_MAX_SIDE);
     c->stages = hc_timm_list(t, "depths", c->blocks, 1, STAGES, MOST_BLOCKS);
     hc_timm_list(t, "num_heads", c->heads, c->stages, c->stages, HC_MAX_WIDTH);
-    read_windows(t, c);
+    *w = (hc_stage_windows){.stages = c->stages, .patch_size = c->patch_size};
+    read_windows(t, c, w);
     for (int i = 0; i < c->stages && o->problem->status == HC_OK; i++) {
         int width = c->width << i, mlp_width = hc_timm_mlp_width(t, width, c->mlp_ratio);
         hc_timm_check_sizes(t, width, c->heads[i], mlp_width, c->patch_size);
@@ -62,32 +96,48 @@ static void read(hc_options *o, config *c, hc_timm *t)
 
 static int smaller(int a, int b) { return a < b ? a : b; }
 
+static int up_to_multiple(int of, int number) { return (number + of - 1) / of * of - number; }
+
 /* The windows of a grid: no larger than it is, and shifted only where they are smaller. */
-static hc_windows windows_of(hc_network *net, hc_value x, int size, int shifted)
+static hc_windows windows_of(const hc_value_info *v, int height, int across, int shifted)
 {
-    hc_value_info v = net->values[x];
-    hc_windows w = {smaller(size, v.height), smaller(size, v.across), 0, 0};
-    if (shifted && v.height > w.height) w.down = size / 2;
-    if (shifted && v.across > w.across) w.right = size / 2;
-    if (net->problem->status != HC_OK) return w;
-    if (v.height % w.height || v.across % w.across)
-        hc_fail(net->problem, HC_MODEL_UNSUPPORTED,
-                "vision_cfg.image_size makes a grid of %d by %d, which windows of %d by %d do not divide", v.height,
-                v.across, w.height, w.across);
+    hc_windows w = {.height = smaller(height, v->height), .across = smaller(across, v->across)};
+    if (shifted && v->height > w.height) w.down = height / 2;
+    if (shifted && v->across > w.across) w.right = across / 2;
+    w.spare_rows = up_to_multiple(w.height, v->height);
+    w.spare_columns = up_to_multiple(w.across, v->across);
     return w;
+}
+
+/* Of the distances within a window, a row each. */
+static hc_value bias_table(hc_network *net, hc_windows w, int heads)
+{
+    int height = 2 * w.height - 1, across = 2 * w.across - 1;
+    hc_value table = hc_parameter(net, "attn.relative_position_bias_table", 2, height * across, height * across, heads);
+    net->tensors[net->values[table].tensor].places = (hc_places){HC_PLACES_DISTANCES, 0, height, across, 1};
+    return table;
+}
+
+/* Attention within windows of a normed grid. */
+static hc_value attend(hc_network *net, const config *c, hc_value x, int stage, int shifted)
+{
+    hc_value_info grid = net->values[x];
+    int width = grid.width, heads = c->heads[stage];
+    hc_windows w = windows_of(&grid, net->stage_windows.height[stage], net->stage_windows.across[stage], shifted);
+    int grows = w.spare_rows || w.spare_columns;
+    if (grows) x = hc_reframe(net, x, grid.height + w.spare_rows, grid.across + w.spare_columns);
+    hc_value all = hc_linear(net, "attn.qkv.", x, (hc_linear_options){.n = 3 * width});
+    hc_attention_options options = {
+        .heads = heads, .bias = hc_window_bias(net, bias_table(net, w, heads), w), .windows = w};
+    x = hc_attend(net, hc_columns(net, all, 0, width), hc_columns(net, all, width, width),
+                  hc_columns(net, all, 2 * width, width), options);
+    return grows ? hc_reframe(net, x, grid.height, grid.across) : x;
 }
 
 static hc_value block(hc_network *net, hc_timm *t, const config *c, hc_value x, int stage, int shifted)
 {
-    int width = net->values[x].width, heads = c->heads[stage];
-    hc_windows w = windows_of(net, x, c->windows[stage], shifted);
-    if (net->problem->status != HC_OK) return x;
-    int distances = (2 * w.height - 1) * (2 * w.across - 1);
-    hc_value all = hc_linear(net, "attn.qkv.", hc_norm(net, "norm1.", x, EPS), (hc_linear_options){.n = 3 * width});
-    hc_value table = hc_parameter(net, "attn.relative_position_bias_table", 2, distances, distances, heads);
-    hc_attention_options options = {.heads = heads, .bias = hc_window_bias(net, table, w), .windows = w};
-    hc_value seen = hc_attend(net, hc_columns(net, all, 0, width), hc_columns(net, all, width, width),
-                              hc_columns(net, all, 2 * width, width), options);
+    int width = net->values[x].width;
+    hc_value seen = attend(net, c, hc_norm(net, "norm1.", x, EPS), stage, shifted);
     x = hc_linear(net, "attn.proj.", seen, (hc_linear_options){.n = width, .add = x});
     hc_value hidden =
         hc_linear(net, "mlp.fc1.", hc_norm(net, "norm2.", x, EPS),
@@ -99,9 +149,8 @@ static void build(hc_network *net, hc_options *o)
 {
     config c = *find(o);
     hc_timm t;
-    read(o, &c, &t);
+    read(o, &c, &t, &net->stage_windows);
     if (o->problem->status != HC_OK) return;
-    net->own_size = 1; /* timm would choose other windows, and resize what is known of them */
     net->image_height = t.image_height;
     net->image_width = t.image_width;
     hc_value x;

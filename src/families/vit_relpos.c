@@ -53,7 +53,6 @@ static void build(hc_network *net, hc_options *o)
     c.hidden = hc_option_integer(&t.args, "rel_pos_dim", c.hidden, 1, HC_MAX_WIDTH);
     if (t.pool == HC_TIMM_MAP) hc_timm_refuse(o, "timm_pool token, avg or ''");
     if (o->problem->status != HC_OK) return;
-    net->own_size = 1; /* its distances are those of its own grid */
     net->image_height = t.image_height;
     net->image_width = t.image_width;
     hc_value x;

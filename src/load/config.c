@@ -134,26 +134,75 @@ char *hc_loader_config(hc_loader *loader, const hc_safetensors *file, int *settl
     return config;
 }
 
+/* Gives a member of an object in the config another value, or such a member if it has none. */
+static void set_member(hc_loader *loader, char **config, const hc_json *object, const char *key, const char *value)
+{
+    hc_json given = hc_json_get(object, key), member;
+    const char *cursor = NULL;
+    int there = given.type != HC_JSON_ABSENT, others = hc_json_next(object, &cursor, NULL, &member);
+    const char *at = there ? given.text : object->text + 1, *rest = there ? given.text + given.length : at;
+    piece pieces[] = {{*config, (size_t)(at - *config)},
+                      piece_of(there ? "" : "\""),
+                      piece_of(there ? "" : key),
+                      piece_of(there ? "" : "\":"),
+                      piece_of(value),
+                      piece_of(!there && others ? "," : ""),
+                      piece_of(rest)};
+    char *changed = join(loader, pieces, sizeof pieces / sizeof *pieces);
+    free(*config);
+    *config = changed;
+}
+
+/* The section of an image tower, if the config has one. */
+static hc_json vision_of(const char *config)
+{
+    hc_json document, model;
+    hc_json_error error;
+    if (!hc_json_parse(config, strlen(config), &document, &error)) return (hc_json){HC_JSON_ABSENT, "", 0};
+    model = hc_json_get(&document, "model_cfg");
+    return hc_json_get(&model, "vision_cfg");
+}
+
 void hc_loader_config_size(hc_loader *loader, char **config, int height, int width, int asked)
 {
-    char size[48];
-    hc_json document, model, vision, given, member;
-    hc_json_error error;
-    const char *cursor = NULL;
-    if (!hc_json_parse(*config, strlen(*config), &document, &error)) return;
-    model = hc_json_get(&document, "model_cfg");
-    vision = hc_json_get(&model, "vision_cfg");
-    given = hc_json_get(&vision, "image_size");
+    char size[32];
+    hc_json vision = vision_of(*config), given = hc_json_get(&vision, "image_size");
     if (vision.type != HC_JSON_OBJECT || (given.type != HC_JSON_ABSENT && !asked)) return;
-    int there = given.type != HC_JSON_ABSENT, others = hc_json_next(&vision, &cursor, NULL, &member);
-    const char *at = there ? given.text : vision.text + 1, *rest = there ? given.text + given.length : at;
-    const char *key = there ? "" : "\"image_size\":", *comma = !there && others ? "," : "";
-    if (height == width) hc_format(size, sizeof size, "%s%d%s", key, height, comma);
-    else hc_format(size, sizeof size, "%s[%d,%d]%s", key, height, width, comma);
-    piece pieces[] = {{*config, (size_t)(at - *config)}, piece_of(size), piece_of(rest)};
-    char *resized = join(loader, pieces, sizeof pieces / sizeof *pieces);
-    free(*config);
-    *config = resized;
+    if (height == width) hc_format(size, sizeof size, "%d", height);
+    else hc_format(size, sizeof size, "[%d,%d]", height, width);
+    set_member(loader, config, &vision, "image_size", size);
+}
+
+/* A window's side for a grid of another side, as timm's calc_stage_window_sizes has it. */
+static int scaled(int window, int side, int own_side)
+{
+    int64_t size = own_side > 0 ? (int64_t)window * side / own_side : 0;
+    return size > HC_MAX_SIDE ? HC_MAX_SIDE : size > 1 ? (int)size : 1;
+}
+
+void hc_loader_config_windows(hc_loader *loader, char **config)
+{
+    const hc_network *own = &loader->net;
+    const hc_stage_windows *w = &own->stage_windows;
+    char sizes[24 * HC_WINDOW_STAGES + 2] = "[", wrapped[sizeof sizes + 20];
+    int patch = w->patch_size,
+        same = own->image_height == loader->image_height && own->image_width == loader->image_width;
+    if (!w->stages || same) return;
+    for (int i = 0; i < w->stages; i++) {
+        size_t at = strlen(sizes);
+        hc_format(sizes + at, sizeof sizes - at, "%s[%d,%d]", i ? "," : "",
+                  scaled(w->height[i], loader->image_height / patch, own->image_height / patch),
+                  scaled(w->across[i], loader->image_width / patch, own->image_width / patch));
+    }
+    size_t end = strlen(sizes);
+    hc_format(sizes + end, sizeof sizes - end, "]");
+    hc_json vision = vision_of(*config), args = hc_json_get(&vision, "timm_model_args");
+    if (args.type == HC_JSON_OBJECT) {
+        set_member(loader, config, &args, "window_size", sizes);
+        return;
+    }
+    hc_format(wrapped, sizeof wrapped, "{\"window_size\":%s}", sizes);
+    set_member(loader, config, &vision, "timm_model_args", wrapped);
 }
 
 /* What a shard says about itself: which tower, and how its weights are held. */

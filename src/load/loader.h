@@ -90,6 +90,8 @@ char *hc_loader_config(hc_loader *loader, const hc_safetensors *file, int *settl
 /* Puts a size of pictures into the config in force, which is allocated anew; where it has one, only if it is `asked`
  * for. */
 void hc_loader_config_size(hc_loader *loader, char **config, int height, int width, int asked);
+/* Puts the windows into it that a tower cuts its grids into at the size that was asked for. */
+void hc_loader_config_windows(hc_loader *loader, char **config);
 void hc_loader_read_metadata(hc_loader *loader, const hc_json *metadata);
 
 /* tower.c: the network of the loader's encoder, and its config. */

@@ -12,15 +12,6 @@ static void build(hc_loader *loader, hc_network *net, const char *config)
     loader->family = hc_family_build(net, config, strlen(config));
 }
 
-static void check_size(hc_loader *loader, const hc_network *net)
-{
-    int height = loader->net.image_height, width = loader->net.image_width;
-    if (net->own_size && (net->image_height != height || net->image_width != width))
-        hc_fail(&loader->problem, HC_MODEL_UNSUPPORTED,
-                "pictures of %d by %d were asked for, expected %d by %d: relative positions are not resized",
-                net->image_height, net->image_width, height, width);
-}
-
 void hc_loader_make_tower(hc_loader *loader, const hc_safetensors *file)
 {
     hc_encoder *e = loader->encoder;
@@ -31,8 +22,10 @@ void hc_loader_make_tower(hc_loader *loader, const hc_safetensors *file)
     if (!loader->family || settled || found) build(loader, &loader->net, e->config_json);
     if (loader->tower != HC_TEXT && loader->image_height) {
         hc_loader_config_size(loader, &e->config_json, loader->image_height, loader->image_width, 1);
+#ifndef HC_FAMILIES_VIT
+        if (loader->problem.status == HC_OK) hc_loader_config_windows(loader, &e->config_json);
+#endif
         if (loader->problem.status == HC_OK) build(loader, &e->net, e->config_json);
-        check_size(loader, &e->net);
     } else {
         e->net = loader->net;
         loader->net = (hc_network){.problem = &loader->problem};

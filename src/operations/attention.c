@@ -40,8 +40,8 @@ hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_atten
 /* The grid that is cut, and how. */
 typedef struct cut_grid {
     hc_windows windows;
-    int height, width; /* of the grid */
-    int across, count; /* windows     */
+    int height, width; /* of the grid, spare rows and columns among them */
+    int across, count; /* windows                                        */
 } cut_grid;
 
 static cut_grid grid_of(const hc_network *net, const hc_op *op)
@@ -57,13 +57,18 @@ static cut_grid grid_of(const hc_network *net, const hc_op *op)
 /* Pixels of a window; 0 where there are none. */
 static int area_of(const hc_windows *windows) { return windows->height * windows->across; }
 
+/* Which of `count` rows comes at a place when they go around from row `shift` on; spare ones stay behind them. */
+static int around(int place, int count, int shift) { return place < count ? (place + shift) % count : place; }
+
 /* Which rows of an input are the window's pixels. */
 static void put_order(const cut_grid *g, int window, int *order)
 {
     const hc_windows *w = &g->windows;
-    int top = window / g->across * w->height + w->down, left = window % g->across * w->across + w->right;
+    int top = window / g->across * w->height, left = window % g->across * w->across;
+    int rows = g->height - w->spare_rows, columns = g->width - w->spare_columns;
     for (int y = top; y < top + w->height; y++)
-        for (int x = left; x < left + w->across; x++) *order++ = y % g->height * g->width + x % g->width;
+        for (int x = left; x < left + w->across; x++)
+            *order++ = around(y, rows, w->down) * g->width + around(x, columns, w->right);
 }
 
 /* The kind of window that hc_window_bias made its bias for. */

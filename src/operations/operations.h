@@ -227,6 +227,10 @@ hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options 
  * at fp16 where others are quantised. `kernel` is to be given. */
 hc_value hc_depthwise_conv(hc_network *net, const char *name, hc_value x, hc_conv_options options);
 
+/* x's pixels from its first row and column on as another grid: those beyond it are left out, and where x has none there
+ * are zeros. */
+hc_value hc_reframe(hc_network *net, hc_value x, int height, int across);
+
 /* Patch merging (Liu et al., 2021): the pixels (0, 0), (1, 0), (0, 1) and (1, 1) of each square of four side by side;
  * zeros beyond the border. */
 hc_value hc_merge(hc_network *net, hc_value x);

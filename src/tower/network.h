@@ -27,9 +27,9 @@ enum { HC_NAME = 112 };
 /* What rows of positions stand for, so that a checkpoint's for another size of picture or length of text can be
  * resized (load/places.c). */
 typedef struct hc_places {
-    enum { HC_PLACES_NONE, HC_PLACES_GRID, HC_PLACES_TEXT } kind;
+    enum { HC_PLACES_NONE, HC_PLACES_GRID, HC_PLACES_TEXT, HC_PLACES_DISTANCES } kind;
     int before;         /* rows of tokens that are not in the grid, which come first        */
-    int height, across; /* of the grid; of a text its length, and 1                         */
+    int height, across; /* of the grid, or of that of distances; of a text its length, and 1 */
     int by_shape;       /* another grid of as many places is another one, too: timm has it so */
 } hc_places;
 
@@ -139,11 +139,22 @@ typedef struct hc_kernel_size {
     int height, width, stride, padding;
 } hc_kernel_size;
 
-/* Windows that a grid is cut into, from pixel (down, right) on and around its borders. */
+/* Windows that a grid is cut into, from pixel (down, right) on and around its borders. Its last rows and columns may be
+ * spare, there for the windows' sake alone: they are in the last windows, and nothing goes around them. */
 typedef struct hc_windows {
     int height, across; /* 0: none */
     int down, right;
+    int spare_rows, spare_columns;
 } hc_windows;
+
+/* Windows of each stage's grid as a config has them: with pictures of another size than the config's they are larger or
+ * smaller in proportion to the first grid, which has a pixel for each patch of pixels. */
+enum { HC_WINDOW_STAGES = 4 };
+typedef struct hc_stage_windows {
+    int stages; /* 0: none */
+    int patch_size;
+    int height[HC_WINDOW_STAGES], across[HC_WINDOW_STAGES];
+} hc_stage_windows;
 
 /* Rotary positions on a grid, see operations/rotary.c. */
 typedef struct hc_rotary {
@@ -207,7 +218,7 @@ struct hc_network {
     hc_tower tower;
     int dim, tokens_out; /* of one input's result */
     int image_height, image_width;
-    int own_size; /* with another size of pictures it would be another tower, not only one of more or fewer rows */
+    hc_stage_windows stage_windows;
     hc_text_rows text;
     hc_video video;
     int seen;                  /* pictures that its patches go through; 0: one */

@@ -1,6 +1,6 @@
-/* test_places.c: positions of another grid or length become the numbers that OpenCLIP and timm make of them; a size of
- * pictures that is asked for is the same as one in the config, of a checkpoint and of a shard; and files whose
- * positions are neither are refused. */
+/* test_places.c: positions of another grid or length, and biases of windows of another size, become the numbers that
+ * OpenCLIP and timm make of them; a size of pictures that is asked for is the same as one in the config, of a
+ * checkpoint and of a shard; and files whose positions are neither are refused. */
 #include "check.h"
 #include "loading.h"
 #include "load/places.h"
@@ -19,6 +19,8 @@ static void check_pair(const part *from, const part *to)
     hc_places *a = &item.from, *b = &tensor.places;
     *a = *b;
     if (sscanf(from->name, "text.%d.%d", &a->height, &b->height) == 2) a->kind = b->kind = HC_PLACES_TEXT;
+    else if (sscanf(from->name, "distances.%d.%d.%d.%d", &a->height, &a->across, &b->height, &b->across) == 4)
+        a->kind = b->kind = HC_PLACES_DISTANCES;
     else if (sscanf(from->name, "grid.%d.%d.%d.%d.%d", &b->before, &a->height, &a->across, &b->height, &b->across) != 5)
         CHECK(0, "%s", from->name);
     a->before = b->before;
@@ -55,18 +57,25 @@ static void check_numbers(void)
 /* ---- sizes --------------------------------------------------------------------------------------------------------
  */
 
+/* JSON text with another value of its first member of a name; frees it. */
+static char *with_value(char *config, const char *key, const char *value)
+{
+    size_t size = strlen(config) + strlen(key) + strlen(value) + 8;
+    char *text = calloc(size, 1), *at = strstr(config, key), *end;
+    if (!text || !at) exit(1);
+    end = at + strlen(key) + strlen("\": ");
+    int depth = 0;
+    do depth += (*end == '[') - (*end == ']'), end++;
+    while (depth || !strchr(",\n", *end));
+    snprintf(text, size, "%.*s%s\":%s%s", (int)(at - config), config, key, value, end);
+    free(config);
+    return text;
+}
+
 /* A golden config with another image_size, as JSON text; to be freed. */
 static char *with_size(const char *name, const char *size)
 {
-    bytes config = golden_tower(name, ".json");
-    char *text = calloc(config.size + 64, 1), *at = strstr((char *)config.data, "\"image_size\":"), *end;
-    if (!text || !at) exit(1);
-    end = at + strlen("\"image_size\": ");
-    end += *end == '[' ? strcspn(end, "]") + 1 : strcspn(end, ",\n");
-    snprintf(text, config.size + 64, "%.*s\"image_size\":%s%s", (int)(at - (char *)config.data), (char *)config.data,
-             size, end);
-    free(config.data);
-    return text;
+    return with_value((char *)golden_tower(name, ".json").data, "image_size", size);
 }
 
 static bytes load_to_shard(bytes file, const char *config, hc_dtype dtype, const int sides[2])
@@ -105,6 +114,39 @@ static void check_asked(const char *name, const char *own, const int sides[2], h
     free(config);
     free(other);
     free(file.data);
+}
+
+/* Windows grow with the pictures that are asked for, of a config's tower and of a shard of it, as if the config had
+ * them so; at the config's own size nothing changes. */
+static void check_windows(hc_dtype dtype)
+{
+    const char *name = "resized-swin-asked";
+    const int sides[] = {48, 64}, own[] = {32, 32};
+    bytes file = golden_tower(name, ".safetensors");
+    char *pair = with_value(with_size(name, "32"), "window_size", "[4,2]"), /* [height, across] of both stages' */
+        *first = with_value(with_size(name, "32"), "window_size", "[[4,4],[2,2]]"),
+         *other = with_value(with_size(name, "[48,64]"), "window_size", "[[6,8],[3,4]]");
+    bytes expected = load_to_shard(file, other, dtype, NULL), found = load_to_shard(file, first, dtype, sides),
+          same = load_to_shard(file, first, dtype, NULL), again = load_to_shard(file, first, dtype, own),
+          second = load_to_shard(same, NULL, HC_AUTO, sides), third = load_to_shard(second, NULL, HC_AUTO, NULL);
+    CHECK(same_bytes(expected, found), "as the config that has the windows");
+    CHECK(same_bytes(same, again), "at its own size as it is");
+    CHECK(same_bytes(expected, second), "from a shard");
+    CHECK(same_bytes(second, third), "a shard is read as it was written");
+    outcome end;
+    hc_encoder *encoder = load_bytes(HC_IMAGE, file, pair, dtype, 1000, 1, &end);
+    CHECK(encoder, "tables for windows of 4 x 2 are made of those for 4 x 4 and 2 x 2: %s", end.message);
+    hc_encoder_free(encoder);
+    free(expected.data);
+    free(found.data);
+    free(same.data);
+    free(again.data);
+    free(second.data);
+    free(third.data);
+    free(file.data);
+    free(pair);
+    free(first);
+    free(other);
 }
 
 /* The grid of a file that is not square is known where its config is: a shard's. */
@@ -183,6 +225,9 @@ int main(void)
             check_asked("resized-up", "9", sizes[i], (hc_dtype)dtype);
             check_asked("resized-timm-up", "12", sizes[i], (hc_dtype)dtype);
         }
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        check_asked("vit-relpos-class", "18", (const int[]){2 * sizes[i][0], 2 * sizes[i][1]}, HC_INT8);
+    for (int dtype = HC_FP32; dtype <= HC_INT4; dtype++) check_windows((hc_dtype)dtype);
     check_uneven();
     check_as_many();
     refuse(HC_IMAGE, "resized-up", "visual.positional_embedding", "[11,24]"); /* no square */
