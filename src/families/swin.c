@@ -4,9 +4,11 @@
 #include "families/family.h"
 #include "families/timm.h"
 
+#include <string.h>
+
 static const float EPS = 1e-5f;
 
-enum { STAGES = 4, MOST_BLOCKS = 64 };
+enum { STAGES = HC_WINDOW_STAGES, MOST_BLOCKS = 64 };
 
 typedef struct config {
     const char *name; /* timm's; what follows is what it stands for */
@@ -25,6 +27,25 @@ static const config SIZES[] = {
 static const config *find(const hc_options *o)
 {
     return hc_timm_find(o, SIZES, sizeof SIZES / sizeof *SIZES, sizeof *SIZES);
+}
+
+/* A window's side for a grid of another side: it grows with the grid. */
+static int scaled(int window, int side, int own_side)
+{
+    int64_t size = (int64_t)window * side / own_side;
+    return size > HC_MAX_SIDE ? HC_MAX_SIDE : size > 1 ? (int)size : 1;
+}
+
+/* timm's calc_stage_window_sizes. */
+static void put_resized(const hc_network *net, int height, int width, char text[HC_WINDOWS_TEXT])
+{
+    const hc_stage_windows *w = &net->stage_windows;
+    int patch = w->patch_size, rows = net->image_height / patch, columns = net->image_width / patch;
+    size_t at = 0;
+    for (int i = 0; i < w->stages; i++, at += strlen(text + at))
+        hc_format(text + at, HC_WINDOWS_TEXT - at, "%s[%d,%d]%s", i ? "," : "[",
+                  scaled(w->height[i], height / patch, rows), scaled(w->across[i], width / patch, columns),
+                  i + 1 < w->stages ? "" : "]");
 }
 
 /* An integer for both sides of a window, or [height, across]; or of a list the first `room` of them. Returns how many
@@ -82,7 +103,7 @@ static void read(hc_options *o, config *c, hc_timm *t, hc_stage_windows *w)
     c->patch_size = hc_option_integer(args, "patch_size", c->patch_size, 1, HC_MAX_SIDE);
     c->stages = hc_timm_list(t, "depths", c->blocks, 1, STAGES, MOST_BLOCKS);
     hc_timm_list(t, "num_heads", c->heads, c->stages, c->stages, HC_MAX_WIDTH);
-    *w = (hc_stage_windows){.stages = c->stages, .patch_size = c->patch_size};
+    *w = (hc_stage_windows){.stages = c->stages, .patch_size = c->patch_size, .put_resized = put_resized};
     read_windows(t, c, w);
     for (int i = 0; i < c->stages && o->problem->status == HC_OK; i++) {
         int width = c->width << i, mlp_width = hc_timm_mlp_width(t, width, c->mlp_ratio);
@@ -94,27 +115,16 @@ static void read(hc_options *o, config *c, hc_timm *t, hc_stage_windows *w)
 /* ---- the tower ----------------------------------------------------------------------------------------------------
  */
 
-static int smaller(int a, int b) { return a < b ? a : b; }
-
-static int up_to_multiple(int of, int number) { return (number + of - 1) / of * of - number; }
-
-/* The windows of a grid: no larger than it is, and shifted only where they are smaller. */
-static hc_windows windows_of(const hc_value_info *v, int height, int across, int shifted)
-{
-    hc_windows w = {.height = smaller(height, v->height), .across = smaller(across, v->across)};
-    if (shifted && v->height > w.height) w.down = height / 2;
-    if (shifted && v->across > w.across) w.right = across / 2;
-    w.spare_rows = up_to_multiple(w.height, v->height);
-    w.spare_columns = up_to_multiple(w.across, v->across);
-    return w;
-}
+enum { MOST_DISTANCES = 512 }; /* for which time is taken to resize a table */
 
 /* Of the distances within a window, a row each. */
 static hc_value bias_table(hc_network *net, hc_windows w, int heads)
 {
     int height = 2 * w.height - 1, across = 2 * w.across - 1;
     hc_value table = hc_parameter(net, "attn.relative_position_bias_table", 2, height * across, height * across, heads);
-    net->tensors[net->values[table].tensor].places = (hc_places){HC_PLACES_DISTANCES, 0, height, across, 1};
+    if (height < MOST_DISTANCES && across < MOST_DISTANCES)
+        net->tensors[net->values[table].tensor].places =
+            (hc_places){HC_PLACES_GRID, 0, height, across, 1, hc_distance_made};
     return table;
 }
 
@@ -123,9 +133,10 @@ static hc_value attend(hc_network *net, const config *c, hc_value x, int stage, 
 {
     hc_value_info grid = net->values[x];
     int width = grid.width, heads = c->heads[stage];
-    hc_windows w = windows_of(&grid, net->stage_windows.height[stage], net->stage_windows.across[stage], shifted);
+    if (net->problem->status != HC_OK) return x;
+    hc_windows w = hc_windows_of(net, x, net->stage_windows.height[stage], net->stage_windows.across[stage], shifted);
     int grows = w.spare_rows || w.spare_columns;
-    if (grows) x = hc_reframe(net, x, grid.height + w.spare_rows, grid.across + w.spare_columns);
+    if (grows) x = hc_reframe(net, x, w.rows, w.columns);
     hc_value all = hc_linear(net, "attn.qkv.", x, (hc_linear_options){.n = 3 * width});
     hc_attention_options options = {
         .heads = heads, .bias = hc_window_bias(net, bias_table(net, w, heads), w), .windows = w};

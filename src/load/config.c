@@ -173,36 +173,18 @@ void hc_loader_config_size(hc_loader *loader, char **config, int height, int wid
     set_member(loader, config, &vision, "image_size", size);
 }
 
-/* A window's side for a grid of another side, as timm's calc_stage_window_sizes has it. */
-static int scaled(int window, int side, int own_side)
-{
-    int64_t size = own_side > 0 ? (int64_t)window * side / own_side : 0;
-    return size > HC_MAX_SIDE ? HC_MAX_SIDE : size > 1 ? (int)size : 1;
-}
-
 void hc_loader_config_windows(hc_loader *loader, char **config)
 {
     const hc_network *own = &loader->net;
-    const hc_stage_windows *w = &own->stage_windows;
-    char sizes[24 * HC_WINDOW_STAGES + 2] = "[", wrapped[sizeof sizes + 20];
-    int patch = w->patch_size,
-        same = own->image_height == loader->image_height && own->image_width == loader->image_width;
-    if (!w->stages || same) return;
-    for (int i = 0; i < w->stages; i++) {
-        size_t at = strlen(sizes);
-        hc_format(sizes + at, sizeof sizes - at, "%s[%d,%d]", i ? "," : "",
-                  scaled(w->height[i], loader->image_height / patch, own->image_height / patch),
-                  scaled(w->across[i], loader->image_width / patch, own->image_width / patch));
-    }
-    size_t end = strlen(sizes);
-    hc_format(sizes + end, sizeof sizes - end, "]");
+    int height = loader->image_height, width = loader->image_width;
+    char sizes[HC_WINDOWS_TEXT], wrapped[HC_WINDOWS_TEXT + 32];
+    if (!own->stage_windows.put_resized || (own->image_height == height && own->image_width == width)) return;
+    own->stage_windows.put_resized(own, height, width, sizes);
     hc_json vision = vision_of(*config), args = hc_json_get(&vision, "timm_model_args");
-    if (args.type == HC_JSON_OBJECT) {
-        set_member(loader, config, &args, "window_size", sizes);
-        return;
-    }
+    int has_args = args.type == HC_JSON_OBJECT;
     hc_format(wrapped, sizeof wrapped, "{\"window_size\":%s}", sizes);
-    set_member(loader, config, &vision, "timm_model_args", wrapped);
+    if (has_args) set_member(loader, config, &args, "window_size", sizes);
+    else set_member(loader, config, &vision, "timm_model_args", wrapped);
 }
 
 /* What a shard says about itself: which tower, and how its weights are held. */

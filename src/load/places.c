@@ -47,9 +47,7 @@ int hc_places_differ(const hc_loader *loader, const hc_tensor *tensor, const hc_
     } else if (rows > to->before) {
         from->height = from->across = (int)sqrt((double)(rows - to->before)); /* as OpenCLIP, which knows no better */
     }
-#ifndef HC_FAMILIES_VIT
-    if (to->kind == HC_PLACES_DISTANCES && !hc_distances_are_known(from, to)) return 0;
-#endif
+    if (to->make && !(from->height % 2 && from->across % 2)) return 0;
     return rows_of(from) == rows && rows != rows_of(to);
 }
 
@@ -129,15 +127,12 @@ int hc_places_resize(hc_loader *loader, hc_item *it)
     const hc_places *from = &it->from, *to = &it->tensor->places;
     size_t width = it->tensor->shape[it->tensor->rank - 1], before = (size_t)to->before * width, made = 0;
     float *out = it->tensor->floats;
-    hc_resizer *resize = to->kind == HC_PLACES_TEXT ? resize_text : resize_place;
-#ifndef HC_FAMILIES_VIT
-    if (to->kind == HC_PLACES_DISTANCES) resize = hc_distances_resize;
-#endif
+    hc_place_maker *make = to->make ? to->make : to->kind == HC_PLACES_TEXT ? resize_text : resize_place;
     if (!loader->settled) memcpy(out, it->places, before * sizeof *out);
     for (; (int)loader->settled < to->height * to->across && made < AT_ONCE; loader->settled++) {
         float *row = out + before + loader->settled * width;
         memset(row, 0, width * sizeof *row);
-        made += width * resize(from, to, it->places + before, width, (int)loader->settled, row);
+        made += width * make(from, to, it->places + before, width, (int)loader->settled, row);
     }
     if ((int)loader->settled < to->height * to->across) return 0;
     free(it->places);

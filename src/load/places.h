@@ -14,13 +14,4 @@ void hc_places_take(hc_loader *loader, hc_item *item, const uint8_t *bytes, size
 /* Makes some of the tower's positions of an item that has come whole. Returns whether all are made. */
 int hc_places_resize(hc_loader *loader, hc_item *item);
 
-/* Makes one place, to `out` [width], which is zeros, from those of the file; returns how much that was of them. */
-typedef size_t hc_resizer(const hc_places *from, const hc_places *to, const float *places, size_t width, int place,
-                          float *out);
-
-/* Of distances (distances.c), and whether they can be: as far one way as the other, of windows that are no larger than
- * any that there are. */
-hc_resizer hc_distances_resize;
-int hc_distances_are_known(const hc_places *from, const hc_places *to);
-
 #endif

@@ -22,9 +22,7 @@ void hc_loader_make_tower(hc_loader *loader, const hc_safetensors *file)
     if (!loader->family || settled || found) build(loader, &loader->net, e->config_json);
     if (loader->tower != HC_TEXT && loader->image_height) {
         hc_loader_config_size(loader, &e->config_json, loader->image_height, loader->image_width, 1);
-#ifndef HC_FAMILIES_VIT
         if (loader->problem.status == HC_OK) hc_loader_config_windows(loader, &e->config_json);
-#endif
         if (loader->problem.status == HC_OK) build(loader, &e->net, e->config_json);
     } else {
         e->net = loader->net;

@@ -34,50 +34,11 @@ hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_atten
     return hc_network_op(net, "attn.", op);
 }
 
-/* ---- windows ------------------------------------------------------------------------------------------------------
- */
-
-/* The grid that is cut, and how. */
-typedef struct cut_grid {
-    hc_windows windows;
-    int height, width; /* of the grid, spare rows and columns among them */
-    int across, count; /* windows                                        */
-} cut_grid;
-
-static cut_grid grid_of(const hc_network *net, const hc_op *op)
-{
-    const hc_value_info *v = &net->values[op->in[0]];
-    cut_grid g = {op->windows, v->height, v->across, 1, 1};
-    if (!g.windows.height) return g;
-    g.across = g.width / g.windows.across;
-    g.count = g.height / g.windows.height * g.across;
-    return g;
-}
-
 /* Pixels of a window; 0 where there are none. */
 static int area_of(const hc_windows *windows) { return windows->height * windows->across; }
 
-/* Which of `count` rows comes at a place when they go around from row `shift` on; spare ones stay behind them. */
-static int around(int place, int count, int shift) { return place < count ? (place + shift) % count : place; }
-
-/* Which rows of an input are the window's pixels. */
-static void put_order(const cut_grid *g, int window, int *order)
-{
-    const hc_windows *w = &g->windows;
-    int top = window / g->across * w->height, left = window % g->across * w->across;
-    int rows = g->height - w->spare_rows, columns = g->width - w->spare_columns;
-    for (int y = top; y < top + w->height; y++)
-        for (int x = left; x < left + w->across; x++)
-            *order++ = around(y, rows, w->down) * g->width + around(x, columns, w->right);
-}
-
-/* The kind of window that hc_window_bias made its bias for. */
-static int kind_of(const cut_grid *g, int window)
-{
-    int in_last_column = window % g->across == g->across - 1,
-        in_last_row = window / g->across == g->count / g->across - 1;
-    return g->windows.down || g->windows.right ? 2 * in_last_row + in_last_column : 0;
-}
+/* Inputs are one, where there are no windows. */
+static int count_of(const hc_windows *windows) { return windows->height ? windows->count : 1; }
 
 /* ---- running ------------------------------------------------------------------------------------------------------
  */
@@ -111,9 +72,8 @@ typedef struct job {
     hc_span_of_rows q, k, v, bias, out;
     const float *logit_scale, *head_scale;
     cut cut;
-    cut_grid grid;
-    int head_dim;
-    float *scratch; /* of each thread */
+    int head_dim, windows; /* of an input */
+    float *scratch;        /* of each thread */
     size_t scratch_size;
 } job;
 
@@ -134,8 +94,9 @@ static int first_query(const job *j, int input, int keys)
 }
 
 /* What is added to the scores of an input or a window of `keys` keys, from a head's query on. A head has a row for each
- * key; or for texts, which differ in length, a number for each distance, in whose middle is that of 0. */
-static void place_bias(const job *j, int head, int window, int keys, int query, hc_attention *args)
+ * key, for each kind of window; or for texts, which differ in length, a number for each distance, in whose middle is
+ * that of 0. */
+static void place_bias(const job *j, int head, int kind, int keys, int query, hc_attention *args)
 {
     const hc_value_info *k = &j->pass->net->values[j->op->in[1]];
     if (!j->op->in[3]) return;
@@ -143,7 +104,7 @@ static void place_bias(const job *j, int head, int window, int keys, int query, 
         args->bias = j->bias.at + (size_t)head * j->bias.stride + k->rows - 1 + query;
         args->bias_stride = -1;
     } else {
-        int first = (kind_of(&j->grid, window) * j->op->heads + head) * keys;
+        int first = (kind * j->op->heads + head) * keys;
         args->bias = j->bias.at + (size_t)first * j->bias.stride + query;
         args->bias_stride = (ptrdiff_t)j->bias.stride;
     }
@@ -155,15 +116,15 @@ static void attend_heads(void *context, int begin, int end, int thread)
     const hc_pass *pass = j->pass;
     for (int i = begin; i < end; i++) {
         int block = i % j->cut.blocks, head = i / j->cut.blocks % j->op->heads,
-            window = i / j->cut.blocks / j->op->heads % j->grid.count,
-            input = i / j->cut.blocks / j->op->heads / j->grid.count, area = area_of(&j->grid.windows);
+            window = i / j->cut.blocks / j->op->heads % j->windows,
+            input = i / j->cut.blocks / j->op->heads / j->windows, area = area_of(&j->op->windows), kind = 0;
         hc_part_of_rows queries = hc_pass_part(pass, j->op->in[0], input),
                         keys = hc_pass_part(pass, j->op->in[1], input), made = hc_pass_part(pass, j->op->out, input);
         float *scratch = j->scratch + (size_t)thread * j->scratch_size;
         int *order = NULL;
         if (area) {
             order = (int *)(void *)(scratch + j->scratch_size - (size_t)area);
-            put_order(&j->grid, window, order);
+            kind = j->op->windows.put_pixels(&j->op->windows, window, order);
             queries.count = keys.count = area;
         }
         int query = block * j->cut.rows,
@@ -190,7 +151,7 @@ static void attend_heads(void *context, int begin, int end, int thread)
             .out_stride = j->out.stride,
             .scratch = scratch,
         };
-        place_bias(j, head, window, keys.count, args.q_first, &args);
+        place_bias(j, head, kind, keys.count, args.q_first, &args);
         hc_attention_head(&args);
         if (!j->head_scale) continue;
         for (int r = 0; r < args.q_rows; r++)
@@ -231,13 +192,13 @@ static void run(hc_pass *pass, const hc_op *op)
         .head_scale = hc_pass_floats(pass, op->tensors[1]),
         .scratch = hc_pass_scratch(pass, op),
         .scratch_size = scratch_floats(pass->net, op),
-        .grid = grid_of(pass->net, op),
+        .windows = count_of(&op->windows),
     };
     int area = area_of(&op->windows), queries = area ? area : longest(pass, op->in[0]),
         keys = area ? area : longest(pass, op->in[1]);
     j.head_dim = j.out.width / op->heads;
     j.cut = cut_attention(queries, keys, j.head_dim);
-    hc_each(pass->steps, pass->inputs * j.grid.count * op->heads * j.cut.blocks, 1, j.cut.cost, attend_heads, &j);
+    hc_each(pass->steps, pass->inputs * j.windows * op->heads * j.cut.blocks, 1, j.cut.cost, attend_heads, &j);
 }
 
 static uint64_t scratch(const hc_network *net, const hc_op *op, const hc_batch *batch)

@@ -165,9 +165,17 @@ hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_atten
  * others, from others to it, and to itself, or none, where these are 0; a number for each head. */
 hc_value hc_relative_bias(hc_network *net, hc_value table, int height, int across, int class_token);
 
+/* Windows of x, which is a grid: no larger than it is, and from half a window on where `shifted` and where they are
+ * smaller. Where they do not divide it, there are spare rows and columns, which hc_reframe makes. */
+hc_windows hc_windows_of(const hc_network *net, hc_value x, int height, int across, int shifted);
+
 /* The same for windows (Liu et al., 2021): pixels that are in one only because windows go around the border do not see
  * each other. */
 hc_value hc_window_bias(hc_network *net, hc_value table, hc_windows windows);
+
+/* Makes a row of such a table, for windows, of those for windows of another size (an hc_place_maker, tower/network.h).
+ */
+hc_place_maker hc_distance_made;
 
 /* How far queries and keys of a grid lie apart, [(2 * height - 1) * (2 * across - 1), 2], down and across, as sign(x)
  * log(1 + |x|): what an MLP makes hc_relative_bias's table of (Liu et al., "Swin Transformer V2", 2022). */

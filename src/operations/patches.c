@@ -31,7 +31,7 @@ hc_value hc_patches(hc_network *net, const char *name, hc_patches_options o)
         op.tensors[1] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 3, 1, rows, width, 0);
     else if (o.positions) op.tensors[1] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 2, rows, width, 0, 0);
     if (o.positions)
-        net->tensors[op.tensors[1]].places = (hc_places){HC_PLACES_GRID, first, height, across, o.rank == 3};
+        net->tensors[op.tensors[1]].places = (hc_places){HC_PLACES_GRID, first, height, across, o.rank == 3, NULL};
     if (first && o.rank == 3)
         op.tensors[2] = hc_network_tensor(net, o.class_embedding, "", HC_FLOATS, 3, 1, 1, width, 0);
     else if (first) op.tensors[2] = hc_vector(net, o.class_embedding, width);

@@ -24,7 +24,7 @@ hc_value hc_prepend(hc_network *net, hc_value x, hc_prepend_options o)
         op.tensors[2] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 3, 1, rows - op.first, width, 0);
         if (grid->height)
             net->tensors[op.tensors[2]].places =
-                (hc_places){HC_PLACES_GRID, op.skip - op.first, grid->height, grid->across, 1};
+                (hc_places){HC_PLACES_GRID, op.skip - op.first, grid->height, grid->across, 1, NULL};
     }
     op.out = hc_network_value(net, HC_EACH, rows, width);
     return hc_network_op(net, "prefix", op);

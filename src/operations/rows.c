@@ -176,7 +176,8 @@ hc_value hc_mean_first(hc_network *net, const char *positions, int resized, hc_v
     hc_value_info grid = net->values[from];
     int rows = grid.rows + 1, width = grid.width;
     hc_tensor_id table = positions ? hc_network_tensor(net, positions, "", HC_FLOATS, 2, rows, width, 0, 0) : 0;
-    if (table && resized) net->tensors[table].places = (hc_places){HC_PLACES_GRID, 1, grid.height, grid.across, 1};
+    if (table && resized)
+        net->tensors[table].places = (hc_places){HC_PLACES_GRID, 1, grid.height, grid.across, 1, NULL};
     hc_value out = hc_network_value(net, HC_EACH, rows, width);
     return hc_network_op(net, "", (hc_op){.kind = &MEAN_FIRST, .in = {from}, .out = out, .tensors = {table}});
 }

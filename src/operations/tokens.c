@@ -13,7 +13,7 @@ hc_value hc_tokens(hc_network *net, const char *name, hc_tokens_options o)
     hc_op op = {.kind = &TOKENS, .in = {o.position_rows}, .scale = o.scale};
     if (o.positions)
         op.tensors[1] = hc_network_tensor(net, o.positions, "", HC_FLOATS, 2, o.position_count, o.width, 0, 0);
-    if (o.resized) net->tensors[op.tensors[1]].places = (hc_places){HC_PLACES_TEXT, 0, o.position_count, 1, 0};
+    if (o.resized) net->tensors[op.tensors[1]].places = (hc_places){HC_PLACES_TEXT, 0, o.position_count, 1, 0, NULL};
     op.tensors[0] = hc_network_tensor(net, name, "", HC_TABLE, 2, net->text.vocab_size, o.width, 0, 0);
     if (o.class_embedding) op.tensors[2] = hc_vector(net, o.class_embedding, o.width);
     if (o.types) op.tensors[3] = hc_network_tensor(net, o.types, "", HC_FLOATS, 2, o.type_count, o.width, 0, 0);

@@ -26,12 +26,20 @@ enum { HC_NAME = 112 };
 
 /* What rows of positions stand for, so that a checkpoint's for another size of picture or length of text can be
  * resized (load/places.c). */
-typedef struct hc_places {
-    enum { HC_PLACES_NONE, HC_PLACES_GRID, HC_PLACES_TEXT, HC_PLACES_DISTANCES } kind;
-    int before;         /* rows of tokens that are not in the grid, which come first        */
-    int height, across; /* of the grid, or of that of distances; of a text its length, and 1 */
-    int by_shape;       /* another grid of as many places is another one, too: timm has it so */
-} hc_places;
+typedef struct hc_places hc_places;
+
+/* Makes one of the places `to`, at `out` [width], which is zeros, of those of the file; returns how much it took of
+ * them. */
+typedef size_t hc_place_maker(const hc_places *from, const hc_places *to, const float *places, size_t width, int place,
+                              float *out);
+
+struct hc_places {
+    enum { HC_PLACES_NONE, HC_PLACES_GRID, HC_PLACES_TEXT } kind;
+    int before;           /* rows of tokens that are not in the grid, which come first        */
+    int height, across;   /* of the grid; of a text its length, and 1                         */
+    int by_shape;         /* another grid of as many places is another one, too: timm has it so */
+    hc_place_maker *make; /* biases by distance, whose grid has an odd number of rows and columns; NULL: positions */
+};
 
 typedef struct hc_tensor {
     char name[HC_NAME]; /* OpenCLIP's state dict: visual.… for the image tower, for the text tower as `CLIP` has it, or
@@ -141,19 +149,25 @@ typedef struct hc_kernel_size {
 
 /* Windows that a grid is cut into, from pixel (down, right) on and around its borders. Its last rows and columns may be
  * spare, there for the windows' sake alone: they are in the last windows, and nothing goes around them. */
-typedef struct hc_windows {
+typedef struct hc_windows hc_windows;
+struct hc_windows {
     int height, across; /* 0: none */
     int down, right;
     int spare_rows, spare_columns;
-} hc_windows;
+    int rows, columns; /* of the grid, spare ones among them */
+    int count;
+    /* Says which rows of an input are the window's pixels; returns which of the kinds of windows it is that
+     * hc_window_bias makes biases for. */
+    int (*put_pixels)(const hc_windows *windows, int window, int *order);
+};
 
-/* Windows of each stage's grid as a config has them: with pictures of another size than the config's they are larger or
- * smaller in proportion to the first grid, which has a pixel for each patch of pixels. */
-enum { HC_WINDOW_STAGES = 4 };
+/* Windows of each stage's grid as a config has them. */
+enum { HC_WINDOW_STAGES = 4, HC_WINDOWS_TEXT = 96 };
 typedef struct hc_stage_windows {
-    int stages; /* 0: none */
-    int patch_size;
+    int stages, patch_size;
     int height[HC_WINDOW_STAGES], across[HC_WINDOW_STAGES];
+    /* Says as JSON what they are with pictures of another size; NULL: there are none. */
+    void (*put_resized)(const hc_network *net, int height, int width, char text[HC_WINDOWS_TEXT]);
 } hc_stage_windows;
 
 /* Rotary positions on a grid, see operations/rotary.c. */

@@ -264,6 +264,12 @@ static void test_refused(void)
         const char *model, *section, *word;
     } cases[] = {
         {HC_MODEL_UNSUPPORTED, HC_IMAGE, "", "\"timm_model_name\": \"vit_x\"", "timm"},
+        {HC_MODEL_CONFIG, HC_IMAGE, "",
+         "\"timm_model_name\": \"swin_s3_tiny_224\", \"timm_model_args\": {\"window_size\": [7, 7, [7]]}",
+         "for each of 4 stages"},
+        {HC_MODEL_CONFIG, HC_IMAGE, "",
+         "\"timm_model_name\": \"swin_s3_tiny_224\", \"timm_model_args\": {\"window_size\": [7, 7, 7, [7, 7, 7]]}",
+         "for each of 4 stages"},
         /* Where OpenCLIP cannot compute it either. */
         {HC_MODEL_UNSUPPORTED, HC_IMAGE, "", "\"timm_model_name\": \"swin_s3_tiny_224\", \"timm_pool\": \"abs_attn\"",
          "swin_s3_tiny_224"},

@@ -70,7 +70,12 @@ static const extreme CASES[] = {
      "\"patch_size\":1,\"embed_dim\":2,\"depths\":[2,2],\"num_heads\":[1,2],\"window_size\":1}",
      8, HC_INT8, ""},
     {"windows that do not divide the grid", HC_IMAGE,
-     "\"timm_model_name\":\"swin_tiny_patch4_window7_224\",\"image_size\":256", 8, HC_INT8, "do not divide"},
+     "\"timm_model_name\":\"swin_tiny_patch4_window7_224\",\"image_size\":[9,1021],\"timm_model_args\":{"
+     "\"patch_size\":1,\"embed_dim\":2,\"depths\":[2,2],\"num_heads\":[1,2],\"window_size\":[[7,12],[4,300]]}",
+     8, HC_INT8, ""},
+    {"windows of no pixels", HC_IMAGE,
+     "\"timm_model_name\":\"swin_tiny_patch4_window7_224\",\"timm_model_args\":{\"window_size\":[7,0]}", 8, HC_INT8,
+     "window_size is 0"},
     {"a picture that is as wide as can be", HC_IMAGE,
      "\"timm_model_name\":\"convnextv2_atto\",\"image_size\":[32,16384],\"timm_model_args\":{\"dims\":[1,1,1,1],"
      "\"depths\":[1,1,1,1]}",

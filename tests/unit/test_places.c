@@ -4,6 +4,7 @@
 #include "check.h"
 #include "loading.h"
 #include "load/places.h"
+#include "operations/operations.h"
 
 #include <math.h>
 
@@ -13,14 +14,14 @@
 /* Resizes the first of a pair of tensors, and compares with the second. */
 static void check_pair(const part *from, const part *to)
 {
-    hc_tensor tensor = {.name = "positions", .rank = 2, .places = {HC_PLACES_GRID, 0, 0, 1, 0}};
+    hc_tensor tensor = {.name = "positions", .rank = 2, .places = {HC_PLACES_GRID, 0, 0, 1, 0, NULL}};
     hc_item item = {.tensor = &tensor};
     hc_loader loader = {.tower = HC_IMAGE};
     hc_places *a = &item.from, *b = &tensor.places;
     *a = *b;
     if (sscanf(from->name, "text.%d.%d", &a->height, &b->height) == 2) a->kind = b->kind = HC_PLACES_TEXT;
     else if (sscanf(from->name, "distances.%d.%d.%d.%d", &a->height, &a->across, &b->height, &b->across) == 4)
-        a->kind = b->kind = HC_PLACES_DISTANCES;
+        b->make = hc_distance_made;
     else if (sscanf(from->name, "grid.%d.%d.%d.%d.%d", &b->before, &a->height, &a->across, &b->height, &b->across) != 5)
         CHECK(0, "%s", from->name);
     a->before = b->before;

@@ -1,13 +1,6 @@
 /* distances.c: biases by distance within windows, of windows of another size: spread as resize_rel_pos_bias_table
  * (timm/layers/pos_embed_rel.py, after BEiT's) spreads them, and linear between those that the file has. */
-#include "load/places.h"
-
-int hc_distances_are_known(const hc_places *from, const hc_places *to)
-{
-    enum { MOST = 511 };
-    int odd = from->height % 2 && from->across % 2;
-    return odd && from->height <= MOST && from->across <= MOST && to->height <= MOST && to->across <= MOST;
-}
+#include "operations/operations.h"
 
 static void add_row(float *to, const float *from, size_t width, float weight)
 {
@@ -54,8 +47,8 @@ static pair pair_of(int in, int out, int place)
     return (pair){inner, outer, beyond / (beyond + within), within / (beyond + within)};
 }
 
-size_t hc_distances_resize(const hc_places *from, const hc_places *to, const float *places, size_t width, int place,
-                           float *out)
+size_t hc_distance_made(const hc_places *from, const hc_places *to, const float *places, size_t width, int place,
+                        float *out)
 {
     pair down = pair_of(from->height, to->height, place / to->across),
          across = pair_of(from->across, to->across, place % to->across);
