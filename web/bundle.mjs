@@ -45,30 +45,35 @@ for (const module of Object.keys(metafile.inputs)) {
   shared.set(module, new Map(names.map((name) => [name, `x${(count++).toString(36)}`])));
 }
 
-/** What the others import, by its short names, once that is known. */
-let wanted = null;
-
-/** The exports of a module that index.js imports, as the inside of `export { … }`. */
-function listExports(module, write) {
+/** The exports of a module under their short names, those of them that are in `wanted`, as the inside of `export { … }`. */
+function listExports(module, wanted, write) {
   const used = [...shared.get(module)].filter(([, short]) => wanted?.has(short) ?? true);
   return used.map(([name, short]) => write(name, short)).join(', ');
 }
 
-/** Takes what worker.js holds from there. */
-const fromWorker = {
+/**
+ * Takes what worker.js holds from there, with one import of all of it.
+ * @param {Set<string>} [wanted] short names that are used, where these are known
+ */
+const fromWorker = (wanted) => ({
   name: SHARED,
   setup({ onLoad, onResolve }) {
-    onResolve({ filter: /^\.\.?\// }, ({ path: wanted, resolveDir, namespace }) => {
-      if (namespace === SHARED) return { path: wanted, external: true };
-      const name = nameOf(path.resolve(resolveDir, wanted));
+    onResolve({ filter: /^\.\.?\// }, ({ path: place, resolveDir, namespace }) => {
+      if (namespace === SHARED) return { path: place, external: true };
+      const name = nameOf(path.resolve(resolveDir, place));
       return shared.has(name) ? { path: name, namespace: SHARED, sideEffects: false } : undefined;
     });
+    onResolve({ filter: /^all$/ }, () => ({ path: 'all', namespace: SHARED, sideEffects: false }));
     onLoad({ filter: /.*/, namespace: SHARED }, ({ path: module }) => {
-      const list = listExports(module, (name, short) => `${short} as ${name}`);
-      return { contents: `export { ${list} } from './worker.js';`, resolveDir: WEB };
+      if (module !== 'all') {
+        const list = listExports(module, wanted, (name, short) => `${short} as ${name}`);
+        return { contents: `export { ${list} } from 'all';`, resolveDir: WEB };
+      }
+      const lists = [...shared.keys()].map((name) => listExports(name, wanted, (_, short) => short)).filter(Boolean);
+      return { contents: `export { ${lists.join(', ')} } from './worker.js';`, resolveDir: WEB };
     });
   },
-};
+});
 
 /** Leaves alone what is fetched when it is needed: modules of their own, by their names in dist/. */
 const LATER = { 'towers/video-tower.js': './video.js', 'cache/kept.js': './kept.js' };
@@ -86,12 +91,12 @@ const PAGES = [['page/index.js', 'index.js'], ...Object.entries(LATER)].map(([en
   ...OPTIONS,
   entryPoints: [entry],
   outfile: path.join(folder, file),
-  plugins: [later, fromWorker],
 }));
+const withPlugins = (page, wanted) => ({ ...page, plugins: [later, fromWorker(wanted)] });
 
 /** The short names that a module uses of those that it imports. */
 async function namesIn(page) {
-  const { outputFiles } = await build({ ...page, minify: false, write: false });
+  const { outputFiles } = await build({ ...withPlugins(page), minify: false, write: false });
   const [{ text }] = outputFiles;
   const lists = [...text.matchAll(/\bimport \{([^}]*)\} from "\.\/worker\.js"/g)].map(([, list]) => list.split(','));
   const imports = lists.flat().map((item) => item.trim().split(' as '));
@@ -100,10 +105,23 @@ async function namesIn(page) {
   return used.map(([short]) => short);
 }
 
-wanted = new Set((await Promise.all(PAGES.map(namesIn))).flat());
+const used = await Promise.all(PAGES.map(namesIn));
+
+// Names of a letter, and of two, where they are used: what is compressed is short.
+const LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ';
+const renamed = new Map();
+for (const name of new Set(used.flat())) {
+  const number = renamed.size;
+  renamed.set(name, (number < 52 ? '' : LETTERS[Math.floor(number / 52) - 1]) + LETTERS[number % 52]);
+}
+for (const names of shared.values())
+  for (const [name, short] of names) if (renamed.has(short)) names.set(name, renamed.get(short));
+const wanted = used.map((names) => new Set(names.map((name) => renamed.get(name))));
+
+const all = new Set(renamed.values());
 const lines = ["import './page/worker.js';"];
 for (const module of shared.keys()) {
-  const list = listExports(module, (name, short) => `${name} as ${short}`);
+  const list = listExports(module, all, (name, short) => `${name} as ${short}`);
   if (list) lines.push(`export { ${list} } from './${module}';`);
 }
 
@@ -112,4 +130,4 @@ await build({
   stdin: { contents: lines.join('\n'), resolveDir: WEB, sourcefile: 'worker-exports.js' },
   outfile: path.join(folder, 'worker.js'),
 });
-await Promise.all(PAGES.map((page) => build(page)));
+await Promise.all(PAGES.map((page, i) => build(withPlugins(page, wanted[i]))));

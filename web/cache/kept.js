@@ -2,7 +2,20 @@
 
 import { HalfclipError, describe } from '../base/errors.js';
 import { isNode } from '../base/platform.js';
-import { completeCache, listEntries, openStorage } from './tower-cache.js';
+import { readMetadata } from './entry.js';
+import { completeCache, openStorage } from './tower-cache.js';
+
+/** All entries, the one used last first: { name, size, used, metadata }, metadata null where it cannot be read. */
+async function listEntries(storage) {
+  const entries = await storage.list();
+  for (const entry of entries) {
+    const reader = await storage.open(entry.name).catch(() => null);
+    const read = reader && (await readMetadata(reader).catch(() => null));
+    entry.metadata = read?.metadata ?? null;
+    await reader?.close();
+  }
+  return entries.sort((a, b) => b.used - a.used);
+}
 
 /** Where entries are; null where a browser has no place for them, as in a private window. */
 async function placeOf({ dir, ...others } = {}) {

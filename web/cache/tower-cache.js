@@ -54,18 +54,6 @@ async function nameOf(key) {
   return Array.from(new Uint8Array(digest, 0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-/** All entries, the one used last first: { name, size, used, metadata }, metadata null where it cannot be read. */
-export async function listEntries(storage) {
-  const entries = await storage.list();
-  for (const entry of entries) {
-    const reader = await storage.open(entry.name).catch(() => null);
-    const read = reader && (await readMetadata(reader).catch(() => null));
-    entry.metadata = read?.metadata ?? null;
-    await reader?.close();
-  }
-  return entries.sort((a, b) => b.used - a.used);
-}
-
 /**
  * What a model's name stands for: the hub is asked each time, and where it is out of reach, what it said last holds.
  * @param {object | undefined} keep from completeCache

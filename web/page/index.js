@@ -1,10 +1,18 @@
 // The module `halfclip` for pages. Where Node.js imports this very file, as test runners do that imitate a page, it is
 // the module for Node.js.
 
-import { HalfclipError } from '../base/errors.js';
 import { isNode, useHost } from '../base/platform.js';
 import { attempt } from '../base/realm.js';
-import * as own from '../index.js';
+// By their names: `* as own` would be an object that is made at run time, of names that are written twice.
+import {
+  HalfclipError,
+  cosineSimilarity as cosine,
+  keptTowers as kept,
+  loadImageEncoder as loadImage,
+  loadTextEncoder as loadText,
+  loadVideoEncoder as loadVideo,
+  removeKeptTowers as removeKept,
+} from '../index.js';
 import * as host from './host.js';
 
 useHost(isNode ? withoutHost : host);
@@ -27,7 +35,15 @@ const {
   loadTextEncoder,
   loadVideoEncoder,
   removeKeptTowers,
-} = forNode || own;
+} = forNode || {
+  HalfclipError,
+  cosineSimilarity: cosine,
+  keptTowers: kept,
+  loadImageEncoder: loadImage,
+  loadTextEncoder: loadText,
+  loadVideoEncoder: loadVideo,
+  removeKeptTowers: removeKept,
+};
 export {
   Failure as HalfclipError,
   cosineSimilarity,
