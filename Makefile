@@ -181,7 +181,7 @@ test-browser: dist build/setup node_modules/.package-lock.json
 
 # The same tests in Firefox. What they cannot ask of it (a quota, what lies under transparent pixels without WebGL) they leave out.
 IN_FIREFOX := demo demo-clips demo-kept demo-offline demo-selection demo-sentences package vector-index videos
-FIREFOX_SENTENCES := sample pictures are read|all of it by keyboard|a picture opens large|by a picture|a folder by the chooser|a clip is found|several are selected by keyboard|after a reload|of two tabs|installed, it starts|groups, the nearest|both towers agree with OpenCLIP, relaxed, in a worker|callWorker, int8|the vector of a file
+FIREFOX_SENTENCES := all of it by keyboard|a picture opens large|by a picture|a folder by the chooser|a clip is found|several are selected by keyboard|after a reload|of two tabs|installed, it starts|groups, the nearest|both towers agree with OpenCLIP, relaxed, in a worker|callWorker, int8|the vector of a file
 define in_firefox
 if $(NODE) tests/browser/firefox.mjs; then BROWSER=firefox $(NODE) --test --test-reporter=spec $(1) $(patsubst %,tests/browser/%.test.mjs,$(IN_FIREFOX)); else echo 'Tests in Firefox are skipped.'; fi
 endef
