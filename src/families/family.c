@@ -56,16 +56,16 @@ static void find_section(hc_options *o, hc_tower tower, const char *config, size
 /* No family answers: what the config asks for, by name. */
 static void refuse(hc_options *o)
 {
-    static const struct {
-        const char *key, *phrase;
-    } foreign[] = {{"timm_model_name", "image towers from timm"},
-                   {"hf_model_name", "text towers from Hugging Face transformers"}};
 #ifdef HC_FAMILIES_VIT
     hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
             "%s is not of OpenCLIP's own transformers, which are all that this module of WebAssembly has: expected "
             "halfclip-relaxed.wasm or halfclip-simd128.wasm",
             o->section_name);
-#endif
+#else
+    static const struct {
+        const char *key, *phrase;
+    } foreign[] = {{"timm_model_name", "image towers from timm"},
+                   {"hf_model_name", "text towers from Hugging Face transformers"}};
     hc_json given = hc_option(o, "hf_config"), type = hc_json_get(&given, "model_type");
     if (hc_option_given(o, "hf_config") && given.type != HC_JSON_OBJECT)
         hc_fail(o->problem, HC_MODEL_CONFIG, "%s.hf_config is %t, expected an object", o->section_name, given.text,
@@ -81,6 +81,7 @@ static void refuse(hc_options *o)
             hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "%s.%s is %t: such %s are not supported yet", o->section_name,
                     foreign[i].key, value.text, value.length, foreign[i].phrase);
     }
+#endif
 }
 
 int hc_family_find_video(const hc_safetensors *file, hc_tower tower, hc_temporal asked, hc_video *found,
@@ -125,6 +126,18 @@ const hc_family *hc_family_build(hc_network *net, const char *config, size_t len
     }
     refuse(&o);
     return NULL;
+}
+
+int hc_family_put_windows(const hc_network *net, int height, int width, char text[HC_WINDOWS_TEXT])
+{
+#ifdef HC_FAMILIES_VIT
+    (void)net, (void)height, (void)width, (void)text;
+    return 0;
+#else
+    if (!net->stage_windows.put_resized) return 0;
+    net->stage_windows.put_resized(net, height, width, text);
+    return 1;
+#endif
 }
 
 /* ---- what a file holds --------------------------------------------------------------------------------------------

@@ -33,6 +33,9 @@ hc_names_match hc_clip4clip_match_of(const hc_network *net, const hc_tensor *ten
  * problem says what is wrong. NULL then. */
 const hc_family *hc_family_build(hc_network *net, const char *config, size_t length);
 
+/* Says as JSON what the windows of a network's grids are with pictures of another size. 0: it has none. */
+int hc_family_put_windows(const hc_network *net, int height, int width, char text[HC_WINDOWS_TEXT]);
+
 /* How the file names the tensors of a network of this family; without `names` if it holds none. */
 hc_names_match hc_family_match(const hc_family *family, const hc_network *net, const hc_safetensors *file);
 

@@ -178,8 +178,8 @@ void hc_loader_config_windows(hc_loader *loader, char **config)
     const hc_network *own = &loader->net;
     int height = loader->image_height, width = loader->image_width;
     char sizes[HC_WINDOWS_TEXT], wrapped[HC_WINDOWS_TEXT + 32];
-    if (!own->stage_windows.put_resized || (own->image_height == height && own->image_width == width)) return;
-    own->stage_windows.put_resized(own, height, width, sizes);
+    if (own->image_height == height && own->image_width == width) return;
+    if (!hc_family_put_windows(own, height, width, sizes)) return;
     hc_json vision = vision_of(*config), args = hc_json_get(&vision, "timm_model_args");
     int has_args = args.type == HC_JSON_OBJECT;
     hc_format(wrapped, sizeof wrapped, "{\"window_size\":%s}", sizes);
