@@ -1,23 +1,26 @@
-// One contender of files.mjs, in a process of its own. What halfclip's thread does, and how many pictures sharp decodes
-// meanwhile, is seen from outside: by what is called of WebAssembly and of sharp.
+// One contender of files.mjs, in a process of its own. What each of halfclip's threads does is seen from outside: by
+// what is called of WebAssembly and of sharp. Its workers start here, too, and then import what they were to be.
 
-import { createRequire } from 'node:module';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
+import threads from 'node:worker_threads';
 
 const sharp = createRequire(import.meta.url)('sharp'); // as the package takes it, which is not what import gives
 
-/** Sums of milliseconds of the run under way. */
-let stages;
+/** Milliseconds of one thread: computing, resizing, waiting for a decoder; and of its decoders at work. */
+const STAGES = ['computing', 'resizing', 'waiting', 'decoding'];
+const { module, stages = newStages() } = threads.workerData ?? {};
 let decoders = 0;
 let since = 0; // when the number of decoders, or what this thread does, changed
 let busy = false;
 
+function newStages() {
+  return new Float64Array(new SharedArrayBuffer(8 * STAGES.length));
+}
+
 function note() {
   const now = performance.now();
-  if (stages) {
-    stages.decoding += decoders * (now - since);
-    if (!decoders) stages.idle += now - since;
-    else if (!busy) stages.waiting += now - since;
-  }
+  stages[3] += decoders * (now - since);
+  if (decoders && !busy) stages[2] += now - since;
   since = now;
 }
 
@@ -31,18 +34,18 @@ function timed(call, stage) {
     } finally {
       note();
       busy = false;
-      if (stages) stages[stage] += performance.now() - begin;
+      stages[stage] += performance.now() - begin;
     }
   };
 }
 
-const STAGES = { hc_preprocessor_push: 'resizing', hc_wasm_embed_step: 'computing' };
+const CALLS = { hc_wasm_embed_step: 0, hc_preprocessor_push: 1, hc_picture_reader_read: 1 };
 
 WebAssembly.Instance = new Proxy(WebAssembly.Instance, {
   construct(Instance, args) {
     const { exports } = new Instance(...args);
     const wrapped = { ...exports };
-    for (const [name, stage] of Object.entries(STAGES)) if (exports[name]) wrapped[name] = timed(exports[name], stage);
+    for (const [name, stage] of Object.entries(CALLS)) if (exports[name]) wrapped[name] = timed(exports[name], stage);
     return { exports: wrapped };
   },
 });
@@ -59,14 +62,28 @@ sharp.prototype.toBuffer = async function (...args) {
   }
 };
 
+/** The stages of all threads, this one first. */
+const everyone = [stages];
+threads.Worker = class extends threads.Worker {
+  constructor(module, options) {
+    const stages = newStages();
+    super(new URL(import.meta.url), { ...options, workerData: { module: String(module), stages } });
+    everyone.push(stages);
+  }
+};
+syncBuiltinESMExports();
+if (module) await import(module);
+
 const makers = {
   async halfclip({ url, shard, threads }) {
     const { loadImageEncoder } = await import(url);
-    const image = await loadImageEncoder({ weights: shard, threads, worker: false, cache: 'no-store' });
+    const load = (threads) => loadImageEncoder({ weights: shard, threads, worker: false, cache: 'no-store' });
+    const one = await load(1);
+    const image = await load(threads);
     return {
-      embed: (files, options) => image.embed(files, options),
+      embed: (files, { single, ...options }) => (single ? one : image).embed(files, options),
       async alone(file) {
-        await image.embedPixels(await image.preprocess(file));
+        await one.embedPixels(await one.preprocess(file));
       },
     };
   },
@@ -112,17 +129,17 @@ const commands = {
     encoder = await makers[contender](options);
   },
 
-  /** All files once: ms, with what took how long, and the first vector. */
+  /** All files once: ms, the processor's ms, with what the threads that had pictures did, and the first vector. */
   async run({ files, options }) {
-    await encoder.embed(files.slice(0, 2), options);
-    stages = { decoding: 0, idle: 0, waiting: 0, computing: 0, resizing: 0 };
-    const begin = (since = performance.now());
+    await encoder.embed(files.slice(0, 4), options);
+    for (const each of everyone) each.fill(0);
+    since = performance.now();
+    const [begin, used] = [since, processTime()];
     const vectors = await encoder.embed(files, options);
-    note();
-    const ms = performance.now() - begin;
-    const result = { ms, stages, vectors: [Array.from(vectors[0])] };
-    stages = null;
-    return result;
+    const [ms, cpu] = [performance.now() - begin, processTime() - used];
+    const working = everyone.filter(([computing]) => computing);
+    const sums = STAGES.map((_, i) => working.reduce((sum, stages) => sum + stages[i], 0));
+    return { ms, cpu, threads: working.length, stages: sums, vectors: [Array.from(vectors[0])] };
   },
 
   /** The processor's time for one picture, one after the other, in ms. */

@@ -1,14 +1,15 @@
 // From picture files to vectors: halfclip, exact and with `decode: 'fast'`, against @huggingface/transformers on native
 // onnxruntime, ViT-B-32 at int8 with the same weights on as many threads, in Node.js. Contenders take turns over the
-// same files, each in its own process. Prints a table, and for halfclip how its time went. Makes its pictures itself,
-// and installs the peer in build/peers.
+// same files, each in its own process. Prints a table, and for halfclip how its time went. The bound is the processor's
+// time for one picture, decoded, resized and computed on one thread, over the number of threads. Makes its pictures
+// itself, and installs the peer in build/peers.
 //
 // Settings in the environment: MEGAPIXELS (1,2,12,48); FORMATS (jpeg,png,webp); COUNT (12) files a run; RUNS (3);
 // THREADS (as many as there are cores).
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import sharp from 'sharp';
@@ -106,12 +107,11 @@ async function race(contenders, files) {
   return all.map((runs) => runs.reduce((best, one) => (one.ms < best.ms ? one : best)));
 }
 
-function describeStages({ ms, stages }) {
-  const share = (part) => `${Math.round((100 * part) / ms)} %`;
+function describeStages({ ms, threads, stages: [computing, resizing, waiting, decoding] }) {
+  const share = (part) => `${Math.round((100 * part) / ms / threads)} %`;
   return (
-    `this thread computes ${share(stages.computing)}, resizes ${share(stages.resizing)}, ` +
-    `waits for a decoder ${share(stages.waiting)}; decoders: ${(stages.decoding / ms).toFixed(1)} at work on average, ` +
-    `none ${share(stages.idle)} of the time`
+    `each of ${threads} threads computes ${share(computing)}, resizes ${share(resizing)}, waits for its decoder ${share(waiting)}, ` +
+    `and for pictures ${share(ms * threads - computing - resizing - waiting)}; decoders: ${(decoding / ms).toFixed(1)} at work on average`
   );
 }
 
@@ -135,36 +135,43 @@ try {
     threads: THREADS,
   });
   console.log(
-    `${cpus()[0].model}, ${THREADS} threads, Node.js ${process.version}, @huggingface/transformers ${TRANSFORMERS}; best of ${RUNS} runs in turn over ${COUNT} files, ms a picture\n`,
+    `${cpus()[0].model}, ${THREADS} threads, Node.js ${process.version}, @huggingface/transformers ${TRANSFORMERS}; best of ${RUNS} runs in turn over ${COUNT} files, ms a picture (in brackets: of the processor)\n`,
   );
-  console.log(cells(['', 'exact', 'fast', 'transformers.js', '÷ exact', '÷ fast', 'exact ÷ (CPU time ÷ threads)']));
+  console.log(
+    cells(['', 'exact', 'fast', 'transformers.js', '÷ exact', '÷ fast', 'one thread ÷ exact', 'exact ÷ bound']),
+  );
   for (const format of FORMATS) {
     for (const megapixels of MEGAPIXELS) {
       const files = await makeFiles(megapixels, format);
-      const [exact, fast, peer] = await race(
+      const results = await race(
         [
           { place: ours, options: {} },
           { place: ours, options: { decode: 'fast' } },
           { place: theirs, options: {} },
+          { place: ours, options: { single: true } },
         ],
         files,
       );
+      const [exact, fast, peer, one] = results;
       const alone = await ours.call('alone', { files });
       const agreement = cosine(exact.vectors[0], peer.vectors[0]);
       if (!(agreement > 0.95)) throw new Error(`${format}, ${megapixels} megapixels: cosine ${agreement}`);
-      const times = [exact, fast, peer].map(({ ms }) => ms / COUNT);
-      const bound = alone / THREADS;
+      const both = ({ ms, cpu }) => `${(ms / COUNT).toFixed(0)} (${(cpu / COUNT).toFixed(0)})`;
+      const ratio = (a, b) => `${(a.ms / b.ms).toFixed(2)} (${(a.cpu / b.cpu).toFixed(2)})`;
+      const bound = { ms: (alone * COUNT) / THREADS, cpu: alone * COUNT };
       console.log(
         cells([
           `${megapixels} MP ${format}`,
-          ...times.map((ms) => ms.toFixed(0)),
-          (times[2] / times[0]).toFixed(2),
-          (times[2] / times[1]).toFixed(2),
-          `${(times[0] / bound).toFixed(2)} (${alone.toFixed(0)} ms)`,
+          ...[exact, fast, peer].map(both),
+          ratio(peer, exact),
+          ratio(peer, fast),
+          `${(one.ms / exact.ms).toFixed(2)}`,
+          ratio(exact, bound),
         ]),
       );
       console.log(`  exact: ${describeStages(exact)}`);
       console.log(`  fast: ${describeStages(fast)}`);
+      console.log(`  load of the machine: ${loadavg()[0].toFixed(1)}`);
     }
   }
 } finally {
