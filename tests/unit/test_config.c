@@ -255,6 +255,42 @@ static void test_wrapping(void)
     free(golden.data);
 }
 
+/* Names of timm's of the families' classes, of which towers have what is not computed. */
+static void test_names(void)
+{
+    static const char *const refused[] = {"vit_base_patch16_dinov3",
+                                          "vit_base_patch16_lingbot",
+                                          "vit_base_patch16_sapiens2",
+                                          "vit_base_patch16_rope_mixed_224",
+                                          "convnext_atto_rms",
+                                          "convnext_zepto_rms_ols",
+                                          "aimv2_large_patch14_224",
+                                          "test_vit4",
+                                          "vit_base_patch16_xp_224",
+                                          "vit_pwee_patch16_reg1_gap_256",
+                                          "vit_dpwee_patch16_reg1_gap_256",
+                                          "vit_base_patch16_18x2_224",
+                                          "vit_dlittle_patch16_reg1_gap_256",
+                                          "vit_dwee_patch16_reg1_gap_256",
+                                          "beit3_base_patch16_224",
+                                          "vit_so150m_patch16_reg4_map_256",
+                                          "test_vit3",
+                                          "deit_tiny_distilled_patch16_224",
+                                          "vit_base_r50_s16_224",
+                                          "vit_small_r26_s32_224",
+                                          "vit_base_resnet26d_224",
+                                          "vit_tiny_r_s16_p8_224"};
+    image("", "\"timm_model_name\": \"eva_large_patch14_336\"");
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        hc_problem problem;
+        char section[96];
+        snprintf(section, sizeof section, "\"timm_model_name\": \"%s\"", refused[i]);
+        parse_sections(HC_IMAGE, "", section, "", &problem);
+        CHECK(problem.status == HC_MODEL_UNSUPPORTED && strstr(problem.message, refused[i]), "%s: %s", refused[i],
+              problem.message);
+    }
+}
+
 /* Each refused by a message that has the word. */
 static void test_refused(void)
 {
@@ -461,6 +497,7 @@ int main(void)
     test_text_options();
     test_wrapping();
     test_refused();
+    test_names();
     test_preprocess();
     return check_result("config");
 }

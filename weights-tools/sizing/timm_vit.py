@@ -9,7 +9,7 @@ from .timm_models import ACTIVATIONS, refuse
 
 FILE = 'timm_vit_sizes.inc'
 COLUMNS = 'name, width, layers, heads, mlp_width, patch_size, image_size, activation, registers, flags'
-PATTERNS = ['vit_*', 'deit_*', 'deit3_*', 'flexivit_*', 'test_vit*']
+PATTERNS = ['vit_*', 'eva_large_*', 'deit_*', 'deit3_*', 'flexivit_*', 'test_vit*']
 
 BLOCK = {'norm1.weight', 'norm1.bias', 'attn.qkv.weight', 'attn.proj.weight', 'attn.proj.bias', 'norm2.weight', 'norm2.bias',
          'mlp.fc1.weight', 'mlp.fc1.bias', 'mlp.fc2.weight', 'mlp.fc2.bias'}
