@@ -273,15 +273,16 @@ typedef struct hc_calibration hc_calibration;
 
 /* Holds the tower's tensors at 4 and at 8 bits, too, and all inputs' activations, in the encoder's stead; the encoder
  * must outlive it, and computes from here on with its weights as they are rounded so far. NULL when memory is
- * exhausted; other failures show in hc_calibration_status: HC_INPUT_TYPE (the encoder is not at fp32, or a video
- * tower), HC_WEIGHTS_CORRUPT (a weight that int4 cannot hold), HC_OUT_OF_MEMORY. */
+ * exhausted; other failures show in hc_calibration_status: HC_INPUT_TYPE (the encoder is not at fp32),
+ * HC_WEIGHTS_CORRUPT (a weight that int4 cannot hold), HC_OUT_OF_MEMORY. */
 hc_calibration *hc_calibration_new(hc_encoder *encoder);
 
 /* HC_OK, or the first failure, after which every other call does nothing; and one English sentence. */
 hc_status hc_calibration_status(const hc_calibration *calibration);
 const char *hc_calibration_message(const hc_calibration *calibration);
 
-/* Inputs as hc_embed_pixels or hc_embed_tokens takes them, before the first step. HC_INPUT_TYPE as there. */
+/* Inputs as hc_embed_pixels or hc_embed_tokens takes them, before the first step; of a video tower the frames of one
+ * video. HC_INPUT_TYPE as there; HC_INPUT_SIZE: more frames than hc_embed_video takes. */
 hc_status hc_calibration_add(hc_calibration *calibration, const void *inputs, size_t count);
 
 /* Rounds what the tower's next operation multiplies by; without any inputs, every tensor for itself, by least squares.

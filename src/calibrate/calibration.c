@@ -1,6 +1,6 @@
 /* calibration.c: a tower at fp32 becomes one of 4 and 8 bits, operation after operation: each matrix is rounded for
  * what it multiplies once those before it are rounded. The inputs go through the tower side by side, each batch in an
- * arena of its own. */
+ * arena of its own; frames of videos until they are vectors, and from there on each video. */
 #include "calibrate/gptq.h"
 #include "base/constants.h"
 #include "calibrate/forms.h"
@@ -19,6 +19,9 @@ static const float DAMPING = 0.01f;
 /* A batch of inputs under way. */
 typedef struct batch {
     void *arena;
+    float *frames; /* vectors of a video's frames, once they are there */
+    size_t inputs;
+    int video; /* whose frames they are */
     hc_run run;
 } batch;
 
@@ -28,7 +31,8 @@ struct hc_calibration {
     hc_forms *tensors; /* as the network's */
     batch *batches;
     size_t batch_count, batch_room;
-    int op; /* the next operation */
+    int videos; /* so far          */
+    int op;     /* the next operation */
 };
 
 static int rows_of(const hc_calibration *c, int index)
@@ -65,9 +69,6 @@ hc_calibration *hc_calibration_new(hc_encoder *encoder)
     if (encoder->dtype != HC_FP32)
         hc_fail(&c->problem, HC_INPUT_TYPE, "the encoder to calibrate is loaded at %s, expected fp32",
                 hc_dtype_name(encoder->dtype));
-    if (net->tower == HC_VIDEO)
-        hc_fail(&c->problem, HC_INPUT_TYPE,
-                "the encoder to calibrate is a video tower, expected an image or a text tower");
     for (int i = 1; i < net->tensor_count && c->problem.status == HC_OK; i++)
         if (net->tensors[i].kind != HC_FLOATS) make_forms(c, i);
     return c;
@@ -79,10 +80,12 @@ const char *hc_calibration_message(const hc_calibration *c) { return c->problem.
 /* Changes places with the encoder's own pass; once more, and all is as before. */
 static void change_places(hc_encoder *encoder, batch *b)
 {
-    batch own = {encoder->arena, encoder->run};
+    void *arena = encoder->arena;
+    hc_run run = encoder->run;
     encoder->arena = b->arena;
     encoder->run = b->run;
-    *b = own;
+    b->arena = arena;
+    b->run = run;
 }
 
 static batch *new_batch(hc_calibration *c)
@@ -101,7 +104,7 @@ static batch *new_batch(hc_calibration *c)
                 (uint64_t)c->encoder->arena_bytes * (c->batch_count + 1), (uint64_t)c->batch_count + 1);
         return NULL;
     }
-    c->batches[c->batch_count] = (batch){.arena = arena};
+    c->batches[c->batch_count] = (batch){.arena = arena, .video = c->videos};
     return &c->batches[c->batch_count++];
 }
 
@@ -109,8 +112,10 @@ hc_status hc_calibration_add(hc_calibration *c, const void *inputs, size_t count
 {
     hc_encoder *e = c->encoder;
     const hc_network *net = &e->net;
-    size_t values = net->tower == HC_IMAGE ? 3 * (size_t)net->image_height * (size_t)net->image_width
-                                           : (size_t)net->text.context_length; /* ids are as wide as floats */
+    size_t values = hc_network_input(net); /* ids are as wide as floats */
+    if (net->tower == HC_VIDEO && count > (size_t)net->most_frames)
+        hc_fail(&c->problem, HC_INPUT_SIZE, "a video to calibrate with has %u frames, expected %d at most",
+                (uint64_t)count, net->most_frames);
     while (count && c->problem.status == HC_OK) {
         batch *b = new_batch(c);
         if (!b) break;
@@ -124,13 +129,56 @@ hc_status hc_calibration_add(hc_calibration *c, const void *inputs, size_t count
         if (status != HC_OK)
             hc_fail(&c->problem, status, "an input to calibrate with holds what is no pixel or no token's id");
         else hc_embed_operation(e);
-        n = e->run.count = (size_t)e->run.taken;
+        b->inputs = n = e->run.count = (size_t)e->run.taken;
         change_places(e, b);
         inputs = (const float *)inputs + n * values;
         count -= n;
     }
+    c->videos++;
     c->op = 1;
     return c->problem.status;
+}
+
+/* The vectors of the frames in `count` batches, which are one video's, go on as that in the first one's place. */
+static void begin_video(hc_calibration *c, batch *b, size_t count)
+{
+    hc_encoder *e = c->encoder;
+    size_t dim = (size_t)e->net.dim, frames = 0;
+    for (size_t i = 0; i < count; i++) frames += b[i].inputs;
+    float *vectors = b->frames = hc_allocate(hc_size_product(frames, dim), sizeof *vectors);
+    if (!vectors) {
+        hc_fail(&c->problem, HC_OUT_OF_MEMORY, "out of memory for the vectors of %u frames", (uint64_t)frames);
+        return;
+    }
+    for (size_t i = count; i-- > 0;) { /* the first one last, whose place is the video's */
+        void *input;
+        float *output;
+        change_places(e, &b[i]);
+        hc_encoder_buffers(e, &input, &output);
+        size_t before = 0;
+        for (size_t k = 0; k < i; k++) before += b[k].inputs;
+        memcpy(vectors + before * dim, output, b[i].inputs * dim * sizeof *vectors);
+        if (!i && hc_embed_video_begin(e, vectors, frames, 0, output) != HC_OK)
+            hc_fail(&c->problem, HC_INPUT_TYPE, "a video to calibrate with has frames whose vectors are no numbers");
+        change_places(e, &b[i]);
+        if (!i) continue;
+        free(b[i].arena);
+        b[i].arena = NULL;
+    }
+}
+
+/* From here on a batch is a video. */
+static void begin_videos(hc_calibration *c)
+{
+    size_t kept = 0;
+    for (size_t i = 0, count; i < c->batch_count && c->problem.status == HC_OK; i += count) {
+        for (count = 1; i + count < c->batch_count && c->batches[i + count].video == c->batches[i].video;) count++;
+        begin_video(c, &c->batches[i], count);
+        batch video = c->batches[i];
+        c->batches[i].arena = c->batches[i].frames = NULL;
+        c->batches[kept++] = video;
+    }
+    if (c->problem.status == HC_OK) c->batch_count = kept;
 }
 
 /* ---- operations ---------------------------------------------------------------------------------------------------
@@ -218,6 +266,8 @@ int hc_calibration_step(hc_calibration *c)
         apply_all(c);
         return 0;
     }
+    if (e->net.video_op && c->op == e->net.video_op) begin_videos(c);
+    if (c->problem.status != HC_OK) return 0;
     take_matrix(c, &e->net.ops[c->op]);
     for (size_t i = 0; i < c->batch_count && c->problem.status == HC_OK; i++) {
         change_places(e, &c->batches[i]);
@@ -292,7 +342,10 @@ void hc_calibration_free(hc_calibration *c)
 {
     if (!c) return;
     for (int i = 1; c->tensors && i < c->encoder->net.tensor_count; i++) free(c->tensors[i].memory);
-    for (size_t i = 0; i < c->batch_count; i++) free(c->batches[i].arena);
+    for (size_t i = 0; i < c->batch_count; i++) {
+        free(c->batches[i].arena);
+        free(c->batches[i].frames);
+    }
     free(c->tensors);
     free(c->batches);
     free(c);

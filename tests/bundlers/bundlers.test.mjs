@@ -10,6 +10,7 @@ import { serve } from '../../web/cli/server.js';
 import { launch } from '../browser/chromium.mjs';
 import { ROOT, install, pack } from '../install.mjs';
 import { HEADERS, checkApp, installed, makeApp } from './apps.mjs';
+import { checkFilmApp, makeFilmApp } from './film-app.mjs';
 
 const APPS = path.join(ROOT, 'build/apps');
 
@@ -62,6 +63,19 @@ for (const version of [5, 6, 7, 8]) {
     await checkBuilt(path.join(root, 'dist'));
   });
 }
+
+test('Vite 7, as built: a page that embeds a film with mediabunny', async () => {
+  const { build } = await installed('bundlers', 'vite7', 'dist/node/index.js');
+  const root = path.join(APPS, 'vite7-film');
+  await makeFilmApp(root, packed);
+  await build({ root, configFile: false, logLevel: 'error' });
+  const server = await serve({ root: { '/': path.join(root, 'dist') }, home: '/index.html' });
+  try {
+    await checkFilmApp(browser, `${server.url}/index.html`, path.join(root, 'public/film.webm'));
+  } finally {
+    await server.close();
+  }
+});
 
 for (const mode of ['development', 'production']) {
   test(`webpack 5, mode ${mode}`, async () => {

@@ -61,6 +61,7 @@ const WEB = {
     'models',
     'search',
     'encoder',
+    'towers',
     'node',
   ],
   demo: ['page', 'index.js'],

@@ -357,6 +357,96 @@ static void test_without_inputs(hc_tower tower)
     hc_encoder_free(plain);
 }
 
+enum { FILMS = 3, FRAMES = 9 };
+
+static const size_t LENGTHS[FILMS] = {5, 1, 3};
+
+/* A vector of each film. */
+static float *films_of(hc_encoder *encoder, const float *frames, size_t item)
+{
+    size_t dim = (size_t)encoder->net.dim;
+    float *seen = malloc(FRAMES * dim * sizeof *seen), *out = malloc(FILMS * dim * sizeof *out);
+    for (size_t i = 0, first = 0; i < FILMS; first += LENGTHS[i++]) {
+        hc_status status = hc_embed_pixels(encoder, frames + first * item, LENGTHS[i], 0, seen);
+        if (status == HC_OK) status = hc_embed_video(encoder, seen, LENGTHS[i], 1, out + i * dim);
+        CHECK(status == HC_OK, "%s", hc_status_code(status));
+    }
+    free(seen);
+    return out;
+}
+
+static hc_encoder *film_encoder(const char *name)
+{
+    char path[256];
+    outcome end;
+    snprintf(path, sizeof path, "tests/golden/videos/%s.safetensors", name);
+    bytes file = read_bytes(path);
+    snprintf(path, sizeof path, "tests/golden/videos/%s.json", name);
+    bytes config = read_bytes(path);
+    hc_encoder *encoder = load_bytes(HC_VIDEO, file, (char *)config.data, HC_FP32, 4096, 1, &end);
+    if (!encoder) {
+        fprintf(stderr, "%s: %s\n", name, end.message);
+        exit(1);
+    }
+    free(file.data);
+    free(config.data);
+    return encoder;
+}
+
+/* Frames of films, and then what is made of their vectors, film by film: `rounded` is a matrix of that, or NULL. */
+static void test_films(const char *name, const char *rounded)
+{
+    hc_encoder *encoder = film_encoder(name), *plain = film_encoder(name);
+    size_t item = hc_network_input(&encoder->net), dim = (size_t)encoder->net.dim;
+    uint32_t state = 5;
+    float *frames = malloc(FRAMES * item * sizeof *frames);
+    for (size_t i = 0; i < FRAMES * item; i++) frames[i] = noise(&state) * 2;
+    float *before = films_of(encoder, frames, item);
+    hc_calibration *c = hc_calibration_new(encoder), *itself = hc_calibration_new(plain);
+    for (size_t i = 0, first = 0; i < FILMS; first += LENGTHS[i++])
+        CHECK(hc_calibration_add(c, frames + first * item, LENGTHS[i]) == HC_OK, "%s: %s", name,
+              hc_calibration_message(c));
+    int steps = 1;
+    while (hc_calibration_step(c)) steps++;
+    while (hc_calibration_step(itself)) continue;
+    CHECK(hc_calibration_status(c) == HC_OK && steps + 1 == encoder->net.op_count, "%s: %d of %d steps, %s", name,
+          steps, encoder->net.op_count, hc_calibration_message(c));
+    float *after = films_of(encoder, frames, item);
+    double product = 0;
+    for (size_t i = 0; i < FILMS * dim; i++) product += (double)before[i] * (double)after[i];
+    CHECK(product > 0.9 * (int)FILMS && memcmp(before, after, FILMS * dim * sizeof *before), "%s: cosine %g", name,
+          product / (int)FILMS);
+    if (rounded) {
+        const hc_matrix *one = &tensor_of(encoder, rounded)->matrix, *other = &tensor_of(plain, rounded)->matrix;
+        CHECK(memcmp(one->data, other->data, (size_t)hc_matrix_bytes(one->n, one->k, HC_STORE_F32)),
+              "%s: %s is rounded for itself", name, rounded);
+    }
+    outcome end;
+    bytes shard = written(c);
+    hc_encoder *wide = load_bytes(HC_VIDEO, shard, NULL, HC_FP32, 4096, 1, &end);
+    CHECK(wide, "%s: %s", name, end.message);
+    float *loaded = films_of(wide, frames, item);
+    CHECK(!memcmp(after, loaded, FILMS * dim * sizeof *after), "%s: the shard holds other weights", name);
+    hc_calibration_free(c);
+    hc_calibration_free(itself);
+
+    if (rounded) {
+        c = hc_calibration_new(wide);
+        float *many = calloc(17 * item, sizeof *many);
+        CHECK(hc_calibration_add(c, many, 17) == HC_INPUT_SIZE && !hc_calibration_step(c) &&
+                  strstr(hc_calibration_message(c), "17 frames, expected 16 at most"),
+              "%s: %s", name, hc_calibration_message(c));
+        hc_calibration_free(c);
+        free(many);
+    }
+    float *all[] = {frames, before, after, loaded};
+    for (int i = 0; i < 4; i++) free(all[i]);
+    free(shard.data);
+    hc_encoder_free(encoder);
+    hc_encoder_free(plain);
+    hc_encoder_free(wide);
+}
+
 static void test_refused(void)
 {
     hc_encoder *quantised = golden_encoder("clip", HC_IMAGE, HC_INT8), *text = golden_encoder("clip", HC_TEXT, HC_FP32);
@@ -405,6 +495,10 @@ int main(void)
     test_tower("resnet-odd-widths", HC_IMAGE);
     test_without_inputs(HC_IMAGE);
     test_without_inputs(HC_TEXT);
+    test_films("clip4clip-seqTransf", "transformerClip.resblocks.0.mlp.c_fc.weight");
+    test_films("clip4clip-seqTransf-3d", "transformerClip.resblocks.0.attn.in_proj_weight");
+    test_films("clip4clip-seqLSTM", NULL);
+    test_films("clip4clip-meanP", NULL);
     test_refused();
     return check_result("calibrate");
 }

@@ -2,6 +2,7 @@
 
 import { HalfclipError } from '../base/errors.js';
 import { loadEncoder } from '../encoder/load-encoder.js';
+import { embedVideos } from '../encoder/videos.js';
 import { findVocabulary } from '../encoder/write-shard.js';
 import { describeWeights } from '../sources/open.js';
 import { bitsAWeight, fitBits, leastCount, orderByLoss } from './bits.js';
@@ -20,6 +21,18 @@ export function cosines(vectors, expected) {
   const mean = all.reduce((sum, x) => sum + x, 0) / all.length;
   const squares = all.reduce((sum, x) => sum + (x - mean) ** 2, 0);
   return { mean, error: Math.sqrt(squares / Math.max(1, all.length - 1) / all.length), least: Math.min(...all) };
+}
+
+/** The vectors of inputs as a tower takes them; a video is a list of frames. */
+async function vectorsOf(tower, inputs, signal) {
+  if (tower.info.tower !== 'video') return tower.embedAll(inputs, { signal });
+  const vectors = [];
+  for (const frames of inputs) {
+    const seen = await tower.embedAll(frames, { normalize: false, signal });
+    const all = Float32Array.from(seen.flatMap((vector) => [...vector]));
+    vectors.push(...(await embedVideos(tower, [all], { name: 'a film', signal })));
+  }
+  return vectors;
 }
 
 /** Whether other inputs will most likely have such a mean, too: few that measure must show more. */
@@ -54,7 +67,7 @@ class Run {
     const { calibrate, measure } = await readCalibrationInputs(this.options.inputs, this.encoder, signal);
     this.inputs = calibrate;
     this.measured = measure;
-    this.expected = await this.encoder.tower.embedAll(measure, { signal });
+    this.expected = await vectorsOf(this.encoder.tower, measure, signal);
   }
 
   /** Rounds the tower, with these of its tensors at 8 bits. */
@@ -79,7 +92,7 @@ class Run {
 
   /** How close the first `count` inputs that measure are, or all of them. */
   async measure(count = this.measured.length) {
-    const vectors = await this.encoder.tower.embedAll(this.measured.slice(0, count), { signal: this.options.signal });
+    const vectors = await vectorsOf(this.encoder.tower, this.measured.slice(0, count), this.options.signal);
     return cosines(vectors, this.expected);
   }
 
@@ -116,7 +129,7 @@ class Run {
     const shard = { tower, model: null, config: null, weights: describeWeights(path), dtype: 'auto', threads };
     const encoder = await loadEncoder(shard, { signal });
     try {
-      const vectors = await encoder.tower.embedAll(this.measured, { signal });
+      const vectors = await vectorsOf(encoder.tower, this.measured, signal);
       return { info: encoder.info, cosine: cosines(vectors, this.expected) };
     } finally {
       encoder.dispose();
@@ -127,7 +140,7 @@ class Run {
 /**
  * @param {object} source as loadEncoder takes it, without dtype
  * @param {object} options
- * @param {string} [options.inputs] a folder of pictures or a file of texts; without, they are made up
+ * @param {string} [options.inputs] a folder of pictures, of films, or a file of texts; without, they are made up
  * @param {number} [options.atLeast] the mean cosine to reach
  * @param {number} [options.bits] a weight, at most; without either, all tensors get 4 bits
  * @param {Uint8Array} [options.vocabulary] see writeShard

@@ -10,6 +10,13 @@ import { detectSimd } from '../wasm/simd.js';
 /** The module with hc_calibration for this engine, which lies beside the command line; it is one for several threads. */
 export const findModule = () => new URL(`halfclip-calibrate-${detectSimd()}-threads.wasm`, import.meta.url).href;
 
+/** A list of inputs as one array, and how many they are. */
+function joined(Type, list) {
+  const all = new Type(list.reduce((sum, { length }) => sum + length, 0));
+  list.forEach((input, i) => all.set(input, i * input.length));
+  return [all, list.length];
+}
+
 export class Calibration {
   #tower;
   #wasm;
@@ -39,7 +46,7 @@ export class Calibration {
 
   /**
    * Rounds every matrix for what it multiplies when the tower embeds these inputs.
-   * @param {(Float32Array | Int32Array)[]} inputs
+   * @param {(Float32Array | Int32Array | Float32Array[])[]} inputs of a video tower each is a list of frames
    * @param {{ signal: AbortSignal, tell: (done: number, of: number) => void }} options
    */
   async round(inputs, { signal, tell }) {
@@ -59,12 +66,11 @@ export class Calibration {
     this.#check();
   }
 
-  /** Pictures one by one, which are large; texts together, so that they fill batches. */
+  /** Pictures one by one, which are large; the frames of a video, and all texts, together, so that they fill batches. */
   #parcels(inputs) {
-    if (this.#tower.info.tower === 'image') return inputs.map((input) => [input, 1]);
-    const ids = new Int32Array(inputs.length * this.#tower.inputLength);
-    inputs.forEach((input, i) => ids.set(input, i * input.length));
-    return [[ids, inputs.length]];
+    const { tower } = this.#tower.info;
+    if (tower === 'image') return inputs.map((input) => [input, 1]);
+    return tower === 'video' ? inputs.map((frames) => joined(Float32Array, frames)) : [joined(Int32Array, inputs)];
   }
 
   /** Writes the shard; see writeShard. */

@@ -8,9 +8,9 @@ const sum = (operations, key) => operations.reduce((total, operation) => total +
 /**
  * A profile as one object.
  * @param {object} info of the encoder
- * @param {{ runs: number, operations: object[] }} profile from profileTower()
+ * @param {{ runs: number, frames?: number, operations: object[] }} profile from profileTower()
  */
-export function summarize({ model, tower, dtype, simd, threads }, { runs, operations }) {
+export function summarize({ model, tower, dtype, simd, threads }, { runs, frames, operations }) {
   const total = { multiplications: sum(operations, 'multiplications'), milliseconds: sum(operations, 'milliseconds') };
   const complete = (operation) => {
     const share = total.milliseconds ? operation.milliseconds / total.milliseconds : 0;
@@ -23,6 +23,7 @@ export function summarize({ model, tower, dtype, simd, threads }, { runs, operat
     simd,
     threads,
     runs,
+    ...(frames && { frames }),
     ...total,
     gops: speedOf(total),
     operations: operations.map(complete),

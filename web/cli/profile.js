@@ -20,7 +20,8 @@ export const help = `halfclip profile --model NAME [--weights FILE|URL|TAG]: emb
 of the tower its shape, multiplications, time, speed and share. Without weights an architecture of OpenCLIP gets made-up ones, of
 which nothing is fetched: speed does not depend on them
 
-  --tower text|image                     default: the one that the shard holds, else image
+  --tower text|image|video               default: the one that the shard holds, else image; of a video tower a frame, and what is made of the
+                                         vectors of as many as there are positions for, or of a dozen
   --runs N                               how many are timed (default: as many as take two seconds); each time is the median
   --all                                  every operation; else those of all layers that are alike are one line
   --json                                 one JSON object, with every operation
@@ -40,7 +41,8 @@ export async function run(values, inputs, signal) {
   if (inputs.length) throw new UsageError(`profile takes no inputs, got ${inputs[0]}`);
   const { runs, json, all } = values;
   if (runs !== undefined && !/^[1-9]\d{0,5}$/.test(runs)) throw new UsageError(`--runs is ${runs}, expected a number`);
-  const tower = oneOf('tower', values.tower, 'text', 'image') ?? (await towerOfShard(values.weights)) ?? 'image';
+  const tower =
+    oneOf('tower', values.tower, 'text', 'image', 'video') ?? (await towerOfShard(values.weights)) ?? 'image';
   const loaded = await loadTo(tower, await loadOptions(values, signal));
   try {
     const profile = summarize(loaded.info, await profileTower(loaded, { runs: runs && Number(runs), signal }));
@@ -64,7 +66,7 @@ async function loadTo(
     return encoder.tower;
   }
   const options = { ...common, model: typeof model === 'string' ? model : null, config: JSON.stringify(config) };
-  const wasm = await Wasm.create(options);
+  const wasm = await Wasm.create({ ...options, families: 'all' });
   try {
     const weights = makeUpWeights(wasm, tower, options.config);
     const { encoder } = await loadTower(wasm, options, weights, { signal, onProgress });
@@ -82,11 +84,13 @@ function configOf(model) {
   return Object.hasOwn(architectures, name) ? architectures[name] : undefined;
 }
 
-function linesOf({ model, tower, dtype, simd, threads, runs, milliseconds, multiplications, gops, operations }, all) {
+function linesOf(profile, all) {
+  const { model, tower, dtype, simd, threads, runs, frames, milliseconds, multiplications, gops, operations } = profile;
+  const what = frames ? `a frame, and what is made of ${frames} vectors of frames` : 'one input of full length';
   const kernels = simd === 'relaxed' ? 'relaxed SIMD' : 'SIMD (simd128)';
   return [
     `${model ?? 'its own config'}, ${tower} tower at ${dtype}, ${kernels}, ${threads} thread${threads === 1 ? '' : 's'}`,
-    `${milliseconds.toFixed(2)} ms for one input of full length (median of ${runs} runs), ` +
+    `${milliseconds.toFixed(2)} ms for ${what} (median of ${runs} runs), ` +
       `${(multiplications / 1e9).toFixed(2)} · 10⁹ multiplications, ${gops.toFixed(1)} GOP/s`,
     '',
     ...columns(tableOf(all ? operations : foldLayers(operations)), 4),

@@ -22,8 +22,9 @@ export const help = `halfclip shard --tower text|image|video --out FILE: one tow
   --temporal NAME                        of a video tower: meanP, seqTransf or seqLSTM (default: as the file holds it, else meanP)
   --out FILE                             where
   --vocabulary FILE                      merges for a text shard (default: CLIP's own)
-  --calibrate FOLDER|FILE                with --dtype int4: rounds the weights for the pictures in this folder, or the texts of this file, one a
-                                         line, as GPTQ does, which takes minutes; a fifth of them only measures. 100 are enough
+  --calibrate FOLDER|FILE                with --dtype int4: rounds the weights for the pictures or films in this folder, or the texts of this file,
+                                         one a line, as GPTQ does, which takes minutes; a fifth of them only measures. 100 are enough, of
+                                         films a dozen
   --at-least COSINE                      with --dtype int4: as many tensors at 8 bits as the mean cosine to fp32 needs, those that lose most
                                          first; it is measured, and reported with what each tensor lost
   --bits N                               the same by size: 4.5 to 8.1 bits a weight at most, scales included
@@ -54,8 +55,6 @@ export async function run(values, inputs, signal) {
   if (values.vocabulary && values.tokenizer)
     throw new UsageError('--vocabulary and --tokenizer are two of the same: give one');
   const rounding = roundingOf(values);
-  if (rounding && tower === 'video')
-    throw new UsageError('--calibrate, --at-least and --bits are of text and image towers');
   const vocabulary = values.vocabulary && (await readVocabulary(values.vocabulary));
   const { dtype = 'auto', hub, threads, onProgress, ...given } = await loadOptions(values, signal);
   const { name: model, config, weights } = await resolveModel(given.model, given.weights, tower, { hub, signal });

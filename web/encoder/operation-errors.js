@@ -3,33 +3,47 @@
 import { pausing } from '../base/abort.js';
 import { readResult } from '../wasm/interface.js';
 import { listOperations } from './profile.js';
+import { withFrames } from './videos.js';
 
 /**
  * Both towers compute each input side by side. After every operation the second one's result is compared with the
  * first one's and replaced by it, so that an error is an operation's own, not one that it was handed.
  * @param {import('./loaded-tower.js').LoadedTower} exact
  * @param {import('./loaded-tower.js').LoadedTower} other the same tower at another dtype
- * @param {(Float32Array | Int32Array)[]} inputs as the towers take them
+ * @param {(Float32Array | Int32Array | Float32Array[])[]} inputs as the towers take them; a video is a list of frames
  * @param {{ signal?: AbortSignal }} options
  * @returns {Promise<{ kind: string, name: string, error: number }[]>} in the order of computing; error: the root of the
- *   mean, over the inputs, of |difference|² / |exact|²
+ *   mean, over the inputs (or their frames), of |difference|² / |exact|²
  */
 export function operationErrors(exact, other, inputs, { signal } = {}) {
   return exact.inTurn(signal, () =>
     other.inTurn(signal, async () => {
       const operations = listOperations(exact);
       const sums = operations.map(() => 0);
+      const counts = operations.map(() => 0);
       const pause = pausing(signal);
-      for (const input of inputs) {
-        for (const tower of [exact, other]) tower.begin([input], false, () => 'an input');
+      const pass = async () => {
         for (let index; (index = step(exact)) >= 0;) {
           step(other);
           sums[index] += compare(resultOf(exact, index), resultOf(other, index));
+          counts[index]++;
           await pause();
         }
         while (step(other) >= 0);
+      };
+      for (const input of inputs) {
+        const vectors = [];
+        for (const one of Array.isArray(input) ? input : [input]) {
+          for (const tower of [exact, other]) tower.begin([one], false, () => 'an input');
+          await pass();
+          vectors.push(...exact.wasm().floats(exact.output, exact.info.dim));
+        }
+        if (!Array.isArray(input)) continue;
+        const frames = Float32Array.from(vectors);
+        const options = { normalize: false, name: 'an input', signal };
+        await withFrames(exact, frames, options, () => withFrames(other, frames, options, pass));
       }
-      return operations.map(({ kind, name }, i) => ({ kind, name, error: Math.sqrt(sums[i] / inputs.length) }));
+      return operations.map(({ kind, name }, i) => ({ kind, name, error: Math.sqrt(sums[i] / (counts[i] || 1)) }));
     }),
   );
 }
