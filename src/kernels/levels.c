@@ -141,5 +141,6 @@ void hc_rows_put_levels(const hc_rows *rows, int row, const float *x)
             for (int j = 0; j < 4; j++, at++) memcpy(q + at * step, levels + j * HC_DEPTH, HC_DEPTH * sizeof *q);
         }
     }
+    if (rows->most_outliers) hc_rows_end_outliers(rows, row);
     for (; at < steps; at++) memset(q + at * step, 0, HC_DEPTH * sizeof *q);
 }

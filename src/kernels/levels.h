@@ -59,8 +59,9 @@ static inline int hc_outlier_blocks(uint64_t k)
     return (int)(blocks < HC_MOST_OUTLIER_BLOCKS ? blocks : HC_MOST_OUTLIER_BLOCKS);
 }
 
-/* Outliers of a block at most: in four steps, those that are added and those that are taken away. */
-enum { HC_BLOCK_OUTLIERS = 8 };
+/* Outliers of a block at most: in four steps, those that are added and those that are taken away; and of a row besides,
+ * one that ends each of the two lists. */
+enum { HC_BLOCK_OUTLIERS = 8, HC_LAST_OUTLIERS = 2 };
 
 /* The largest magnitude of each of a row's blocks. */
 typedef struct hc_blocks {
@@ -77,6 +78,9 @@ float hc_outlier_bound(const hc_blocks *blocks, float largest, int allowed);
  * hold as an outlier. */
 void hc_rows_put_outliers(const hc_rows *rows, int row, const float *x, float bound, hc_levels to, size_t first,
                           hc_q7 *q, size_t step);
+
+/* Fills both lists of a row up to even numbers, with an outlier that adds nothing: kernels take two at a time. */
+void hc_rows_end_outliers(const hc_rows *rows, int row);
 
 /* The first of a row's outliers, of those that are added or of those that are taken away. */
 static inline const hc_outlier *hc_rows_outliers(const hc_rows *rows, int row, int above)

@@ -63,3 +63,9 @@ void hc_rows_put_outliers(const hc_rows *rows, int row, const float *x, float bo
     }
     store_levels(v, q, step);
 }
+
+void hc_rows_end_outliers(const hc_rows *rows, int row)
+{
+    if (rows->above[row] & 1) put_outlier(rows, row, rows->above[row]++, i32_splat(0), 0);
+    if (rows->below[row] & 1) put_outlier(rows, row, rows->most_outliers - ++rows->below[row], i32_splat(0), 0);
+}

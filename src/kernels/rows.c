@@ -32,7 +32,8 @@ static uint64_t place(hc_rows *rows, uint64_t count, uint64_t k, int quantised, 
              at = hc_size_round_up(hc_size_product(count, values), HC_ALIGN);
     rows->x = quantised ? NULL : (float *)(void *)memory;
     rows->q = quantised ? (hc_q7 *)(void *)memory : NULL;
-    rows->most_outliers = quantised && rows->apart ? HC_BLOCK_OUTLIERS * hc_outlier_blocks(k) : 0;
+    int blocks = quantised && rows->apart ? hc_outlier_blocks(k) : 0;
+    rows->most_outliers = blocks ? HC_BLOCK_OUTLIERS * blocks + HC_LAST_OUTLIERS : 0;
     if (!quantised) return at;
     uint64_t number = hc_size_product(count, sizeof(float));
     rows->scale = (float *)(void *)part(memory, &at, number);

@@ -39,8 +39,8 @@ typedef struct hc_outlier {
  * Trained transformers have a few activations that are tens of times larger than the rest, which a scale for all of
  * them would leave with a few levels (Dettmers et al., "LLM.int8()", 2022). With `apart` the scale is that of the rest,
  * and what lies beyond it has a second digit: of a row's `outliers`, above[row] from the first on are added, and
- * below[row] from the last on taken away. At most every 32nd step of k has some, but for a few more where they
- * gather. */
+ * below[row] from the last on taken away, an even number of each. At most every 32nd step of k has some, but for a few
+ * more where they gather. */
 typedef struct hc_rows {
     int count, k, most;
     size_t depth;

@@ -89,6 +89,14 @@ static void check_quantise(int rows, int k, float scale, float shift, hc_storage
     free(x);
 }
 
+/* In the order of k; what ends a list adds nothing. */
+static int follows(const hc_outlier *o, const hc_outlier *before)
+{
+    int nothing = !o->step;
+    for (int i = 0; i < HC_DEPTH; i++) nothing &= !o->digits[i];
+    return nothing || o->step > before->step;
+}
+
 /* Rows with a few values much larger than the rest: of `far` values in a row, up to `factor` times as large. */
 static void check_outliers(int rows, int k, int far, float factor, hc_storage storage)
 {
@@ -118,9 +126,10 @@ static void check_outliers(int rows, int k, int far, float factor, hc_storage st
             worst = error > worst ? error : worst;
         }
         const hc_outlier *list = q.outliers + (size_t)r * (size_t)q.most_outliers;
-        for (int i = 1; i < q.above[r]; i++) in_order &= list[i].step > list[i - 1].step;
+        for (int i = 1; i < q.above[r]; i++) in_order &= follows(&list[i], &list[i - 1]);
         for (int i = 1; i < q.below[r]; i++)
-            in_order &= list[q.most_outliers - i - 1].step > list[q.most_outliers - i].step;
+            in_order &= follows(&list[q.most_outliers - i - 1], &list[q.most_outliers - i]);
+        CHECK(q.above[r] % 2 == 0 && q.below[r] % 2 == 0, "k %d: lists of %d and %d", k, q.above[r], q.below[r]);
         CHECK(worst <= step * 1.0001, "k %d, %d outliers of %g: error of %g steps", k, far, (double)factor,
               worst / step);
         CHECK(beyond <= allowed && count <= q.most_outliers && in_order,

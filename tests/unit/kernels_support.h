@@ -3,6 +3,7 @@
 #ifndef KERNELS_SUPPORT_H
 #define KERNELS_SUPPORT_H
 
+#include "kernels/levels.h"
 #include "reference.h"
 #include "kernel_hashes.h"
 
@@ -278,7 +279,7 @@ static void make_levels(const hc_rows *rows, range what)
         hc_outlier *list = rows->outliers + (size_t)r * (size_t)rows->most_outliers;
         for (int step = 0; step < steps; step++)
             for (int below = 0; below < 2; below++) {
-                if (random_below(16) || counts[0] + counts[1] == rows->most_outliers) continue;
+                if (random_below(16) || counts[0] + counts[1] == rows->most_outliers - HC_LAST_OUTLIERS) continue;
                 int at = counts[below]++;
                 hc_outlier *o = list + (below ? rows->most_outliers - 1 - at : at);
                 o->step = (uint32_t)step;
@@ -287,6 +288,7 @@ static void make_levels(const hc_rows *rows, range what)
             }
         rows->above[r] = counts[0];
         rows->below[r] = counts[1];
+        hc_rows_end_outliers(rows, r);
     }
 }
 
