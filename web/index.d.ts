@@ -561,7 +561,8 @@ export interface KeptTower {
 
 /**
  * The towers that are kept, the one used last first. `dir` is the folder in Node.js, as in the option `cache`. None
- * where a browser has no place for them, as in a private window.
+ * where a browser has no place for them, as in a private window. A service worker, which can't import modules later,
+ * rejects with `http/network`: it has to ask a page.
  */
 export function keptTowers(options?: Pick<CacheOptions, 'dir'>): Promise<KeptTower[]>;
 

@@ -38,15 +38,18 @@ export async function loadImageEncoder(options) {
  */
 export async function loadVideoEncoder(options) {
   if (!imported.openVideoTower)
-    await import('./towers/video-tower.js').catch((error) => {
-      throw new HalfclipError(
-        'http/network',
-        `the module for videos cannot be imported: ${messageOf(error)}; a service worker has to import 'halfclip/video' first`,
-        { cause: error },
-      );
-    });
+    await arriving(import('./towers/video-tower.js'), "a service worker has to import 'halfclip/video' first");
   return imported.openVideoTower(options, load);
 }
+
+/** A module that few pages need, while it is imported. */
+const arriving = (module, advice) =>
+  module.catch((error) => {
+    throw new HalfclipError('http/network', `a module cannot be imported: ${messageOf(error)}; ${advice}`, {
+      cause: error,
+    });
+  });
+const KEPT = 'a service worker has to ask a page';
 
 /**
  * Loads a text encoder.
@@ -62,7 +65,7 @@ export async function loadTextEncoder(options) {
  * @param {{ dir?: string }} [options]
  */
 export async function keptTowers(options) {
-  return (await import('./cache/kept.js')).keptTowers(options); // which few pages need
+  return (await arriving(import('./cache/kept.js'), KEPT)).keptTowers(options);
 }
 
 /**
@@ -71,7 +74,7 @@ export async function keptTowers(options) {
  * @param {{ dir?: string }} [options]
  */
 export async function removeKeptTowers(which, options) {
-  return (await import('./cache/kept.js')).removeKeptTowers(which, options);
+  return (await arriving(import('./cache/kept.js'), KEPT)).removeKeptTowers(which, options);
 }
 
 /**

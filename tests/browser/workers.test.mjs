@@ -15,7 +15,7 @@ import { launch } from './chromium.mjs';
 const DIST = fileURLToPath(new URL('../../dist/', import.meta.url));
 
 const PROGRAM = `
-import { loadTextEncoder, loadVideoEncoder } from '/halfclip/index.js';
+import { keptTowers, loadTextEncoder, loadVideoEncoder } from '/halfclip/index.js';
 const answer = async (options) => {
   const text = await loadTextEncoder({ model: 'halfclip-emoji', assets: '/halfclip/', ...options });
   const [a, b] = await text.embed(['a cat', 'a dog']);
@@ -32,6 +32,7 @@ const video = async () => {
 const reply = async (port) => {
   const results = [];
   for (const worker of [false, true]) results.push(await answer({ worker }).catch((error) => error.name + ' ' + error.code));
+  results.push(await keptTowers().then((list) => list.length, (error) => error.code));
   results.push(await video().catch((error) => error.code + ': ' + error.message));
   port.postMessage(results);
 };
@@ -68,18 +69,18 @@ after(async () => {
 
 const START = {
   'a dedicated worker': {
-    expected: [[192, 192], [192, 192], 192],
+    expected: [[192, 192], [192, 192], 0, 192],
   },
-  'a shared worker': { expected: [[192, 192], 'HalfclipError input/type', 192] },
+  'a shared worker': { expected: [[192, 192], 'HalfclipError input/type', 0, 192] },
   'a service worker': {
-    expected: [[192, 192], 'HalfclipError input/type'],
-    video: /^http\/network: the module for videos cannot be imported: .*service worker has to import 'halfclip\/video'/,
+    expected: [[192, 192], 'HalfclipError input/type', 'http/network'],
+    video: /^http\/network: a module cannot be imported: .*service worker has to import 'halfclip\/video'/,
   },
-  'a service worker with halfclip/video': { expected: [[192, 192], 'HalfclipError input/type', 192] },
+  'a service worker with halfclip/video': { expected: [[192, 192], 'HalfclipError input/type', 'http/network', 192] },
   'a classic dedicated worker': {
-    expected: [[192, 192], [192, 192], 192],
+    expected: [[192, 192], [192, 192], 0, 192],
   },
-  'a classic service worker': { expected: [[192, 192], 'HalfclipError input/type', 192] },
+  'a classic service worker': { expected: [[192, 192], 'HalfclipError input/type', 0, 192] },
 };
 
 for (const [kind, { expected, video }] of Object.entries(START)) {
