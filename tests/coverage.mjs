@@ -51,7 +51,7 @@ function row(found) {
     ...(layers ? [`compared with ${layers} layers`] : []),
     ...(missing.length ? [`more than 4 GB at ${missing.join(', ')}`] : []),
   ];
-  return `| ${names} | ${tower} | ${(parameters / 1e6).toFixed(1)} | ${megabytes(int8)} / ${megabytes(int4)} | ${exact(cosine)} | ${(100 * distance).toFixed(3)} % | ${layers ? '–' : milliseconds.toFixed(0) + markOf(on).replaceAll('*', '\\*')} | ${notes.join('; ')} |`;
+  return `| ${names} | ${tower} | ${(parameters / 1e6).toFixed(1)} | ${megabytes(int8)} / ${megabytes(int4)} | ${exact(cosine)} | ${(100 * distance).toFixed(3)} % | ${layers || !milliseconds ? '–' : milliseconds.toFixed(0) + markOf(on).replaceAll('*', '\\*')} | ${notes.join('; ')} |`;
 }
 
 export const COVERAGE = readmePart('weights-tools/coverage.md', 'coverage', 'tests/coverage.mjs', async () => {
