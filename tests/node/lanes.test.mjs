@@ -168,6 +168,23 @@ for (const worker of [false, true]) {
   });
 }
 
+test('threads that are still starting go with the encoder', async () => {
+  // By the time that starting takes here, at many of its moments; the program ends by itself or not at all.
+  const left = await program(
+    `image.dispose();
+    for (let delay = 0; delay < 60; delay += 6) {
+      const other = await loadImageEncoder({ model: 'halfclip-emoji', threads: 2, worker: false });
+      const failing = other.embed(many).catch(() => {});
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      other.dispose();
+      await failing;
+    }
+    await until(() => count() === 0);
+    console.log(JSON.stringify(count()));`,
+  );
+  assert.equal(left, 0);
+});
+
 test('an abort ends pictures under way, and the next call works', async () => {
   const several = await loadImageEncoder({ model: 'halfclip-emoji', threads: 2 });
   const many = Array(30).fill(NAMES).flat();

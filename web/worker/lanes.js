@@ -4,8 +4,24 @@
 import { embedPicture } from '../encoder/calls.js';
 import { WorkerEncoder } from './worker-encoder.js';
 
-/** What ends workers, and keeps nothing but these: an encoder that is dropped ends its own. */
-const endOf = (workers) => () => workers.forEach((worker) => worker.dispose());
+/** Workers that end together, those that are still starting as soon as they have. Keeps nothing but these: an encoder
+ * that is dropped ends its own. */
+class Workers {
+  #started = [];
+  #ended = false;
+
+  async start(assets) {
+    const worker = await WorkerEncoder.start(assets);
+    this.#started.push(worker);
+    if (this.#ended) this.end();
+    return worker;
+  }
+
+  end() {
+    this.#ended = true;
+    for (const worker of this.#started) worker.dispose();
+  }
+}
 
 /** An encoder, with a worker for each of its threads once there are many pictures. */
 export class Lanes {
@@ -59,19 +75,17 @@ export class Lanes {
   /** Where they cannot be had, pictures are computed as few are. */
   async #start() {
     const { tower } = this.#encoder;
-    const workers = [];
-    const stop = endOf(workers);
+    const workers = new Workers();
     const add = async () => {
-      const worker = await WorkerEncoder.start(this.#assets);
-      workers.push(worker);
+      const worker = await workers.start(this.#assets);
       return { worker: await worker.join(tower.twin()), pictures: 0 };
     };
     try {
       const { threads } = tower.wasm();
-      threads.onStop = stop;
+      threads.onStop = workers.end.bind(workers); // a function of here would keep the tower
       this.#lanes = await Promise.all(Array.from({ length: threads.count }, add));
     } catch {
-      stop();
+      workers.end();
     }
   }
 }
