@@ -158,7 +158,7 @@ endef
 
 .PHONY: test-fuzz fuzz
 test-fuzz: $(FUZZERS)
-	$(call fuzz,5)
+	$(call fuzz,3)
 fuzz: $(FUZZERS) dist
 	$(call fuzz,$(FUZZ_SECONDS))
 	HALFCLIP_SECONDS=$(FUZZ_SECONDS) HALFCLIP_SEED=$$(date +%s) $(NODE) --test --test-reporter=spec tests/node/hostile.test.mjs tests/node/hostile-index.test.mjs
@@ -216,7 +216,12 @@ format: build/setup node_modules/.package-lock.json
 	@$(CLANG_FORMAT) -i $(C_FILES)
 	@node_modules/.bin/prettier --write --log-level=warn .
 
-test: test-format test-unit test-fuzz test-node test-runners test-browser test-apps
+# What tests need is compiled on all processors at once; the tests themselves run one after the other.
+.PHONY: compiled
+compiled:
+	@$(MAKE) --no-print-directory -j$$(nproc) dist $(UNITS) $(FUZZERS) $(WASM_FLAVOURS:%=build/kernels-%.wasm)
+
+test: compiled test-format test-unit test-fuzz test-node test-runners test-browser test-apps
 
 # ---- demo, server, benchmarks ------------------------------------------------------------------------------------------
 
