@@ -11,7 +11,7 @@ import { HalfclipError, loadImageEncoder, loadTextEncoder } from '../../dist/ind
 import { HostileServer, generator } from './hostile-server.mjs';
 import { buildSafetensors, golden, parseSafetensors, rows, scatteredCheckpoint } from './support.mjs';
 
-const SECONDS = Number(process.env.HALFCLIP_SECONDS ?? 25);
+const SECONDS = Number(process.env.HALFCLIP_SECONDS ?? 12);
 const SEED = Number(process.env.HALFCLIP_SEED ?? 1);
 
 const ATTEMPTS = 3;
