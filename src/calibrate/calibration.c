@@ -145,6 +145,7 @@ static void begin_video(hc_calibration *c, batch *b, size_t count)
     hc_encoder *e = c->encoder;
     size_t dim = (size_t)e->net.dim, frames = 0;
     for (size_t i = 0; i < count; i++) frames += b[i].inputs;
+    size_t before = frames; /* of those in the batches before */
     float *vectors = b->frames = hc_allocate(hc_size_product(frames, dim), sizeof *vectors);
     if (!vectors) {
         hc_fail(&c->problem, HC_OUT_OF_MEMORY, "out of memory for the vectors of %u frames", (uint64_t)frames);
@@ -155,8 +156,7 @@ static void begin_video(hc_calibration *c, batch *b, size_t count)
         float *output;
         change_places(e, &b[i]);
         hc_encoder_buffers(e, &input, &output);
-        size_t before = 0;
-        for (size_t k = 0; k < i; k++) before += b[k].inputs;
+        before -= b[i].inputs;
         memcpy(vectors + before * dim, output, b[i].inputs * dim * sizeof *vectors);
         if (!i && hc_embed_video_begin(e, vectors, frames, 0, output) != HC_OK)
             hc_fail(&c->problem, HC_INPUT_TYPE, "a video to calibrate with has frames whose vectors are no numbers");

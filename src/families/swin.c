@@ -48,17 +48,19 @@ static void put_resized(const hc_network *net, int height, int width, char text[
                   i + 1 < w->stages ? "" : "]");
 }
 
-/* An integer for both sides of a window, or [height, across]; or of a list the first `room` of them. Returns how many
- * it has. */
+static int read_side(hc_timm *t, const hc_json *value)
+{
+    return hc_option_integer_of(&t->args, "vision_cfg.timm_model_args.", "window_size", value, 1, HC_MAX_SIDE);
+}
+
+/* The first `room` integers of a list. Returns how many it has. */
 static int read_sizes(hc_timm *t, const hc_json *list, int *sizes, int room)
 {
     const char *cursor = NULL;
     hc_json value;
     int count = 0;
     for (; hc_json_next(list, &cursor, NULL, &value); count++)
-        if (count < room)
-            sizes[count] =
-                hc_option_integer_of(&t->args, "vision_cfg.timm_model_args.", "window_size", &value, 1, HC_MAX_SIDE);
+        if (count < room) sizes[count] = read_side(t, &value);
     return count;
 }
 
@@ -79,10 +81,7 @@ static void read_windows(hc_timm *t, const config *c, hc_stage_windows *w)
             w->height[count] = sizes[0];
             w->across[count] = sizes[1];
         } else {
-            w->height[count] = value.type == HC_JSON_ABSENT
-                                   ? c->windows[count]
-                                   : hc_option_integer_of(&t->args, "vision_cfg.timm_model_args.", "window_size",
-                                                          &value, 1, HC_MAX_SIDE);
+            w->height[count] = value.type == HC_JSON_ABSENT ? c->windows[count] : read_side(t, &value);
             w->across[count] = w->height[count];
         }
     }
