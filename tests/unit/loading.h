@@ -21,12 +21,15 @@ static inline bytes read_bytes(const char *path)
     return b;
 }
 
-static inline bytes golden_tower(const char *name, const char *ending)
+static inline bytes golden_file(const char *folder, const char *name, const char *ending)
 {
     char path[256];
-    snprintf(path, sizeof path, "tests/golden/towers/%s%s", name, ending);
+    snprintf(path, sizeof path, "tests/golden/%s/%s%s", folder, name, ending);
     return read_bytes(path);
 }
+
+static inline bytes golden_tower(const char *name, const char *ending) { return golden_file("towers", name, ending); }
+static inline bytes golden_video(const char *name, const char *ending) { return golden_file("videos", name, ending); }
 
 /* ---- loading ------------------------------------------------------------------------------------------------------
  */
@@ -92,7 +95,8 @@ static inline hc_encoder *load_bytes(hc_tower tower, bytes file, const char *con
 static inline hc_encoder *golden_encoder(const char *name, hc_tower tower, hc_dtype dtype)
 {
     outcome end;
-    bytes file = golden_tower(name, ".safetensors"), config = golden_tower(name, ".json");
+    const char *folder = tower == HC_VIDEO ? "videos" : "towers";
+    bytes file = golden_file(folder, name, ".safetensors"), config = golden_file(folder, name, ".json");
     hc_encoder *encoder = load_bytes(tower, file, (char *)config.data, dtype, 4096, 1, &end);
     if (!encoder) {
         fprintf(stderr, "%s: %s\n", name, end.message);

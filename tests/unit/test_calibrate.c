@@ -375,28 +375,10 @@ static float *films_of(hc_encoder *encoder, const float *frames, size_t item)
     return out;
 }
 
-static hc_encoder *film_encoder(const char *name)
-{
-    char path[256];
-    outcome end;
-    snprintf(path, sizeof path, "tests/golden/videos/%s.safetensors", name);
-    bytes file = read_bytes(path);
-    snprintf(path, sizeof path, "tests/golden/videos/%s.json", name);
-    bytes config = read_bytes(path);
-    hc_encoder *encoder = load_bytes(HC_VIDEO, file, (char *)config.data, HC_FP32, 4096, 1, &end);
-    if (!encoder) {
-        fprintf(stderr, "%s: %s\n", name, end.message);
-        exit(1);
-    }
-    free(file.data);
-    free(config.data);
-    return encoder;
-}
-
 /* Frames of films, and then what is made of their vectors, film by film: `rounded` is a matrix of that, or NULL. */
 static void test_films(const char *name, const char *rounded)
 {
-    hc_encoder *encoder = film_encoder(name), *plain = film_encoder(name);
+    hc_encoder *encoder = golden_encoder(name, HC_VIDEO, HC_FP32), *plain = golden_encoder(name, HC_VIDEO, HC_FP32);
     size_t item = hc_network_input(&encoder->net), dim = (size_t)encoder->net.dim;
     uint32_t state = 5;
     float *frames = malloc(FRAMES * item * sizeof *frames);

@@ -74,8 +74,8 @@ static void test_calibration(bytes file, const char *config)
 /* A video tower's, with what its file alone says of it. */
 static void test_video(void)
 {
-    bytes file = read_bytes("tests/golden/videos/clip4clip-seqLSTM-3d.safetensors"),
-          config = read_bytes("tests/golden/videos/clip4clip-seqLSTM-3d.json");
+    bytes file = golden_video("clip4clip-seqLSTM-3d", ".safetensors"),
+          config = golden_video("clip4clip-seqLSTM-3d", ".json");
     test_load("clip4clip-seqLSTM-3d", HC_VIDEO, file, (char *)config.data, HC_INT8);
     free(file.data);
     free(config.data);

@@ -12,13 +12,6 @@
 
 enum { VIDEOS = 3, MOST_DIM = 128 };
 
-static bytes golden_file(const char *name, const char *ending)
-{
-    char path[256];
-    snprintf(path, sizeof path, "tests/golden/videos/%s%s", name, ending);
-    return read_bytes(path);
-}
-
 /* Of a file, or of a shard without a config. NULL, and why. */
 static hc_encoder *load(hc_tower tower, bytes file, const char *config, hc_dtype dtype, hc_temporal temporal,
                         int threads, outcome *end)
@@ -55,7 +48,7 @@ typedef struct videos {
 
 static videos open_videos(const char *name)
 {
-    videos v = {.name = name, .file = golden_file(name, ".safetensors"), .config = golden_file(name, ".json")};
+    videos v = {.name = name, .file = golden_video(name, ".safetensors"), .config = golden_video(name, ".json")};
     char path[256];
     size_t count, numbers;
     snprintf(path, sizeof path, "tests/golden/videos/%s.expected.safetensors", name);
