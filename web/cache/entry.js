@@ -6,6 +6,7 @@
 
 import { decodeText, encodeText } from '../base/bytes.js';
 import { HalfclipError } from '../base/errors.js';
+import { attempt } from '../base/realm.js';
 import { DTYPES, TOWERS } from '../wasm/interface.js';
 import { exhausted } from '../wasm/memory.js';
 import { MAGIC } from './names.js';
@@ -66,16 +67,8 @@ export async function readMetadata(reader) {
   const shardBytes = reader.size - FOOTER - length;
   if (decodeText(footer.subarray(16)) !== MAGIC || length > MAX_METADATA || shardBytes < 0) return null;
   const text = await reader.bytes(shardBytes, shardBytes + length);
-  const metadata = parseJson(text);
+  const metadata = attempt(() => JSON.parse(decodeText(text)));
   return Array.isArray(metadata?.versions) ? { metadata, text, hash: footer.subarray(0, 8), shardBytes } : null;
-}
-
-function parseJson(text) {
-  try {
-    return JSON.parse(decodeText(text));
-  } catch {
-    return null;
-  }
 }
 
 /**

@@ -2,18 +2,12 @@
 
 import { HalfclipError, describe } from '../base/errors.js';
 import { isNode } from '../base/platform.js';
-import { readMetadata } from './entry.js';
-import { completeCache, openStorage } from './tower-cache.js';
+import { completeCache, metadataOf, openStorage } from './tower-cache.js';
 
 /** All entries, the one used last first: { name, size, used, metadata }, metadata null where it cannot be read. */
 async function listEntries(storage) {
   const entries = await storage.list();
-  for (const entry of entries) {
-    const reader = await storage.open(entry.name).catch(() => null);
-    const read = reader && (await readMetadata(reader).catch(() => null));
-    entry.metadata = read?.metadata ?? null;
-    await reader?.close();
-  }
+  for (const entry of entries) entry.metadata = await metadataOf(storage, entry.name);
   return entries.sort((a, b) => b.used - a.used);
 }
 

@@ -65,7 +65,7 @@ export async function resolveKept(keep, key, retry, resolve) {
   const storage = keep && keep.mode !== 'no-store' ? await openStorage(keep.dir).catch(() => null) : null;
   if (!storage) return resolve(retry);
   const name = await nameOf(['name', key]);
-  const kept = keep.mode === 'default' ? await readResolved(storage, name) : null;
+  const kept = keep.mode === 'default' ? ((await metadataOf(storage, name))?.resolved ?? null) : null;
   let resolved;
   try {
     resolved = await resolve(kept ? { ...retry, attempts: 1 } : retry);
@@ -87,11 +87,12 @@ export async function resolveKept(keep, key, retry, resolve) {
   return resolved;
 }
 
-async function readResolved(storage, name) {
+/** What an entry says about itself; null where there is none, or none that can be read. */
+export async function metadataOf(storage, name) {
   const reader = await storage.open(name).catch(() => null);
   const entry = reader && (await readMetadata(reader).catch(() => null));
   await reader?.close();
-  return entry?.metadata.resolved ?? null;
+  return entry?.metadata ?? null;
 }
 
 /** Why a tower is not kept whose server says nothing by which a version of the file is known again. */

@@ -1,5 +1,6 @@
 // A tower as a shard of 4 bits, or of 4 and 8: rounded for given inputs, and measured on others, as it was written.
 
+import { concatenate } from '../base/bytes.js';
 import { HalfclipError } from '../base/errors.js';
 import { loadEncoder } from '../encoder/load-encoder.js';
 import { embedVideos } from '../encoder/videos.js';
@@ -29,8 +30,7 @@ async function vectorsOf(tower, inputs, signal) {
   const vectors = [];
   for (const frames of inputs) {
     const seen = await tower.embedAll(frames, { normalize: false, signal });
-    const all = Float32Array.from(seen.flatMap((vector) => [...vector]));
-    vectors.push(...(await embedVideos(tower, [all], { name: 'a film', signal })));
+    vectors.push(...(await embedVideos(tower, [concatenate(seen, Float32Array)], { name: 'a film', signal })));
   }
   return vectors;
 }

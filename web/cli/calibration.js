@@ -1,6 +1,7 @@
 // A tower at fp32 that is rounded to 4 bits for given inputs, some tensors of it to 8: hc_calibration in halfclip.h, on
 // a tower in the module that has it.
 
+import { concatenate } from '../base/bytes.js';
 import { breathe } from '../base/platform.js';
 import { writeShard } from '../encoder/write-shard.js';
 import { readCalibrated, readOperation } from '../wasm/interface.js';
@@ -9,13 +10,6 @@ import { detectSimd } from '../wasm/simd.js';
 
 /** The module with hc_calibration for this engine, which lies beside the command line; it is one for several threads. */
 export const findModule = () => new URL(`halfclip-calibrate-${detectSimd()}-threads.wasm`, import.meta.url).href;
-
-/** A list of inputs as one array, and how many they are. */
-function joined(Type, list) {
-  const all = new Type(list.reduce((sum, { length }) => sum + length, 0));
-  list.forEach((input, i) => all.set(input, i * input.length));
-  return [all, list.length];
-}
 
 export class Calibration {
   #tower;
@@ -70,7 +64,8 @@ export class Calibration {
   #parcels(inputs) {
     const { tower } = this.#tower.info;
     if (tower === 'image') return inputs.map((input) => [input, 1]);
-    return tower === 'video' ? inputs.map((frames) => joined(Float32Array, frames)) : [joined(Int32Array, inputs)];
+    if (tower === 'video') return inputs.map((frames) => [concatenate(frames, Float32Array), frames.length]);
+    return [[concatenate(inputs, Int32Array), inputs.length]];
   }
 
   /** Writes the shard; see writeShard. */

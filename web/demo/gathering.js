@@ -1,6 +1,7 @@
 // Pictures that come in many at once: those of a folder whose handle is kept, and those that `halfclip serve` has read.
 
 import { VectorIndex } from '../vector-index.js';
+import { identity } from './library.js';
 import { picturesBelow } from './places.js';
 import { makeThumbnail } from './thumbnails.js';
 
@@ -34,7 +35,7 @@ export async function readFolder(library, folder, add) {
     const { name, size, lastModified: modified } = file;
     const picture = { name, path: `${folder.name}/${path}`, size, modified, source: { folder: folder.id, path } };
     if (isClip) {
-      clipsThere.add(clipOf(picture));
+      clipsThere.add(identity(picture));
       clips.push({ file, path: picture.path, source: picture.source });
       continue;
     }
@@ -43,12 +44,10 @@ export async function readFolder(library, folder, add) {
   }
   flush();
   const isThere = ({ id, size, modified, source: { clip } }) =>
-    clip ? clipsThere.has(clipOf({ path: clip, size, modified })) : there.has(id);
+    clip ? clipsThere.has(identity({ path: clip, size, modified })) : there.has(id);
   const gone = before.filter((record) => !isThere(record)).map(({ id }) => id);
   return { count: count + clips.length, gone, clips };
 }
-
-const clipOf = ({ path, size, modified }) => JSON.stringify([path, size, modified]);
 
 /**
  * Takes over what Node.js has read of a folder.

@@ -9,7 +9,7 @@ import { openThumbnails } from './thumbnails.js';
 import { Vectors, removeVectors } from './vectors.js';
 
 /** What a picture is recognised by when its folder is read again. */
-const identity = ({ path, size, modified }) => JSON.stringify([path, size, modified]);
+export const identity = ({ path, size, modified }) => JSON.stringify([path, size, modified]);
 
 export class Library {
   #database;

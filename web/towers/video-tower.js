@@ -1,6 +1,7 @@
 // What loadVideoEncoder() gives. This is a module that few pages need: who imports it finds openVideoTower in `imported`.
 
 import { underSignal, untilAborted } from '../base/abort.js';
+import { concatenate } from '../base/bytes.js';
 import { HalfclipError, describe } from '../base/errors.js';
 import {
   EMBED_ALL_OPTIONS,
@@ -181,12 +182,11 @@ class VideoTower extends Tower {
       onFrame?.({ video: number, index: vectors.length, time, vector: normalize ? unit(vector) : vector.slice() });
       vectors.push(vector);
     }
-    const { dim, mostFrames } = this.info;
+    const { mostFrames } = this.info;
     const { length } = vectors;
     if (!length || length > mostFrames)
       throw new HalfclipError('input/size', `${name}: has ${length} frames, expected 1 to ${mostFrames}`);
-    const all = new Float32Array(length * dim);
-    vectors.forEach((vector, i) => all.set(vector, i * dim));
+    const all = concatenate(vectors, Float32Array);
     const [pooled] = await this[CALL](embedVideos, [all], { normalize, name, signal });
     return pooled;
   }
