@@ -3,15 +3,18 @@
 
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { randomCheckpoint } from '../node/support.mjs';
+import { isFirefox } from './engine.mjs';
 import { DIST, addSamples, allRead, firstName, isOpen, samples, search, startPage } from './page-support.mjs';
 
 /** In the folder that is a hub. */
 const WEIGHTS = 'org/clip/resolve/main/open_clip_model.safetensors';
+const CONFIG = 'org/clip/resolve/main/open_clip_config.json';
 
 let place;
 let files;
@@ -157,6 +160,119 @@ test('a load is cancelled', () =>
     },
     { query: hub() },
   ));
+
+/**
+ * A hub that sends weights slowly, 64 KiB at a time.
+ * @returns {Promise<{ url: string, ranges: [number, number][], pause: number, hangUp(): void, close(): void }>} ranges:
+ *   which bytes were asked for; pause: milliseconds between two pieces; hangUp: ends what is being sent
+ */
+async function slowHub() {
+  const ranges = [];
+  const hub = { ranges, pause: 20 };
+  const server = createServer(async ({ url, headers }, response) => {
+    const name = url.split('?')[0].slice(1);
+    const known = { [WEIGHTS]: clip.file, [CONFIG]: Buffer.from(JSON.stringify({ model_cfg: clip.config })) };
+    const open = { 'Access-Control-Allow-Origin': '*', 'Access-Control-Expose-Headers': '*' };
+    const file = known[name];
+    if (!file) return response.writeHead(404, open).end();
+    const [, begin = 0, last = file.length - 1] = (/^bytes=(\d+)-(\d+)?$/.exec(headers.range) ?? []).map(Number);
+    const end = Math.min(last + 1, file.length);
+    const range = { 'Content-Range': `bytes ${begin}-${end - 1}/${file.length}`, 'Content-Length': end - begin };
+    response.writeHead(headers.range ? 206 : 200, { ...open, ETag: '"1"', ...(headers.range && range) });
+    if (name !== WEIGHTS) return response.end(file.subarray(begin, end));
+    ranges.push([begin, end]);
+    for (let at = begin; at < end && !response.destroyed; at += 1 << 16) {
+      response.write(file.subarray(at, Math.min(end, at + (1 << 16))));
+      await new Promise((resolve) => setTimeout(resolve, hub.pause));
+    }
+    response.end();
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return Object.assign(hub, {
+    url: `http://127.0.0.1:${server.address().port}`,
+    hangUp: () => server.closeAllConnections(),
+    close: () => server.close().closeAllConnections(),
+  });
+}
+
+test('a download is paused, is there when the server has hung up meanwhile, and outlives a lost network', async () => {
+  const hub = await slowHub();
+  const served = await startPage({ root: { '/some/where/': DIST }, connect: [hub.url] });
+  try {
+    await served.withPage(
+      async (page, _, context) => {
+        const text = page.locator('#model-text');
+        const come = () => page.locator('#model-bar').evaluate(({ value }) => value);
+        await choose(page, { name: 'hf-hub:org/clip' });
+        await text.filter({ hasText: /^Loading the text half, [\d.]+ MB of [\d.]+ MB$/ }).waitFor();
+        await page.locator('#model-pause').click();
+        await text.filter({ hasText: /, paused$/ }).waitFor();
+        await page.locator('#tower-text', { hasText: ', paused' }).waitFor();
+        await page.waitForTimeout(100);
+        const before = await come();
+        hub.hangUp();
+        await page.waitForTimeout(400);
+        assert.equal(await come(), before, 'nothing comes');
+        const asked = hub.ranges.length;
+        await page.getByRole('button', { name: 'Continue' }).click();
+        await text.filter({ hasText: / MB$/ }).waitFor();
+        while (hub.ranges.length === asked) await page.waitForTimeout(50);
+        assert.ok(hub.ranges[asked][0] > before, 'it goes on where it was');
+
+        if (!isFirefox) {
+          await context.setOffline(true);
+          hub.hangUp();
+          await text.filter({ hasText: /, waiting for the network$/ }).waitFor();
+          await context.setOffline(false);
+        } // whose driver takes no network away
+        hub.pause = 0;
+        await inUse(page, 'hf-hub:org/clip');
+        await page.locator('#model-progress').waitFor({ state: 'hidden' });
+      },
+      { query: `?hub=${encodeURIComponent(hub.url)}`, others: [hub.url], expectedFailures: /404|ERR_/ },
+    );
+  } finally {
+    await served.close();
+    hub.close();
+  }
+});
+
+test('a paused download is cancelled; one of the image half with the pictures that wait for it', async () => {
+  const hub = await slowHub();
+  const served = await startPage({ root: { '/some/where/': DIST }, connect: [hub.url] });
+  try {
+    await served.withPage(
+      async (page) => {
+        await choose(page, { name: 'hf-hub:org/clip' });
+        await page.locator('#model-text', { hasText: / MB of / }).waitFor();
+        await page.locator('#model-pause').click();
+        await page.locator('#model-text', { hasText: /, paused$/ }).waitFor();
+        await page.locator('#model-cancel').click();
+        await inUse(page, 'halfclip-emoji');
+        hub.pause = 0;
+        await choose(page, { name: 'hf-hub:org/clip' });
+        await inUse(page, 'hf-hub:org/clip');
+
+        hub.pause = 200;
+        await page.getByRole('tab', { name: 'Find pictures' }).click();
+        await page.getByRole('button', { name: 'Try sample pictures' }).click();
+        await page.locator('#progress-text', { hasText: /^Loading the image half/ }).waitFor();
+        await page.locator('#pause').click();
+        await page.locator('#tower-image', { hasText: ', paused' }).waitFor();
+        await page.locator('#pause').click();
+        await page.locator('#tower-image', { hasText: /loading(?!.*paused)/ }).waitFor();
+        await page.locator('#pause').click();
+        await page.locator('#cancel').click();
+        await page.locator('#progress').waitFor({ state: 'hidden' });
+        await page.locator('#empty').waitFor();
+      },
+      { query: `?hub=${encodeURIComponent(hub.url)}`, others: [hub.url], expectedFailures: /404|ERR_/ },
+    );
+  } finally {
+    await served.close();
+    hub.close();
+  }
+});
 
 test('a server that the policy does not name is not asked, and the page says how it would be', async () => {
   const other = await startPage({

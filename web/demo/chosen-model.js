@@ -63,7 +63,7 @@ export class ChosenModel {
     this.#threshold = new Threshold();
     this.#texts = new Map();
     await this.#library.useModel(model.key);
-    const load = (kind) => (hooks) => this.#load(model, kind, hooks);
+    const load = (kind) => (hooks, download) => this.#load(model, kind, hooks, download);
     this.#towers = new Towers({ image: load('image'), text: load('text') }, (kind, figures) =>
       this.#tell('tower', { kind, ...figures }),
     );
@@ -72,10 +72,10 @@ export class ChosenModel {
   }
 
   /** Loads a tower, and remembers which of those that the package keeps it is. */
-  async #load(model, kind, hooks) {
+  async #load(model, kind, hooks, download) {
     const names = async () => (await keptTowers()).map(({ name }) => name);
     const before = new Set(await names());
-    const encoder = await LOADERS[kind]({ ...loadOptions(model, kind), ...hooks });
+    const encoder = await LOADERS[kind]({ ...loadOptions(model, kind, download), ...hooks });
     const made = (await names()).filter((name) => !before.has(name));
     const { files = [], speed = {} } = await this.#saved(model.key);
     const { key, label, options } = model;
@@ -153,6 +153,14 @@ export class ChosenModel {
 
   cancelLoads() {
     this.#towers.cancelLoads();
+  }
+
+  pauseLoads() {
+    this.#towers.pauseLoads();
+  }
+
+  resumeLoads() {
+    this.#towers.resumeLoads();
   }
 
   /** Removes what is kept of a model: its towers, and the vectors that it made. */

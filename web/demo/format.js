@@ -13,6 +13,13 @@ export function formatTime(milliseconds) {
   return `${milliseconds < 9.95 ? milliseconds.toFixed(1) : Math.round(milliseconds)} ms`;
 }
 
+/** How much of a tower has come: 'loading, 12 MB of 65 MB, paused'. */
+export function formatLoading({ loaded, total, stopped }, verb = 'loading') {
+  const bytes = total > 0 && `${formatBytes(loaded)} of ${formatBytes(total)}`;
+  const reason = { paused: 'paused', offline: 'waiting for the network' }[stopped];
+  return [verb, bytes, reason].filter(Boolean).join(', ');
+}
+
 /** (1, 'picture') → '1 picture', (1200, 'picture') → '1,200 pictures'. */
 export function plural(count, noun) {
   return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`;

@@ -61,11 +61,13 @@ export class Indexer {
   pause() {
     this.#isPaused = true;
     this.#stop?.abort();
+    this.#towers.pauseLoads(['image']);
     this.#tell();
   }
 
   resume() {
     this.#isPaused = false;
+    this.#towers.resumeLoads(['image']);
     this.#start();
   }
 
@@ -73,6 +75,7 @@ export class Indexer {
   async cancel() {
     this.#isPaused = true; // until the one that is under way has ended
     this.#stop?.abort();
+    this.#towers?.cancelLoads(['image']); // or it would be waited for
     await this.#running;
     const waiting = this.#queue;
     this.#queue = [];

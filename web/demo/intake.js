@@ -5,8 +5,13 @@
 
 import { looksLikeClip, looksLikePicture } from './places.js';
 
-/** How many files are handed over at once, so that a folder of many thousands does not stop the page. */
-const BATCH = 200;
+/**
+ * Milliseconds for which handing over files may keep the page busy: a folder of many thousands must not stop it. How many
+ * files that are is learned, beginning with these.
+ */
+const SLICE = 8;
+const FIRST_BATCH = 16;
+const LARGEST_BATCH = 256;
 
 const byId = (id) => document.getElementById(id);
 const breathe = () => new Promise((resolve) => setTimeout(resolve));
@@ -17,14 +22,19 @@ const isClip = ({ file }) => file.type.startsWith('video/') || looksLikeClip(fil
 async function addFiles({ library, clips }, files, pictureOf) {
   let count = 0;
   const found = [];
-  for (let i = 0; i < files.length; i += BATCH) {
+  let batchSize = FIRST_BATCH;
+  for (let i = 0; i < files.length;) {
+    const start = performance.now();
     const pictures = [];
-    for (let k = i; k < Math.min(i + BATCH, files.length); k++) pictures.push(pictureOf(files[k]));
+    for (const end = Math.min(i + batchSize, files.length); i < end; i++) pictures.push(pictureOf(files[i]));
     const all = pictures.filter(Boolean);
     found.push(...all.filter(isClip));
     const batch = all.filter((picture) => !isClip(picture));
-    if (batch.length > 0) await library.add(batch);
+    const added = batch.length > 0 && library.add(batch); // it copies what a file is before it returns
+    const slices = Math.max(0.5, (performance.now() - start) / SLICE);
+    batchSize = Math.min(LARGEST_BATCH, Math.ceil(batchSize / slices));
     count += batch.length;
+    await added;
     await breathe();
   }
   return count + (await clips.add(found));

@@ -255,6 +255,8 @@ const methods = {
   },
 
   cancelLoads: () => model.cancelLoads(),
+  pauseLoads: () => model.pauseLoads(),
+  resumeLoads: () => model.resumeLoads(),
   removeModel: (key) => model.remove(key),
 
   async storage() {

@@ -1,7 +1,7 @@
 // The third panel: which model is used, which others can be, and what is kept on this machine.
 
 import { FILES } from './models.js';
-import { formatBytes, formatTime } from './format.js';
+import { formatBytes, formatLoading, formatTime } from './format.js';
 
 const byId = (id) => document.getElementById(id);
 
@@ -15,11 +15,14 @@ function element(tag, text, className = '') {
  * @param {() => Promise<void>} parts.removeEverything
  */
 export function createModelPanel({ library, hub, notices, announce, removeEverything, mayWrite }) {
-  let loading = false;
+  let loading = null; // what is asked for: { key } of a model that is listed, or another one
+  let stopped; // why nothing of it comes
+  const progress = byId('model-progress');
 
   async function render() {
     const models = await library.models();
     byId('models').replaceChildren(...models.map(cardOf));
+    placeProgress();
     const { usage, quota, isKept } = await library.storage();
     byId('storage').textContent = isKept
       ? `${formatBytes(usage ?? 0)} are used${quota ? `, of ${formatBytes(quota)} that this browser allows` : ''}: small copies of pictures, their vectors, and towers of models.`
@@ -64,21 +67,34 @@ export function createModelPanel({ library, hub, notices, announce, removeEveryt
 
   async function choose(given) {
     if (loading || !mayWrite()) return;
-    loading = true;
+    loading = given;
     notices.clear('model');
-    byId('model-progress').hidden = false;
-    byId('model-text').textContent = 'Asking for the model';
-    byId('model-bar').removeAttribute('value');
+    placeProgress();
+    showLoading('Asking for the model', {});
     try {
       await library.chooseModel(given);
       announce('The model is there. Pictures are read again in the background.');
     } catch (error) {
       if (error.name !== 'AbortError') notices.show('model', explain(error), { retry: () => choose(given) });
     } finally {
-      loading = false;
-      byId('model-progress').hidden = true;
+      loading = null;
       await render();
     }
+  }
+
+  /** How much has come stands with the model. */
+  function placeProgress() {
+    const card = [...byId('models').children].find(({ dataset }) => dataset.key === loading?.key);
+    (card ?? byId('model-form')).append(progress);
+    progress.hidden = !loading;
+  }
+
+  function showLoading(text, { loaded, total, stopped: why }) {
+    stopped = why;
+    byId('model-text').textContent = text;
+    byId('model-pause').textContent = why === 'paused' ? 'Continue' : 'Pause';
+    if (total) Object.assign(byId('model-bar'), { max: total, value: loaded });
+    else byId('model-bar').removeAttribute('value');
   }
 
   function explain({ message, code }) {
@@ -108,6 +124,9 @@ export function createModelPanel({ library, hub, notices, announce, removeEveryt
     if (file || model || weights) choose({ model, weights, file, hub });
     else byId('model-name').focus();
   });
+  byId('model-pause').addEventListener('click', () =>
+    stopped === 'paused' ? library.resumeLoads() : library.pauseLoads(),
+  );
   byId('model-cancel').addEventListener('click', () => library.cancelLoads());
   byId('remove-everything').addEventListener('click', async (event) => {
     // Asked once more in the same place: what is removed is gone.
@@ -132,11 +151,8 @@ export function createModelPanel({ library, hub, notices, announce, removeEveryt
     showBlocked(origin) {
       blocked = origin;
     },
-    showTower({ kind, state, loaded, total }) {
-      if (!loading || state !== 'loading') return;
-      byId('model-text').textContent =
-        `Loading the ${kind} half${total ? `: ${formatBytes(loaded)} of ${formatBytes(total)}` : ''}`;
-      if (total) Object.assign(byId('model-bar'), { max: total, value: loaded });
+    showTower({ kind, ...tower }) {
+      if (loading && tower.state === 'loading') showLoading(formatLoading(tower, `Loading the ${kind} half`), tower);
     },
   };
 }

@@ -69,14 +69,18 @@ export function modelOf({ file, ...given }) {
   };
 }
 
-/** What loadImageEncoder or loadTextEncoder gets. */
-export function loadOptions({ options, file }, tower) {
+/**
+ * What loadImageEncoder or loadTextEncoder gets.
+ * @param {import('./download.js').Download} download  by which what is fetched can be stopped for a while
+ */
+export function loadOptions({ options, file }, tower, download) {
   const { imageWeights, textWeights, ...others } = options;
   const weights = (tower === 'image' ? imageWeights : textWeights) ?? others.weights;
   return {
     ...others,
     ...(weights && { weights }),
-    ...(weights?.startsWith(FILES) && { fetch: (url, init) => answerFrom(file, url, init) }),
+    fetch: download.over(weights?.startsWith(FILES) ? (url, init) => answerFrom(file, url, init) : fetch),
+    retry: { stall: Infinity }, // a stopped download is not a silent server: it has a patience of its own
   };
 }
 

@@ -1,6 +1,6 @@
 // How far indexing is: how many pictures, how fast, for how long still; and pause and cancel.
 
-import { formatDuration, plural } from './format.js';
+import { formatDuration, formatLoading, plural } from './format.js';
 
 const byId = (id) => document.getElementById(id);
 
@@ -17,7 +17,7 @@ export function createProgress({ library, announce }) {
     if (loading && state === 'running') {
       bar.max = loading.total || 1;
       bar.value = loading.loaded;
-      byId('progress-text').textContent = 'Loading the image half';
+      byId('progress-text').textContent = formatLoading(loading, 'Loading the image half');
       return;
     }
     bar.max = total;
@@ -44,9 +44,9 @@ export function createProgress({ library, announce }) {
       figures = next;
       render();
     },
-    showTower({ kind, state, loaded, total }) {
+    showTower({ kind, ...tower }) {
       if (kind !== 'image') return;
-      loading = state === 'loading' ? { loaded, total } : null;
+      loading = tower.state === 'loading' ? tower : null;
       render();
     },
   };

@@ -1,15 +1,15 @@
 // The line at the foot of the page: which tower is in memory, and what it costs.
 
-import { formatBytes, formatTime } from './format.js';
+import { formatBytes, formatLoading, formatTime } from './format.js';
 
 const NOUNS = { image: 'picture', text: 'text' };
 
 /** Texts by the names that the style sheet knows them by: a narrow screen leaves some out. */
-function describe(kind, { state, loaded, total, info, milliseconds }) {
+function describe(kind, tower) {
+  const { state, info, milliseconds } = tower;
   if (state === 'absent') return { state: 'not loaded yet' };
   if (state === 'failed') return { state: 'could not be loaded' };
-  if (state === 'loading')
-    return { state: total > 0 ? `loading, ${formatBytes(loaded)} of ${formatBytes(total)}` : 'loading' };
+  if (state === 'loading') return { state: formatLoading(tower) };
   return {
     state: state === 'ready' ? `${formatBytes(info.memoryBytes)} in memory` : 'released',
     fetched: ` · ${info.cached ? 'kept from before' : `${formatBytes(info.fetchedBytes)} fetched`}`,

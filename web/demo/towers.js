@@ -1,6 +1,8 @@
 // The two towers of the chosen model: each is loaded when somebody needs it, and gives its memory back when nobody did
 // for a while.
 
+import { Download } from './download.js';
+
 /** Milliseconds after which a tower that nobody uses is disposed of. */
 const IDLE = 60_000;
 /** How many of the latest timings the reported median is taken of. */
@@ -13,9 +15,10 @@ export class Towers {
   #onChange;
 
   /**
-   * @param {Record<'image' | 'text', (hooks: { signal: AbortSignal, onProgress: Function }) => Promise<object>>} loaders
+   * @param {Record<'image' | 'text', (hooks: { signal: AbortSignal, onProgress: Function }, download: Download) =>
+   *   Promise<object>>} loaders
    * @param {(kind: string, figures: object) => void} onChange  called with { state: 'absent' | 'loading' | 'ready' |
-   *   'released' | 'failed', loaded, total, info, milliseconds }
+   *   'released' | 'failed', stopped: 'paused' | 'offline' | undefined, loaded, total, info, milliseconds }
    */
   constructor(loaders, onChange) {
     this.#onChange = onChange;
@@ -59,8 +62,17 @@ export class Towers {
   }
 
   /** Stops loads that are under way: whoever waits for them is rejected. */
-  cancelLoads() {
-    for (const tower of Object.values(this.#towers)) tower.abort?.abort(new DOMException('Cancelled.', 'AbortError'));
+  cancelLoads(kinds = ['image', 'text']) {
+    for (const kind of kinds) this.#towers[kind].abort?.abort(new DOMException('Cancelled.', 'AbortError'));
+  }
+
+  /** Lets nothing of loads that are under way come, until they go on. */
+  pauseLoads(kinds = ['image', 'text']) {
+    for (const kind of kinds) this.#towers[kind].download?.pause();
+  }
+
+  resumeLoads(kinds = ['image', 'text']) {
+    for (const kind of kinds) this.#towers[kind].download?.resume();
   }
 
   /** Ends both towers. */
@@ -72,12 +84,11 @@ export class Towers {
   async #load(kind) {
     const tower = this.#towers[kind];
     tower.abort = new AbortController();
-    this.#update(kind, { state: 'loading', loaded: 0, total: 0 });
+    tower.download = new Download((stopped) => this.#update(kind, { stopped }));
+    this.#update(kind, { state: 'loading', stopped: undefined, loaded: 0, total: 0 });
     try {
-      const encoder = await tower.load({
-        signal: tower.abort.signal,
-        onProgress: ({ loaded, total }) => this.#update(kind, { loaded, total }),
-      });
+      const onProgress = ({ loaded, total }) => this.#update(kind, { loaded, total });
+      const encoder = await tower.load({ signal: tower.abort.signal, onProgress }, tower.download);
       this.#update(kind, { state: 'ready', info: { ...encoder.info } });
       return encoder;
     } catch (error) {
@@ -85,7 +96,7 @@ export class Towers {
       this.#update(kind, { state: 'failed' });
       throw error;
     } finally {
-      tower.abort = undefined;
+      tower.abort = tower.download = undefined;
     }
   }
 
