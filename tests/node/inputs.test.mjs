@@ -10,6 +10,7 @@ import { pathToFileURL } from 'node:url';
 import sharp from 'sharp';
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { fails } from './fails.mjs';
 import { GOLDEN, golden, randomCheckpoint } from './support.mjs';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
@@ -22,9 +23,9 @@ const withText = (textCfg) => {
 };
 
 /** An image encoder for pictures of this size. */
-function withPreprocess(preprocess_cfg, image_size = [32, 32]) {
+function withPreprocess(preprocess_cfg, image_size = [32, 32], options = {}) {
   const { config, file } = randomCheckpoint({ vision_cfg: { image_size, patch_size: 4, width: 64, layers: 1 } });
-  return loadImageEncoder({ model: { model_cfg: config, preprocess_cfg }, weights: file });
+  return loadImageEncoder({ model: { model_cfg: config, preprocess_cfg }, weights: file, ...options });
 }
 
 /**
@@ -179,6 +180,30 @@ test('every kind of source gives the same pixels', async () => {
     Object.values(sources).map(() => expected),
   );
   image.dispose();
+});
+
+test('a data: URL in base64 is decoded without fetch, which takes long for it, unless one is given', async () => {
+  const raw = formulaPicture('noise', 3, 570, 410, 3);
+  const png = await sharp(raw.data, { raw: { width: 570, height: 410, channels: 3 } })
+    .png()
+    .toBuffer();
+  const url = `data:image/png;base64,${png.toString('base64')}`;
+  const asked = [];
+  const counting = (...args) => {
+    asked.push(args[0]);
+    return fetch(...args);
+  };
+  const image = await withPreprocess(PLAIN);
+  const other = await withPreprocess(PLAIN, undefined, { fetch: counting, limits: { picture: png.length } });
+  const own = globalThis.fetch;
+  globalThis.fetch = undefined;
+  const pixels = await image.preprocess(url).finally(() => (globalThis.fetch = own));
+  assert.deepEqual(pixels, await image.preprocess(raw));
+  assert.deepEqual(await other.preprocess(url), pixels);
+  assert.deepEqual(asked, [url]);
+  const narrow = await withPreprocess(PLAIN, undefined, { limits: { picture: png.length - 1 } });
+  await fails(narrow.preprocess(url), 'input/size', /data:image.*more than/);
+  for (const each of [image, other, narrow]) each.dispose();
 });
 
 test('colours under transparent pixels are kept, as PIL keeps them', async () => {

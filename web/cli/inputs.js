@@ -1,8 +1,8 @@
 // What a command works on: arguments, folders, and lines or JSON objects from standard input, one after the other and
 // never all at once.
 
+import { bytesOfDataUrl, isDataUrl } from '../node/data-url.js';
 import { HalfclipError } from '../node/index.js';
-import { bytesOfDataUrl, isDataUrl } from './data-url.js';
 import { readLines } from './lines.js';
 import { UsageError, fileProblem, oneOf } from './options.js';
 import { countPictures, exists, isFolder, picturesBelow } from './pictures.js';
@@ -124,7 +124,7 @@ function embeddable(record, key, where) {
   const { [key]: _, ...others } = record;
   const item = { record: others, id: record.id ?? where, where };
   try {
-    return { ...item, source: bytesOfDataUrl(value) };
+    return { ...item, source: bytesOfDataUrl(value) ?? value };
   } catch (error) {
     return { ...item, error };
   }

@@ -12,6 +12,7 @@ import { HalfclipError } from '../base/errors.js';
 import { ASSETS } from '../network/assets.js';
 import { decoderWith } from './pictures.js';
 
+export { bytesOfDataUrl } from './data-url.js';
 export { openFile } from './file-source.js';
 export { openFolder } from './cache-folder.js';
 export { readPicture } from './pictures.js';

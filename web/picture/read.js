@@ -5,6 +5,7 @@
 import { HalfclipError, messageOf } from '../base/errors.js';
 import { getHost, isNode } from '../base/platform.js';
 import { hasTag } from '../base/realm.js';
+import { tooLarge } from '../network/limits.js';
 import { nameOfUrl } from '../network/public-url.js';
 import { getBytes } from '../network/small-file.js';
 import { readPictureInfo } from '../wasm/interface.js';
@@ -46,7 +47,11 @@ export async function readPicture(source, name, options) {
 
 /** The bytes of a picture's file, and its name. */
 export async function fetchPicture(url, options) {
-  return { ...(await getBytes(url, options, 'input/size', 'picture')), name: nameOfUrl(url) };
+  const name = nameOfUrl(url);
+  const bytes = isNode && !options.fetch && getHost().bytesOfDataUrl(url);
+  if (!bytes) return { ...(await getBytes(url, options, 'input/size', 'picture')), name };
+  if (bytes.length > options.limits.picture) throw tooLarge('input/size', name, 'picture', options.limits.picture);
+  return { bytes, name };
 }
 
 /** The bytes of a file, and its name where it has one. */
