@@ -3,6 +3,7 @@
 #   index.js          the module for pages, which also works where Node.js imports it by its path: then it is node.cjs
 #   video.js          what index.js imports when a page loads a video tower
 #   kept.js           what index.js imports when a page lists or removes kept towers
+#   hugging-face.js   what index.js imports when a page names a repository of transformers
 #   worker.js         a page's worker and its further threads; index.js imports from it what both need
 #   node.js node.cjs  the module for Node.js, for import and for require()
 #   node-worker.js    its threads
@@ -27,7 +28,7 @@ ESBUILD_NODE = $(ESBUILD) --platform=node --minify-syntax --inject:web/node/glob
 ESBUILD_CJS = $(ESBUILD_NODE) --format=cjs --define:import.meta.url=ownUrl --banner:js='const ownUrl = require("node:url").pathToFileURL(__filename).href;'
 
 .PHONY: dist
-dist: dist/index.js dist/video.js dist/kept.js $(BUNDLES) $(COPIES) $(WASM_MODULES) dist/demo-offline.js
+dist: dist/index.js dist/video.js dist/kept.js dist/hugging-face.js $(BUNDLES) $(COPIES) $(WASM_MODULES) dist/demo-offline.js
 
 dist/node.js: BUNDLE = $(ESBUILD_NODE) --format=esm web/node/index.js
 dist/node.cjs: BUNDLE = $(ESBUILD_CJS) web/node/index.js
@@ -38,8 +39,8 @@ dist/vector-index.js: BUNDLE = $(ESBUILD) --minify --line-limit=200 --format=esm
 dist/vector-index-node.js: BUNDLE = $(ESBUILD_NODE) --format=esm $(ESBUILD_SEARCH) web/node/vector-index.js
 dist/vector-index-node.cjs: BUNDLE = $(ESBUILD_CJS) $(ESBUILD_SEARCH) web/node/vector-index.js
 
-dist/index.js dist/video.js dist/kept.js dist/worker.js &: $(SCRIPTS) web/bundle.mjs node_modules/.package-lock.json
-	@echo dist/index.js dist/video.js dist/kept.js dist/worker.js
+dist/index.js dist/video.js dist/kept.js dist/hugging-face.js dist/worker.js &: $(SCRIPTS) web/bundle.mjs node_modules/.package-lock.json
+	@echo dist/index.js dist/video.js dist/kept.js dist/hugging-face.js dist/worker.js
 	@$(NODE) web/bundle.mjs dist
 
 $(SEARCHING): $(SEARCH_MODULES)
@@ -57,7 +58,7 @@ $(COPIES):
 	@cp $< $@
 
 # The page's service worker, with the names of what the page needs and a digest of it all.
-OFFLINE = $(filter-out %.md demo/served.json,$(PAGE:web/%=%)) index.js worker.js kept.js vector-index.js clip-merges.bin $(patsubst web/%,%,$(wildcard web/models/*.safetensors))
+OFFLINE = $(filter-out %.md demo/served.json,$(PAGE:web/%=%)) index.js worker.js kept.js hugging-face.js vector-index.js clip-merges.bin $(patsubst web/%,%,$(wildcard web/models/*.safetensors))
 dist/demo-offline.js: web/demo/offline.js $(OFFLINE:%=dist/%) $(WASM_MODULES)
 	@echo $@
 	@{ printf "const VERSION = '%s';\n" $$(cat $^ | sha256sum | cut -c 1-16); \

@@ -1,7 +1,7 @@
-// Makes dist/index.js, dist/worker.js, dist/video.js and dist/kept.js. A page runs the first two, so that no module is in both: worker.js is in one piece and
+// Makes dist/index.js, dist/worker.js, dist/video.js, dist/kept.js and dist/hugging-face.js. A page runs the first two, so that no module is in both: worker.js is in one piece and
 // also exports what the page needs of it, which index.js imports from there. A page that computes on its own thread has
 // everything then, and one with a worker fetches nothing twice. video.js is what only a page with videos fetches, kept.js what only one
-// that lists kept towers.
+// that lists kept towers, hugging-face.js what only one that names a repository of transformers.
 //
 //     node web/bundle.mjs <folder>
 
@@ -76,7 +76,11 @@ const fromWorker = (wanted) => ({
 });
 
 /** Leaves alone what is fetched when it is needed: modules of their own, by their names in dist/. */
-const LATER = { 'towers/video-tower.js': './video.js', 'cache/kept.js': './kept.js' };
+const LATER = {
+  'towers/video-tower.js': './video.js',
+  'cache/kept.js': './kept.js',
+  'models/hugging-face-repository.js': './hugging-face.js',
+};
 const later = {
   name: 'later',
   setup({ onResolve }) {

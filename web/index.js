@@ -4,9 +4,9 @@
  */
 
 import { underSignal } from './base/abort.js';
-import { HalfclipError, describe, messageOf } from './base/errors.js';
+import { HalfclipError, describe } from './base/errors.js';
 import { LOAD_OPTIONS, readOptions } from './base/options.js';
-import { getHost, imported, isNode, isPage, locate } from './base/platform.js';
+import { arriving, getHost, imported, isNode, isPage, locate } from './base/platform.js';
 import { hasTag } from './base/realm.js';
 import { askToPersist, completeCache } from './cache/tower-cache.js';
 import { loadEncoder } from './encoder/load-encoder.js';
@@ -42,13 +42,6 @@ export async function loadVideoEncoder(options) {
   return imported.openVideoTower(options, load);
 }
 
-/** A module that few pages need, while it is imported. */
-const arriving = (module, advice) =>
-  module.catch((error) => {
-    throw new HalfclipError('http/network', `a module cannot be imported: ${messageOf(error)}; ${advice}`, {
-      cause: error,
-    });
-  });
 const KEPT = 'a service worker has to ask a page';
 
 /**

@@ -123,6 +123,7 @@ test('a bundler takes the module for pages', async () => {
   });
   const ours = Object.keys(metafile.inputs).filter((name) => name.startsWith('dist/'));
   assert.deepEqual(ours.sort(), [
+    'dist/hugging-face.js',
     'dist/index.js',
     'dist/kept.js',
     'dist/langchain.js',

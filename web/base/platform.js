@@ -7,7 +7,7 @@
 //   workers(assets)     [{ place, make() }]: the ways to start a worker
 // and that of Node.js also what its file says.
 
-import { HalfclipError, describe } from './errors.js';
+import { HalfclipError, describe, messageOf } from './errors.js';
 
 /**
  * A Node-compatible runtime: Node.js, Deno, Bun; not an Electron renderer, nor Cloudflare's workers with their copy of
@@ -24,6 +24,20 @@ export const isPage = !isNode && typeof document === 'object' && typeof window =
 
 /** What is in modules that are imported when they are needed, once they were: there, or beforehand by the caller. */
 export const imported = {};
+
+/**
+ * Such a module, while it is imported.
+ * @param {Promise<T>} module
+ * @param {string} advice what to do where it cannot be
+ * @returns {Promise<T>}
+ * @template T
+ */
+export const arriving = (module, advice) =>
+  module.catch((error) => {
+    throw new HalfclipError('http/network', `a module cannot be imported: ${messageOf(error)}; ${advice}`, {
+      cause: error,
+    });
+  });
 
 let host;
 

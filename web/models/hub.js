@@ -2,11 +2,10 @@
 // tags.
 
 import { HalfclipError, describe } from '../base/errors.js';
+import { arriving, imported } from '../base/platform.js';
 import { readTextIfThere } from '../sources/open.js';
-import { translateConfig } from './hugging-face.js';
 import { preprocessings, pretrained } from './pretrained.js';
 import { localFolder, repository } from './repository.js';
-import { SENTENCE_FILES, isSentenceEncoder, translateSentenceEncoder } from './sentence-encoder.js';
 
 // In OpenCLIP's order of preference.
 const OPEN_CLIP_FILES = [
@@ -18,14 +17,6 @@ const OPEN_CLIP_FILES = [
   'pytorch_model.bin',
   'pytorch_model.pth',
   'model.pth',
-];
-// As transformers 5 and 4 write them.
-const [PROCESSOR, PREPROCESSOR] = ['processor_config.json', 'preprocessor_config.json'];
-const HUGGING_FACE_FILES = [
-  'model.safetensors',
-  'model.safetensors.index.json',
-  'pytorch_model.bin',
-  'pytorch_model.bin.index.json',
 ];
 
 /**
@@ -47,36 +38,14 @@ export async function resolveNamed(model, tower, options) {
   const translated = await readJson(folder, 'config.json', options);
   if (!translated)
     throw new HalfclipError('model/unknown', `${folder.name} has neither an open_clip_config.json nor a config.json`);
-  if (tower === 'text' && isSentenceEncoder(translated)) {
-    const beside = {};
-    for (const [what, file] of Object.entries(SENTENCE_FILES)) beside[what] = await readJson(folder, file, options);
-    return {
-      config: translateSentenceEncoder(translated, beside, folder.name),
-      weights: folder.weights(HUGGING_FACE_FILES),
-    };
-  }
-  const processor = tower !== 'text' ? await readProcessor(folder, options) : null;
-  return {
-    config: translateConfig(translated, processor, tower, folder.name),
-    weights: folder.weights(HUGGING_FACE_FILES),
-  };
-}
-
-/**
- * How pictures become pixels, and the file that says it. As in transformers, what a processor_config.json holds counts
- * first.
- */
-async function readProcessor(folder, options) {
-  const { image_processor: nested } = (await readJson(folder, PROCESSOR, options)) ?? {};
-  if (nested && typeof nested === 'object')
-    return { settings: nested, file: `${folder.name}: image_processor of its ${PROCESSOR}` };
-  const settings = await readJson(folder, PREPROCESSOR, options);
-  if (settings) return { settings, file: `${folder.name}: its ${PREPROCESSOR}` };
-  throw new HalfclipError(
-    'model/unknown',
-    `${folder.name} has neither a ${PROCESSOR} with image_processor nor a ${PREPROCESSOR}, one of which says how pictures become ` +
-      'pixels: add one, or give the option model a parsed config with model_cfg and preprocess_cfg',
-  );
+  if (!imported.readRepository)
+    await arriving(
+      import('./hugging-face-repository.js'),
+      "a service worker has to import 'halfclip/hugging-face' first",
+    );
+  const read = (name) => readJson(folder, name, options);
+  const { config: ours, files } = await imported.readRepository(translated, tower, folder.name, read);
+  return { config: ours, weights: folder.weights(files) };
 }
 
 /** Pictures are resized to what the tower takes, whatever else a preprocess_cfg says: so does OpenCLIP. */
