@@ -30,7 +30,7 @@ WASM_LDFLAGS_relaxed-threads = $(WASM_LDFLAGS_THREADS)
 WASM_EXPORTS = malloc realloc free hc_status_code \
                hc_loader_new hc_loader_set_image_size hc_loader_status hc_loader_message hc_loader_header hc_loader_directory hc_loader_settle hc_loader_finish hc_loader_free \
                hc_embed_begin hc_encoder_config hc_encoder_vocabulary hc_encoder_set_dot hc_encoder_free \
-               hc_preprocessor_push hc_preprocessor_finish hc_preprocessor_free \
+               hc_preprocessor_push hc_preprocessor_finish hc_preprocessor_free hc_planes_rows \
                hc_picture_reader_new hc_picture_reader_problem hc_picture_reader_read hc_picture_reader_free \
                hc_tokenizer_new hc_tokenize hc_tokenizer_vocab_size hc_tokenizer_free \
                hc_loader_set_threads hc_threads_work hc_threads_stop hc_threads_may_sleep
@@ -44,12 +44,13 @@ SEARCH_EXPORTS = __heap_base hc_search_prepare hc_search_score hc_search_best hc
 SEARCH_LDFLAGS = --no-entry --gc-sections --strip-all --stack-first -z stack-size=4096 --max-memory=4294967296 $(SEARCH_EXPORTS:%=--export=%)
 
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
-WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool src/kernels/parallel src/kernels/tensor,$(KERNELS:%=src/%)) $(SEARCH_SOURCES:%.c=%) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
+WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool src/kernels/parallel src/kernels/tensor,$(KERNELS:%=src/%)) $(SEARCH_SOURCES:%.c=%) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/planes src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
 # Of these what counts is written as vectors already; what is small enough gains nothing from being unrolled.
 WASM_FLAGS_src/load/pack = -fno-vectorize
 WASM_FLAGS_src/load/pack_i4 = -fno-vectorize
 WASM_FLAGS_src/picture/windows = -fno-vectorize -fno-slp-vectorize
 WASM_FLAGS_src/picture/passes = -fno-vectorize -fno-slp-vectorize
+WASM_FLAGS_src/picture/planes = -fno-vectorize -fno-slp-vectorize
 WASM_FLAGS_src/kernels/levels = -fno-unroll-loops
 WASM_FLAGS_src/kernels/norm = -fno-vectorize -fno-slp-vectorize
 # The rest of the modules of relaxed SIMD, which are the largest that pages fetch, is optimised once more as a whole when

@@ -235,6 +235,7 @@ def app1(body):
 
 def other_files(photo):
     jpeg = saved(photo, 'JPEG', quality=92)
+    odd = photo.crop((0, 0, 43, 33))
     alpha = photo.copy()
     alpha.putalpha(photo.convert('L'))
     files = {f'jpeg-exif-{i}.jpg': jpeg_with(jpeg, app1(b'Exif\0\0' + exif(i, i % 2 == 0))) for i in range(2, 9)}
@@ -243,6 +244,11 @@ def other_files(photo):
         'jpeg-grey.jpg': saved(photo.convert('L'), 'JPEG', quality=92),
         'jpeg-progressive.jpg': saved(photo, 'JPEG', quality=92, progressive=True),
         'jpeg-444.jpg': saved(photo, 'JPEG', quality=92, subsampling=0),
+        'jpeg-422.jpg': saved(odd, 'JPEG', quality=92, subsampling=1),
+        'jpeg-odd.jpg': saved(odd, 'JPEG', quality=92),
+        'jpeg-narrow.jpg': saved(odd.crop((0, 0, 3, 33)), 'JPEG', quality=92),
+        'jpeg-one-row.jpg': saved(odd.crop((0, 9, 43, 10)), 'JPEG', quality=92),
+        'jpeg-rgb.jpg': saved(odd, 'JPEG', quality=92, keep_rgb=True),
         'jpeg-junk-behind.jpg': jpeg + b'junk' * 50,
         'jpeg-two.jpg': jpeg + saved(photo.rotate(180), 'JPEG'),
         'jpeg-cut.jpg': jpeg[:len(jpeg) // 2],

@@ -2,13 +2,14 @@
 // same as in Node.js; pictures beyond what a canvas holds; sizes that are refused before anything is decoded.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 
+import { loadImageEncoder } from '../../dist/index.js';
 import { serve } from '../../web/cli/server.js';
 import { PICTURES, SIDE, expectedPictures, plainEncoder, toBytes } from '../node/pictures.mjs';
 import { cosine } from '../node/support.mjs';
@@ -166,6 +167,47 @@ test('pictures larger than any canvas: never black', async () => {
         );
     }
   }
+});
+
+test('a JPEG file has the pixels of libjpeg, to the byte, whatever its colours are', async () => {
+  const { model, weights } = plainEncoder();
+  const here = await loadImageEncoder({ model, weights });
+  const owl = (width, height) =>
+    sharp(fileURLToPath(new URL('../pictures/owl.jpg', import.meta.url))).resize(width, height, { fit: 'fill' });
+  const files = expectedPictures()
+    .filter(({ name, near }) => name.endsWith('.jpg') && near !== 'refused')
+    .map(({ name }) => [name, readFileSync(new URL(name, PICTURES))]);
+  const sizes = [5, 6, 8, 13, 16, 33, 1501].flatMap((width) => [1, 2, 31, 1100].map((height) => [width, height]));
+  for (const [width, height] of sizes)
+    for (const chromaSubsampling of ['4:2:0', '4:4:4'])
+      files.push([
+        `${width}x${height} ${chromaSubsampling}`,
+        await owl(width, height)
+          .jpeg({ quality: 95, chromaSubsampling, progressive: width === 33 })
+          .toBuffer(),
+      ]);
+  files.push(['in Display P3', await owl(301, 200).withIccProfile('p3').jpeg().toBuffer()]);
+  files.push(['turned', await owl(301, 200).withMetadata({ orientation: 8 }).jpeg().toBuffer()]);
+  for (const [i, [, bytes]] of files.entries()) writeFileSync(path.join(folder, `jpeg-${i}.jpg`), bytes);
+  const found = await inPage(
+    false,
+    async (count) => {
+      const { createImageBitmap } = globalThis;
+      let bitmaps = 0;
+      globalThis.createImageBitmap = (...args) => (bitmaps++, createImageBitmap(...args));
+      const all = [];
+      for (let i = 0; i < count; i++, bitmaps = 0) all.push([await outcome(`jpeg-${i}.jpg`), bitmaps]);
+      return all;
+    },
+    files.length,
+  );
+  for (const [i, [name, bytes]] of files.entries()) {
+    const [pixels, bitmaps] = found[i];
+    assert.equal(typeof pixels, 'object', `${name}: ${pixels}`);
+    assert.deepEqual(toBytes(pixels), toBytes(await here.preprocess(new Uint8Array(bytes))), name);
+    assert.equal(bitmaps, /rgb|grey|narrow/.test(name) ? 1 : 0, `${name}: bitmaps, where planes would do`);
+  }
+  here.dispose();
 });
 
 test("decode: 'fast' has Chromium shrink a large JPEG file while it decodes it, also one that is turned", async () => {

@@ -100,7 +100,11 @@ test('what a page fetches for a ViT is two scripts and a module, at most 150 kB 
   };
   const laterImportsOf = (name) =>
     [...readFileSync(path.join(dist, name), 'utf8').matchAll(/\bimport\s*\(([^)]*)\)/g)].map(([, what]) => what);
-  assert.deepEqual([...new Set(laterImportsOf('index.js'))].sort(), ['"./hugging-face.js"', '"./kept.js"', '"./video.js"']); // which few pages fetch
+  assert.deepEqual([...new Set(laterImportsOf('index.js'))].sort(), [
+    '"./hugging-face.js"',
+    '"./kept.js"',
+    '"./video.js"',
+  ]); // which few pages fetch
   assert.deepEqual(importsOf('video.js'), ['./worker.js']);
   assert.deepEqual(importsOf('kept.js'), ['./worker.js']);
   assert.deepEqual(importsOf('hugging-face.js'), ['./worker.js']);

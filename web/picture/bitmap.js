@@ -115,14 +115,22 @@ class Texture {
   }
 }
 
+/** What frames of a JPEG file are that C makes pixels of: HC_HALVES_NONE, HC_HALVES_WIDTH and HC_HALVES_BOTH. */
+const LAYOUTS = ['I444', 'I422', 'I420'];
+
+/** Of these the one that a frame is of, or -1. Narrow ones are left to the platform: see src/picture/planes.h. */
+function layoutOf({ format, colorSpace, visibleRect }) {
+  const isOfJpeg = colorSpace?.matrix === 'smpte170m' && colorSpace.fullRange;
+  return isOfJpeg && visibleRect.width > 4 ? LAYOUTS.indexOf(format) : -1;
+}
+
 /**
- * A file, decoded; with `decode: 'fast'` a JPEG file by eighths that leave its shorter side twice what is needed, where
- * the platform can do so.
+ * A JPEG file as a frame, with `decode: 'fast'` by eighths that leave its shorter side twice what is needed; null where
+ * the platform makes no frames of it.
  */
-async function decode(bytes, { format, width, height, side, decode }) {
-  const part = Math.ceil((16 * side) / Math.min(width, height)) / 8;
-  if (decode !== 'fast' || format !== 'JPEG' || !(part < 1) || !globalThis.ImageDecoder)
-    return toBitmap(new Blob([bytes]));
+async function decodeFrame(bytes, { format, width, height, side, decode }) {
+  if (format !== 'JPEG' || !globalThis.ImageDecoder) return null;
+  const part = decode === 'fast' ? Math.min(1, Math.ceil((16 * side) / Math.min(width, height)) / 8) : 1;
   const decoder = new ImageDecoder({
     ...AS_STORED,
     data: bytes,
@@ -131,26 +139,50 @@ async function decode(bytes, { format, width, height, side, decode }) {
     desiredHeight: height * part + 1,
   });
   try {
-    const { image } = await decoder.decode();
-    return await toBitmap(image).finally(() => image.close());
+    return (await decoder.decode()).image;
+  } catch {
+    return null;
   } finally {
     decoder.close();
   }
 }
 
+/** The same as preprocessBitmap of a frame that is of one of LAYOUTS. */
+async function preprocessPlanes(wasm, frame, layout, options) {
+  const { width, height } = frame.visibleRect;
+  checkSize(width, height, options.name, options.maxPixels);
+  const size = frame.allocationSize();
+  const sums = wasm.alloc(4 * width + 64 + size + 16, 'a picture'); // as planes.h says
+  const planes = sums + 4 * width + 64;
+  try {
+    const copy = new Uint8Array(size); // WebAssembly's memory may grow, and so go, before it is filled
+    await frame.copyTo(copy);
+    wasm.bytes(planes, size).set(copy);
+    return await preprocessRows(wasm, { width, height, channels: 4 }, options, (y, rows, target) =>
+      wasm.exports.hc_planes_rows(planes, width, height, layout, y, rows, sums, target().byteOffset),
+    );
+  } finally {
+    wasm.free(sums);
+  }
+}
+
 /** The same of a file that the platform decodes. */
 export async function preprocessDecoded(wasm, bytes, options) {
+  const frame = await decodeFrame(bytes, options);
   let bitmap;
   try {
-    bitmap = await decode(bytes, options);
-  } catch (error) {
-    throw new HalfclipError('input/decode', `${options.name}: cannot be decoded as a picture: ${messageOf(error)}`, {
-      cause: error,
+    const layout = frame ? layoutOf(frame) : -1;
+    if (layout >= 0) return await preprocessPlanes(wasm, frame, layout, options);
+    // Other frames than of red, green and blue have pixels that are not libjpeg's.
+    const isGood = frame && (options.decode === 'fast' || /^(RGB|BGR)/.test(frame.format));
+    bitmap = await toBitmap(isGood ? frame : new Blob([bytes])).catch((error) => {
+      throw new HalfclipError('input/decode', `${options.name}: cannot be decoded as a picture: ${messageOf(error)}`, {
+        cause: error,
+      });
     });
-  }
-  try {
     return await preprocessBitmap(wasm, bitmap, options);
   } finally {
-    bitmap.close();
+    frame?.close();
+    bitmap?.close();
   }
 }

@@ -7,6 +7,9 @@ import { MODES } from '../wasm/interface.js';
 /** About how many pixels are done between two looks at the signal: some milliseconds. */
 const PIXELS_AT_ONCE = 1 << 20;
 
+/** Bytes that hc_planes_rows may write past the end of rows. */
+const SLACK = 32;
+
 /** Blocks of WebAssembly's memory that last as long as `work` does. */
 async function withMemory(wasm, work) {
   const blocks = [];
@@ -67,7 +70,7 @@ export function preprocessRows(wasm, { width, height, channels }, { config, orie
     exports.hc_wasm_preprocessor(pointer, length, width, height, MODES[channels], orientation, out);
   return preprocess(wasm, config, make, async (preprocessor, alloc) => {
     const most = Math.min(height, Math.max(1, Math.floor(PIXELS_AT_ONCE / width)));
-    const buffer = alloc(most * width * channels, 'rows of a picture').pointer;
+    const buffer = alloc(most * width * channels + SLACK, 'rows of a picture').pointer;
     for (let y = 0; y < height; y += most) {
       await breathe();
       signal?.throwIfAborted();
