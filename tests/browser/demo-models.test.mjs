@@ -70,6 +70,9 @@ test('by name: pictures stay and are read again; the towers are kept, and can be
       await choose(page, { name: 'hf-hub:org/clip' });
       await inUse(page, 'hf-hub:org/clip');
       assert.ok(!(await page.locator('#bundled').isVisible()));
+      assert.match(await page.locator('#query').getAttribute('placeholder'), /a birthday cake/);
+      await page.getByRole('tab', { name: 'Compare sentences' }).click();
+      await page.locator('#matrix th[title="a dog on a beach"]').first().waitFor();
       await page.getByRole('tab', { name: 'Find pictures' }).click();
       await allRead(page, samples.length);
       assert.equal(await page.locator('.tile[data-state=waiting]').count(), 0);
@@ -83,6 +86,8 @@ test('by name: pictures stay and are read again; the towers are kept, and can be
       await search(page, 'a dog');
       assert.match(await page.locator('#tower-text').textContent(), /kept from before/);
       assert.ok(sent(`/files/${WEIGHTS}`) < bytes + 10_000, 'it is not read again');
+      await page.getByRole('tab', { name: 'Compare sentences' }).click();
+      await page.locator('#sentences').fill('my own');
 
       await page.getByRole('tab', { name: 'Model and storage' }).click();
       await card(page, 'hf-hub:org/clip')
@@ -93,6 +98,8 @@ test('by name: pictures stay and are read again; the towers are kept, and can be
         .waitFor();
       await page.getByRole('button', { name: 'Use halfclip-emoji' }).click();
       await inUse(page, 'halfclip-emoji');
+      assert.match(await page.locator('#query').getAttribute('placeholder'), /^a cat/);
+      assert.equal(await page.locator('#sentences').inputValue(), 'my own', 'what the visitor wrote stays');
       await page.getByRole('button', { name: 'Remove what is kept of hf-hub:org/clip' }).click();
       await card(page, 'hf-hub:org/clip').waitFor({ state: 'detached' });
       await page.getByRole('tab', { name: 'Find pictures' }).click();

@@ -5,6 +5,7 @@
 
 import { Album } from './album.js';
 import { createClips } from './clips.js';
+import { createExamples } from './examples.js';
 import { createExport } from './exporting.js';
 import { createFindPanel } from './find-panel.js';
 import { Finder } from './find.js';
@@ -75,6 +76,11 @@ const tabs = createTabs(document.querySelector('[role=tablist]'), {
   'tab-compare': () => sentences.show(),
   'tab-model': () => models.render(),
 });
+const examples = createExamples({
+  query: byId('query'),
+  sentences: byId('sentences'),
+  onChange: () => !byId('panel-compare').hidden && sentences.show(),
+});
 byId('choose-model').addEventListener('click', () => tabs.select(byId('tab-model')));
 
 const EVENTS = {
@@ -96,6 +102,7 @@ const EVENTS = {
   },
   model({ key }) {
     byId('bundled').hidden = key !== 'halfclip-emoji';
+    examples.show(key === 'halfclip-emoji');
     status.reset();
   },
   clips: (found) => clips.add(found),
