@@ -23,7 +23,7 @@ typedef struct hc_name_rule {
 typedef struct hc_names {
     const char *anchors[2]; /* OpenCLIP's names, one of which a file of this naming surely has               */
     const char *owned[8];   /* beginnings of the file's names that belong to the tower; "": all              */
-    const char *unused[4];  /* endings of names that belong to the tower and that it does without            */
+    const char *unused[6];  /* endings of names that belong to the tower and that it does without            */
     const hc_name_rule
         *rules; /* the first that fits counts, up to one without names; what has no rule the naming does not have */
     const char *prefix; /* before every name that a rule gives, or NULL                                  */

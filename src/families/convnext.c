@@ -1,19 +1,25 @@
 /* convnext.c: timm's ConvNeXt, after "A ConvNet for the 2020s" (Liu et al., 2022) and "ConvNeXt V2" (Woo et al., 2023):
- * each block a depthwise convolution of 7 x 7 and an MLP of each pixel, in four stages, each at half the sides. */
+ * each block a depthwise convolution of 7 x 7 or less and an MLP of each pixel, in four stages, each at half the sides.
+ */
 #include "families/family.h"
 #include "families/timm.h"
+#include "operations/real.h"
 
-enum { STAGES = 4, MOST_BLOCKS = 64, KERNEL = 7, MLP_RATIO = 4 };
+enum { STAGES = 4, MOST_BLOCKS = 64, MLP_RATIO = 4 };
 
-static const float HEAD_EPS = 1e-6f; /* timm's LayerNorm2d's and GlobalResponseNorm's */
+static const float RESPONSE_EPS = 1e-6f; /* timm's GlobalResponseNorm's */
 
-typedef enum stem_kind { PATCHES, OVERLAP, OVERLAP_TIERED } stem_kind;
+typedef enum stem_kind { PATCHES, OVERLAP, OVERLAP_TIERED, OVERLAP_ACTIVATED } stem_kind;
+
+typedef enum norm_kind { LAYER_NORM, RMS_NORM, SIMPLE_NORM } norm_kind;
 
 typedef struct config {
     const char *name; /* timm's; what follows is what it stands for */
     int image_size;
     int blocks[STAGES], widths[STAGES];
+    int kernels[STAGES]; /* height and width of the windows */
     stem_kind stem;
+    norm_kind norm;
     float eps;
     hc_activation activation;
     int conv_mlp;        /* weights of an MLP are those of convolutions of 1 x 1 */
@@ -47,6 +53,11 @@ static void read(hc_options *o, config *c, hc_timm *t)
     if (t->image_height < 32 || t->image_width < 32)
         hc_fail(o->problem, HC_MODEL_UNSUPPORTED, "vision_cfg.image_size is %d by %d, expected 32 or more",
                 t->image_height, t->image_width);
+    if (c->norm == SIMPLE_NORM)
+        for (int i = 0; i < STAGES; i++)
+            if (c->widths[i] < 2)
+                hc_fail(o->problem, HC_MODEL_UNSUPPORTED,
+                        "vision_cfg: a width of 1, of which no deviation can be taken");
     int width = c->widths[STAGES - 1];
     hc_timm_check_grid(o, t, width);
     if (hc_timm_attends(t) && c->head_hidden && c->head_hidden != width)
@@ -66,31 +77,45 @@ static int half_width(int width)
     return 10 * rounded < 9 * half ? rounded + 8 : rounded;
 }
 
+/* The norm that the name stands for, done by whatever reads the value. */
+static hc_value norm(hc_network *net, const config *c, const char *name, hc_value x)
+{
+    switch (c->norm) {
+    case RMS_NORM: return hc_rms_norm_of(net, name, x, c->eps);
+    case SIMPLE_NORM: return hc_simple_norm(net, name, x, c->eps);
+    case LAYER_NORM: break;
+    }
+    return hc_norm(net, name, x, c->eps);
+}
+
 static hc_value stem(hc_network *net, const config *c)
 {
     int width = c->widths[0];
     if (c->stem == PATCHES) {
         hc_patches_options patches = {.width = width, .patch_height = 4, .patch_width = 4, .bias = 1};
-        return hc_normed(net, "stem.1.", hc_patches(net, "stem.0.", patches), c->eps);
+        return hc_real(net, norm(net, c, "stem.1.", hc_patches(net, "stem.0.", patches)));
     }
+    int activated = c->stem == OVERLAP_ACTIVATED;
     hc_conv_options first = {.n = c->stem == OVERLAP_TIERED ? half_width(width) : width,
                              .kernel = 3,
                              .stride = 2,
                              .padding = 1,
-                             .keep_half = 1},
+                             .keep_half = 1,
+                             .activation = activated ? c->activation : HC_IDENTITY},
                     second = {.n = width, .kernel = 3, .stride = 2, .padding = 1};
     hc_value x = hc_conv(net, "stem.0.", hc_pixels(net), first);
-    return hc_normed(net, "stem.2.", hc_conv(net, "stem.1.", x, second), c->eps);
+    x = hc_conv(net, activated ? "stem.2." : "stem.1.", x, second);
+    return hc_real(net, norm(net, c, activated ? "stem.3." : "stem.2.", x));
 }
 
-static hc_value block(hc_network *net, const config *c, hc_value x, int width)
+static hc_value block(hc_network *net, const config *c, hc_value x, int width, int kernel)
 {
     hc_value seen =
-        hc_depthwise_conv(net, "conv_dw.", x, (hc_conv_options){.n = width, .kernel = KERNEL, .padding = KERNEL / 2});
+        hc_depthwise_conv(net, "conv_dw.", x, (hc_conv_options){.n = width, .kernel = kernel, .padding = kernel / 2});
     hc_value hidden =
-        hc_linear(net, "mlp.fc1.", hc_norm(net, "norm.", seen, c->eps),
+        hc_linear(net, "mlp.fc1.", norm(net, c, "norm.", seen),
                   (hc_linear_options){.n = MLP_RATIO * width, .convolution = c->conv_mlp, .activation = c->activation});
-    if (c->response) hidden = hc_response_norm(net, "mlp.grn.", hidden, HEAD_EPS);
+    if (c->response) hidden = hc_response_norm(net, "mlp.grn.", hidden, RESPONSE_EPS);
     return hc_linear(net, "mlp.fc2.", hidden,
                      (hc_linear_options){
                          .n = width, .convolution = c->conv_mlp, .gamma = c->layer_scale ? "gamma" : NULL, .add = x});
@@ -100,9 +125,10 @@ static hc_value stage(hc_network *net, const config *c, hc_value x, int number)
 {
     int width = c->widths[number];
     if (number)
-        x = hc_conv(net, "downsample.1.", hc_norm(net, "downsample.0.", x, c->eps),
+        x = hc_conv(net, "downsample.1.", norm(net, c, "downsample.0.", x),
                     (hc_conv_options){.n = width, .kernel = 2, .stride = 2});
-    for (int i = 0; i < c->blocks[number]; i++) HC_IN(net, "blocks.%d.", i) x = block(net, c, x, width);
+    for (int i = 0; i < c->blocks[number]; i++)
+        HC_IN(net, "blocks.%d.", i) x = block(net, c, x, width, c->kernels[number]);
     return x;
 }
 
@@ -111,10 +137,10 @@ static hc_value stage(hc_network *net, const config *c, hc_value x, int number)
 static hc_value head(hc_network *net, const config *c, hc_value x, int is_grid)
 {
     if (c->head_norm_first) {
-        x = hc_norm(net, "norm_pre.", x, c->eps);
+        x = norm(net, c, "norm_pre.", x);
         return is_grid ? x : hc_mean(net, x, 0);
     }
-    x = hc_norm(net, "head.norm.", is_grid ? x : hc_mean(net, x, 0), c->eps);
+    x = norm(net, c, "head.norm.", is_grid ? x : hc_mean(net, x, 0));
     if (!c->head_hidden) return x;
     return hc_linear(net, "head.pre_logits.fc.", x,
                      (hc_linear_options){.n = c->head_hidden, .convolution = is_grid, .activation = HC_GELU});

@@ -1,5 +1,6 @@
 /* eva.c: timm's class Eva (timm/models/eva.py): EVA (Fang et al., 2022), EVA-02 and EVA-CLIP (Fang et al., Sun et al.,
- * 2023), Meta's Perception Encoder (Bolya et al., 2025), and ViTs with axial rotary positions (Heo et al., 2024). */
+ * 2023), Meta's Perception Encoder (Bolya et al., 2025) and DINOv3 (Siméoni et al., 2025), and ViTs with axial rotary
+ * positions (Heo et al., 2024). */
 #include "families/family.h"
 #include "families/timm_blocks.h"
 
@@ -18,15 +19,16 @@ enum {
     POST_NORM = 1 << 10,   /* branches are normed before they are added, in place of their inputs          */
     LAYER_SCALE = 1 << 11,
     ROTARY = 1 << 12,
-    X_FIRST = 1 << 13,        /* rope_grid_indexing 'xy'                                                      */
-    FROM_ONE = 1 << 14,       /* rope_grid_offset 1                                                           */
-    COLD = 1 << 15,           /* rope_temperature 100, and not 10000                                          */
-    EPS_5 = 1 << 16,          /* LayerNorm's eps is 1e-5, and not 1e-6                                        */
-    MAP = 1 << 17,            /* the pool that the name stands for; …                                         */
-    TOKEN = 1 << 18,          /* … with neither flag avg                                                      */
-    NO_FC_NORM = 1 << 19,     /* no LayerNorm after the pooling where that is avg; then there is one before … */
-    NO_NORM = 1 << 20,        /* … unless there is none at all                                                */
-    PATCH_POSITIONS = 1 << 21 /* no_embed_class: the class token and registers are without learned positions */
+    X_FIRST = 1 << 13,         /* rope_grid_indexing 'xy'                                                      */
+    FROM_ONE = 1 << 14,        /* rope_grid_offset 1                                                           */
+    COLD = 1 << 15,            /* rope_temperature 100, and not 10000                                          */
+    EPS_5 = 1 << 16,           /* LayerNorm's eps is 1e-5, and not 1e-6                                        */
+    MAP = 1 << 17,             /* the pool that the name stands for; …                                         */
+    TOKEN = 1 << 18,           /* … with neither flag avg                                                      */
+    NO_FC_NORM = 1 << 19,      /* no LayerNorm after the pooling where that is avg; then there is one before … */
+    NO_NORM = 1 << 20,         /* … unless there is none at all                                                */
+    PATCH_POSITIONS = 1 << 21, /* no_embed_class: the class token and registers are without learned positions */
+    WHOLE_TURNS = 1 << 22      /* rope_type dinov3, with rope_rotate_half                                      */
 };
 
 typedef struct config {
@@ -34,6 +36,7 @@ typedef struct config {
     int width, layers, heads, mlp_width, patch_size, image_size, registers;
     int reference;                  /* ref_feat_shape: the grid that rotary positions are stretched to; 0: none */
     int pool_heads, pool_mlp_width; /* of the map pool */
+    int align;                      /* swiglu_align_to: what divides mlp_width; or 1 */
     int flags;
 } config;
 
@@ -67,6 +70,9 @@ static void read_pool(const hc_options *o, config *c, hc_timm *t)
                                               : "timm_pool avg or, where the name stands for that, map");
 }
 
+/* The next multiple of `align`. */
+static int aligned(int width, int align) { return (width + align - 1) / align * align; }
+
 /* The width of an MLP of a tower of another width. */
 static int scaled(const config *c, int mlp_width, int width) { return (int)((int64_t)mlp_width * width / c->width); }
 
@@ -77,6 +83,7 @@ static void read(hc_options *o, config *c, hc_timm *t)
     hc_options *args = &t->args;
     int width = hc_option_integer(args, "embed_dim", c->width, 1, HC_MAX_WIDTH);
     c->mlp_width = hc_option_given(args, "mlp_ratio") ? hc_timm_mlp_width(t, width, 1) : scaled(c, c->mlp_width, width);
+    c->mlp_width = aligned(c->mlp_width, c->align);
     c->pool_mlp_width = scaled(c, c->pool_mlp_width, width);
     c->width = width;
     c->layers = hc_option_integer(args, "depth", c->layers, 1, HC_MAX_LAYERS);
@@ -215,6 +222,7 @@ static void build(hc_network *net, hc_options *o)
                          .reference = t.c.reference,
                          .offset = has(&t.c, FROM_ONE),
                          .x_first = has(&t.c, X_FIRST),
+                         .whole_turns = has(&t.c, WHOLE_TURNS),
                          .log_temperature = has(&t.c, COLD) ? LOG_100 : 2 * LOG_100};
     net->image_height = around.image_height;
     net->image_width = around.image_width;
@@ -251,6 +259,21 @@ static const hc_name_rule EVA_CLIP[] = {HC_RULE("visual.trunk.blocks.#.attn.q_pr
                                         HC_RULE("visual.trunk.*", "*"),
                                         {0}};
 
+/* Meta's own files of DINOv3, of which some have biases of keys, zeros; with a gate or without. */
+#define DINO_RULES                                                                            \
+    HC_RULE("visual.trunk.reg_token", "storage_tokens"),                                      \
+        HC_RULE("visual.trunk.blocks.#.gamma_1", "blocks.#.ls1.gamma"),                       \
+        HC_RULE("visual.trunk.blocks.#.gamma_2", "blocks.#.ls2.gamma"),                       \
+        HC_PART_RULE("visual.trunk.blocks.#.attn.q_bias", "blocks.#.attn.qkv.bias", 0, 1, 3), \
+        HC_PART_RULE("visual.trunk.blocks.#.attn.v_bias", "blocks.#.attn.qkv.bias", 2, 1, 3)
+static const hc_name_rule DINO[] = {DINO_RULES, HC_RULE("visual.trunk.*", "*"), {0}},
+                          DINO_GATED[] = {DINO_RULES,
+                                          HC_RULE("visual.trunk.blocks.#.mlp.fc1_g.*", "blocks.#.mlp.w1.*"),
+                                          HC_RULE("visual.trunk.blocks.#.mlp.fc1_x.*", "blocks.#.mlp.w2.*"),
+                                          HC_RULE("visual.trunk.blocks.#.mlp.fc2.*", "blocks.#.mlp.w3.*"),
+                                          HC_RULE("visual.trunk.*", "*"),
+                                          {0}};
+
 /* Meta's own files of the Perception Encoder, whose projection has no bias. */
 static const hc_name_rule PERCEPTION_ENCODER[] = {
     HC_RULE("visual.trunk.patch_embed.proj.*", "conv1.*"),
@@ -278,8 +301,12 @@ static const hc_name_rule PERCEPTION_ENCODER[] = {
     {0}};
 
 /* Tables of rotary positions, and what only training needs. */
-#define UNUSED     .unused = {"freqs_cos", "freqs_sin", "mask_token"}
-#define ANCHORS    .anchors = {"visual.trunk.patch_embed.proj.weight"}, UNUSED
+#define UNUSED  .unused = {"freqs_cos", "freqs_sin", "mask_token"}
+#define ANCHORS .anchors = {"visual.trunk.patch_embed.proj.weight"}, UNUSED
+#define DINO_ANCHORS                                                                       \
+    .anchors = {"visual.trunk.reg_token"},                                                 \
+    .unused = {"rope_embed.periods",    "mask_token",         "qkv.bias", "qkv.bias_mask", \
+               "local_cls_norm.weight", "local_cls_norm.bias"}
 #define PE_ANCHORS .anchors = {"visual.trunk.attn_pool.latent", "visual.trunk.norm_pre.weight"}, UNUSED
 
 const hc_family hc_eva = {"timm's Eva",
@@ -295,7 +322,10 @@ const hc_family hc_eva = {"timm's Eva",
                               {ANCHORS, .owned = {"visual."}, .rules = HC_TIMM_BARE, .prefix = "visual."},
                               {ANCHORS, .owned = {"visual."}, .rules = EVA_CLIP, .prefix = "visual."},
                               {ANCHORS, .owned = {""}, .rules = EVA_CLIP},
-                              /* Meta's: both towers, or the image tower alone. */
+                              /* Meta's of DINOv3. */
+                              {DINO_ANCHORS, .owned = {""}, .rules = DINO},
+                              {DINO_ANCHORS, .owned = {""}, .rules = DINO_GATED},
+                              /* Meta's of the Perception Encoder: both towers, or the image tower alone. */
                               {PE_ANCHORS, .owned = {"visual."}, .rules = PERCEPTION_ENCODER, .prefix = "visual."},
                               {PE_ANCHORS, .owned = {""}, .rules = PERCEPTION_ENCODER},
                           }};

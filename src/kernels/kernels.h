@@ -39,8 +39,9 @@ void hc_table_row(const hc_table *table, int row, float *out);
 /* LayerNorm over n with the biased variance, as torch: (x - mean) / sqrt(var + eps) * weight + bias. out may be x. */
 void hc_layer_norm(const float *x, int n, const float *weight, const float *bias, float eps, float *out);
 
-/* RMSNorm: x / sqrt(mean of x² + eps) * weight. out may be x. */
-void hc_rms_norm(const float *x, int n, const float *weight, float eps, float *out);
+/* RMSNorm: x / sqrt(mean of x² + eps) * weight; or `centred`, with n of at least 2, timm's SimpleNorm: x / sqrt(var +
+ * eps) * weight, the variance that of n - 1 degrees of freedom. out may be x. */
+void hc_rms_norm(const float *x, int n, const float *weight, float eps, int centred, float *out);
 
 /* One head of softmax(scale · q kᵀ + bias + mask) v. Strides are in floats. */
 typedef struct hc_attention {
@@ -70,6 +71,10 @@ void hc_attention_head(const hc_attention *args);
  * (a cos - b sin, b cos + a sin). `first` has for the first half of a head's numbers cos cos … of its pairs, then
  * -sin sin …, half numbers each; `second` for the other half. */
 void hc_rotate(float *x, int heads, int half, const float *first, const float *second);
+
+/* The same of pairs that lie half a head apart, numbers i and i + half: `first` has for the first half of the pairs
+ * their cosines, then their sines, half / 2 numbers each; `second` for the other half. */
+void hc_rotate_halves(float *x, int heads, int half, const float *first, const float *second);
 
 /* x / max(‖x‖₂, 1e-12), as torch.nn.functional.normalize. In place. */
 void hc_normalise(float *x, int n);

@@ -1,4 +1,4 @@
-/* norm.c: LayerNorm (Ba et al., 2016) and RMSNorm (Zhang and Sennrich, 2019) of one row. */
+/* norm.c: LayerNorm (Ba et al., 2016), RMSNorm (Zhang and Sennrich, 2019) and timm's SimpleNorm of one row. */
 #include "kernels/kernels.h"
 #include "kernels/simd.h"
 
@@ -34,9 +34,10 @@ void hc_layer_norm(const float *x, int n, const float *weight, const float *bias
     for (; i < n; i++) out[i] = (x[i] - mean) * factor * weight[i] + bias[i];
 }
 
-void hc_rms_norm(const float *x, int n, const float *weight, float eps, float *out)
+void hc_rms_norm(const float *x, int n, const float *weight, float eps, int centred, float *out)
 {
-    float factor = 1.0f / sqrtf(sum_of_powers(x, n, 0, 2) / (float)n + eps);
+    float mean = centred ? sum_of_powers(x, n, 0, 1) / (float)n : 0;
+    float factor = 1.0f / sqrtf(sum_of_powers(x, n, mean, 2) / (float)(centred ? n - 1 : n) + eps);
     int i = 0;
     for (; i + 4 <= n; i += 4) f32_store(out + i, f32_load(x + i) * factor * f32_load(weight + i));
     for (; i < n; i++) out[i] = x[i] * factor * weight[i];

@@ -5,8 +5,8 @@
 
 #include "base/size.h"
 
-/* LayerNorm of x with these tensors, left to whoever reads it. */
-static hc_value norm_of(hc_network *net, hc_value x, hc_tensor_id weight, hc_tensor_id bias, float eps)
+/* A norm of x with these tensors, left to whoever reads it. */
+static hc_value norm_of(hc_network *net, hc_value x, hc_tensor_id weight, hc_tensor_id bias, int centred, float eps)
 {
     hc_value source = hc_real(net, x);
     hc_value out = hc_network_like(net, source, net->values[source].width);
@@ -14,6 +14,7 @@ static hc_value norm_of(hc_network *net, hc_value x, hc_tensor_id weight, hc_ten
     normed->normed = source;
     normed->norm_weight = weight;
     normed->norm_bias = bias;
+    normed->norm_centred = centred;
     normed->eps = eps;
     return out;
 }
@@ -22,12 +23,17 @@ hc_value hc_norm(hc_network *net, const char *name, hc_value x, float eps)
 {
     int width = net->values[x].width;
     hc_tensor_id weight = hc_network_vector(net, name, "weight", width);
-    return norm_of(net, x, weight, hc_network_vector(net, name, "bias", width), eps);
+    return norm_of(net, x, weight, hc_network_vector(net, name, "bias", width), 0, eps);
 }
 
 hc_value hc_rms_norm_of(hc_network *net, const char *name, hc_value x, float eps)
 {
-    return norm_of(net, x, hc_network_vector(net, name, "weight", net->values[x].width), 0, eps);
+    return norm_of(net, x, hc_network_vector(net, name, "weight", net->values[x].width), 0, 0, eps);
+}
+
+hc_value hc_simple_norm(hc_network *net, const char *name, hc_value x, float eps)
+{
+    return norm_of(net, x, hc_network_vector(net, name, "weight", net->values[x].width), 0, 1, eps);
 }
 
 hc_value hc_normed(hc_network *net, const char *name, hc_value x, float eps)
@@ -38,7 +44,7 @@ hc_value hc_normed(hc_network *net, const char *name, hc_value x, float eps)
 hc_value hc_norm_again(hc_network *net, hc_value normed, hc_value x)
 {
     hc_value_info v = net->values[normed];
-    return norm_of(net, x, v.norm_weight, v.norm_bias, v.eps);
+    return norm_of(net, x, v.norm_weight, v.norm_bias, v.norm_centred, v.eps);
 }
 
 static void run_norm(hc_pass *pass, const hc_op *op)

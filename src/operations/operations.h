@@ -110,6 +110,10 @@ hc_value hc_normed(hc_network *net, const char *name, hc_value x, float eps);
 /* RMSNorm (Zhang and Sennrich, 2019), done by whatever reads the value. */
 hc_value hc_rms_norm_of(hc_network *net, const char *name, hc_value x, float eps);
 
+/* timm's SimpleNorm of at least 2 numbers, done by whatever reads the value: each over their standard deviation, with
+ * their mean left in. */
+hc_value hc_simple_norm(hc_network *net, const char *name, hc_value x, float eps);
+
 /* The LayerNorm that made `normed`, of another value. */
 hc_value hc_norm_again(hc_network *net, hc_value normed, hc_value x);
 

@@ -1,6 +1,6 @@
 /* rotary.c: rotary position embeddings (Su et al., "RoFormer", 2021) of tokens that are pixels of a grid, as timm's
- * RotaryEmbeddingCat has them: of a head's pairs of numbers the first half turn with one coordinate, the others with
- * the other one. */
+ * RotaryEmbeddingCat and RotaryEmbeddingDinoV3 have them: of a head's pairs of numbers the first half turn with one
+ * coordinate, the others with the other one. */
 #include "operations/operations.h"
 #include "operations/real.h"
 
@@ -14,7 +14,7 @@ static const hc_op_kind TABLE, ROTATE;
 hc_value hc_rotary_table(hc_network *net, int head_dim, hc_rotary grid)
 {
     hc_op op = {.kind = &TABLE, .rotary = grid};
-    op.out = hc_network_value(net, HC_SHARED, grid.height + grid.across, head_dim);
+    op.out = hc_network_value(net, HC_SHARED, grid.height + grid.across, grid.whole_turns ? head_dim / 2 : head_dim);
     return hc_network_op(net, "rope", op);
 }
 
@@ -45,24 +45,37 @@ typedef struct table_job {
     hc_span_of_rows out;
 } table_job;
 
-/* A row for each of the grid's rows, then one for each of its columns: the cosines of a coordinate's angles, each
- * twice, then the sines, each with a minus and without. Sizes other than those that a tower was trained with are
- * stretched to them. */
+/* What frequencies are multiplied by, of row or column `index` of `size`. Sizes other than those that a tower was
+ * trained with are stretched to them. */
+static double coordinate_of(const hc_rotary *g, int index, int size)
+{
+    const double TURN = 6.283185307179586;
+    if (g->whole_turns) return TURN * ((2 * index + 1) / (double)size - 1);
+    double coordinate = index + g->offset;
+    return g->reference ? coordinate / size * g->reference : coordinate;
+}
+
+/* A row for each of the grid's rows, then one for each of its columns: the cosines of a coordinate's angles, then the
+ * sines; for pairs that lie side by side the cosines twice each, and the sines each with a minus and without. */
 static void fill(void *context, int first, int last, int thread)
 {
     (void)thread;
     const table_job *j = context;
     const hc_rotary *g = &j->grid;
-    int half = j->out.width / 2, bands = half / 2;
+    int half = j->out.width / 2, bands = g->whole_turns ? half : half / 2;
     for (int r = first; r < last; r++) {
         int size = r < g->height ? g->height : g->across;
         float *out = j->out.at + (size_t)r * j->out.stride;
-        double coordinate = (r < g->height ? r : r - g->height) + g->offset;
-        if (g->reference) coordinate = coordinate / size * g->reference;
+        double coordinate = coordinate_of(g, r < g->height ? r : r - g->height, size);
         for (int band = 0; band < bands; band++) {
             double frequency[2], angle[2];
             exp_complex(-g->log_temperature * band / bands, 0, frequency);
             exp_complex(0, coordinate * frequency[0], angle);
+            if (g->whole_turns) {
+                out[band] = (float)angle[0];
+                out[half + band] = (float)angle[1];
+                continue;
+            }
             out[2 * band] = out[2 * band + 1] = (float)angle[0];
             out[half + 2 * band] = (float)-angle[1];
             out[half + 2 * band + 1] = (float)angle[1];
@@ -103,13 +116,15 @@ static void rotate_rows(void *context, int first, int last, int thread)
     (void)thread;
     const rotate_job *j = context;
     const hc_rotary *g = &j->op->rotary;
+    void (*rotate)(float *, int, int, const float *, const float *) = g->whole_turns ? hc_rotate_halves : hc_rotate;
+    int half = g->whole_turns ? j->table.width : j->table.width / 2;
     for (int r = first; r < last; r++) {
         int pixel = r % j->rows - j->op->skip;
         if (pixel < 0) continue;
         const float *down = j->table.at + (size_t)(pixel / g->across) * j->table.stride,
                     *right = j->table.at + (size_t)(g->height + pixel % g->across) * j->table.stride;
-        hc_rotate(j->x.at + (size_t)r * j->x.stride, j->op->heads, j->table.width / 2, g->x_first ? right : down,
-                  g->x_first ? down : right);
+        rotate(j->x.at + (size_t)r * j->x.stride, j->op->heads, half, g->x_first ? right : down,
+               g->x_first ? down : right);
     }
 }
 

@@ -6,6 +6,7 @@
 typedef struct row_job {
     hc_span_of_rows from;
     const float *weight, *bias; /* of a norm, or NULL; without a bias an RMSNorm */
+    int centred;                /* or SimpleNorm                                 */
     float eps;
     const hc_rows *rows; /* where to, or NULL: */
     float *out;
@@ -22,7 +23,7 @@ static void do_rows(void *context, int first, int last, int thread)
         float *to = j->out ? j->out + (size_t)r * j->stride : j->row + (size_t)thread * j->row_size;
         if (j->weight) {
             if (j->bias) hc_layer_norm(x, j->from.width, j->weight, j->bias, j->eps, to);
-            else hc_rms_norm(x, j->from.width, j->weight, j->eps, to);
+            else hc_rms_norm(x, j->from.width, j->weight, j->eps, j->centred, to);
             x = to;
         }
         if (j->rows) hc_rows_put(j->rows, r, x);
@@ -35,6 +36,7 @@ static row_job job_of(const hc_pass *pass, hc_value value)
     return (row_job){.from = hc_pass_value(pass, v->normed ? v->normed : value),
                      .weight = hc_pass_floats(pass, v->norm_weight),
                      .bias = hc_pass_floats(pass, v->norm_bias),
+                     .centred = v->norm_centred,
                      .eps = v->eps};
 }
 

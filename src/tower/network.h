@@ -111,8 +111,9 @@ typedef struct hc_value_info {
     hc_tensor_id tensor; /* whose floats it is; 0: it lies in the arena                                */
     int is_output;       /* it lies where the caller wants the vectors                                 */
     int is_input;        /* it is what the caller gave                                                 */
-    /* A LayerNorm that is done by whoever reads it: of this value, with these; without a bias an RMSNorm. */
+    /* A norm that is done by whoever reads it: of this value, with these; without a bias an RMSNorm. */
     hc_value normed;
+    int norm_centred; /* timm's SimpleNorm in place of that, see hc_rms_norm */
     hc_tensor_id norm_weight, norm_bias;
     float eps;
     int begin, end; /* the first and the last operation that touch its memory */
@@ -175,7 +176,8 @@ typedef struct hc_rotary {
     int height, across;
     int reference;          /* the height and the width that coordinates are stretched to; 0: they are as they are */
     int offset;             /* added to coordinates before that                                                  */
-    int x_first;            /* the first half of a head's numbers turn with x, in place of y                      */
+    int x_first;            /* the first half of a head's pairs turn with x, in place of y                        */
+    int whole_turns;        /* coordinates are turns, -1 to 1 from border to border, and pairs half a head apart  */
     double log_temperature; /* of the lowest frequency                                                           */
 } hc_rotary;
 

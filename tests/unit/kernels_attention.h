@@ -148,9 +148,35 @@ static void check_rotation(int heads, int half)
     free(out);
 }
 
+static void check_rotation_of_halves(int heads, int half)
+{
+    size_t n = (size_t)(2 * heads * half), pairs = (size_t)half / 2;
+    float *x = random_floats(n, 1), *first = random_floats((size_t)half, 1), *second = random_floats((size_t)half, 1),
+          *out = allocate(n * sizeof *out);
+    double worst = 0;
+    memcpy(out, x, n * sizeof *out);
+    hc_rotate_halves(out, heads, half, first, second);
+    hash(HASH_ROTATE_HALVES, out, n * sizeof *out);
+    for (size_t i = 0; i < n; i++) {
+        size_t in_head = i % (2 * (size_t)half), pair = in_head % (size_t)half, at = pair % pairs;
+        const float *by = pair < pairs ? first : second;
+        int is_second = in_head >= (size_t)half;
+        double other = (double)x[is_second ? i - (size_t)half : i + (size_t)half];
+        double expected = (double)x[i] * (double)by[at] + (is_second ? other : -other) * (double)by[pairs + at];
+        double error = fabs((double)out[i] - expected);
+        worst = error > worst || error != error ? error : worst;
+    }
+    CHECK(worst < 3e-7, "%d heads of %d in halves: %g", heads, 2 * half, worst);
+    free(x);
+    free(first);
+    free(second);
+    free(out);
+}
+
 static void check_rotations(void)
 {
     for (int half = 2; half <= 48; half += 2) check_rotation(1 + half % 5, half);
+    for (int half = 2; half <= 48; half += 2) check_rotation_of_halves(1 + half % 5, half);
 }
 
 #endif

@@ -34,20 +34,20 @@ static void check_layer_norm(int rows, int n, float scale, float shift)
     free(x);
 }
 
-static void check_rms_norm(int n, float scale)
+static void check_rms_norm(int n, float scale, int centred)
 {
     float *x = random_floats((size_t)n, scale), *weight = random_vector(n), *out = guarded(1, n);
     double *expected = allocate((size_t)n * sizeof *expected), worst = 0;
-    hc_rms_norm(x, n, weight, 1e-6f, out);
-    reference_rms_norm(x, n, weight, (double)1e-6f, expected);
+    hc_rms_norm(x, n, weight, 1e-6f, centred, out);
+    reference_rms_norm(x, n, weight, (double)1e-6f, centred, expected);
     for (int i = 0; i < n; i++) {
         double error = fabs((double)out[i] - expected[i]);
         worst = error > worst || error != error ? error : worst;
     }
-    hc_rms_norm(x, n, weight, 1e-6f, x);
+    hc_rms_norm(x, n, weight, 1e-6f, centred, x);
     CHECK(guards_stand(out, 1, n) && !memcmp(x, out, (size_t)n * sizeof *x), "RMSNorm of %d: not its row alone", n);
     CHECK(worst < 2e-6, "RMSNorm of %d, scale %g: %g", n, (double)scale, worst);
-    hash_rows(HASH_RMS_NORM, out, 1, n);
+    hash_rows(centred ? HASH_SIMPLE_NORM : HASH_RMS_NORM, out, 1, n);
     free(expected);
     free(out);
     free(weight);
@@ -281,8 +281,10 @@ static void check_norms(void)
     for (int width = 1; width <= 70; width += 3)
         for (int storage = HC_STORE_F32; storage <= HC_STORE_I4; storage++)
             check_table(1 + width % 4, width, (hc_storage)storage);
-    for (int n = 1; n <= 40; n++) check_rms_norm(n, n % 2 ? 1 : 1e-3f);
-    check_rms_norm(768, 3);
+    for (int n = 1; n <= 40; n++) check_rms_norm(n, n % 2 ? 1 : 1e-3f, 0);
+    check_rms_norm(768, 3, 0);
+    for (int n = 2; n <= 40; n++) check_rms_norm(n, n % 2 ? 1 : 1e-2f, 1);
+    check_rms_norm(768, 3, 1);
     random_state = 1; /* as what follows found it before */
     for (int n = 1; n <= 40; n++) {
         check_layer_norm(2, n, 1, 0);

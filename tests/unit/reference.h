@@ -77,10 +77,11 @@ static void reference_layer_norm(const float *x, int n, const float *weight, con
         out[i] = ((double)x[i] - mean) / sqrt(variance + eps) * (double)weight[i] + (double)bias[i];
 }
 
-static void reference_rms_norm(const float *x, int n, const float *weight, double eps, double *out)
+static void reference_rms_norm(const float *x, int n, const float *weight, double eps, int centred, double *out)
 {
-    double squares = 0;
-    for (int i = 0; i < n; i++) squares += (double)x[i] * (double)x[i] / n;
+    double squares = 0, mean = 0;
+    for (int i = 0; centred && i < n; i++) mean += (double)x[i] / n;
+    for (int i = 0; i < n; i++) squares += ((double)x[i] - mean) * ((double)x[i] - mean) / (centred ? n - 1 : n);
     for (int i = 0; i < n; i++) out[i] = (double)x[i] / sqrt(squares + eps) * (double)weight[i];
 }
 

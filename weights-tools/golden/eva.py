@@ -1,4 +1,4 @@
-"""timm's Eva: EVA, EVA-02, EVA-CLIP, the Perception Encoder, ViTs with rotary positions; and under their authors' names."""
+"""timm's Eva: EVA, EVA-02, EVA-CLIP, the Perception Encoder, DINOv3, ViTs with rotary positions; and under their authors' names."""
 import types
 
 import torch
@@ -20,11 +20,18 @@ def eva(name, options, timm_name, vision=CLIP, image_size=32, model=None, drop=(
                   model={'custom_text': True, 'embed_dim': 24, **(model or {})}, **{'towers': ('image',), **fields})
 
 
+class Holder(types.SimpleNamespace):
+    """What timm's reader asks of a model."""
+
+    def get_parameter(self, name):
+        return self.parameters[name]
+
+
 def check(theirs, state):
     """timm itself reads these names as the tower's."""
     width = state[TRUNK + 'patch_embed.proj.weight'].shape
-    positions = state[TRUNK + 'pos_embed'].shape[1]
-    side = types.SimpleNamespace(patch_embed=types.SimpleNamespace(proj=types.SimpleNamespace(weight=torch.empty(width)), grid_size=None),
+    positions = state[TRUNK + 'pos_embed'].shape[1] if TRUNK + 'pos_embed' in state else 1
+    side = Holder(parameters={name.removeprefix(TRUNK): tensor for name, tensor in state.items()}, patch_embed=types.SimpleNamespace(proj=types.SimpleNamespace(weight=torch.empty(width)), grid_size=None),
                                  pos_embed=torch.empty(1, positions, 1), num_prefix_tokens=1, pretrained_cfg={}, default_cfg={})
     read = {name: tensor for name, tensor in checkpoint_filter_fn(dict(theirs), side).items() if name != 'mask_token'}
     expected = {name.removeprefix(TRUNK): tensor for name, tensor in state.items()}
@@ -48,6 +55,35 @@ def eva_clip_names(state):
     result = check(result, state)
     return {**result, 'visual.rope.freqs_cos': torch.zeros(16, 16), 'visual.rope.freqs_sin': torch.zeros(16, 16),
             'visual.blocks.0.attn.rope.freqs_cos': torch.zeros(16, 16), 'visual.mask_token': torch.zeros(1, 1, 32)}
+
+
+def dinov3_names(state):
+    """Meta's own of DINOv3: registers as storage, biases of q, k and v in one with a mask, and what only training needs."""
+    pieces = [('reg_token', 'storage_tokens'), ('gamma_1', 'ls1.gamma'), ('gamma_2', 'ls2.gamma'), ('.mlp.fc1_g.', '.mlp.w1.'), ('.mlp.fc1_x.', '.mlp.w2.')]
+    result = {}
+    for name, tensor in state.items():
+        name = name.removeprefix(TRUNK)
+        if name.endswith('attn.v_bias'):
+            continue
+        if name.endswith('attn.q_bias'):
+            block = name.removesuffix('q_bias')
+            result[block + 'qkv.bias'] = torch.cat([tensor, torch.zeros_like(tensor), state[f'{TRUNK}{block}v_bias']])
+            result[block + 'qkv.bias_mask'] = torch.ones(3 * len(tensor))
+            continue
+        if f'{TRUNK}{name.split(".mlp.")[0]}.mlp.fc1_g.weight' in state:
+            name = name.replace('.mlp.fc2.', '.mlp.w3.')
+        for ours, theirs in pieces:
+            name = name.replace(ours, theirs)
+        result[name] = tensor
+    result['rope_embed.periods'] = torch.ones(4)
+    result = check({**result, 'mask_token': torch.zeros(1, 32)}, state)
+    return {**result, 'local_cls_norm.weight': torch.ones(32), 'local_cls_norm.bias': torch.zeros(32)}
+
+
+def dinov3_names_without_bias(state):
+    """The same of a tower without biases of q, k and v, which these files have all the same, zeros."""
+    zeros = {name.removeprefix(TRUNK).replace('.weight', '.bias'): torch.zeros(len(tensor)) for name, tensor in state.items() if name.endswith('attn.qkv.weight')}
+    return {**dinov3_names(state), **zeros}
 
 
 def without_visual(names):
@@ -106,6 +142,15 @@ GOLDENS = [
     eva('rope-axial', 'rotary positions of temperature 100, x first; the class token without positions', 'vit_small_patch16_rope_ape_224',
         image_size=[24, 40]),
     eva('rope-axial-mean', 'no learned positions; norm before the mean', 'vit_base_patch16_rope_224', vision=dict(timm_pool='avg', timm_proj=None)),
+    eva('dinov3', 'DINOv3: rotary positions in whole turns, pairs half a head apart, registers, LayerScale, no bias of q, k and v; mean, of not square pictures',
+        'vit_base_patch16_dinov3', vision=dict(timm_pool='avg', timm_proj='none'), image_size=[24, 40], num_heads=4, model=dict(embed_dim=32)),
+    eva('dinov3-token', 'the class token, after a SwiGLU whose width is rounded up to a multiple of 8; heads of 12; timm_proj linear; BF16', 'vit_small_plus_patch16_dinov3_qkvb',
+        vision=dict(timm_pool='token', timm_proj='linear'), embed_dim=48, num_heads=4, mlp_ratio=2.55, dtype=torch.bfloat16),
+    eva('dinov3-meta', "Meta's own names of DINOv3, with biases of q and v", 'vit_tiny_patch16_dinov3_qkvb', vision=dict(timm_pool='token', timm_proj='none'), model=dict(embed_dim=32),
+        names=dinov3_names, notes='with tensors that only training needs'),
+    eva('dinov3-meta-gated', "Meta's own names of DINOv3, gated and without biases of q, k and v; the width of the MLP rounded up to 64", 'vit_7b_patch16_dinov3',
+        vision=dict(timm_pool='avg', timm_proj='none'), model=dict(embed_dim=32), mlp_ratio=2.5, names=dinov3_names_without_bias, notes='with tensors that only training needs'),
+    eva('lingbot', "a name of DINOv3's kind that stands for the class token; timm_pool ''", 'vit_giant_patch16_lingbot', vision=dict(timm_pool='', timm_proj='mlp')),
     eva('pe-core', 'Perception Encoder: norm_pre, rotary positions from 1 on, map pooling of 8 heads', 'vit_pe_core_base_patch16_224', vision=PE,
         image_size=[24, 40], towers=('image', 'text')),
     eva('pe-core-gigantic', 'no class token; heads of 12; exact GELU in its tail; F32', 'vit_pe_core_gigantic_patch14_448', vision=PE, tail=True,

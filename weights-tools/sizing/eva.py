@@ -1,13 +1,13 @@
-"""timm's Eva: EVA, EVA-02, EVA-CLIP, the Perception Encoder, and ViTs with axial rotary positions."""
+"""timm's Eva: EVA, EVA-02, EVA-CLIP, the Perception Encoder, DINOv3, and ViTs with axial rotary positions."""
 import timm
 import torch
-from timm.layers import AttentionRope, GluMlp, LayerNorm, RotaryEmbeddingCat, SwiGLU
+from timm.layers import AttentionRope, GluMlp, LayerNorm, RotaryEmbeddingCat, RotaryEmbeddingDinoV3, SwiGLU
 from timm.models.eva import Eva, EvaAttention, EvaBlockPostNorm
 
 from .timm_models import refuse
 
 FILE = 'eva_sizes.inc'
-COLUMNS = 'name, width, layers, heads, mlp_width, patch_size, image_size, registers, reference, pool_heads, pool_mlp_width, flags'
+COLUMNS = 'name, width, layers, heads, mlp_width, patch_size, image_size, registers, reference, pool_heads, pool_mlp_width, align, flags'
 PATTERNS = ['eva_*', 'eva02_*', 'vit_*']
 
 BLOCK = {'gamma_1', 'gamma_2', 'norm1', 'norm2', 'attn', 'mlp'}
@@ -22,9 +22,9 @@ def belongs(model):
     if type(model) is not Eva:
         return False
     block, rope = model.blocks[0], model.rope
-    # Learned frequencies (RotaryEmbeddingMixed), DINOv3's normalised coordinates, and LayerScale of one branch alone are not computed.
+    # Learned frequencies (RotaryEmbeddingMixed), norms of queries and keys, and LayerScale of one branch alone are not computed.
     plain = {name.split('.')[0] for name in block.state_dict()} <= BLOCK and (getattr(block, 'gamma_1', None) is None) == (getattr(block, 'gamma_2', None) is None)
-    return plain and (rope is None or type(rope) is RotaryEmbeddingCat and not rope.rotate_half) \
+    return plain and (rope is None or type(rope) in (RotaryEmbeddingCat, RotaryEmbeddingDinoV3)) \
         and {name.split('.')[0] for name in block.attn.state_dict()} <= ATTENTION and is_norm(block.norm1)
 
 
@@ -55,6 +55,7 @@ def flags_of(model):
         'ROTARY': rope is not None,
         'X_FIRST': rope is not None and rope.grid_indexing == 'xy',
         'FROM_ONE': rope is not None and rope.grid_offset == 1,
+        'WHOLE_TURNS': type(rope) is RotaryEmbeddingDinoV3,
         'COLD': rope is not None and rope.temperature == 100,
         'EPS_5': block.norm1.eps == 1e-5,
         'MAP': model.global_pool == 'map',
@@ -70,10 +71,20 @@ def flags_of(model):
         and is_norm(other.norm) == (not flags['NO_NORM']) and not is_norm(other.fc_norm),
         'a bias of q and v alone where they are apart': fused or attn.q_proj.bias is not None and attn.k_proj.bias is None
         and attn.v_proj.bias is not None and isinstance(attn, EvaAttention),
-        'coordinates in patches': rope is None or rope.grid_type == 'index' and rope.grid_offset in (0, 1)
-        and rope.temperature in (100, 10000) and not rope.in_pixels and rope.ref_feat_shape in (None, *((n, n) for n in range(1, 99))),
+        'coordinates in patches, or in turns': rope is None or type(rope) is RotaryEmbeddingDinoV3 and rope.rotate_half
+        and rope.normalize_coords == 'separate' and rope.grid_offset == 0 and rope.min_period is None
+        or type(rope) is RotaryEmbeddingCat and not rope.rotate_half and rope.grid_type == 'index' and rope.grid_offset in (0, 1)
+        and not rope.in_pixels and rope.ref_feat_shape in (None, *((n, n) for n in range(1, 99))),
+        'a temperature of 100 or 10000': rope is None or rope.temperature in (100, 10000),
     })
     return ' | '.join(flag for flag, is_set in flags.items() if is_set) or '0'
+
+
+def alignment(model):
+    """What divides an MLP's width, whatever mlp_ratio is."""
+    with torch.device('meta'):
+        odd = timm.create_model(model.default_cfg['architecture'], mlp_ratio=1 / model.embed_dim, depth=1)
+    return odd.blocks[0].mlp.fc2.in_features
 
 
 def row(model):
@@ -90,6 +101,6 @@ def row(model):
         'LayerNorm': all(type(norm) is LayerNorm for norm in model.modules() if is_norm(norm)),
         'exact GELU in the pool': pool is None or type(pool.mlp.act).__name__ == 'GELU',
     })
-    reference = rope.ref_feat_shape[0] if rope is not None and rope.ref_feat_shape else 0
+    reference = rope.ref_feat_shape[0] if getattr(rope, 'ref_feat_shape', None) else 0
     return [model.embed_dim, len(model.blocks), block.attn.num_heads, hidden, patch[0], size[0], 0 if model.reg_token is None else model.reg_token.shape[1], reference,
-            pool.num_heads if pool else 0, pool.mlp.fc1.out_features if pool else 0, flags_of(model)]
+            pool.num_heads if pool else 0, pool.mlp.fc1.out_features if pool else 0, alignment(model), flags_of(model)]
