@@ -11,11 +11,12 @@
 
 import { constants } from 'node:fs';
 import { open, realpath, stat } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import { isIP } from 'node:net';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
+
+import { getHttp } from '../node/http.js';
 
 const MEDIA_TYPES = {
   '.css': 'text/css; charset=utf-8',
@@ -285,7 +286,7 @@ export async function serve({
     requestTimeout: patience.request,
     connectionsCheckingInterval: patience.request / 2,
   };
-  const server = createServer(times, (request, response) => {
+  const server = getHttp().createServer(times, (request, response) => {
     // A client that hangs up half-way, as every aborted load does, is not the server's failure; a file that cannot be
     // read (permissions, a disk error) is, and once bytes are out the only honest answer left is to cut the connection.
     answer(request, response).catch(() => {

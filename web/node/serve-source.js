@@ -3,12 +3,12 @@
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 import { HalfclipError } from '../base/errors.js';
 import { readBytes } from '../sources/source.js';
+import { getHttp } from './http.js';
 
 // What is read is kept in blocks: a program that is started for each part of a file reads the same tables each time.
 const BLOCK = 1 << 19; // bytes
@@ -27,7 +27,7 @@ export async function serveSource(source) {
   const place = `/${randomBytes(16).toString('hex')}`;
   const blocks = keptBlocks(source);
   let failure = null;
-  const server = createServer((request, response) => {
+  const server = getHttp().createServer((request, response) => {
     if (request.url !== place) response.writeHead(404).end();
     else
       answer(source.size, blocks, request, response).catch((error) => {
