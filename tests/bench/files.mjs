@@ -1,22 +1,22 @@
-// From picture files to vectors: halfclip, exact and with `decode: 'fast'`, against @huggingface/transformers on native
-// onnxruntime, ViT-B-32 at int8 with the same weights on as many threads, in Node.js. Contenders take turns over the
+// From picture files to vectors: halfclip, exact and with `decode: 'fast'`, against @huggingface/transformers (in Node.js on
+// native onnxruntime, in Chromium on onnxruntime-web), ViT-B-32 at int8 with the same weights on as many threads. Contenders take turns over the
 // same files, each in its own process. Prints a table, and for halfclip how its time went. The bound is the processor's
 // time for one picture, decoded, resized and computed on one thread, over the number of threads. Makes its pictures
 // itself, and installs the peer in build/peers.
 //
-// Settings in the environment: MEGAPIXELS (1,2,12,48); FORMATS (jpeg,png,webp); COUNT (12) files a run; RUNS (3);
+// Settings in the environment: PLACES (node,chromium); MEGAPIXELS (1,2,12,48); FORMATS (jpeg,png,webp); COUNT (12) files a run; RUNS (3);
 // THREADS (as many as there are cores).
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 
 import { cosine } from '../node/support.mjs';
 import { makeModels } from './bench-models.mjs';
-import { inNode } from './places.mjs';
+import { PLACES } from './files-places.mjs';
 
 const TRANSFORMERS = '4.3.1';
 const MODEL = 'ViT-B-32';
@@ -102,8 +102,7 @@ const cells = (items) => `| ${items.join(' | ')} |`;
 async function race(contenders, files) {
   const all = contenders.map(() => []);
   for (let run = 0; run < RUNS; run++)
-    for (const [i, { place, options }] of contenders.entries())
-      all[i].push(await place.call('run', { files, options }));
+    for (const [i, { contender, options }] of contenders.entries()) all[i].push(await contender.run(files, options));
   return all.map((runs) => runs.reduce((best, one) => (one.ms < best.ms ? one : best)));
 }
 
@@ -115,65 +114,53 @@ function describeStages({ ms, threads, stages: [computing, resizing, waiting, de
   );
 }
 
+/** Files of one size and format, in one place: a line of the table, and how the time went. */
+async function measure({ ours, theirs }, format, megapixels) {
+  const files = await makeFiles(megapixels, format);
+  const [exact, fast, peer, one] = await race(
+    [
+      { contender: ours, options: {} },
+      { contender: ours, options: { decode: 'fast' } },
+      { contender: theirs, options: {} },
+      { contender: ours, options: { single: true } },
+    ],
+    files,
+  );
+  const alone = await ours.alone(files);
+  const agreement = cosine(exact.vectors[0], peer.vectors[0]);
+  if (!(agreement > 0.95)) throw new Error(`${format}, ${megapixels} megapixels: cosine ${agreement}`);
+  const both = ({ ms, cpu }) => `${(ms / COUNT).toFixed(0)} (${(cpu / COUNT).toFixed(0)})`;
+  const ratio = (a, b) => `${(a.ms / b.ms).toFixed(2)} (${(a.cpu / b.cpu).toFixed(2)})`;
+  const bound = { ms: (alone * COUNT) / THREADS, cpu: alone * COUNT };
+  console.log(
+    cells([
+      `${megapixels} MP ${format}`,
+      ...[exact, fast, peer].map(both),
+      ratio(peer, exact),
+      ratio(peer, fast),
+      `${(one.ms / exact.ms).toFixed(2)}`,
+      ratio(exact, bound),
+    ]),
+  );
+  for (const [name, result] of Object.entries({ exact, fast }))
+    if (result.stages) console.log(`  ${name}: ${describeStages(result)}`);
+  console.log(`  load of the machine: ${loadavg()[0].toFixed(1)}`);
+}
+
 installPeer();
 mkdirSync(FOLDER, { recursive: true });
 const { shard, folder } = makeTower();
-const contender = fileURLToPath(new URL('files-contender.mjs', import.meta.url));
-const places = [await inNode(contender), await inNode(contender)];
-const [ours, theirs] = places;
-try {
-  await ours.call('load', {
-    contender: 'halfclip',
-    url: pathToFileURL(path.join(ROOT, 'dist/index.js')).href,
-    shard,
-    threads: THREADS,
-  });
-  await theirs.call('load', {
-    contender: 'transformers',
-    url: pathToFileURL(path.join(PEERS, 'dist/transformers.node.mjs')).href,
-    folder,
-    threads: THREADS,
-  });
-  console.log(
-    `${cpus()[0].model}, ${THREADS} threads, Node.js ${process.version}, @huggingface/transformers ${TRANSFORMERS}; best of ${RUNS} runs in turn over ${COUNT} files, ms a picture (in brackets: of the processor)\n`,
-  );
-  console.log(
-    cells(['', 'exact', 'fast', 'transformers.js', '÷ exact', '÷ fast', 'one thread ÷ exact', 'exact ÷ bound']),
-  );
-  for (const format of FORMATS) {
-    for (const megapixels of MEGAPIXELS) {
-      const files = await makeFiles(megapixels, format);
-      const results = await race(
-        [
-          { place: ours, options: {} },
-          { place: ours, options: { decode: 'fast' } },
-          { place: theirs, options: {} },
-          { place: ours, options: { single: true } },
-        ],
-        files,
-      );
-      const [exact, fast, peer, one] = results;
-      const alone = await ours.call('alone', { files });
-      const agreement = cosine(exact.vectors[0], peer.vectors[0]);
-      if (!(agreement > 0.95)) throw new Error(`${format}, ${megapixels} megapixels: cosine ${agreement}`);
-      const both = ({ ms, cpu }) => `${(ms / COUNT).toFixed(0)} (${(cpu / COUNT).toFixed(0)})`;
-      const ratio = (a, b) => `${(a.ms / b.ms).toFixed(2)} (${(a.cpu / b.cpu).toFixed(2)})`;
-      const bound = { ms: (alone * COUNT) / THREADS, cpu: alone * COUNT };
-      console.log(
-        cells([
-          `${megapixels} MP ${format}`,
-          ...[exact, fast, peer].map(both),
-          ratio(peer, exact),
-          ratio(peer, fast),
-          `${(one.ms / exact.ms).toFixed(2)}`,
-          ratio(exact, bound),
-        ]),
-      );
-      console.log(`  exact: ${describeStages(exact)}`);
-      console.log(`  fast: ${describeStages(fast)}`);
-      console.log(`  load of the machine: ${loadavg()[0].toFixed(1)}`);
-    }
+for (const name of list('PLACES', 'node,chromium')) {
+  const place = await PLACES[name]({ shard, folder, peer: PEERS, threads: THREADS });
+  try {
+    console.log(
+      `${cpus()[0].model}, ${THREADS} threads, ${place.name}, @huggingface/transformers ${TRANSFORMERS}; best of ${RUNS} runs in turn over ${COUNT} files, ms a picture (in brackets: of the processor)\n`,
+    );
+    console.log(
+      cells(['', 'exact', 'fast', 'transformers.js', '÷ exact', '÷ fast', 'one thread ÷ exact', 'exact ÷ bound']),
+    );
+    for (const format of FORMATS) for (const megapixels of MEGAPIXELS) await measure(place, format, megapixels);
+  } finally {
+    await place.close();
   }
-} finally {
-  for (const place of places) await place.close();
 }

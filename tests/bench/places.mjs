@@ -57,18 +57,18 @@ export async function inNode(program = CONTENDER) {
   };
 }
 
-/** A contender in a page of `site`, which serves contender.mjs in /bench/. */
-export async function inChromium(site) {
+/** A contender in a page of `site`, which serves `program` in /bench/. */
+export async function inChromium(site, program = 'contender.mjs') {
   const browser = await launch();
-  const page = await browser.newPage();
+  const page = await browser.newPage({ bypassCSP: true }); // a peer may make workers of blobs
   await page.goto(`${site}/bench/page.html`);
   const session = await browser.newBrowserCDPSession();
   return {
     version: browser.version(),
     call(command, options = {}) {
       return page.evaluate(
-        async ([name, settings]) => (await import('/bench/contender.mjs')).call(name, settings),
-        [command, options],
+        async ([program, name, settings]) => (await import(`/bench/${program}`)).call(name, settings),
+        [program, command, options],
       );
     },
     async memory() {
@@ -78,6 +78,11 @@ export async function inChromium(site) {
         .map(({ id }) => residentMemory(id))
         .filter(Boolean);
       return renderers.sort((a, b) => b.peak - a.peak)[0];
+    },
+    /** The processor's time of all of the browser's processes, in ms. */
+    async processorTime() {
+      const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+      return processInfo.reduce((sum, { cpuTime }) => sum + cpuTime * 1000, 0);
     },
     close: () => browser.close(),
   };

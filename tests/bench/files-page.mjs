@@ -1,0 +1,79 @@
+// One contender of files.mjs in a page of its own: halfclip or @huggingface/transformers, with pictures as Blobs.
+
+const makers = {
+  async halfclip({ url, shard, threads }) {
+    const { loadImageEncoder } = await import(url);
+    const load = (threads) => loadImageEncoder({ weights: shard, threads, cache: 'no-store' });
+    const one = await load(1);
+    const image = await load(threads);
+    if (image.info.threads !== threads) throw new Error(`${image.info.threads} threads, expected ${threads}`);
+    return {
+      embed: (blobs, { single, ...options }) => (single ? one : image).embed(blobs, options),
+      async alone(blob) {
+        await one.embedPixels(await one.preprocess(blob));
+      },
+    };
+  },
+
+  async transformers({ url, folder, wasm, threads }) {
+    const { AutoProcessor, CLIPVisionModelWithProjection, env, RawImage } = await import(url);
+    Object.assign(env, { allowRemoteModels: false, allowLocalModels: true, localModelPath: '/' });
+    Object.assign(env, { useBrowserCache: false, useWasmCache: false });
+    Object.assign(env.backends.onnx.wasm, { wasmPaths: wasm, numThreads: threads });
+    const processor = await AutoProcessor.from_pretrained(folder);
+    const model = await CLIPVisionModelWithProjection.from_pretrained(folder, {
+      dtype: 'q8',
+      device: 'wasm',
+      model_file_name: 'model',
+    });
+    return {
+      async embed(blobs) {
+        const vectors = [];
+        // As its own pipeline does: the files of a call are read together, here one ahead of the other.
+        let next = RawImage.read(blobs[0]);
+        for (let i = 0; i < blobs.length; i++) {
+          const image = await next;
+          if (i + 1 < blobs.length) next = RawImage.read(blobs[i + 1]);
+          const { image_embeds } = await model(await processor(image));
+          vectors.push(Float32Array.from(image_embeds.data));
+        }
+        return vectors;
+      },
+    };
+  },
+};
+
+let encoder;
+let blobs;
+
+const commands = {
+  async load({ contender, ...options }) {
+    encoder = await makers[contender](options);
+  },
+
+  /** Fetches files, which is not part of the time. */
+  async take({ files }) {
+    const kept = new Map();
+    for (const file of new Set(files)) kept.set(file, await (await fetch(file)).blob());
+    blobs = files.map((file) => kept.get(file));
+  },
+
+  /** Makes everything warm. */
+  async warm({ options }) {
+    await encoder.embed(blobs.slice(0, 4), options);
+  },
+
+  /** All files once: ms, and the first vector. */
+  async run({ options }) {
+    const begin = performance.now();
+    const vectors = await encoder.embed(blobs, options);
+    return { ms: performance.now() - begin, vectors: [Array.from(vectors[0])] };
+  },
+
+  /** One after the other, on one thread. */
+  async alone() {
+    for (const blob of blobs) await encoder.alone(blob);
+  },
+};
+
+export const call = (command, options) => commands[command](options);
