@@ -1,4 +1,5 @@
-/* gemm_i8.c: sums for int8 weights and 7-bit activations. They are exact, whichever instructions multiply. */
+/* gemm_i8.c: sums for int8 weights and 7-bit activations. They are exact, whichever instructions multiply: to the last
+ * bit also where outliers, which 16 bits hold whole, are among them rather than added. */
 #include "kernels/gemm.h"
 #include "kernels/levels.h"
 #include "kernels/tile.h"
@@ -171,31 +172,19 @@ static const void *prepare(const hc_rows *a, int rows, const int8_t *b, int step
 
 /* ---- outliers ---- */
 
-/* Sums of outliers times their steps of a panel; of 16-bit numbers a lane for each half of a channel's values. */
 #ifdef HC_Q7_IS_BYTE
-enum { OUTLIER_SUMS = 2 };
-#else
-enum { OUTLIER_SUMS = 4 };
-#endif
-
-SIMD_INLINE void add_outlier(multiply how, const hc_outlier *o, const int8_t *panel, i32x4 sum[OUTLIER_SUMS])
+SIMD_INLINE void add_outlier(multiply how, const hc_outlier *o, const int8_t *panel, i32x4 sum[2])
 {
-    (void)how;
     const int8_t *w = panel + (size_t)o->step * STEP;
-#ifdef HC_Q7_IS_BYTE
     u8x16 x = (u8x16)i32_load_splat(o->digits);
     i16x8 ones = (i16x8)i32_constant(0x00010001);
     for (int c = 0; c < 2; c++, w += 16)
         sum[c] = how == QUADS ? i32_dot_quads(sum[c], x, i8_load(w))
                               : sum[c] + i32_dot_i16(i16_dot_bytes(x, i8_load(w)), ones);
-#else
-    i16x8 x = i16_load_splat(o->digits);
-    for (int c = 0; c < 4; c++, w += 8) sum[c] += i32_dot_i16(x, i16_load_bytes(w));
-#endif
 }
 
 /* Two at a time, as the list has an even number. */
-SIMD_INLINE void add_list(multiply how, const hc_outlier *o, int count, const int8_t *panel, i32x4 sum[OUTLIER_SUMS])
+SIMD_INLINE void add_list(multiply how, const hc_outlier *o, int count, const int8_t *panel, i32x4 sum[2])
 {
     NOT_UNROLLED
     for (const hc_outlier *last = o + count; o < last; o += 2) {
@@ -214,21 +203,13 @@ SIMD_INLINE void add_outliers(multiply how, const hc_tiles *tiles, int panels, c
         int above = a->above[row], below = a->below[row];
         if (!(above | below)) continue;
         for (int p = 0; p < panels; p++) {
-            i32x4 sum[OUTLIER_SUMS];
-            for (int c = 0; c < OUTLIER_SUMS; c++) sum[c] = i32_splat(0);
+            i32x4 sum[2] = {i32_splat(0), i32_splat(0)};
             const int8_t *panel = b + (size_t)p * b_panel;
             int32_t *to = sums + p * HC_PANEL;
             add_list(how, hc_rows_outliers(a, row, 0), below, panel, sum);
-            for (int c = 0; c < OUTLIER_SUMS; c++) sum[c] = -sum[c];
+            for (int c = 0; c < 2; c++) sum[c] = -sum[c];
             add_list(how, hc_rows_outliers(a, row, 1), above, panel, sum);
-            for (int c = 0; c < 2; c++) {
-#ifdef HC_Q7_IS_BYTE
-                i32x4 four = sum[c];
-#else
-                i32x4 four = i32_add_pairs(sum[2 * c], sum[2 * c + 1]);
-#endif
-                i32_store(to + 4 * c, i32_load(to + 4 * c) + (four << 7));
-            }
+            for (int c = 0; c < 2; c++) i32_store(to + 4 * c, i32_load(to + 4 * c) + (sum[c] << 7));
         }
     }
 }
@@ -238,11 +219,8 @@ SIMD_INLINE void add_outliers(multiply how, const hc_tiles *tiles, int panels, c
     {                                                                                                                  \
         add_outliers(how, tiles, panels, b, b_panel, sums);                                                            \
     }
-#ifdef HC_Q7_IS_BYTE
 OUTLIERS(QUADS)
 OUTLIERS(PAIRS)
-#else
-OUTLIERS(WIDEN)
 #endif
 
 void hc_panel_i8(const hc_matrix *w, const hc_tiles *tiles, int panel, int panels, float *sums)
@@ -271,12 +249,10 @@ void hc_panel_i8(const hc_matrix *w, const hc_tiles *tiles, int panel, int panel
                  b_panel, !at, exact + (t.row - tiles->first_row) * width, &line);
         }
     }
+#ifdef HC_Q7_IS_BYTE
     if (!a->most_outliers) return;
     const int8_t *b = (const int8_t *)w->data + (size_t)panel * b_panel;
-#ifdef HC_Q7_IS_BYTE
     if (a->dot == HC_DOT_QUADS) QUADS_outliers(tiles, panels, b, b_panel, exact);
     else PAIRS_outliers(tiles, panels, b, b_panel, exact);
-#else
-    WIDEN_outliers(tiles, panels, b, b_panel, exact);
 #endif
 }

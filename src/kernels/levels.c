@@ -120,16 +120,16 @@ void hc_rows_put_levels(const hc_rows *rows, int row, const float *x)
     int k = rows->k, i = 0, finite;
     float smallest, largest, bound = INFINITY;
     blocks b;
-    if (rows->most_outliers) {
+    if (rows->most_blocks) {
         finite = range_within(&b, x, k, &smallest, &largest, &bound);
-        rows->above[row] = rows->below[row] = 0;
     } else {
         finite = hc_range_of(x, k, &smallest, &largest);
     }
     hc_levels to = hc_rows_set_range(rows, row, smallest, largest, finite);
+    if (rows->most_outliers) rows->above[row] = rows->below[row] = 0;
     if (to.inverse > 0) {
         for (; i + BLOCK <= k; i += BLOCK, at += 4) {
-            if (!rows->most_outliers || !(b.of.largest[i / BLOCK] > bound)) put_block(x + i, to, q + at * step, step);
+            if (!rows->most_blocks || !(b.of.largest[i / BLOCK] > bound)) put_block(x + i, to, q + at * step, step);
             else hc_rows_put_outliers(rows, row, x + i, bound, to, at, q + at * step, step);
         }
         if (i < k) {

@@ -56,6 +56,8 @@ void hc_rows_put_outliers(const hc_rows *rows, int row, const float *x, float bo
         f32x4 value = f32_load(x + 4 * j);
         i32x4 far = f32_abs(value) > f32_splat(bound), all = i32_round(value * to.inverse) + to.zero;
         all = (all & far) | (levels_of(value, to) & ~far);
+        v[j] = all;
+        if (rows->whole) continue;
         i32x4 above = (all & (all > 0)) >> 7, below = ((127 - all) & (all < 0)) >> 7;
         v[j] = all & 127;
         if (i32_any(above)) put_outlier(rows, row, rows->above[row]++, above, first + j);

@@ -32,8 +32,8 @@ static uint64_t place(hc_rows *rows, uint64_t count, uint64_t k, int quantised, 
              at = hc_size_round_up(hc_size_product(count, values), HC_ALIGN);
     rows->x = quantised ? NULL : (float *)(void *)memory;
     rows->q = quantised ? (hc_q7 *)(void *)memory : NULL;
-    int blocks = quantised && rows->apart ? hc_outlier_blocks(k) : 0;
-    rows->most_outliers = blocks ? HC_BLOCK_OUTLIERS * blocks + HC_LAST_OUTLIERS : 0;
+    int blocks = rows->most_blocks = quantised && rows->apart ? hc_outlier_blocks(k) : 0;
+    rows->most_outliers = blocks && !rows->whole ? HC_BLOCK_OUTLIERS * blocks + HC_LAST_OUTLIERS : 0;
     if (!quantised) return at;
     uint64_t number = hc_size_product(count, sizeof(float));
     rows->scale = (float *)(void *)part(memory, &at, number);
@@ -58,6 +58,10 @@ void hc_rows_lay(hc_rows *rows, const hc_matrix *w, int count, void *memory)
     rows->count = count;
     rows->k = w->k;
     rows->most = most_rows(rows, quantised);
+#ifndef HC_Q7_IS_BYTE
+    /* int4 adds outliers behind the groups of a stretch, as rounded floats: everywhere in that order. */
+    rows->whole = w->storage == HC_STORE_I8;
+#endif
     rows->depth = quantised ? hc_round_up((size_t)w->k, HC_GROUP) : (size_t)w->k;
     place(rows, (uint64_t)count, (uint64_t)w->k, quantised, memory);
 }

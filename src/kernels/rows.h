@@ -6,7 +6,7 @@
 #include "kernels/tensor.h"
 
 /* One activation at 7 bits, 0..127: a byte where the machine multiplies bytes, else 16 bits, so that no kernel has to
- * widen it. */
+ * widen it, and which hold an outlier whole. */
 #if defined(__wasm_relaxed_simd__) || defined(__SSSE3__)
 #define HC_Q7_IS_BYTE 1
 typedef uint8_t hc_q7;
@@ -37,22 +37,24 @@ typedef struct hc_outlier {
  *             row, x ≈ scale[row] * (q - zero[row]); filled up with 0 from k to depth, a multiple of HC_GROUP
  *
  * Trained transformers have a few activations that are tens of times larger than the rest, which a scale for all of
- * them would leave with a few levels (Dettmers et al., "LLM.int8()", 2022). With `apart` the scale is that of the rest,
- * and what lies beyond it has a second digit: of a row's `outliers`, above[row] from the first on are added, and
- * below[row] from the last on taken away, an even number of each. At most every 32nd step of k has some, but for a few
- * more where they gather. */
+ * them would leave with a few levels (Dettmers et al., "LLM.int8()", 2022). With `apart` the scale is that of the rest.
+ * What lies beyond it is where it is, if it is `whole`; else it has a second digit: of a row's `outliers`, above[row]
+ * from the first on are added, and below[row] from the last on taken away, an even number of each. At most every 32nd
+ * step of k has some, but for a few more where they gather. */
 typedef struct hc_rows {
     int count, k, most;
     size_t depth;
     int exact; /* fp32: rounded to 13 bits, so that products with halves, of 11 bits, are exact: then it does not matter
                   whether the machine rounds them before it adds them */
     int apart; /* 7 bits: whether outliers are set apart */
+    int whole; /* 7 bits, of 16 bits each: an outlier is one level beyond 0..127 */
     hc_dot dot;             /* 7 bits */
     float *x;               /* fp32, else NULL   */
     hc_q7 *q;               /* 7 bits, else NULL */
     float *scale;           /* [count] */
     int32_t *zero;          /* [count] */
-    int most_outliers;      /* of a row; 0: none are set apart   */
+    int most_blocks;        /* of a row's that may have outliers; 0: none are set apart */
+    int most_outliers;      /* in a row's lists; 0: there are none                      */
     hc_outlier *outliers;   /* [count][most_outliers]            */
     int32_t *above, *below; /* [count]: how many are added, and how many taken away */
 } hc_rows;

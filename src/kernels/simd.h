@@ -112,32 +112,6 @@ SIMD_INLINE i32x4 i32_load_splat(const void *p)
     return i32_splat(x);
 }
 
-/* Four 16-bit numbers at p, twice. */
-SIMD_INLINE i16x8 i16_load_splat(const int16_t *p)
-{
-    int64_t x;
-    memcpy(&x, p, sizeof x);
-    return (i16x8)(i64x2){x, x};
-}
-
-/* Eight bytes at p, as 16-bit numbers. */
-SIMD_INLINE i16x8 i16_load_bytes(const int8_t *p)
-{
-#if defined(__wasm_simd128__)
-    return (i16x8)wasm_i16x8_load8x8(p);
-#else
-    i16x8 v;
-    for (int i = 0; i < 8; i++) v[i] = p[i];
-    return v;
-#endif
-}
-
-/* The sums of neighbouring lanes, a's and then b's. */
-SIMD_INLINE i32x4 i32_add_pairs(i32x4 a, i32x4 b)
-{
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
-}
-
 /* Asks for the 64 bytes at p, which will be needed soon. WebAssembly has no such instruction, but a load that nobody
  * waits for does the same. */
 SIMD_INLINE void prefetch(const void *p)

@@ -266,6 +266,29 @@ static void whole_levels(const hc_rows *rows, int row, int *out)
     }
 }
 
+/* Random outliers of a row, in lists or, where levels hold them whole, there. */
+static void make_outliers(const hc_rows *rows, int row)
+{
+    int steps = (rows->k + HC_DEPTH - 1) / HC_DEPTH, most = HC_BLOCK_OUTLIERS * rows->most_blocks, above = 0, below = 0;
+    for (int step = 0; step < steps; step++)
+        for (int negative = 0; negative < 2; negative++) {
+            if (random_below(16) || above + below == most) continue;
+            int at = negative ? below++ : above++;
+            hc_outlier o = {.step = (uint32_t)step};
+            for (int i = 0; i < HC_DEPTH; i++)
+                o.digits[i] = (hc_q7)(step * HC_DEPTH + i < rows->k ? random_below(128) : 0);
+            if (rows->most_outliers)
+                rows->outliers[(row + negative) * rows->most_outliers + (negative ? -1 - at : at)] = o;
+            for (int i = 0; i < HC_DEPTH && rows->whole; i++)
+                *level(rows, row, (size_t)(step * HC_DEPTH + i)) +=
+                    (hc_q7)(negative ? -128 * o.digits[i] : 128 * o.digits[i]);
+        }
+    if (!rows->most_outliers) return;
+    rows->above[row] = above;
+    rows->below[row] = below;
+    hc_rows_end_outliers(rows, row);
+}
+
 /* Random levels, scales, zero points and outliers; with another range than RANDOM, all levels are 127. */
 static void make_levels(const hc_rows *rows, range what)
 {
@@ -274,21 +297,7 @@ static void make_levels(const hc_rows *rows, range what)
         rows->zero[r] = what ? r % 2 * 127 : random_below(128);
         for (size_t i = 0; i < rows->depth; i++)
             *level(rows, r, i) = (hc_q7)(i >= (size_t)rows->k ? 0 : what ? 127 : random_below(128));
-        if (!rows->most_outliers) continue;
-        int steps = (rows->k + HC_DEPTH - 1) / HC_DEPTH, counts[2] = {0, 0};
-        hc_outlier *list = rows->outliers + (size_t)r * (size_t)rows->most_outliers;
-        for (int step = 0; step < steps; step++)
-            for (int below = 0; below < 2; below++) {
-                if (random_below(16) || counts[0] + counts[1] == rows->most_outliers - HC_LAST_OUTLIERS) continue;
-                int at = counts[below]++;
-                hc_outlier *o = list + (below ? rows->most_outliers - 1 - at : at);
-                o->step = (uint32_t)step;
-                for (int i = 0; i < HC_DEPTH; i++)
-                    o->digits[i] = (hc_q7)(step * HC_DEPTH + i < rows->k ? random_below(128) : 0);
-            }
-        rows->above[r] = counts[0];
-        rows->below[r] = counts[1];
-        hc_rows_end_outliers(rows, r);
+        if (rows->most_blocks) make_outliers(rows, r);
     }
 }
 
