@@ -170,9 +170,11 @@ fuzz: $(FUZZERS) dist
 test-page-large: dist build/setup node_modules/.package-lock.json
 	HALFCLIP_PICTURES=10000 $(NODE) --test --test-reporter=spec tests/browser/demo-large.test.mjs
 
+# Files of tests run beside each other on all processors, where Node.js would leave one free: the first versions of 20
+# cannot be told.
 .PHONY: test-node test-browser test-runners test-apps test-bundlers test-neighbours test
 test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/unit/extreme.jsonl build/setup node_modules/.package-lock.json
-	$(NODE) --test --test-reporter=spec 'tests/node/'*.test.mjs
+	$(NODE) --test $$($(NODE) --help | grep -q test-concurrency && echo --test-concurrency=$$(nproc)) --test-reporter=spec 'tests/node/'*.test.mjs
 	"$$($(NODE) tests/newest-node.mjs)" --test --test-reporter=spec tests/node/{simd,kernels,golden,emoji,vector-index}.test.mjs
 
 test-browser: dist build/setup node_modules/.package-lock.json
