@@ -5,8 +5,9 @@ import { after, before, test } from 'node:test';
 
 import { isFirefox } from './engine.mjs';
 import {
-  addSamples,
+  addFew,
   allRead,
+  few,
   firstName,
   isOpen,
   names,
@@ -60,13 +61,13 @@ const deny = (page) =>
 
 test('after a reload everything is there at once, and nothing is read again', () =>
   withPage(async (page, requests) => {
-    await addSamples(page);
+    await addFew(page);
     await search(page, 'an airplane');
     await page.reload();
     await isOpen(page);
-    await allRead(page, samples.length);
+    await allRead(page, few.length);
     await page.locator('.tile img').first().waitFor();
-    assert.deepEqual((await names(page)).slice(0, 3), samples.toSorted().slice(0, 3));
+    assert.deepEqual((await names(page)).slice(0, 3), few.toSorted().slice(0, 3));
     const count = requests.filter((url) => url.includes('-image.safetensors')).length;
     await search(page, 'an airplane');
     assert.match(await firstName(page), /airplane/);
@@ -189,7 +190,7 @@ test('pause, go on, cancel', () =>
 
 test('remove everything leaves nothing, now and after a reload', () =>
   withPage(async (page) => {
-    await addSamples(page);
+    await addFew(page);
     await page.getByRole('tab', { name: 'Model and storage' }).click();
     await page.getByText(/ are used, of /).waitFor();
     await page.getByRole('button', { name: 'Remove everything' }).click();
@@ -214,7 +215,7 @@ test('remove everything leaves nothing, now and after a reload', () =>
 
 test('of two tabs one writes, the other searches, until it is asked to go on', () =>
   withPage(async (page, _, context) => {
-    await addSamples(page);
+    await addFew(page);
     const { page: other, check } = await place.newPage(context);
     await open(other, place.url);
     await other.getByText('These pictures are open in another tab').waitFor();
@@ -226,7 +227,7 @@ test('of two tabs one writes, the other searches, until it is asked to go on', (
     await page.getByText('These pictures are open in another tab').waitFor();
     await isOpen(other);
     await other.locator('#files').setInputFiles({ ...(await picture(sample(/owl/))), name: 'another.jpg' });
-    await allRead(other, samples.length + 1);
+    await allRead(other, few.length + 1);
     assert.ok(await page.getByRole('button', { name: 'Add pictures' }).isDisabled());
     check();
   }));
@@ -238,7 +239,7 @@ test(
     withPage(async (page, _, context) => {
       const session = await context.newCDPSession(page);
       const { origin } = new URL(place.url);
-      await addSamples(page);
+      await addFew(page);
       await session.send('Storage.overrideQuotaForOrigin', { origin, quotaSize: 1000 });
       await page.locator('#files').setInputFiles({ ...(await picture(sample(/owl/))), name: 'another.jpg' });
       await page.getByRole('alert').filter({ hasText: 'The disk is full' }).waitFor();
@@ -247,9 +248,9 @@ test(
 
       await session.send('Storage.overrideQuotaForOrigin', { origin });
       await page.getByRole('button', { name: 'Try again' }).click();
-      await allRead(page, samples.length + 1);
+      await allRead(page, few.length + 1);
       await page.reload();
       await isOpen(page);
-      await allRead(page, samples.length + 1);
+      await allRead(page, few.length + 1);
     }),
 );

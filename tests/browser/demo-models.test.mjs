@@ -10,7 +10,7 @@ import { after, before, test } from 'node:test';
 
 import { randomCheckpoint } from '../node/support.mjs';
 import { isFirefox } from './engine.mjs';
-import { DIST, addSamples, allRead, firstName, isOpen, samples, search, startPage } from './page-support.mjs';
+import { DIST, addFew, allRead, few, firstName, isOpen, search, startPage } from './page-support.mjs';
 
 /** In the folder that is a hub. */
 const WEIGHTS = 'org/clip/resolve/main/open_clip_model.safetensors';
@@ -66,7 +66,7 @@ test('the bundled model is labelled for what it is; the others say what they are
 test('by name: pictures stay and are read again; the towers are kept, and can be removed', () =>
   place.withPage(
     async (page) => {
-      await addSamples(page);
+      await addFew(page);
       await choose(page, { name: 'hf-hub:org/clip' });
       await inUse(page, 'hf-hub:org/clip');
       assert.ok(!(await page.locator('#bundled').isVisible()));
@@ -74,7 +74,7 @@ test('by name: pictures stay and are read again; the towers are kept, and can be
       await page.getByRole('tab', { name: 'Compare sentences' }).click();
       await page.locator('#matrix th[title="a dog on a beach"]').first().waitFor();
       await page.getByRole('tab', { name: 'Find pictures' }).click();
-      await allRead(page, samples.length);
+      await allRead(page, few.length);
       assert.equal(await page.locator('.tile[data-state=waiting]').count(), 0);
       await search(page, 'a cat');
       const bytes = sent(`/files/${WEIGHTS}`);
@@ -82,7 +82,7 @@ test('by name: pictures stay and are read again; the towers are kept, and can be
 
       await page.reload();
       await isOpen(page);
-      await allRead(page, samples.length);
+      await allRead(page, few.length);
       await search(page, 'a dog');
       assert.match(await page.locator('#tower-text').textContent(), /kept from before/);
       assert.ok(sent(`/files/${WEIGHTS}`) < bytes + 10_000, 'it is not read again');
@@ -103,7 +103,7 @@ test('by name: pictures stay and are read again; the towers are kept, and can be
       await page.getByRole('button', { name: 'Remove what is kept of hf-hub:org/clip' }).click();
       await card(page, 'hf-hub:org/clip').waitFor({ state: 'detached' });
       await page.getByRole('tab', { name: 'Find pictures' }).click();
-      await allRead(page, samples.length);
+      await allRead(page, few.length);
       await search(page, 'an airplane');
       assert.match(await firstName(page), /airplane/, 'its vectors were kept');
     },
@@ -116,7 +116,7 @@ test('from a file: it is packed, kept and not needed again', () =>
       await choose(page, { name: 'hf-hub:org/clip', file: path.join(files, WEIGHTS) });
       await inUse(page, '· open_clip_model.safetensors');
       await page.getByRole('tab', { name: 'Find pictures' }).click();
-      await addSamples(page);
+      await addFew(page);
       await search(page, 'a cat');
       const first = await firstName(page);
       await page.reload();
@@ -131,7 +131,7 @@ test('from a file: it is packed, kept and not needed again', () =>
 test('by address; what is not there is said, and the model before stays', () =>
   place.withPage(
     async (page) => {
-      await addSamples(page);
+      await addFew(page);
       await choose(page, { name: 'hf-hub:org/clip', weights: '/files/none.safetensors' });
       const alert = page.getByRole('alert').filter({ hasText: 'The model could not be loaded' });
       await alert.waitFor();
@@ -149,7 +149,7 @@ test('by address; what is not there is said, and the model before stays', () =>
       });
       await inUse(page, 'open_clip_model.safetensors');
       await page.getByRole('tab', { name: 'Find pictures' }).click();
-      await allRead(page, samples.length);
+      await allRead(page, few.length);
     },
     { query: hub(), expectedFailures: /404/ },
   ));

@@ -6,13 +6,13 @@ import { after, before, test } from 'node:test';
 import sharp from 'sharp';
 
 import {
-  addSamples,
+  addFew,
   allRead,
   downloaded,
+  few,
   names,
   picture,
   sample,
-  samples,
   search,
   searchbox,
   startPage,
@@ -23,7 +23,7 @@ let place;
 before(async () => (place = await startPage()));
 after(() => place?.close());
 
-const inOrder = samples.toSorted();
+const inOrder = few.toSorted();
 const tile = (page, number) => page.locator(`.tile[aria-posinset="${number}"] .open`);
 const selected = (page) => page.locator('.tile.selected .name').allTextContents();
 const isSelected = (page, count) => page.locator('#selected', { hasText: `${count} selected` }).waitFor();
@@ -34,7 +34,7 @@ const exported = async (page) =>
 
 test('several are selected with the mouse, and exported, hidden and removed together', () =>
   place.withPage(async (page) => {
-    await addSamples(page);
+    await addFew(page);
     await tile(page, 2).click({ modifiers: ['ControlOrMeta'] });
     await isSelected(page, 1);
     await tile(page, 5).click({ modifiers: ['Shift'] });
@@ -47,26 +47,26 @@ test('several are selected with the mouse, and exported, hidden and removed toge
     assert.deepEqual(await exported(page), three);
 
     await page.getByRole('button', { name: 'Hide', exact: true }).click();
-    await page.locator('#summary', { hasText: `${samples.length - 3} of ${samples.length} pictures` }).waitFor();
+    await page.locator('#summary', { hasText: `${few.length - 3} of ${few.length} pictures` }).waitFor();
     assert.ok(three.every((name) => !inOrder.slice(0, 1).includes(name)));
     assert.ok(!(await page.locator('#selected').isVisible()));
     await page.getByLabel('Hidden ones').check();
     await tile(page, 2).click({ modifiers: ['ControlOrMeta'] });
     await tile(page, 4).click({ modifiers: ['ControlOrMeta'] });
     await page.getByRole('button', { name: 'Remove', exact: true }).click();
-    await allRead(page, samples.length - 2);
+    await allRead(page, few.length - 2);
     const left = await names(page);
     assert.ok(!left.includes(inOrder[1]) && !left.includes(inOrder[3]) && left.includes(inOrder[4]));
 
     await page.getByRole('button', { name: 'Select all' }).click();
-    await isSelected(page, samples.length - 2);
+    await isSelected(page, few.length - 2);
     await page.getByRole('button', { name: 'Select none' }).click();
     await page.locator('.tile.selected').first().waitFor({ state: 'detached' });
   }));
 
 test('several are selected by keyboard', () =>
   place.withPage(async (page) => {
-    await addSamples(page);
+    await addFew(page);
     await search(page, 'pizza');
     await searchbox(page).press('ArrowDown');
     await page.keyboard.press('Shift+ArrowRight');
@@ -86,12 +86,12 @@ test('several are selected by keyboard', () =>
     await page.keyboard.press('Control+ ');
     await isSelected(page, 2);
     await page.keyboard.press('Delete');
-    await allRead(page, samples.length - 2);
+    await allRead(page, few.length - 2);
     assert.deepEqual((await names(page)).slice(0, 2), [shown[1], shown[3]]);
     await page.keyboard.press('Control+a');
-    await isSelected(page, samples.length - 2);
+    await isSelected(page, few.length - 2);
     await page.keyboard.press('h');
-    await page.locator('#summary', { hasText: `0 of ${samples.length - 2} pictures` }).waitFor();
+    await page.locator('#summary', { hasText: `0 of ${few.length - 2} pictures` }).waitFor();
   }));
 
 test('dates are those of EXIF, else those of the files', () =>

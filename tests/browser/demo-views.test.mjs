@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 
-import { addSamples, search, searchbox, startPage } from './page-support.mjs';
+import { addFew, search, searchbox, startPage } from './page-support.mjs';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
@@ -26,7 +26,7 @@ async function findings(page) {
 
 const views = {
   empty: async () => {},
-  pictures: addSamples,
+  pictures: addFew,
   found: async (page) => {
     await search(page, 'an airplane');
     await page.getByLabel('Look-alikes').check();
@@ -73,7 +73,7 @@ for (const [width, height, colorScheme] of [
 
 test('the keyboard alone: tabs, the field, the grid, a picture, and back', () =>
   withPage(async (page) => {
-    await addSamples(page);
+    await addFew(page);
     await page.keyboard.press('Tab');
     const focus = () => page.evaluate(() => document.activeElement.id || document.activeElement.className);
     // From the button that was clicked, on through what narrows the choice, into the grid: one stop.

@@ -10,9 +10,11 @@ import { VectorIndex } from '../../dist/vector-index.js';
 import { isFirefox } from './engine.mjs';
 import {
   DIST,
+  addFew,
   addSamples,
   allRead,
   downloaded,
+  few,
   firstName,
   names,
   picture,
@@ -97,7 +99,7 @@ test('what no picture shows is said to fit none', () =>
 
 test('words minus words', () =>
   withPage(async (page) => {
-    await addSamples(page);
+    await addFew(page);
     await search(page, 'fruit');
     assert.match(await firstName(page), /banana/);
     await search(page, 'fruit -banana');
@@ -108,7 +110,7 @@ test('words minus words', () =>
 
 test('the newest of many quick keys wins', () =>
   withPage(async (page) => {
-    await addSamples(page);
+    await addFew(page);
     await searchbox(page).pressSequentially('a cat in the rain and then an airplane', { delay: 5 });
     await search(page, 'an airplane');
     assert.match(await firstName(page), /airplane/);
@@ -116,7 +118,7 @@ test('the newest of many quick keys wins', () =>
 
 test('all of it by keyboard: into the grid, along its rows, to similar pictures, and away', () =>
   withPage(async (page) => {
-    await addSamples(page);
+    await addFew(page);
     const focused = () => page.evaluate(() => Number(document.activeElement.closest('.tile')?.ariaPosInSet) - 1);
     await searchbox(page).press('ArrowDown');
     assert.equal(await focused(), 0);
@@ -130,7 +132,7 @@ test('all of it by keyboard: into the grid, along its rows, to similar pictures,
     await page.keyboard.press('ArrowLeft');
     assert.equal(await focused(), 1);
     await page.keyboard.press('End');
-    assert.equal(await focused(), samples.length - 1);
+    assert.equal(await focused(), few.length - 1);
     assert.equal(await page.locator('.open[tabindex="0"]').count(), 1, 'one tab stop in the grid');
 
     const name = await page.evaluate(() => document.activeElement.querySelector('.name').textContent);
@@ -142,7 +144,7 @@ test('all of it by keyboard: into the grid, along its rows, to similar pictures,
     assert.equal(await focused(), 0, 'the focus stays on the picture');
 
     await page.keyboard.press('Delete');
-    await allRead(page, samples.length - 1);
+    await allRead(page, few.length - 1);
     assert.ok(!(await names(page)).includes(name));
     assert.ok((await focused()) >= 0, 'the focus goes to a neighbour');
     await page.getByRole('button', { name: 'Stop looking for similar pictures' }).press('Enter');
@@ -151,7 +153,7 @@ test('all of it by keyboard: into the grid, along its rows, to similar pictures,
     await searchbox(page).press('ArrowDown');
     const hidden = await firstName(page);
     await page.keyboard.press('h');
-    await page.locator('#summary', { hasText: ` of ${samples.length - 1} pictures` }).waitFor();
+    await page.locator('#summary', { hasText: ` of ${few.length - 1} pictures` }).waitFor();
     assert.ok(!(await names(page)).includes(hidden));
     await page.getByLabel('Hidden ones').check();
     assert.ok((await names(page)).includes(hidden));
@@ -160,7 +162,7 @@ test('all of it by keyboard: into the grid, along its rows, to similar pictures,
 test('a picture opens large, with its path, similar ones and what can be done with it', () =>
   withPage(
     async (page) => {
-      await addSamples(page);
+      await addFew(page);
       const name = sample(/^cat-face\./);
       await page.locator('.tile .open', { hasText: name }).click();
       const viewer = page.getByRole('dialog');
@@ -179,7 +181,7 @@ test('a picture opens large, with its path, similar ones and what can be done wi
       } // which has no clipboard for pictures without a screen
 
       await page.keyboard.press('ArrowRight');
-      const next = samples.toSorted()[samples.toSorted().indexOf(name) + 1];
+      const next = few.toSorted()[few.toSorted().indexOf(name) + 1];
       assert.equal(await viewer.getByRole('heading', { level: 2 }).textContent(), next);
       await viewer.getByRole('button', { name: 'Previous picture' }).click();
       await viewer.getByRole('button', { name: 'Find similar' }).click();
@@ -189,7 +191,7 @@ test('a picture opens large, with its path, similar ones and what can be done wi
       await page.locator('.tile .open').first().press('Enter');
       await viewer.getByRole('button', { name: 'Remove from this page' }).click();
       await page.keyboard.press('Escape');
-      await allRead(page, samples.length - 1);
+      await allRead(page, few.length - 1);
       assert.ok(!(await names(page)).includes(name));
     },
     { permissions: isFirefox ? [] : ['clipboard-read', 'clipboard-write'] },
@@ -208,9 +210,8 @@ test('by a picture: dropped or pasted on the search field it is looked for, else
     await send(page, 'paste', airplane);
     await allRead(page, 2);
 
-    const count = samples.length + 2;
-    await page.getByRole('button', { name: 'Try sample pictures' }).click();
-    await allRead(page, count);
+    const count = few.length + 2;
+    await addFew(page, 2);
     await send(page, 'drop', airplane, '#field');
     await page.locator('#similar:visible').waitFor();
     await page.locator('.tile.scored').first().waitFor();
@@ -284,7 +285,7 @@ test('look-alikes, folders, dates', () =>
 
 test('what is shown is exported: names, a table, an index', () =>
   withPage(async (page) => {
-    await addSamples(page);
+    await addFew(page);
     await search(page, 'pizza');
     const fits = Number.parseInt((await titles(page))[0]);
     const listed = String(await download(page, 'Names'))
@@ -300,7 +301,7 @@ test('what is shown is exported: names, a table, an index', () =>
     await searchbox(page).fill('');
     await page.locator('.tile.scored').first().waitFor({ state: 'detached' });
     const index = await VectorIndex.load(await download(page, 'Index'));
-    assert.equal(index.size, samples.length);
+    assert.equal(index.size, few.length);
     assert.equal(index.search(index.get(listed[0]).vector, { limit: 1 })[0].id, listed[0]);
   }));
 

@@ -13,6 +13,8 @@ export const DIST = new URL('../../dist/', import.meta.url);
 /** The names of the sample pictures. */
 export const samples = (await readFile(new URL('demo/pictures/index.txt', DIST), 'utf8')).split('\n').filter(Boolean);
 export const sample = (pattern) => samples.find((name) => pattern.test(name));
+/** Some of them: more than a row of the grid. For tests of what does not depend on how many there are. */
+export const few = samples.filter((name) => /^(a|b[aeio]|ca[rst]|ow|pi|red|taxi)/.test(name));
 
 export const picture = async (name) => ({
   name,
@@ -104,10 +106,15 @@ export async function allRead(page, count) {
   await page.locator('#progress').waitFor({ state: 'hidden' });
 }
 
-export async function addSamples(page) {
+/** Adds the sample pictures, or some of them, to as many others. */
+export async function addSamples(page, wanted = samples, others = 0) {
+  if (wanted !== samples)
+    await page.route('**/pictures/index.txt', (route) => route.fulfill({ body: wanted.join('\n') }));
   await page.getByRole('button', { name: 'Try sample pictures' }).click();
-  await allRead(page, samples.length);
+  await allRead(page, wanted.length + others);
 }
+
+export const addFew = (page, others) => addSamples(page, few, others);
 
 /**
  * The bytes of the file that a click hands over. Over WebDriver BiDi nobody is told of it: there it is taken from the link.

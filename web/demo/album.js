@@ -1,5 +1,5 @@
 // What the page's own thread knows of the pictures: names and states, as its worker tells them, and which of them the
-// visitor wants to see.
+// visitor wants to see. While pictures come in, each that comes costs its own work and not that of all.
 
 const DAY = 86_400_000;
 const collator = new Intl.Collator(undefined, { numeric: true });
@@ -7,10 +7,12 @@ const collator = new Intl.Collator(undefined, { numeric: true });
 export class Album {
   #pictures = new Map();
   #listeners = [];
-  #folders = null; // until a picture comes or goes
+  #counts = new Map(); // of each folder, how many pictures are below it
+  #folders = null; // the same in order, until a picture comes or goes
   #clips = new Map(); // of each clip the numbers of its frames
   #filter = { folder: '', from: NaN, to: NaN, hidden: false };
-  #visible = null; // by id, 1 where the filter lets a picture through; until something of that changes
+  #visible = null; // by id, 1 where the filter lets a picture through; until there is another filter
+  #shown = null; // what is shown, until something of that changes
 
   onChange(listener) {
     this.#listeners.push(listener);
@@ -26,7 +28,7 @@ export class Album {
 
   set filter(filter) {
     this.#filter = filter;
-    this.#visible = null;
+    this.#visible = this.#shown = null;
   }
 
   /** How many there are; the frames of a clip count as one. */
@@ -62,18 +64,25 @@ export class Album {
 
   /** Pictures that are new, or known anew. */
   put(pictures) {
-    this.#folders = this.#visible = null;
     for (const picture of pictures) {
       const { id, clip, path } = picture;
-      this.#pictures.set(id, { ...picture, folder: folderOf(path) });
+      const former = this.#pictures.get(id);
+      const folder = folderOf(path);
+      if (former) this.#count(former.folder, -1);
+      this.#count(folder, 1);
+      this.#pictures.set(id, { ...picture, folder });
       if (clip) this.#clips.set(clip, (this.#clips.get(clip) ?? new Set()).add(id));
+      this.#look(id);
     }
+    this.#shown = null;
     this.changed(pictures.map(({ id }) => id));
   }
 
   update(ids, changes) {
-    for (const id of ids) Object.assign(this.#pictures.get(id) ?? {}, changes);
-    if ('hidden' in changes) this.#visible = null;
+    for (const id of ids) {
+      Object.assign(this.#pictures.get(id) ?? {}, changes);
+      this.#look(id);
+    }
     this.changed(ids);
   }
 
@@ -81,20 +90,25 @@ export class Album {
   read(pictures) {
     for (const { id, taken } of pictures) {
       const picture = this.#pictures.get(id);
-      if (picture) Object.assign(picture, { ready: true, problem: undefined, taken: taken ?? picture.taken });
+      if (!picture) continue;
+      Object.assign(picture, { ready: true, problem: undefined, taken: taken ?? picture.taken });
+      this.#look(id);
     }
-    this.#visible = null;
     this.changed(pictures.map(({ id }) => id));
   }
 
   remove(ids) {
-    this.#folders = this.#visible = null;
     for (const id of ids) {
-      const frames = this.#clips.get(this.#pictures.get(id)?.clip);
+      const picture = this.#pictures.get(id);
+      if (!picture) continue;
+      const frames = this.#clips.get(picture.clip);
+      this.#count(picture.folder, -1);
       this.#pictures.delete(id);
+      this.#look(id);
       frames?.delete(id);
       if (frames?.size === 0) this.#clips.delete([...this.#clips].find(([, ids]) => ids === frames)[0]);
     }
+    this.#shown = null;
     this.changed(ids);
   }
 
@@ -104,47 +118,60 @@ export class Album {
 
   /** Whether the filter lets a picture through. Asked of every picture for each letter: a look into a table. */
   shows(id) {
-    return (this.#visible ??= this.#look())[id] === 1;
+    return (this.#visible ??= this.#lookAtAll())[id] === 1;
   }
 
-  #look() {
+  #lookAtAll() {
     let last = 0;
     for (const id of this.#pictures.keys()) last = Math.max(last, id);
-    const visible = new Uint8Array(last + 1);
-    for (const [id, picture] of this.#pictures) visible[id] = this.#lets(picture) ? 1 : 0;
+    const visible = new Uint8Array(2 * last + 1);
+    for (const [id, picture] of this.#pictures) visible[id] = this.#lets(picture);
     return visible;
   }
 
+  /** A picture is new, has changed, or has gone. */
+  #look(id) {
+    if (!this.#visible) return;
+    const picture = this.#pictures.get(id);
+    const isVisible = picture ? this.#lets(picture) : 0;
+    if (id >= this.#visible.length) this.#visible = null;
+    else if (this.#visible[id] === isVisible) return;
+    else this.#visible[id] = isVisible;
+    this.#shown = null;
+  }
+
   #lets(picture) {
-    if (picture.hidden && !this.#filter.hidden) return false;
+    if (picture.hidden && !this.#filter.hidden) return 0;
     const { folder, from, to } = this.#filter;
-    if (folder && picture.folder !== folder && !picture.folder.startsWith(`${folder}/`)) return false;
+    if (folder && picture.folder !== folder && !picture.folder.startsWith(`${folder}/`)) return 0;
     const date = picture.taken ?? picture.modified;
-    return !(date < from) && !(date >= to + DAY);
+    return date < from || date >= to + DAY ? 0 : 1;
   }
 
   /** The pictures that are shown, in the order in which they came. */
   shown() {
+    return (this.#shown ??= this.#showAll());
+  }
+
+  #showAll() {
     const once = this.oncePerClip();
     return [...this.#pictures.keys()].filter((id) => this.shows(id) && once(id));
   }
 
   /** All folders, with how many pictures are below each. */
   folders() {
-    return (this.#folders ??= this.#countFolders());
+    return (this.#folders ??= [...this.#counts].sort(([a], [b]) => collator.compare(a, b)));
   }
 
-  #countFolders() {
-    const counts = new Map();
-    for (const { folder } of this.#pictures.values()) {
-      const parts = folder.split('/').filter(Boolean);
-      for (let i = 1; i <= parts.length; i++) {
-        const path = parts.slice(0, i).join('/');
-        counts.set(path, (counts.get(path) ?? 0) + 1);
-      }
+  /** One picture more, or less, in a folder and in those above it. */
+  #count(folder, change) {
+    this.#folders = null;
+    for (let path = folder; path; path = folderOf(path)) {
+      const count = (this.#counts.get(path) ?? 0) + change;
+      if (count > 0) this.#counts.set(path, count);
+      else this.#counts.delete(path);
     }
-    return [...counts].sort(([a], [b]) => collator.compare(a, b));
   }
 }
 
-const folderOf = (path) => path.split('/').slice(0, -1).join('/');
+const folderOf = (path) => path.slice(0, Math.max(0, path.lastIndexOf('/')));

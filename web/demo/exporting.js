@@ -22,7 +22,7 @@ export function createExport({ library, album, finder, grid, notices }) {
   function pictures() {
     const selected = grid.selection();
     if (selected.length > 0) return selected.map(({ id, score }) => ({ ...album.get(id), score }));
-    return finder.shown.ids.map((id, i) => ({ ...album.get(id), score: finder.shown.scores?.[i] }));
+    return Array.from(finder.shown.ids, (id, i) => ({ ...album.get(id), score: finder.shown.scores?.[i] }));
   }
 
   byId('export-names').addEventListener('click', () => {

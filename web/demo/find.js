@@ -123,24 +123,27 @@ export class Finder {
 
   #ofQuery() {
     const { ids, scores, threshold } = this.#found;
-    const shownIds = [];
-    const shownScores = [];
     const once = this.#album.oncePerClip();
-    ids.forEach((id, i) => {
-      if (!this.#album.shows(id) || !once(id)) return;
-      shownIds.push(id);
-      shownScores.push(scores[i]);
-    });
+    let shownIds = new Int32Array(ids.length);
+    let shownScores = new Float32Array(ids.length);
+    let count = 0;
+    for (let i = 0; i < ids.length; i++) {
+      if (!this.#album.shows(ids[i]) || !once(ids[i])) continue;
+      shownIds[count] = ids[i];
+      shownScores[count++] = scores[i];
+    }
+    shownIds = shownIds.subarray(0, count);
+    shownScores = shownScores.subarray(0, count);
     if (threshold === undefined) {
       this.shown = { ids: shownIds, scores: shownScores };
       return [{ ids: shownIds, scores: shownScores, isBest: true }];
     }
     const end = shownScores.findIndex((score) => score < threshold);
     const fits = end < 0 ? shownIds.length : end;
-    this.shown = { ids: shownIds.slice(0, fits), scores: shownScores.slice(0, fits) };
+    this.shown = { ids: shownIds.subarray(0, fits), scores: shownScores.subarray(0, fits) };
     const words = `“${this.#query.words.trim()}”`;
     const learned = `score ${threshold.toFixed(2)} and more`;
-    const rest = { ids: shownIds.slice(fits), scores: shownScores.slice(fits) };
+    const rest = { ids: shownIds.subarray(fits), scores: shownScores.subarray(fits) };
     if (fits === 0) return [{ ...rest, title: `Nothing fits ${words} (${learned}). The nearest are` }];
     const verb = fits === 1 ? 'fits' : 'fit';
     return [

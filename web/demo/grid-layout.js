@@ -32,7 +32,7 @@ export class GridLayout {
       return section;
     });
     let last = 0;
-    for (const id of this.order) last = Math.max(last, id);
+    for (let index = 0; index < this.order.length; index++) last = Math.max(last, this.order[index]);
     this.#places = new Int32Array(last + 1);
     for (let index = 0; index < this.order.length; index++) this.#places[this.order[index]] = index + 1;
     this.#best = sections[0]?.scores?.[0] ?? 0;

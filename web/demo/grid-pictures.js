@@ -1,10 +1,15 @@
 // The small copies of pictures that the grid shows, fetched when they come into view, and given back when too many are held.
 
 const MOST = 600;
+/** Milliseconds between two times that some are fetched: orders that do not last as long, as while one types, need none. */
+const PAUSE = 100;
 
 export class Pictures {
   #urls = new Map(); // id to URL, those used last at the end
   #asked = new Set();
+  #wanted = [];
+  #timer;
+  #last = -Infinity; // when some were fetched
   #fetch;
   #onPicture;
 
@@ -26,8 +31,20 @@ export class Pictures {
     return url;
   }
 
-  /** Fetches those of these pictures that are not there. */
-  async want(ids) {
+  /** Fetches those of these pictures that are not there, unless others are wanted before it comes to that. */
+  want(ids) {
+    this.#wanted = ids;
+    this.#timer ??= setTimeout(
+      () => {
+        this.#timer = undefined;
+        this.#last = performance.now();
+        this.#fetchMissing(this.#wanted);
+      },
+      this.#last + PAUSE - performance.now(),
+    );
+  }
+
+  async #fetchMissing(ids) {
     const missing = ids.filter((id) => !this.#urls.has(id) && !this.#asked.has(id));
     if (missing.length === 0) return;
     for (const id of missing) this.#asked.add(id);

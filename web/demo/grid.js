@@ -25,6 +25,7 @@ export class Grid {
   #anchor; // from which a selection is extended
   #listeners = []; // to the selection
   #drawing;
+  #drawn; // the height of all, and the side of a tile
   #gliding;
 
   /**
@@ -61,11 +62,12 @@ export class Grid {
    * @param {{ title?: string, ids: ArrayLike<number>, scores?: ArrayLike<number>, isBest?: boolean }[]} sections
    */
   show(sections) {
+    const top = this.#top(); // before anything is written, or the browser would lay out twice
     this.#glide();
     this.#layout.arrange(sections);
     if (this.#layout.indexOf(this.#stop) === undefined) this.#stop = this.order[0];
     this.#drawTitles(sections);
-    this.#draw();
+    this.#draw(top);
     for (const listener of this.#listeners) listener();
   }
 
@@ -164,11 +166,15 @@ export class Grid {
     });
   }
 
-  #draw() {
+  #top = () => this.#container.getBoundingClientRect().top;
+
+  #draw(top = this.#top()) {
     const { height, tile } = this.#layout;
-    this.#container.style.height = `${height}px`;
-    this.#container.style.setProperty('--tile', `${tile}px`);
-    const { top } = this.#container.getBoundingClientRect();
+    if (this.#drawn !== `${height} ${tile}`) {
+      this.#drawn = `${height} ${tile}`;
+      this.#container.style.height = `${height}px`;
+      this.#container.style.setProperty('--tile', `${tile}px`);
+    }
     const [first, last] = this.#layout.between(-top, innerHeight - top, MARGIN);
     const seen = new Map();
     for (let index = first; index < last; index++) seen.set(this.order[index], index);

@@ -22,6 +22,7 @@ const isClip = ({ file }) => file.type.startsWith('video/') || looksLikeClip(fil
 async function addFiles({ library, clips }, files, pictureOf) {
   let count = 0;
   const found = [];
+  const answers = [];
   let batchSize = FIRST_BATCH;
   for (let i = 0; i < files.length;) {
     const start = performance.now();
@@ -30,13 +31,13 @@ async function addFiles({ library, clips }, files, pictureOf) {
     const all = pictures.filter(Boolean);
     found.push(...all.filter(isClip));
     const batch = all.filter((picture) => !isClip(picture));
-    const added = batch.length > 0 && library.add(batch); // it copies what a file is before it returns
+    if (batch.length > 0) answers.push(library.add(batch)); // what takes time is done when it returns
     const slices = Math.max(0.5, (performance.now() - start) / SLICE);
     batchSize = Math.min(LARGEST_BATCH, Math.ceil(batchSize / slices));
     count += batch.length;
-    await added;
     await breathe();
   }
+  await Promise.all(answers);
   return count + (await clips.add(found));
 }
 
@@ -130,9 +131,11 @@ export function createIntake({ library, clips, notices, mayWrite, lookLikeImage 
 
   function choose(button, chooser, pictureOf, pick) {
     byId(button).addEventListener('click', () => (pick() ? adding(pick()) : byId(chooser).click()));
-    byId(chooser).addEventListener('change', async ({ target }) => {
-      await adding(() => addFiles(places, target.files, pictureOf));
+    byId(chooser).addEventListener('change', ({ target }) => {
+      const files = [...target.files];
+      // Emptied at once: every second the browser notes what fields hold, and of many thousand files that takes it long.
       target.value = '';
+      return adding(() => addFiles(places, files, pictureOf));
     });
   }
   choose('add-files', 'files', chosen, () => {
