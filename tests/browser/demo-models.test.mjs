@@ -260,7 +260,7 @@ test('a paused download is cancelled; one of the image half with the pictures th
         await choose(page, { name: 'hf-hub:org/clip' });
         await inUse(page, 'hf-hub:org/clip');
 
-        hub.pause = 200;
+        hub.pause = 5000;
         await page.getByRole('tab', { name: 'Find pictures' }).click();
         await page.getByRole('button', { name: 'Try sample pictures' }).click();
         await page.locator('#progress-text', { hasText: /^Loading the image half/ }).waitFor();
