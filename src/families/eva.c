@@ -156,8 +156,7 @@ static hc_value hidden_of(hc_network *net, const trunk *t, hc_value x)
     int n = t->c.mlp_width;
     hc_value hidden;
     if (has(&t->c, SPLIT_GLU)) {
-        hidden = hc_linear(net, "mlp.fc1_g.", x, (hc_linear_options){.n = n, .activation = HC_SILU});
-        hidden = hc_times(net, hidden, hc_linear(net, "mlp.fc1_x.", x, (hc_linear_options){.n = n}));
+        hidden = hc_timm_split_glu(net, x, n, HC_SILU, 0);
     } else if (has(&t->c, GLU)) {
         hidden = hc_timm_glu(net, x, n, HC_SILU);
     } else {
@@ -171,7 +170,7 @@ static hc_value add(hc_network *net, const trunk *t, const char *name, const cha
                     hc_value x)
 {
     return hc_timm_add(net, name, has(&t->c, LAYER_SCALE) ? gamma : NULL, has(&t->c, POST_NORM) ? norm : NULL, t->eps,
-                       f, x);
+                       0, f, x);
 }
 
 static hc_value block(hc_network *net, const trunk *t, hc_value x, int pick)

@@ -109,10 +109,10 @@ void hc_timm_check_sizes(hc_timm *t, int width, int heads, int mlp_width, int pa
         hc_fail(problem, HC_MODEL_UNSUPPORTED, "vision_cfg: sizes that are more than a tower may have here");
 }
 
-hc_value hc_timm_add(hc_network *net, const char *name, const char *gamma, const char *norm, float eps, hc_value f,
-                     hc_value x)
+hc_value hc_timm_add(hc_network *net, const char *name, const char *gamma, const char *norm, float eps, int plain,
+                     hc_value f, hc_value x)
 {
-    hc_linear_options o = {.n = net->values[x].width, .gamma = gamma, .add = norm ? 0 : x};
+    hc_linear_options o = {.n = net->values[x].width, .plain = plain, .gamma = gamma, .add = norm ? 0 : x};
     hc_value made = hc_linear(net, name, f, o);
     return norm ? hc_add(net, x, hc_norm(net, norm, made, eps), NULL) : made;
 }
@@ -123,6 +123,13 @@ hc_value hc_timm_glu(hc_network *net, hc_value x, int n, hc_activation activatio
                  bias = hc_vector(net, "mlp.fc1.bias", 2 * n);
     hc_value gate = hc_multiply(net, "mlp.fc1.", x, matrix, bias, 0, n, (hc_finish){.activation = activation});
     return hc_times(net, gate, hc_multiply(net, "mlp.fc1.", x, matrix, bias, n, n, (hc_finish){0}));
+}
+
+hc_value hc_timm_split_glu(hc_network *net, hc_value x, int n, hc_activation activation, int plain)
+{
+    hc_linear_options gate = {.n = n, .plain = plain, .activation = activation}, other = {.n = n, .plain = plain};
+    hc_value gated = hc_linear(net, "mlp.fc1_g.", x, gate);
+    return hc_times(net, gated, hc_linear(net, "mlp.fc1_x.", x, other));
 }
 
 hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activation activation, float eps, hc_value x)

@@ -64,12 +64,16 @@ int hc_timm_mlp_width(hc_timm *t, int width, double ratio);
  * larger than may be. */
 void hc_timm_check_sizes(hc_timm *t, int width, int heads, int mlp_width, int patch_size);
 
-/* x + gamma * linear(f), of x's width; `gamma` NULL: 1. With `norm` what is added is normed before. */
-hc_value hc_timm_add(hc_network *net, const char *name, const char *gamma, const char *norm, float eps, hc_value f,
-                     hc_value x);
+/* x + gamma * linear(f), of x's width and with no bias where it is `plain`; `gamma` NULL: 1. With `norm` what is added
+ * is normed before. */
+hc_value hc_timm_add(hc_network *net, const char *name, const char *gamma, const char *norm, float eps, int plain,
+                     hc_value f, hc_value x);
 
 /* GluMlp up to its last matrix: activation(a) * b, a and b of n numbers each from "mlp.fc1." of x. */
 hc_value hc_timm_glu(hc_network *net, hc_value x, int n, hc_activation activation);
+
+/* SwiGLU up to its last matrix: the same of two matrices, "mlp.fc1_g." and "mlp.fc1_x.". */
+hc_value hc_timm_split_glu(hc_network *net, hc_value x, int n, hc_activation activation, int plain);
 
 /* AttentionPoolLatent of x, "attn_pool.": one learned query looks at all tokens. */
 hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activation activation, float eps, hc_value x);

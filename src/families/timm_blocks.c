@@ -7,6 +7,12 @@
 
 float hc_timm_vit_eps(const hc_timm_vit_config *c) { return c->flags & HC_VIT_EPS_5 ? 1e-5f : 1e-6f; }
 
+hc_value hc_timm_vit_norm(hc_network *net, const hc_timm_vit_config *c, const char *name, hc_value x)
+{
+    return c->flags & HC_VIT_RMS_NORM ? hc_rms_norm_of(net, name, x, hc_timm_vit_eps(c))
+                                      : hc_norm(net, name, x, hc_timm_vit_eps(c));
+}
+
 /* Whether TimmModel makes the trunk with its own pool and changes that afterwards, in place of making it with the
  * pool that is asked for. */
 static int is_changed_later(const hc_timm *t) { return t->proj == HC_TIMM_LINEAR || t->proj == HC_TIMM_MLP; }
@@ -56,14 +62,14 @@ static hc_value add(hc_network *net, const hc_timm_vit_config *c, const char *na
                     hc_value f, hc_value x)
 {
     return hc_timm_add(net, name, c->flags & HC_VIT_LAYER_SCALE ? gamma : NULL,
-                       c->flags & HC_VIT_POST_NORM ? norm : NULL, hc_timm_vit_eps(c), f, x);
+                       c->flags & HC_VIT_POST_NORM ? norm : NULL, hc_timm_vit_eps(c), c->flags & HC_VIT_NO_BIAS, f, x);
 }
 
 static hc_value attend(hc_network *net, const hc_timm_vit_config *c, hc_value x, hc_value *row, hc_value bias, int pick)
 {
     int width = c->width, post = c->flags & HC_VIT_POST_NORM;
     hc_attention_options o = {.heads = c->heads, .bias = bias};
-    hc_value normed = post ? x : hc_norm(net, "norm1.", x, hc_timm_vit_eps(c)), q, k, v;
+    hc_value normed = post ? x : hc_timm_vit_norm(net, c, "norm1.", x), q, k, v;
     hc_tensor_id matrix = hc_weight(net, "attn.qkv.weight", 3 * width, width, (hc_matrix_options){0}),
                  shift = c->flags & HC_VIT_NO_QKV_BIAS ? 0 : hc_vector(net, "attn.qkv.bias", 3 * width);
     int first = pick ? width : 0;
@@ -77,7 +83,8 @@ static hc_value attend(hc_network *net, const hc_timm_vit_config *c, hc_value x,
     }
     k = hc_columns(net, all, width - first, width);
     v = hc_columns(net, all, 2 * width - first, width);
-    return hc_attend(net, q, k, v, o);
+    hc_value seen = hc_attend(net, q, k, v, o);
+    return c->flags & HC_VIT_INNER_NORMS ? hc_timm_vit_norm(net, c, "attn.norm.", seen) : seen;
 }
 
 /* Everything of an MLP but its last matrix. The gates are GEGLU and SwiGLU (Shazeer, 2020). */
@@ -90,14 +97,16 @@ static hc_value mlp(hc_network *net, const hc_timm_vit_config *c, hc_value x)
         return hc_times(net, gate, hc_linear(net, "mlp.w1.", x, (hc_linear_options){.n = n}));
     }
     if (c->flags & HC_VIT_SWIGLU) return hc_timm_glu(net, x, n / 2, c->activation);
-    return hc_linear(net, "mlp.fc1.", x, (hc_linear_options){.n = n, .activation = c->activation});
+    if (c->flags & HC_VIT_SPLIT_GLU) return hc_timm_split_glu(net, x, n, c->activation, c->flags & HC_VIT_NO_BIAS);
+    x = hc_linear(net, "mlp.fc1.", x, (hc_linear_options){.n = n, .activation = c->activation});
+    return c->flags & HC_VIT_INNER_NORMS ? hc_timm_vit_norm(net, c, "mlp.norm.", x) : x;
 }
 
 hc_value hc_timm_vit_block(hc_network *net, const hc_timm_vit_config *c, hc_value x, hc_value bias, int pick)
 {
     hc_value row, seen = attend(net, c, x, &row, bias, pick);
     x = add(net, c, "attn.proj.", "norm1.", "ls1.gamma", seen, row);
-    hc_value normed = c->flags & HC_VIT_POST_NORM ? x : hc_norm(net, "norm2.", x, hc_timm_vit_eps(c));
+    hc_value normed = c->flags & HC_VIT_POST_NORM ? x : hc_timm_vit_norm(net, c, "norm2.", x);
     return add(net, c, c->flags & HC_VIT_GEGLU ? "mlp.w2." : "mlp.fc2.", "norm2.", "ls2.gamma", mlp(net, c, normed), x);
 }
 
@@ -116,11 +125,11 @@ void hc_timm_vit_finish(hc_network *net, const hc_timm_vit_config *c, const hc_t
     int prefix = c->registers + (c->flags & HC_VIT_CLASS ? 1 : 0), after = c->flags & HC_VIT_FC_NORM;
     HC_IN(net, "visual.trunk.", 0)
     {
-        if (!after && !(c->flags & HC_VIT_NO_NORM)) x = hc_norm(net, "norm.", x, hc_timm_vit_eps(c));
+        if (!after && !(c->flags & HC_VIT_NO_NORM)) x = hc_timm_vit_norm(net, c, "norm.", x);
         if (t->pool == HC_TIMM_MAP)
             x = hc_timm_map_pool(net, c->heads, c->mlp_width, c->activation, hc_timm_vit_eps(c), x);
         if (t->pool == HC_TIMM_AVG) x = hc_mean(net, x, prefix);
-        if (after && !(c->flags & HC_VIT_NO_NORM)) x = hc_norm(net, "fc_norm.", x, hc_timm_vit_eps(c));
+        if (after && !(c->flags & HC_VIT_NO_NORM)) x = hc_timm_vit_norm(net, c, "fc_norm.", x);
     }
     hc_timm_head(net, t, "head.", x);
 }

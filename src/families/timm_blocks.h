@@ -19,9 +19,14 @@ enum {
     HC_VIT_AVG = 1 << 9,         /* the pool that the name stands for; with neither flag token        */
     HC_VIT_MAP = 1 << 10,
     HC_VIT_NO_POSITIONS = 1 << 11,
-    HC_VIT_GEGLU = 1 << 12,  /* the MLP is gated, with a norm of its own: mlp.norm, w0, w1, w2 */
-    HC_VIT_SWIGLU = 1 << 13, /* it is gated: the first half of mlp.fc1 gates the second */
-    HC_VIT_EPS_5 = 1 << 14   /* LayerNorm's eps is 1e-5, and not 1e-6                             */
+    HC_VIT_GEGLU = 1 << 12,      /* the MLP is gated, with a norm of its own: mlp.norm, w0, w1, w2 */
+    HC_VIT_SWIGLU = 1 << 13,     /* it is gated: the first half of mlp.fc1 gates the second */
+    HC_VIT_EPS_5 = 1 << 14,      /* LayerNorm's eps is 1e-5, and not 1e-6                             */
+    HC_VIT_RMS_NORM = 1 << 15,   /* norms are RMSNorms                                             */
+    HC_VIT_EMBED_NORM = 1 << 16, /* patches are normed before positions are added                  */
+    HC_VIT_NO_BIAS = 1 << 17,    /* the blocks' matrices have none                                 */
+    HC_VIT_SPLIT_GLU = 1 << 18,  /* the MLP is gated, by a matrix of its own                       */
+    HC_VIT_INNER_NORMS = 1 << 19 /* attention's results, and the MLP's hidden layer, are normed    */
 };
 
 typedef struct hc_timm_vit_config {
@@ -35,6 +40,9 @@ typedef struct hc_timm_vit_config {
 void hc_timm_vit_read(hc_options *o, hc_timm_vit_config *c, const char *const *keys, hc_timm *t);
 
 float hc_timm_vit_eps(const hc_timm_vit_config *c);
+
+/* A norm of x, left to whoever reads it. */
+hc_value hc_timm_vit_norm(hc_network *net, const hc_timm_vit_config *c, const char *name, hc_value x);
 
 /* A block of x; only the first row of each input with `pick`. `bias` is hc_attend's. */
 hc_value hc_timm_vit_block(hc_network *net, const hc_timm_vit_config *c, hc_value x, hc_value bias, int pick);

@@ -1,5 +1,6 @@
 /* timm_vit.c: timm's VisionTransformer over patches: the image towers of SigLIP (Zhai et al., 2023) and SigLIP 2, also
- * as Hugging Face's SiglipVisionModel, CLIP's, DeiT's, DINOv2's (Oquab et al., 2023) and others of the same class. */
+ * as Hugging Face's SiglipVisionModel, CLIP's, DeiT's, DINOv2's (Oquab et al., 2023), AIMv2's (Fini et al., 2024),
+ * BEiT-3's (Wang et al., 2022) and others of the same class. */
 #include "families/family.h"
 #include "families/timm_blocks.h"
 
@@ -16,7 +17,7 @@ static const hc_timm_vit_config *find(const hc_options *o)
 static hc_value embed(hc_network *net, const hc_timm_vit_config *c)
 {
     int has_class = c->flags & HC_VIT_CLASS, patches_only = c->flags & HC_VIT_PATCH_POSITIONS,
-        apart = c->registers || (has_class && patches_only);
+        apart = c->registers || (has_class && patches_only) || c->flags & HC_VIT_EMBED_NORM;
     hc_patches_options patches = {.width = c->width,
                                   .patch_height = c->patch_size,
                                   .patch_width = c->patch_size,
@@ -27,7 +28,9 @@ static hc_value embed(hc_network *net, const hc_timm_vit_config *c)
         patches.positions = "pos_embed";
         return hc_patches(net, "patch_embed.proj.", patches);
     }
-    return hc_prepend(net, hc_patches(net, "patch_embed.proj.", patches),
+    hc_value x = hc_patches(net, "patch_embed.proj.", patches);
+    if (c->flags & HC_VIT_EMBED_NORM) x = hc_timm_vit_norm(net, c, "patch_embed.norm.", x);
+    return hc_prepend(net, x,
                       (hc_prepend_options){.class_embedding = has_class ? "cls_token" : NULL,
                                            .registers = c->registers ? "reg_token" : NULL,
                                            .register_count = c->registers,
