@@ -150,8 +150,8 @@ export const searchbox = (page) => page.getByRole('searchbox', { name: 'Describe
 
 export async function search(page, words) {
   await searchbox(page).fill(words);
-  // The announcement comes once the order has settled.
-  await page.locator('#announcements', { hasText: `“${words}”` }).waitFor({ state: 'attached' });
+  // The title comes with the order.
+  await page.locator('#grid h2', { hasText: `“${words}”` }).waitFor();
 }
 
 /** The names of the tiles that are drawn, in their order. */

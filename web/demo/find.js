@@ -92,7 +92,9 @@ export class Finder {
   #arrangeSoon() {
     this.#soon ??= setTimeout(() => {
       this.#soon = undefined;
-      if (this.#found) this.#refresh();
+      const { picture } = this.#query;
+      const isGone = picture !== undefined && !this.#album.get(picture); // then what was found like it stays
+      if (this.#found && !isGone) this.#refresh();
       else this.#arrange();
     }, ORDERING_PAUSE);
   }
