@@ -172,10 +172,15 @@ test-page-large: dist build/setup node_modules/.package-lock.json
 
 # Files of tests run beside each other on all processors, where Node.js would leave one free: the first versions of 20
 # cannot be told.
-.PHONY: test-node test-browser test-runners test-apps test-bundlers test-neighbours test
+.PHONY: test-node test-over-fetch test-browser test-runners test-apps test-bundlers test-neighbours test
 test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/unit/extreme.jsonl build/setup node_modules/.package-lock.json
 	$(NODE) --test $$($(NODE) --help | grep -q test-concurrency && echo --test-concurrency=$$(nproc)) --test-reporter=spec 'tests/node/'*.test.mjs
 	"$$($(NODE) tests/newest-node.mjs)" --test --test-reporter=spec tests/node/{simd,kernels,golden,emoji,vector-index}.test.mjs
+
+# What servers and networks do once more with Node.js's fetch() in place of its http.
+OVER_FETCH = faults random-faults hostile hub own-fetch range cache cache-faults sources file-urls
+test-over-fetch: dist build/setup node_modules/.package-lock.json
+	$(NODE) --import ./tests/node/over-fetch.mjs --test --test-reporter=spec $(OVER_FETCH:%=tests/node/%.test.mjs)
 
 test-browser: dist build/setup node_modules/.package-lock.json
 	$(NODE) --test --test-reporter=spec 'tests/browser/'*.test.mjs

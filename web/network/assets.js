@@ -82,7 +82,7 @@ export function notThere(name, failures) {
 
 /** The answer with the file at a place that can be fetched. */
 export async function fetchAsset(place) {
-  const response = await request(place, {});
+  const response = await request(place, { fetch: globalThis.fetch }); // whose answers compile while they come
   // What servers of single-page applications send in place of anything.
   const isHtml = /^text\/html/i.test(response.headers.get('content-type') ?? '');
   if (response.ok && !isHtml) return response;

@@ -1,7 +1,7 @@
 // One request, with failures as HalfclipErrors.
 
 import { HalfclipError, describe, messageOf } from '../base/errors.js';
-import { isNode } from '../base/platform.js';
+import { getHost, isNode } from '../base/platform.js';
 import { arrayTypeOf, attempt } from '../base/realm.js';
 import { nameOfUrl } from './public-url.js';
 
@@ -21,9 +21,10 @@ const releases = new WeakMap();
  */
 export async function request(
   url,
-  { method = 'GET', headers, fetch = globalThis.fetch, cache = 'default', signal, stall = Infinity },
+  { method = 'GET', headers, fetch: given, cache = 'default', signal, stall = Infinity },
 ) {
   signal?.throwIfAborted();
+  const fetch = given ?? ((isNode && getHost().fetchOver(url)) || globalThis.fetch);
   if (typeof fetch !== 'function')
     throw new HalfclipError(
       'http/network',

@@ -13,6 +13,7 @@ import { ASSETS } from '../network/assets.js';
 import { decoderWith } from './pictures.js';
 
 export { bytesOfDataUrl } from './data-url.js';
+export { fetchOver } from './http-fetch.js';
 export { openFile } from './file-source.js';
 export { openFolder } from './cache-folder.js';
 export { readPicture } from './pictures.js';
