@@ -196,7 +196,7 @@ endef
 .PHONY: test-firefox
 test-firefox: IN_FIREFOX += demo-models demo-served demo-views
 test-firefox: dist build/setup node_modules/.package-lock.json
-	@$(call in_firefox,--test-name-pattern='/^(?!every source of pictures)/')
+	@$(call in_firefox,)
 
 # Apps of Vite and webpack; then those of other bundlers and hosts, which take longer to install.
 test-apps: dist build/setup node_modules/.package-lock.json
