@@ -6,6 +6,7 @@
 #include "calibrate/forms.h"
 #include "calibrate/gram.h"
 #include "halfclip.h"
+#include "load/normed.h"
 #include "load/pack.h"
 #include "load/stored.h"
 #include "tower/encoder.h"
@@ -44,7 +45,12 @@ static int rows_of(const hc_calibration *c, int index)
 static void apply(hc_calibration *c, int index, int begin, int end)
 {
     hc_encoder *e = c->encoder;
-    hc_forms_apply(&c->tensors[index], &e->net.tensors[index], begin, end, e->threads, &c->problem);
+    hc_forms *f = &c->tensors[index];
+    hc_forms_apply(f, &e->net.tensors[index], begin, end, e->threads, &c->problem);
+    for (int row = begin; f->taken && row < end; row++) {
+        float *bias = hc_normed_bias(&e->net, &e->net.tensors[index], row);
+        if (bias) *bias = f->biases[row] + (f->bits == 4 && row >= f->done ? f->taken[row] : 0);
+    }
 }
 
 /* ---- making one, inputs -------------------------------------------------------------------------------------------
@@ -54,7 +60,7 @@ static void apply(hc_calibration *c, int index, int begin, int end)
 static void make_forms(hc_calibration *c, int index)
 {
     const hc_tensor *t = &c->encoder->net.tensors[index];
-    if (!hc_forms_make(&c->tensors[index], t, c->encoder->threads, &c->problem)) return;
+    if (!hc_forms_make(&c->tensors[index], &c->encoder->net, t, c->encoder->threads, &c->problem)) return;
     if (t->keep_half || t->kind == HC_TABLE) apply(c, index, 0, rows_of(c, index));
 }
 
@@ -246,8 +252,8 @@ static void take_matrix(hc_calibration *c, const hc_op *op)
         begin = f->done > op->first ? (int)hc_round_up((size_t)f->done, HC_PANEL) : op->first;
     if (begin >= end) return;
     if (f->bits == 4) round_rows(c, index, begin, end);
-    apply(c, index, begin, end);
     f->done = end;
+    apply(c, index, begin, end);
 }
 
 /* What no operation multiplied by is as it was rounded for itself. */
@@ -341,7 +347,7 @@ hc_status hc_calibration_write(hc_calibration *c, const void *vocabulary, size_t
 void hc_calibration_free(hc_calibration *c)
 {
     if (!c) return;
-    for (int i = 1; c->tensors && i < c->encoder->net.tensor_count; i++) free(c->tensors[i].memory);
+    for (int i = 1; c->tensors && i < c->encoder->net.tensor_count; i++) hc_forms_free(&c->tensors[i]);
     for (size_t i = 0; i < c->batch_count; i++) {
         free(c->batches[i].arena);
         free(c->batches[i].frames);

@@ -2,11 +2,13 @@
  * to the items it overlaps, and each item converts, quantises and packs whole rows at once (units.c). Nothing grows
  * with the file: beside the packed weights there are two rows, and a cut row for each tensor under way; of a shard that
  * is loaded at another dtype than it holds, the quantised tensors under way; and of a tensor that is stored transposed
- * or with gaps, the bytes from its first element to its last, until they have come (pending.c).
+ * or with gaps, the bytes from its first element to its last, until they have come (pending.c), and at int4 those of a
+ * matrix that comes before its norm, until that has (normed.c).
  */
 #include "base/constants.h"
 #include "base/size.h"
 #include "load/loader.h"
+#include "load/normed.h"
 #include "load/pack.h"
 
 #include <stdlib.h>
@@ -159,7 +161,8 @@ static void feed_span(hc_loader *loader, hc_item *it, const uint8_t *bytes, size
 /* The part of a chunk that this item waits for; a unit that the chunk cuts is kept. */
 static void feed(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t n)
 {
-    if (it->strided) {
+    if (it->at == it->begin) it->is_held = hc_normed_waits(loader, it) && it->target != TO_QUANTISED;
+    if (it->strided || it->is_held) {
         feed_span(loader, it, bytes, n);
         return;
     }
@@ -257,6 +260,10 @@ hc_encoder *hc_loader_finish(hc_loader *loader)
     if (loader->problem.status != HC_OK) return NULL;
     if (loader->encoder) hc_loader_combine(loader);
     if (loader->problem.status != HC_OK) return NULL;
+    if (loader->encoder) {
+        hc_normed_finish(loader);
+        hc_normed_free(loader);
+    }
     hc_encoder *encoder = loader->encoder;
     loader->encoder = NULL;
     if (encoder) encoder->net.problem = NULL;
@@ -273,6 +280,7 @@ void hc_loader_free(hc_loader *loader)
         free(loader->items[i].places);
         if (loader->items[i].owns_place) free(loader->items[i].place);
     }
+    if (loader->encoder) hc_normed_free(loader);
     hc_encoder_free(loader->encoder);
     free(loader->items);
     hc_network_free(&loader->net);

@@ -35,6 +35,7 @@ typedef struct hc_item {
                     come, and put in order */
     uint32_t shape[HC_MOST_RANK];
     uint64_t strides[HC_MOST_RANK];
+    int is_held; /* all of it is, until something else has come (normed.c) */
     uint8_t *span;
     hc_places from; /* what the file has them for, and all of them (TO_PLACES) */
     float *places;
@@ -70,7 +71,11 @@ struct hc_loader {
     uint8_t *parts; /* tensors of branches that are to be summed, as floats */
     hc_range *ranges;
     size_t range_count;
-    float *row; /* the longest unit, as floats, twice               */
+    float *counts; /* what channels count that a matrix in int4 is multiplied with, `counted` (normed.c)  */
+    const hc_tensor *counted;
+    int is_counted; /* else each as much */
+    float **taken;  /* of each such tensor, if any of it has come, what rounding took from each row's mean */
+    float *row;     /* the longest unit, as floats, twice               */
     size_t row_length;
 };
 

@@ -162,7 +162,7 @@ void hc_pack_row(hc_matrix *m, int row, const float *values)
         break;
     }
     case HC_STORE_I8: pack_row_i8(m, row, values); break;
-    case HC_STORE_I4: hc_pack_row_i4(m, row, values); break;
+    case HC_STORE_I4: hc_pack_row_i4(m, row, values, NULL, NULL); break;
     }
 }
 

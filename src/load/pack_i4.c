@@ -14,6 +14,9 @@ SIMD_INLINE i32x4 levels(f32x4 x, float inverse)
     return i32_round(f32_min(f32_splat(HIGHEST), f32_max(f32_splat(LOWEST), x * inverse)));
 }
 
+static const float ONES[HC_GROUP] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
 /* The value of the largest magnitude, with its sign. */
 static float farthest(const float *x)
 {
@@ -27,9 +30,9 @@ static float farthest(const float *x)
 
 /* Writes 32 levels and returns their scale as a half. Candidates put the farthest value at -8 (so that all 16 levels
  * count) or a little beyond or short of it; each one's levels q have the scale (x·q) / (q·q) that fits them best, and
- * the candidate with the smallest squared error, that is the largest (x·q)² / (q·q), is taken. After the search for
- * scales in ggml's k-quants. */
-static uint16_t quantise_group(const float *x, int8_t *q)
+ * the candidate with the smallest squared error, that is the largest (x·q)² / (q·q), is taken. Products count as much
+ * as `counts` says. After the search for scales in ggml's k-quants. */
+static uint16_t quantise_group(const float *x, const float *counts, int8_t *q)
 {
     float most = farthest(x), best = -1, scale = 0;
     for (int i = 0; most != 0 && i < CANDIDATES; i++) {
@@ -37,8 +40,9 @@ static uint16_t quantise_group(const float *x, int8_t *q)
         f32x4 xq = f32_splat(0), qq = f32_splat(0);
         for (int j = 0; j < LANES; j++) {
             f32x4 value = f32_load(x + 4 * j), level = f32_from_i32(levels(value, inverse));
-            xq += value * level;
-            qq += level * level;
+            f32x4 counted = level * f32_load(counts + 4 * j);
+            xq += value * counted;
+            qq += level * counted;
         }
         float fit = f32_sum(xq), size = f32_sum(qq), gain = fit / size * fit;
         if (gain > best) {
@@ -95,15 +99,25 @@ void hc_pack_levels_i4(hc_matrix *m, int row, size_t group, const int8_t q[HC_GR
     m->total[row] += hc_half_to_float(scale) * (float)sum;
 }
 
-void hc_pack_row_i4(hc_matrix *m, int row, const float *values)
+float hc_pack_row_i4(hc_matrix *m, int row, const float *values, const float *counts, const float *means)
 {
+    f32x4 taken = f32_splat(0);
     for (size_t first = 0, k = (size_t)m->k; first < k; first += HC_GROUP) {
-        float x[HC_GROUP] = {0};
+        float x[HC_GROUP] = {0}, counted[HC_GROUP], mean[HC_GROUP] = {0};
         int8_t q[HC_GROUP];
-        memcpy(x, values + first, (k - first < HC_GROUP ? k - first : HC_GROUP) * sizeof *x);
-        uint16_t scale = quantise_group(x, q);
+        size_t n = k - first < HC_GROUP ? k - first : HC_GROUP;
+        memcpy(counted, ONES, sizeof counted);
+        memcpy(x, values + first, n * sizeof *x);
+        if (counts) memcpy(counted, counts + first, n * sizeof *counted);
+        if (means) memcpy(mean, means + first, n * sizeof *mean);
+        uint16_t scale = quantise_group(x, counted, q);
         hc_pack_levels_i4(m, row, first / HC_GROUP, q, scale);
+        for (int j = 0; means && j < HC_GROUP; j += 4) {
+            f32x4 held = f32_from_i32((i32x4){q[j], q[j + 1], q[j + 2], q[j + 3]}) * hc_half_to_float(scale);
+            taken += f32_load(mean + j) * (f32_load(x + j) - held);
+        }
     }
+    return f32_sum(taken);
 }
 
 void hc_unpack_row_i4(const hc_matrix *m, int row, float *out)
@@ -163,7 +177,7 @@ void hc_pack_table_row_i4(hc_table *t, int row, const float *values)
         int8_t q[HC_GROUP];
         size_t first = group * HC_GROUP;
         memcpy(x, values + first, (width - first < HC_GROUP ? width - first : HC_GROUP) * sizeof *x);
-        t->group_scale[index] = quantise_group(x, q);
+        t->group_scale[index] = quantise_group(x, ONES, q);
         uint8_t *to = (uint8_t *)t->data + index * HC_GROUP_BYTES;
         for (int i = 0; i < HC_GROUP_BYTES; i++) to[i] = (uint8_t)((q[i] & 15) | (q[i + HC_GROUP_BYTES] & 15) << 4);
     }

@@ -1,7 +1,8 @@
-/* pending.c: what is left to do of tensors that have come whole: those with strides are put in order, positions of
- * another grid are resized, and quantised tensors that are held otherwise are quantised anew, a few milliseconds' worth
- * at a time. */
+/* pending.c: what is left to do of tensors that have come whole: those with strides are put in order, those that were
+ * held for a norm are rounded, positions of another grid are resized, and quantised tensors that are held otherwise are
+ * quantised anew, a few milliseconds' worth at a time. */
 #include "load/loader.h"
+#include "load/normed.h"
 #include "load/pack.h"
 #include "load/places.h"
 
@@ -31,7 +32,7 @@ static void requantise(hc_loader *loader, const hc_item *values, const hc_matrix
         if (!hc_loader_fits_half(loader, values->tensor, values->name, hc_largest_bits(loader->row, (size_t)matrix->k)))
             return;
         if (t->kind == HC_TABLE) hc_pack_table_row(&t->table, row, loader->row);
-        else hc_pack_row(&t->matrix, row, loader->row);
+        else hc_normed_pack_row(loader, t, row, loader->row);
     }
 }
 
@@ -78,7 +79,7 @@ static int finish(hc_loader *loader, hc_item *it)
                                    : finish_quantised(loader, it, &loader->items[it->partner]);
 }
 
-/* ---- tensors with strides ---- */
+/* ---- tensors with strides, and those that are held ---- */
 
 /* Values `first` to `first + count` of a tensor, in the order of its shape, out of its span. */
 static void gather(const hc_item *it, uint64_t first, size_t count, uint8_t *to)
@@ -106,8 +107,9 @@ static int take_span(hc_loader *loader, hc_item *it)
     for (size_t n; it->cut && loader->settled < units && taken < AT_ONCE && loader->problem.status == HC_OK;
          loader->settled += n, taken += n * it->unit_values) {
         n = units - loader->settled < most ? units - loader->settled : most;
-        gather(it, (uint64_t)loader->settled * it->unit_values, n * it->unit_values, it->cut);
-        hc_loader_take(loader, it, it->cut, n);
+        const uint8_t *from = it->strided ? it->cut : it->span + loader->settled * it->unit;
+        if (it->strided) gather(it, (uint64_t)loader->settled * it->unit_values, n * it->unit_values, it->cut);
+        hc_loader_take(loader, it, from, n);
     }
     free(it->cut);
     it->cut = NULL;
@@ -118,14 +120,22 @@ static int take_span(hc_loader *loader, hc_item *it)
     return 1;
 }
 
+/* The first item of which something can be done; NULL if there is none. */
+static hc_item *next(const hc_loader *loader)
+{
+    if (loader->problem.status != HC_OK || !loader->waiting) return NULL;
+    for (size_t i = 0; i < loader->item_count; i++)
+        if (loader->items[i].waiting && !hc_normed_waits(loader, &loader->items[i])) return &loader->items[i];
+    return NULL;
+}
+
 int hc_loader_settle(hc_loader *loader)
 {
-    if (loader->problem.status != HC_OK || !loader->waiting) return 0;
-    hc_item *it = loader->items;
-    while (!it->waiting) it++;
+    hc_item *it = next(loader);
+    if (!it) return 0;
     it->waiting = 0;
     loader->waiting--;
     if (it->span ? take_span(loader, it) : finish(loader, it)) loader->settled = 0;
     else hc_loader_defer(loader, it);
-    return loader->problem.status == HC_OK && loader->waiting;
+    return next(loader) != NULL;
 }

@@ -1,5 +1,6 @@
 /* units.c: rows and columns of a tensor as they arrive: converted, checked, quantised and packed. */
 #include "load/loader.h"
+#include "load/normed.h"
 #include "load/pack.h"
 #include "load/places.h"
 
@@ -85,7 +86,7 @@ static const float *channels_last(const hc_loader *loader, const hc_tensor *t)
 
 void hc_loader_pack_row(hc_loader *loader, hc_tensor *tensor, int row)
 {
-    hc_pack_row(&tensor->matrix, row, channels_last(loader, tensor));
+    hc_normed_pack_row(loader, tensor, row, channels_last(loader, tensor));
 }
 
 /* Whole rows or columns, by way of floats. */

@@ -1,6 +1,7 @@
 /* linear.c: rows times a matrix, LayerNorm of the rows before and everything after the sums included. */
 #include "operations/finish.h"
 #include "operations/operations.h"
+#include "operations/real.h"
 #include "operations/rows_in.h"
 
 #include "base/size.h"
@@ -21,6 +22,27 @@ hc_tensor_id hc_weight(hc_network *net, const char *name, int n, int k, hc_matri
 
 hc_tensor_id hc_vector(hc_network *net, const char *name, int n) { return hc_network_vector(net, name, "", n); }
 
+/* What is the same wherever the matrix is used. */
+static void note_use(hc_network *net, hc_value x, hc_tensor_id matrix, hc_tensor_id bias, int bias_first)
+{
+    hc_tensor *t = &net->tensors[matrix];
+    const hc_value_info *norm = hc_norm_info(net, x);
+    hc_tensor_id norm_weight = norm ? norm->norm_weight : 0;
+    int is_first = !t->uses++;
+    if (is_first) {
+        t->norm_weight = norm_weight;
+        t->norm_bias = norm ? norm->norm_bias : 0;
+    } else if (t->norm_weight != norm_weight) {
+        t->norm_weight = t->norm_bias = 0;
+    }
+    if (is_first) {
+        t->bias = bias;
+        t->bias_first = bias_first;
+    } else if (t->bias != bias || t->bias_first != bias_first) {
+        t->bias = 0;
+    }
+}
+
 hc_value hc_multiply(hc_network *net, const char *name, hc_value x, hc_tensor_id matrix, hc_tensor_id bias, int first,
                      int n, hc_finish finish)
 {
@@ -31,6 +53,7 @@ hc_value hc_multiply(hc_network *net, const char *name, hc_value x, hc_tensor_id
                                    (hc_finish){.bias_first = finish.bias_first});
         return hc_columns(net, all, first, n);
     }
+    note_use(net, x, matrix, finish.fold ? 0 : bias, finish.bias_first);
     return hc_network_op(net, name,
                          (hc_op){.kind = &LINEAR,
                                  .in = {x, finish.add},

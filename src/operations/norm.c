@@ -63,6 +63,14 @@ hc_value hc_real(hc_network *net, hc_value x)
     return hc_network_op(net, "", op);
 }
 
+const hc_value_info *hc_norm_info(const hc_network *net, hc_value x)
+{
+    if (net->values[x].normed) return &net->values[x];
+    for (int i = net->op_count; i-- > 0;)
+        if (net->ops[i].kind == &NORM && net->ops[i].out == x) return &net->values[net->ops[i].in[0]];
+    return NULL;
+}
+
 /* ---- BatchNorm ---- */
 
 typedef struct batch_job {

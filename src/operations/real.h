@@ -8,4 +8,7 @@
  * but those that take rows one by one asks for this first. */
 hc_value hc_real(hc_network *net, hc_value x);
 
+/* The norm that x is, done or not; NULL if it is none. */
+const hc_value_info *hc_norm_info(const hc_network *net, hc_value x);
+
 #endif

@@ -41,6 +41,9 @@ struct hc_places {
     hc_place_maker *make; /* biases by distance, whose grid has an odd number of rows and columns; NULL: positions */
 };
 
+/* The index of a tensor, from 1 on; 0: none. */
+typedef int hc_tensor_id;
+
 typedef struct hc_tensor {
     char name[HC_NAME]; /* OpenCLIP's state dict: visual.… for the image tower, for the text tower as `CLIP` has it, or
                            `CustomTextCLIP` where the family has no other */
@@ -52,8 +55,12 @@ typedef struct hc_tensor {
     int rank;
     uint32_t shape[HC_MOST_RANK]; /* as the file has it, which may have other `places` */
     hc_places places;
-    int sum;       /* of branches (see hc_branch): their weight, which this is or which it is the bias of; else 0 */
-    int is_beside; /* CLIP4Clip's, which no naming of an image tower knows */
+    int sum;  /* of branches (see hc_branch): their weight, which this is or which it is the bias of; else 0 */
+    int uses; /* of a matrix: by how many operations */
+    hc_tensor_id norm_weight, norm_bias; /* of the norm whose rows it is multiplied with wherever it is; 0: of none   */
+    hc_tensor_id bias;                   /* that the same operations add; 0: none, or not by all in the same way      */
+    int bias_first;                      /* its number for the matrix's first row                                     */
+    int is_beside;                       /* CLIP4Clip's, which no naming of an image tower knows */
     int part_of;   /* of such a branch: the weight that it adds to; else 0: never held with the tower's own       */
     int is_summed; /* of such a weight: the file has the branches                                               */
     union {
@@ -62,9 +69,6 @@ typedef struct hc_tensor {
         hc_table table;
     };
 } hc_tensor;
-
-/* The index of a tensor, from 1 on; 0: none. */
-typedef int hc_tensor_id;
 
 /* BatchNorm as what it is once trained: x * scale + shift, both [n padded], worked out when the last of its four
  * tensors has come. */
