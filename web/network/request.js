@@ -24,7 +24,7 @@ export async function request(
   { method = 'GET', headers, fetch: given, cache = 'default', signal, stall = Infinity },
 ) {
   signal?.throwIfAborted();
-  const fetch = given ?? ((isNode && getHost().fetchOver(url)) || globalThis.fetch);
+  const fetch = given ?? ((isNode && getHost().fetchOver?.(url)) || globalThis.fetch);
   if (typeof fetch !== 'function')
     throw new HalfclipError(
       'http/network',

@@ -4,8 +4,9 @@ import { HalfclipError } from '../base/errors.js';
 import { useHost } from '../base/platform.js';
 import { VectorIndex } from '../search/vector-index.js';
 import { openFile } from './file-source.js';
+import { fetchOver } from './http-fetch.js';
 import { changeFile, keepFile, replaceFile, wholeName } from './replace-file.js';
 
-useHost({ changeFile, keepFile, openFile, replaceFile, wholeName });
+useHost({ changeFile, fetchOver, keepFile, openFile, replaceFile, wholeName });
 
 export { HalfclipError, VectorIndex };
