@@ -47,7 +47,7 @@ SEARCH_LDFLAGS = --no-entry --gc-sections --strip-all --stack-first -z stack-siz
 WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool src/kernels/parallel src/kernels/tensor,$(KERNELS:%=src/%)) $(SEARCH_SOURCES:%.c=%) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/planes src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
 # Of these what counts is written as vectors already; what is small enough gains nothing from being unrolled.
 WASM_FLAGS_src/load/pack = -fno-vectorize
-WASM_FLAGS_src/load/pack_i4 = -fno-vectorize
+WASM_FLAGS_src/load/pack_i4 = -fno-vectorize -fno-unroll-loops
 WASM_FLAGS_src/picture/windows = -fno-vectorize -fno-slp-vectorize
 WASM_FLAGS_src/picture/passes = -fno-vectorize -fno-slp-vectorize
 WASM_FLAGS_src/picture/planes = -fno-vectorize -fno-slp-vectorize

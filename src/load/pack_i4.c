@@ -101,23 +101,20 @@ void hc_pack_levels_i4(hc_matrix *m, int row, size_t group, const int8_t q[HC_GR
 
 float hc_pack_row_i4(hc_matrix *m, int row, const float *values, const float *counts, const float *means)
 {
-    f32x4 taken = f32_splat(0);
+    float taken = 0;
     for (size_t first = 0, k = (size_t)m->k; first < k; first += HC_GROUP) {
-        float x[HC_GROUP] = {0}, counted[HC_GROUP], mean[HC_GROUP] = {0};
+        float x[HC_GROUP] = {0}, counted[HC_GROUP];
         int8_t q[HC_GROUP];
         size_t n = k - first < HC_GROUP ? k - first : HC_GROUP;
         memcpy(counted, ONES, sizeof counted);
         memcpy(x, values + first, n * sizeof *x);
         if (counts) memcpy(counted, counts + first, n * sizeof *counted);
-        if (means) memcpy(mean, means + first, n * sizeof *mean);
         uint16_t scale = quantise_group(x, counted, q);
         hc_pack_levels_i4(m, row, first / HC_GROUP, q, scale);
-        for (int j = 0; means && j < HC_GROUP; j += 4) {
-            f32x4 held = f32_from_i32((i32x4){q[j], q[j + 1], q[j + 2], q[j + 3]}) * hc_half_to_float(scale);
-            taken += f32_load(mean + j) * (f32_load(x + j) - held);
-        }
+        float held = hc_half_to_float(scale);
+        for (size_t j = 0; means && j < n; j++) taken += means[first + j] * (x[j] - held * (float)q[j]);
     }
-    return f32_sum(taken);
+    return taken;
 }
 
 void hc_unpack_row_i4(const hc_matrix *m, int row, float *out)
