@@ -5,6 +5,9 @@ import { HalfclipError } from '../base/errors.js';
 import { breathe } from '../base/platform.js';
 import { checkReadable, newCanvas } from '../picture/canvas.js';
 
+/** Milliseconds after which no other frame is waited for. */
+const SHOWN_WITHIN = 150;
+
 /** For each element, what settles when nobody seeks it any more. */
 const busy = new WeakMap();
 
@@ -39,9 +42,11 @@ export async function openElement(element, { name }, signal) {
     };
     const read = async function* (moments, signal) {
       for (const moment of moments) {
+        const shown = showsAnother(element);
         const sought = happens(element, 'seeked', name, signal);
         element.currentTime = moment;
         await sought;
+        await shown();
         yield draw(element, name);
       }
     };
@@ -50,6 +55,22 @@ export async function openElement(element, { name }, signal) {
     release();
     throw error;
   }
+}
+
+/**
+ * Notes when the element shows another frame: a busy browser may say that it has sought before it does. The function
+ * that is returned waits for that, but not for long: it may be the same frame, or hidden.
+ */
+function showsAnother(element) {
+  if (!element.requestVideoFrameCallback || document.hidden) return () => {};
+  let id;
+  const shown = new Promise((resolve) => (id = element.requestVideoFrameCallback(resolve)));
+  return async () => {
+    let timer;
+    await Promise.race([shown, new Promise((resolve) => (timer = setTimeout(resolve, SHOWN_WITHIN)))]);
+    clearTimeout(timer);
+    element.cancelVideoFrameCallback(id);
+  };
 }
 
 /** Waits for an event, or for what says that it will not come. */
