@@ -5,10 +5,10 @@
 // dispatcher, which is where proxies are set, or listeners to its requests), is used as it is.
 
 import { hasSubscribers } from 'node:diagnostics_channel';
-import { createRequire } from 'node:module';
-import path from 'node:path';
 import { pipeline } from 'node:stream';
 import { constants, createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+
+import { getHttp } from './http.js';
 
 const OWN = /internal\/deps\/undici/; // in the source of Node.js's fetch(), and in no other's
 const DISPATCHER = 'undici.globalDispatcher'; // a symbol of globalThis, there once undici was loaded, whoever did it
@@ -69,9 +69,8 @@ function redirected(location, from) {
 const failed = (cause) => new TypeError('fetch failed', { cause });
 
 function ask(place, { method = 'GET', headers, signal }) {
-  const require = createRequire(path.join(process.cwd(), 'index.js'));
   const protocol = place.protocol.slice(0, -1);
-  const { Agent, request } = require(`node:${protocol}`);
+  const { Agent, request } = getHttp(protocol);
   agents ??= {};
   agents[protocol] ??= new Agent({ keepAlive: true });
   const options = {
