@@ -4,6 +4,8 @@
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import threads from 'node:worker_threads';
 
+import { loadPeer } from './files-peer.mjs';
+
 const sharp = createRequire(import.meta.url)('sharp'); // as the package takes it, which is not what import gives
 
 /** Milliseconds of one thread: computing, resizing, waiting for a decoder; and of its decoders at work. */
@@ -89,31 +91,10 @@ const makers = {
   },
 
   async transformers({ url, folder, threads }) {
-    const { AutoProcessor, CLIPVisionModelWithProjection, env, RawImage } = await import(url);
-    env.allowRemoteModels = false;
-    env.localModelPath = '';
+    const transformers = await import(url);
+    Object.assign(transformers.env, { allowRemoteModels: false, localModelPath: '' });
     const session_options = { intraOpNumThreads: threads, interOpNumThreads: 1 };
-    const processor = await AutoProcessor.from_pretrained(folder);
-    const model = await CLIPVisionModelWithProjection.from_pretrained(folder, {
-      dtype: 'q8',
-      device: 'cpu',
-      model_file_name: 'model',
-      session_options,
-    });
-    return {
-      async embed(files) {
-        const vectors = [];
-        // As its own pipeline does: the files of a call are read together, here one ahead of the other.
-        let next = RawImage.read(files[0]);
-        for (let i = 0; i < files.length; i++) {
-          const image = await next;
-          if (i + 1 < files.length) next = RawImage.read(files[i + 1]);
-          const { image_embeds } = await model(await processor(image));
-          vectors.push(Float32Array.from(image_embeds.data));
-        }
-        return vectors;
-      },
-    };
+    return loadPeer(transformers, folder, { device: 'cpu', session_options });
   },
 };
 

@@ -1,5 +1,7 @@
 // One contender of files.mjs in a page of its own: halfclip or @huggingface/transformers, with pictures as Blobs.
 
+import { loadPeer } from './files-peer.mjs';
+
 const makers = {
   async halfclip({ url, shard, threads }) {
     const { loadImageEncoder } = await import(url);
@@ -16,30 +18,12 @@ const makers = {
   },
 
   async transformers({ url, folder, wasm, threads }) {
-    const { AutoProcessor, CLIPVisionModelWithProjection, env, RawImage } = await import(url);
+    const transformers = await import(url);
+    const { env } = transformers;
     Object.assign(env, { allowRemoteModels: false, allowLocalModels: true, localModelPath: '/' });
     Object.assign(env, { useBrowserCache: false, useWasmCache: false });
     Object.assign(env.backends.onnx.wasm, { wasmPaths: wasm, numThreads: threads });
-    const processor = await AutoProcessor.from_pretrained(folder);
-    const model = await CLIPVisionModelWithProjection.from_pretrained(folder, {
-      dtype: 'q8',
-      device: 'wasm',
-      model_file_name: 'model',
-    });
-    return {
-      async embed(blobs) {
-        const vectors = [];
-        // As its own pipeline does: the files of a call are read together, here one ahead of the other.
-        let next = RawImage.read(blobs[0]);
-        for (let i = 0; i < blobs.length; i++) {
-          const image = await next;
-          if (i + 1 < blobs.length) next = RawImage.read(blobs[i + 1]);
-          const { image_embeds } = await model(await processor(image));
-          vectors.push(Float32Array.from(image_embeds.data));
-        }
-        return vectors;
-      },
-    };
+    return loadPeer(transformers, folder, { device: 'wasm' });
   },
 };
 
