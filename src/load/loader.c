@@ -260,10 +260,7 @@ hc_encoder *hc_loader_finish(hc_loader *loader)
     if (loader->problem.status != HC_OK) return NULL;
     if (loader->encoder) hc_loader_combine(loader);
     if (loader->problem.status != HC_OK) return NULL;
-    if (loader->encoder) {
-        hc_normed_finish(loader);
-        hc_normed_free(loader);
-    }
+    if (loader->encoder) hc_normed_finish(loader);
     hc_encoder *encoder = loader->encoder;
     loader->encoder = NULL;
     if (encoder) encoder->net.problem = NULL;

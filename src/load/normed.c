@@ -105,6 +105,7 @@ void hc_normed_finish(hc_loader *loader)
             float *bias = hc_normed_bias(net, &net->tensors[id], row);
             if (bias) *bias += loader->taken[id][row];
         }
+    hc_normed_free(loader);
 }
 
 void hc_normed_free(hc_loader *loader)

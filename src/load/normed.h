@@ -20,9 +20,10 @@ int hc_normed_waits(const hc_loader *loader, const hc_item *item);
 /* Puts a row of floats [k] in its place in a matrix. Failures are the loader's. */
 void hc_normed_pack_row(hc_loader *loader, hc_tensor *tensor, int row, const float *values);
 
-/* When all has come: adds what rounding took from the rows' means to the biases. */
+/* When all has come: adds what rounding took from the rows' means to the biases, and frees what that took. */
 void hc_normed_finish(hc_loader *loader);
 
+/* Of a load that ends before. */
 void hc_normed_free(hc_loader *loader);
 
 #endif

@@ -50,9 +50,8 @@ void hc_dequantise_row(const hc_matrix *matrix, int row, float *out);
 void hc_unpack_row(const hc_matrix *matrix, int row, void *out);
 void hc_unpack_column(const hc_matrix *matrix, int column, void *out);
 
-/* pack_i4.c: the above for int4. */
-/* counts [k]: what an error of a weight counts, more than 0; means [k]: of what they are multiplied with. NULL: 1, and
- * 0. Returns what rounding took from the row's values times the means. */
+/* pack_i4.c: the above for int4. counts [k]: what an error of a weight counts, more than 0; means [k]: of what they are
+ * multiplied with. NULL: 1, and 0. Returns what rounding took from the row's values times the means. */
 float hc_pack_row_i4(hc_matrix *matrix, int row, const float *values, const float *counts, const float *means);
 void hc_pack_finish_i4(hc_matrix *matrix);
 

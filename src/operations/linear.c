@@ -28,19 +28,14 @@ static void note_use(hc_network *net, hc_value x, hc_tensor_id matrix, hc_tensor
     hc_tensor *t = &net->tensors[matrix];
     const hc_value_info *norm = hc_norm_info(net, x);
     hc_tensor_id norm_weight = norm ? norm->norm_weight : 0;
-    int is_first = !t->uses++;
-    if (is_first) {
+    if (!t->uses++) {
         t->norm_weight = norm_weight;
         t->norm_bias = norm ? norm->norm_bias : 0;
-    } else if (t->norm_weight != norm_weight) {
-        t->norm_weight = t->norm_bias = 0;
-    }
-    if (is_first) {
         t->bias = bias;
         t->bias_first = bias_first;
-    } else if (t->bias != bias || t->bias_first != bias_first) {
-        t->bias = 0;
     }
+    if (t->norm_weight != norm_weight) t->norm_weight = t->norm_bias = 0;
+    if (t->bias != bias || t->bias_first != bias_first) t->bias = 0;
 }
 
 hc_value hc_multiply(hc_network *net, const char *name, hc_value x, hc_tensor_id matrix, hc_tensor_id bias, int first,

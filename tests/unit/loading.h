@@ -165,6 +165,18 @@ static inline part *take_apart(bytes file, size_t *count)
     return parts;
 }
 
+/* The metadata of a file as text, to be freed; NULL if it has none. */
+static inline char *metadata_of(bytes file)
+{
+    hc_safetensors header;
+    hc_problem problem = {.status = HC_OK};
+    hc_safetensors_parse(&header, (char *)file.data + 8, (size_t)hc_safetensors_header_length(file.data), &problem);
+    char *text = header.metadata.length ? calloc(1, header.metadata.length + 1) : NULL;
+    if (text) memcpy(text, header.metadata.text, header.metadata.length);
+    hc_safetensors_free(&header);
+    return text;
+}
+
 static inline part *part_of(part *parts, size_t count, const char *name)
 {
     for (size_t i = 0; i < count; i++)

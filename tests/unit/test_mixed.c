@@ -28,18 +28,6 @@ static bytes golden_shard(hc_tower tower, hc_dtype dtype)
     return shard;
 }
 
-/* The metadata of a shard, to be freed. */
-static char *metadata_of(bytes shard)
-{
-    hc_safetensors file;
-    hc_problem problem = {.status = HC_OK};
-    hc_safetensors_parse(&file, (char *)shard.data + 8, (size_t)hc_safetensors_header_length(shard.data), &problem);
-    char *text = calloc(1, file.metadata.length + 1);
-    memcpy(text, file.metadata.text, file.metadata.length);
-    hc_safetensors_free(&file);
-    return text;
-}
-
 /* An int4 shard whose EIGHT are those of the int8 shard; `change` may spoil its tensors. */
 static bytes mix(bytes four, bytes eight, void (*change)(part *parts, size_t count))
 {

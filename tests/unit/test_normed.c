@@ -16,18 +16,6 @@ static hc_encoder *load(hc_tower tower, bytes file, const char *config, hc_dtype
     return encoder;
 }
 
-/* The metadata of a file as text; NULL if it has none. */
-static char *metadata_of(bytes file)
-{
-    hc_safetensors header;
-    hc_problem problem = {.status = HC_OK};
-    hc_safetensors_parse(&header, (char *)file.data + 8, (size_t)hc_safetensors_header_length(file.data), &problem);
-    char *text = header.metadata.length ? calloc(1, header.metadata.length + 1) : NULL;
-    if (text) memcpy(text, header.metadata.text, header.metadata.length);
-    hc_safetensors_free(&header);
-    return text;
-}
-
 /* The same tensors, last ones first. */
 static bytes reversed(bytes file)
 {
