@@ -84,6 +84,20 @@ uint32_t hc_pack_floats(hc_element element, const void *from, float *to, size_t 
     return hc_largest_bits(to, n);
 }
 
+int hc_pack_inspect(const void *bytes, size_t n)
+{
+    const int8_t *q = bytes;
+    i8x16 any = {0}, lowest = any;
+    for (size_t i = 0; i < n; i += sizeof any) {
+        int8_t rest[16] = {0};
+        const int8_t *from = n - i < sizeof rest ? memcpy(rest, q + i, n - i) : q + i;
+        i8x16 v = i8_load(from);
+        any |= v;
+        lowest |= v == INT8_MIN;
+    }
+    return (i32_any((i32x4)any) ? HC_NONZERO : 0) | (i32_any((i32x4)lowest) ? HC_LOWEST : 0);
+}
+
 /* ---- quantisation -------------------------------------------------------------------------------------------------
  */
 

@@ -24,6 +24,10 @@ uint32_t hc_pack_floats(hc_element element, const void *from, float *to, size_t 
 /* The same of n floats that are there already. */
 uint32_t hc_largest_bits(const float *values, size_t n);
 
+/* What n quantised bytes hold: HC_NONZERO, HC_LOWEST (a -128), both or neither. */
+enum { HC_NONZERO = 1, HC_LOWEST = 2 };
+int hc_pack_inspect(const void *bytes, size_t n);
+
 /* Puts one output channel (k values) in its place. At int8 it is quantised: scale = max|w| / 127, q = w / scale rounded
  * half to even; the channel's scale and sum are set. At int4 each group of 32 is, with the scale of least squared error
  * among a few (pack_i4.c). */

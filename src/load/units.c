@@ -45,14 +45,9 @@ static void take_halves(hc_loader *loader, hc_item *it, const uint8_t *bytes, si
 /* Quantisers to 8 bits write -127 to 127; all 4 bits are in use. 0 after a failure. */
 static int check_quantised(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t n)
 {
-    uint8_t any = 0, lowest = 255; /* q + 128, so that the lowest is unsigned, which every SIMD has a minimum for */
-    for (size_t i = 0; i < n; i++) {
-        uint8_t shifted = bytes[i] ^ 0x80;
-        any |= bytes[i];
-        lowest = shifted < lowest ? shifted : lowest;
-    }
-    it->nonzero |= any != 0;
-    if (!lowest && it->element == HC_I8)
+    int holds = hc_pack_inspect(bytes, n);
+    it->nonzero |= (holds & HC_NONZERO) != 0;
+    if (holds & HC_LOWEST && it->element == HC_I8)
         hc_fail(&loader->problem, HC_WEIGHTS_CORRUPT, "tensor %s holds -128, expected -127 to 127", it->name);
     return loader->problem.status == HC_OK;
 }

@@ -8,14 +8,17 @@ import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { setImmediate } from 'node:timers/promises';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 
 import { loadTextEncoder } from '../../dist/index.js';
+import { fetchOver } from '../../web/node/http-fetch.js';
 import { golden } from './support.mjs';
 
 const { config: model, path } = golden('clip');
 const file = readFileSync(path);
 const { createServer } = createRequire(import.meta.url)('node:http'); // an import of it may load undici
+const large = Uint8Array.from({ length: 5_000_011 }, (_, i) => (i * 2654435761) >>> 13);
 const DISPATCHERS = [1, 2].map((version) => Symbol.for(`undici.globalDispatcher.${version}`));
 
 let server;
@@ -24,6 +27,12 @@ let asked; // { path, over } of each request
 
 /** Answers by the first part of a path, else the file. */
 const ANSWERS = {
+  large: (response) => response.writeHead(200, { 'content-length': large.length }).end(large),
+  pieces: (response) => {
+    for (let at = 0; at < large.length; at += 70_001) response.write(large.subarray(at, at + 70_001));
+    response.end();
+  },
+  packed: (response) => encoded(response, 'gzip', gzipSync(large, { level: 1 })),
   gzip: (response) => encoded(response, 'gzip', gzipSync(file)),
   deflate: (response) => encoded(response, 'deflate', deflateSync(file)),
   br: (response) => encoded(response, 'br', brotliCompressSync(file)),
@@ -90,6 +99,18 @@ test('an answer that was compressed, and a redirection to what is not ASCII', as
     (await load('/moved/file')).map(({ path }) => path),
     ['/moved/file', '/%C3%BCber/file'],
   );
+});
+
+test('every byte, however slowly they are read, of bodies one after the other and at once', async () => {
+  const read = async (place) => {
+    const reader = (await fetchOver(url)(`${url}/${place}`, {})).body.getReader();
+    const parts = [];
+    for (let part; !(part = await reader.read()).done; await setImmediate()) parts.push(part.value);
+    assert.ok(Buffer.concat(parts).equals(large), place);
+  };
+  asked = [];
+  for (const place of ['large', 'pieces', 'packed', 'large']) await read(place);
+  await Promise.all(['large', 'pieces', 'packed', 'large'].map(read));
 });
 
 test('redirections that fetch() does not follow either', async () => {
