@@ -54,17 +54,14 @@ static const config *find(const hc_options *o)
 
 static int has(const config *c, int flag) { return (c->flags & flag) != 0; }
 
-/* The pool, and where the last norm is. With a projection of its own TimmModel makes the trunk with the name's pool,
- * and changes that afterwards; else it makes it with the pool that is asked for. */
+/* The pool, and where the last norm is. */
 static void read_pool(const hc_options *o, config *c, hc_timm *t)
 {
     hc_timm_pool own = has(c, MAP) ? HC_TIMM_MAP : has(c, TOKEN) ? HC_TIMM_TOKEN : HC_TIMM_AVG;
-    int changed = t->proj == HC_TIMM_LINEAR || t->proj == HC_TIMM_MLP;
-    hc_timm_pool made = changed ? own : t->pool;
-    if (changed && t->pool == HC_TIMM_OWN) t->pool = own;
+    hc_timm_pool made = hc_timm_made_with(o, t, own);
     if (made != HC_TIMM_AVG) c->flags |= NO_FC_NORM;
     int possible = t->pool == HC_TIMM_AVG || (t->pool == HC_TIMM_TOKEN && has(c, CLASS_TOKEN)) ||
-                   (t->pool == HC_TIMM_MAP && made == HC_TIMM_MAP);
+                   (t->pool == HC_TIMM_MAP && own == HC_TIMM_MAP && made == HC_TIMM_MAP);
     if (!possible)
         hc_timm_refuse(o, has(c, CLASS_TOKEN) ? "timm_pool token, avg or, where the name stands for that, map"
                                               : "timm_pool avg or, where the name stands for that, map");
@@ -235,7 +232,7 @@ static void build(hc_network *net, hc_options *o)
         x = block(net, &t, x, around.pool == HC_TIMM_TOKEN && i == t.c.layers - 1);
         if (has(&t.c, NO_FC_NORM) && !has(&t.c, NO_NORM)) x = hc_norm(net, "norm.", x, t.eps);
         if (around.pool == HC_TIMM_MAP)
-            x = hc_timm_map_pool(net, t.c.pool_heads, t.c.pool_mlp_width, HC_GELU, t.eps, x);
+            x = hc_timm_map_pool(net, t.c.pool_heads, t.c.pool_mlp_width, HC_GELU, t.eps, 0, x);
         if (around.pool == HC_TIMM_AVG) x = hc_mean(net, x, t.prefix);
         if (!has(&t.c, NO_FC_NORM)) x = hc_norm(net, "fc_norm.", x, t.eps);
     }

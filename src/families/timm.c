@@ -53,6 +53,14 @@ void hc_timm_read(hc_options *o, int image_size, const char *const *keys, hc_tim
     hc_options_check_keys(&t->args, args, t->args.section_name, keys);
 }
 
+hc_timm_pool hc_timm_made_with(const hc_options *o, hc_timm *t, hc_timm_pool own)
+{
+    int projects = t->proj == HC_TIMM_LINEAR || t->proj == HC_TIMM_MLP;
+    if (!projects && hc_option(o, "timm_pool").type != HC_JSON_NULL) return t->pool;
+    if (t->pool == HC_TIMM_OWN) t->pool = own;
+    return own;
+}
+
 void hc_timm_check_mean(const hc_options *o, const hc_timm *t)
 {
     int own = t->pool == HC_TIMM_OWN && (t->proj == HC_TIMM_LINEAR || t->proj == HC_TIMM_MLP);
@@ -132,7 +140,8 @@ hc_value hc_timm_split_glu(hc_network *net, hc_value x, int n, hc_activation act
     return hc_times(net, gated, hc_linear(net, "mlp.fc1_x.", x, other));
 }
 
-hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activation activation, float eps, hc_value x)
+hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activation activation, float eps, int rms,
+                          hc_value x)
 {
     int width = net->values[x].width;
     HC_IN(net, "attn_pool.", 0)
@@ -143,8 +152,9 @@ hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activati
         hc_value seen = hc_attend(net, query, hc_columns(net, all, 0, width), hc_columns(net, all, width, width),
                                   (hc_attention_options){.heads = heads});
         x = hc_linear(net, "proj.", seen, (hc_linear_options){.n = width});
-        hc_value hidden = hc_linear(net, "mlp.fc1.", hc_norm(net, "norm.", x, eps),
-                                    (hc_linear_options){.n = mlp_width, .activation = activation});
+        hc_value normed = rms ? hc_rms_norm_of(net, "norm.", x, eps) : hc_norm(net, "norm.", x, eps);
+        hc_value hidden =
+            hc_linear(net, "mlp.fc1.", normed, (hc_linear_options){.n = mlp_width, .activation = activation});
         x = hc_linear(net, "mlp.fc2.", hidden, (hc_linear_options){.n = width, .add = x});
     }
     return x;

@@ -43,6 +43,11 @@ void hc_timm_read(hc_options *o, int image_size, const char *const *keys, hc_tim
 /* Says that of such towers only some are computed, as "timm_pool avg or token". */
 void hc_timm_refuse(const hc_options *o, const char *computed);
 
+/* The pool that TimmModel makes the trunk with: with a projection of its own, or where timm_pool is null, it is the
+ * name's `own`; a projection's trunk gets the pool that is asked for afterwards. Where that is the name's, t->pool is
+ * `own` from here on. */
+hc_timm_pool hc_timm_made_with(const hc_options *o, hc_timm *t, hc_timm_pool own);
+
 /* Checks that what comes out of the trunk is the mean of the last grid: timm_pool avg, or '' where the name stands for
  * that and a projection of OpenCLIP's follows. */
 void hc_timm_check_mean(const hc_options *o, const hc_timm *t);
@@ -75,8 +80,9 @@ hc_value hc_timm_glu(hc_network *net, hc_value x, int n, hc_activation activatio
 /* SwiGLU up to its last matrix: the same of two matrices, "mlp.fc1_g." and "mlp.fc1_x.". */
 hc_value hc_timm_split_glu(hc_network *net, hc_value x, int n, hc_activation activation, int plain);
 
-/* AttentionPoolLatent of x, "attn_pool.": one learned query looks at all tokens. */
-hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activation activation, float eps, hc_value x);
+/* AttentionPoolLatent of x, "attn_pool.": one learned query looks at all tokens. With `rms` its norm is an RMSNorm. */
+hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activation activation, float eps, int rms,
+                          hc_value x);
 
 /* From the pooled rows of the trunk to the result: visual.head.proj, visual.head.mlp, nothing, or the trunk's
  * classifier, whose name in the trunk is `classifier` ("head."). Where timm_pool is abs_attn or rot_attn, x is the grid

@@ -17,7 +17,8 @@ static const hc_timm_vit_config *find(const hc_options *o)
 static hc_value embed(hc_network *net, const hc_timm_vit_config *c)
 {
     int has_class = c->flags & HC_VIT_CLASS, patches_only = c->flags & HC_VIT_PATCH_POSITIONS,
-        apart = c->registers || (has_class && patches_only) || c->flags & HC_VIT_EMBED_NORM;
+        distilled = c->flags & HC_VIT_DISTILLED,
+        apart = c->registers || distilled || (has_class && patches_only) || c->flags & HC_VIT_EMBED_NORM;
     hc_patches_options patches = {.width = c->width,
                                   .patch_height = c->patch_size,
                                   .patch_width = c->patch_size,
@@ -32,8 +33,10 @@ static hc_value embed(hc_network *net, const hc_timm_vit_config *c)
     if (c->flags & HC_VIT_EMBED_NORM) x = hc_timm_vit_norm(net, c, "patch_embed.norm.", x);
     return hc_prepend(net, x,
                       (hc_prepend_options){.class_embedding = has_class ? "cls_token" : NULL,
-                                           .registers = c->registers ? "reg_token" : NULL,
-                                           .register_count = c->registers,
+                                           .registers = distilled      ? "dist_token"
+                                                        : c->registers ? "reg_token"
+                                                                       : NULL,
+                                           .register_count = distilled ? 1 : c->registers,
                                            .positions = "pos_embed",
                                            .positions_of_all = !patches_only});
 }
@@ -51,7 +54,9 @@ static void build(hc_network *net, hc_options *o)
     HC_IN(net, "visual.trunk.", 0)
     {
         x = embed(net, &c);
-        if (c.flags & HC_VIT_PRE_NORM) x = hc_normed(net, "norm_pre.", x, hc_timm_vit_eps(&c));
+        if (c.flags & HC_VIT_PRE_NORM)
+            x = c.flags & HC_VIT_RMS_NORM ? hc_rms_normed(net, "norm_pre.", x, hc_timm_vit_eps(&c))
+                                          : hc_normed(net, "norm_pre.", x, hc_timm_vit_eps(&c));
         x = hc_timm_vit_blocks(net, &c, &t, x);
     }
     hc_timm_vit_finish(net, &c, &t, x);

@@ -38,7 +38,7 @@ static hc_value blocks(hc_network *net, const config *c, const hc_timm *t, hc_va
     for (int i = 0; i < c->vit.layers; i++) HC_IN(net, "blocks.%d.", i)
         {
             if (!c->shared) HC_IN(net, "attn.rel_pos.", 0) bias = relative_bias(net, c, coordinates, rows, columns);
-            x = hc_timm_vit_block(net, &c->vit, x, bias, t->pool == HC_TIMM_TOKEN && i == c->vit.layers - 1);
+            x = hc_timm_vit_block(net, &c->vit, i, x, bias, t->pool == HC_TIMM_TOKEN && i == c->vit.layers - 1);
         }
     return x;
 }

@@ -64,3 +64,34 @@ hc_value hc_activated(hc_network *net, hc_value x, hc_activation activation)
     op.out = hc_columns(net, from, 0, net->values[from].width);
     return hc_network_op(net, "", op);
 }
+
+/* ---- factors ---- */
+
+typedef struct scale_job {
+    hc_span_of_rows x;
+    float factor;
+} scale_job;
+
+static void scale_rows(void *context, int first, int last, int thread)
+{
+    (void)thread;
+    const scale_job *j = context;
+    for (int r = first; r < last; r++)
+        for (int k = 0; k < j->x.width; k++) j->x.at[(size_t)r * j->x.stride + (size_t)k] *= j->factor;
+}
+
+static void run_scale(hc_pass *pass, const hc_op *op)
+{
+    scale_job j = {hc_pass_value(pass, op->out), op->scale};
+    hc_each(pass->steps, j.x.count, HC_ROWS_A_CHUNK, (uint64_t)j.x.width, scale_rows, &j);
+}
+
+static const hc_op_kind SCALE = {.name = "scale", .run = run_scale};
+
+hc_value hc_scaled(hc_network *net, hc_value x, float factor)
+{
+    hc_value from = hc_real(net, x);
+    hc_op op = {.kind = &SCALE, .in = {from}, .scale = factor};
+    op.out = hc_columns(net, from, 0, net->values[from].width);
+    return hc_network_op(net, "", op);
+}

@@ -1,4 +1,4 @@
-/* norm.c: LayerNorm and RMSNorm of rows, LayerNorm of the heads' parts of rows; BatchNorm on its own. */
+/* norm.c: LayerNorm and RMSNorm of rows, and of the heads' parts of rows; BatchNorm on its own. */
 #include "operations/operations.h"
 #include "operations/real.h"
 #include "operations/rows_in.h"
@@ -39,6 +39,11 @@ hc_value hc_simple_norm(hc_network *net, const char *name, hc_value x, float eps
 hc_value hc_normed(hc_network *net, const char *name, hc_value x, float eps)
 {
     return hc_real(net, hc_norm(net, name, x, eps));
+}
+
+hc_value hc_rms_normed(hc_network *net, const char *name, hc_value x, float eps)
+{
+    return hc_real(net, hc_rms_norm_of(net, name, x, eps));
 }
 
 hc_value hc_norm_again(hc_network *net, hc_value normed, hc_value x)
@@ -148,4 +153,34 @@ hc_value hc_norm_heads(hc_network *net, const char *name, hc_value x, int heads,
         op.tensors[1] = hc_network_vector(net, name, "bias", width / heads);
     }
     return hc_network_op(net, name ? name : "", op);
+}
+
+static void do_rms_heads(void *context, int first, int last, int thread)
+{
+    (void)thread;
+    const heads_job *j = context;
+    int dim = j->rows.width / j->heads;
+    for (int r = first; r < last; r++)
+        for (int head = 0; head < j->heads; head++) {
+            float *at = j->rows.at + (size_t)r * j->rows.stride + (size_t)head * (size_t)dim;
+            hc_rms_norm(at, dim, j->weight, j->eps, 0, at);
+        }
+}
+
+static void run_rms_heads(hc_pass *pass, const hc_op *op)
+{
+    heads_job job = {hc_pass_floats(pass, op->tensors[0]), NULL, op->eps, hc_pass_value(pass, op->out), op->heads};
+    uint64_t cost = (uint64_t)job.rows.width * HC_VALUE_COST;
+    hc_each(pass->steps, job.rows.count, HC_ROWS_A_CHUNK, cost, do_rms_heads, &job);
+}
+
+static const hc_op_kind RMS_HEADS = {.name = "heads", .run = run_rms_heads};
+
+hc_value hc_rms_norm_heads(hc_network *net, const char *name, hc_value x, int heads, float eps)
+{
+    int width = net->values[x].width;
+    hc_value from = hc_real(net, x);
+    hc_op op = {.kind = &RMS_HEADS, .in = {from}, .out = hc_columns(net, from, 0, width), .heads = heads, .eps = eps};
+    op.tensors[0] = hc_network_vector(net, name, "weight", width / heads);
+    return hc_network_op(net, name, op);
 }

@@ -110,15 +110,21 @@ hc_value hc_normed(hc_network *net, const char *name, hc_value x, float eps);
 /* RMSNorm (Zhang and Sennrich, 2019), done by whatever reads the value. */
 hc_value hc_rms_norm_of(hc_network *net, const char *name, hc_value x, float eps);
 
+/* The same, done at once. */
+hc_value hc_rms_normed(hc_network *net, const char *name, hc_value x, float eps);
+
 /* timm's SimpleNorm of at least 2 numbers, done by whatever reads the value: each over their standard deviation, with
  * their mean left in. */
 hc_value hc_simple_norm(hc_network *net, const char *name, hc_value x, float eps);
 
-/* The LayerNorm that made `normed`, of another value. */
+/* The norm that made `normed`, of another value. */
 hc_value hc_norm_again(hc_network *net, hc_value normed, hc_value x);
 
 /* LayerNorm of each head's part of x, of `heads`, in place; then each has length 1 instead if `name` is NULL. */
 hc_value hc_norm_heads(hc_network *net, const char *name, hc_value x, int heads, float eps);
+
+/* RMSNorm of each head's part of x, in place. */
+hc_value hc_rms_norm_heads(hc_network *net, const char *name, hc_value x, int heads, float eps);
 
 /* Columns `first` to `first + n - 1` of x: the same memory. */
 hc_value hc_columns(hc_network *net, hc_value x, int first, int n);
@@ -126,17 +132,26 @@ hc_value hc_columns(hc_network *net, hc_value x, int first, int n);
 /* The row that pooling takes of each input: of a packed value what net->text says, else the first. */
 hc_value hc_pick(hc_network *net, hc_value x);
 
+/* Rows `first` to `first + count - 1` of each input, which all have as many. */
+hc_value hc_some_rows(hc_network *net, hc_value x, int first, int count);
+
 /* The mean of each input's rows but the first `skip`; rows that net->text hides do not count. */
 hc_value hc_mean(hc_network *net, hc_value x, int skip);
 
 /* The same with the largest in place of the mean. */
 hc_value hc_largest(hc_network *net, hc_value x);
 
+/* The columns of x, and then those of y. */
+hc_value hc_beside(hc_network *net, hc_value x, hc_value y);
+
 /* tanh of every number. */
 hc_value hc_tanh(hc_network *net, hc_value x);
 
 /* An activation of every number, where no multiplication comes before that could do it. */
 hc_value hc_activated(hc_network *net, hc_value x, hc_activation activation);
+
+/* Every number times `factor`, in place. */
+hc_value hc_scaled(hc_network *net, hc_value x, float factor);
 
 /* x + gamma * y, gamma NULL for 1. */
 hc_value hc_add(hc_network *net, hc_value x, hc_value y, const char *gamma);
@@ -162,6 +177,12 @@ typedef struct hc_attention_options {
 
 /* softmax(scale q kᵀ + bias) v, head by head, within each input, or within each of its windows. */
 hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_attention_options options);
+
+/* Differential attention (Ye et al., "Differential Transformer", 2024): of each head's queries and keys the first half
+ * is one head, the second another, and with values of the whole width what the first sees less lambda times what the
+ * second does; then "sub_norm.", an RMSNorm of each head, times 1 - first. lambda is e^("lambda_q1" "lambda_k1") -
+ * e^("lambda_q2" "lambda_k2") + first. */
+hc_value hc_attend_difference(hc_network *net, hc_value q, hc_value k, hc_value v, int heads, float first);
 
 /* Relative position bias (Liu et al., "Swin Transformer", 2021; Bao et al., "BEiT", 2021) of tokens that are pixels of
  * a grid, behind a class token or not: for each head [keys, queries], the queries padded to whole panels. `table` has a

@@ -61,6 +61,29 @@ hc_value hc_pick(hc_network *net, hc_value x)
     return hc_network_op(net, "", (hc_op){.kind = &PICK, .in = {from}, .out = out, .replaces = from});
 }
 
+/* ---- some rows ---- */
+
+/* On one thread and at once, as above. */
+static void run_some(hc_pass *pass, const hc_op *op)
+{
+    hc_span_of_rows x = hc_pass_value(pass, op->in[0]), to = hc_pass_value(pass, op->out);
+    int rows = pass->net->values[op->in[0]].rows, count = pass->net->values[op->out].rows;
+    for (int i = 0; i < pass->inputs; i++) {
+        pick_job job = {NULL, 1, x, to};
+        job.x.at += (size_t)(i * rows + op->first) * x.stride;
+        job.to.at += (size_t)(i * count) * to.stride;
+        hc_each(pass->steps, count, count, (uint64_t)x.width, pick_rows, &job);
+    }
+}
+
+static const hc_op_kind SOME = {.name = "rows", .run = run_some};
+
+hc_value hc_some_rows(hc_network *net, hc_value x, int first, int count)
+{
+    hc_value from = hc_real(net, x), out = hc_network_value(net, HC_EACH, count, net->values[from].width);
+    return hc_network_op(net, "", (hc_op){.kind = &SOME, .in = {from}, .out = out, .replaces = from, .first = first});
+}
+
 /* ---- one row of many ---- */
 
 typedef struct mean_job {

@@ -258,21 +258,9 @@ static void test_wrapping(void)
 /* Names of timm's of the families' classes, of which towers have what is not computed. */
 static void test_names(void)
 {
-    static const char *const refused[] = {"vit_base_patch16_sapiens2",
-                                          "vit_base_patch16_rope_mixed_224",
-                                          "vit_base_patch16_xp_224",
-                                          "vit_pwee_patch16_reg1_gap_256",
-                                          "vit_dpwee_patch16_reg1_gap_256",
-                                          "vit_base_patch16_18x2_224",
-                                          "vit_dlittle_patch16_reg1_gap_256",
-                                          "vit_dwee_patch16_reg1_gap_256",
-                                          "vit_so150m_patch16_reg4_map_256",
-                                          "test_vit3",
-                                          "deit_tiny_distilled_patch16_224",
-                                          "vit_base_r50_s16_224",
-                                          "vit_small_r26_s32_224",
-                                          "vit_base_resnet26d_224",
-                                          "vit_tiny_r_s16_p8_224"};
+    static const char *const refused[] = {"vit_base_patch16_sapiens2", "vit_base_patch16_rope_mixed_224",
+                                          "vit_base_r50_s16_224",      "vit_small_r26_s32_224",
+                                          "vit_base_resnet26d_224",    "vit_tiny_r_s16_p8_224"};
     image("", "\"timm_model_name\": \"eva_large_patch14_336\"");
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         hc_problem problem;
@@ -306,6 +294,19 @@ static void test_refused(void)
          "\"timm_model_name\": \"vit_tiny_patch16_224\", \"timm_pool\": \"rot_attn\"", "timm_pool"},
         {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
          "\"timm_model_name\": \"eva02_tiny_patch14_224\", \"timm_pool\": \"abs_attn\"", "timm_pool"},
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
+         "\"timm_model_name\": \"deit_tiny_distilled_patch16_224\", \"timm_pool\": \"avg\"", "timm_pool token"},
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
+         "\"timm_model_name\": \"deit_tiny_distilled_patch16_224\", \"timm_pool\": \"\", \"timm_proj\": \"none\"",
+         "timm_pool token"},
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
+         "\"timm_model_name\": \"vit_dwee_patch16_reg1_gap_256\", \"timm_model_args\": {\"embed_dim\": 20, "
+         "\"num_heads\": 4}",
+         "heads of 5 channels"},
+        /* A pool that the name stands for no heads of. */
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
+         "\"timm_model_name\": \"eva02_tiny_patch14_224\", \"timm_pool\": \"map\", \"timm_proj\": \"none\"",
+         "timm_pool"},
         {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
          "\"timm_model_name\": \"convnext_atto\", \"timm_pool\": \"rot_attn\", \"timm_model_args\": {\"dims\": "
          "[8, 8, 8, 96]}",

@@ -1,4 +1,4 @@
-"""timm's VisionTransformer with map pooling: the image towers of SigLIP and SigLIP2, also as Hugging Face's SiglipVisionModel."""
+"""timm's VisionTransformer: SigLIP and SigLIP2, also as Hugging Face's SiglipVisionModel, and others of its pools and blocks."""
 from functools import partial
 
 import torch
@@ -31,12 +31,18 @@ def timm_vit(name, options, timm_name=SIGLIP, image_size=32, model=None, drop=()
     return Golden(name, options, vision=vision, model={'embed_dim': args['embed_dim'], **(model or {})}, **fields)
 
 
-def vit(name, options, timm_name, pool, proj, embed_dim=20, **rest):
+def vit(name, options, timm_name, pool, proj, embed_dim=20, width=24, **rest):
     """An image tower alone, of another pool and head."""
     proj_bias = {'timm_proj_bias': rest.pop('proj_bias')} if 'proj_bias' in rest else {}
-    sizes = dict(image_size=16, embed_dim=24, patch_size=4) if 'mci' not in timm_name else dict(image_size=32, embed_dim=24, inputs=4)
+    sizes = dict(image_size=16, embed_dim=width, patch_size=4) if 'mci' not in timm_name else dict(image_size=32, embed_dim=width, inputs=4)
     golden = timm_vit(name, options, timm_name, **{**sizes, 'towers': ('image',), 'model': {'embed_dim': embed_dim}, **rest})
     golden.vision.update(timm_pool=pool, timm_proj=proj, **proj_bias)
+    return golden
+
+
+def without_pool(golden):
+    """timm_pool left out: OpenCLIP's default is in force, avg, for which the last norm is behind the mean."""
+    del golden.vision['timm_pool']
     return golden
 
 
@@ -162,5 +168,23 @@ GOLDENS = [
     vit('vit-relpos-post-norm', 'relative position bias in blocks that are normed afterwards; the mean is normed', 'vit_relpos_small_patch16_rpn_224',
         'avg', None, rel_pos_dim=12),
     vit('vit-relpos-class-mean', 'a class token and the normed mean of the others', 'vit_relpos_base_patch16_clsgap_224', '', 'mlp', rel_pos_dim=12),
+    vit('vit-timm-distilled', "DeiT's two class tokens, and the mean of what a classifier each makes of them", 'deit_tiny_distilled_patch16_224', 'token', None),
+    vit('vit-timm-distilled-mean', "the mean of DeiT's two class tokens, of a picture that is not square; timm_pool ''; timm_proj linear",
+        'deit_base_distilled_patch16_384', '', 'linear', image_size=[12, 20]),
+    vit('vit-timm-distilled-bare', "timm's own checkpoint of the same; timm_pool null, which is token there; F32", 'deit_small_distilled_patch16_224', None, 'none',
+        24, names=bare, dtype=torch.float32),
+    without_pool(vit('vit-timm-default-pool', "no timm_pool, which is the normed mean; timm's own classifier", 'vit_tiny_patch16_224', None, None)),
+    vit('vit-timm-map-registers', 'a map pool that looks at patches alone, behind four registers with positions', 'vit_so150m_patch16_reg4_map_256', 'map', 'none', 24),
+    vit('vit-timm-map-all', 'a map pool that looks at a register, too; LayerScale', 'test_vit3', 'map', None, mlp_ratio=3.0),
+    vit('vit-timm-map-rms', 'a map pool where the name stands for the mean, behind a register; RMSNorm', 'test_vit4', 'map', None),
+    vit('vit-timm-parallel', 'attention and MLP side by side, norms of queries and keys, RMSNorm, also before the blocks; the class token without a position',
+        'vit_base_patch16_xp_224', 'token', None),
+    vit('vit-timm-parallel-odd', 'the same under LayerNorm, with biases and LayerScale; a register; width 36, heads of 12, hidden width 97',
+        'vit_pwee_patch16_reg1_gap_256', 'avg', 'linear', width=36, num_heads=3, mlp_ratio=2.7),
+    vit('vit-timm-twofold', 'two attentions side by side, then two MLPs, LayerScale; a class token', 'vit_small_patch16_18x2_224', 'token', 'mlp'),
+    vit('vit-timm-differential', 'differential attention, whose factor depends on the layer; LayerScale; a register', 'vit_dwee_patch16_reg1_gap_256', 'avg', None,
+        depth=3),
+    vit('vit-timm-differential-parallel', 'differential attention and MLP side by side, of a picture that is not square; heads of 20; BF16',
+        'vit_dpwee_patch16_reg1_gap_256', 'avg', 'none', 40, width=40, image_size=[12, 20], dtype=torch.bfloat16),
     vit('vit-timm-tokens', "a vector a token: timm_pool '' and timm_proj none", 'vit_base_patch16_224', '', 'none', 24),
 ]

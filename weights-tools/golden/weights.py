@@ -21,7 +21,7 @@ def gain_of(name, tail):
     if '.SelfAttention.q.' in name:
         return 0.5                                      # T5's scores are not scaled
     if leaf in ('in_proj_weight', 'q_proj_weight', 'k_proj_weight') \
-            or parent in ('q_proj', 'k_proj', 'qkv', 'q', 'kv', 'query', 'key'):
+            or parent in ('q_proj', 'k_proj', 'qkv', 'q', 'kv', 'query', 'key', 'in_proj'):
         return 2                                        # attention that is neither flat nor one-hot
     if is_first_of_mlp(name):
         return 0.5 if tail else 1
@@ -49,6 +49,8 @@ def randomise(model, generator, dtype, tail):
             value = uniform(shape, 0.4, 1.6)
         elif leaf in ('gamma', 'gamma_1', 'gamma_2'):                           # LayerScale
             value = uniform(shape, 0.3, 1.2)
+        elif leaf.startswith('lambda_'):                # of differential attention: e to the power of a sum of products
+            value = normal(shape, 0.5)
         elif leaf == 'running_mean':
             value = normal(shape, 0.3)
         elif leaf == 'running_var':
