@@ -194,7 +194,7 @@ if $(NODE) tests/browser/firefox.mjs; then BROWSER=firefox $(NODE) --test --test
 endef
 
 .PHONY: test-firefox
-test-firefox: IN_FIREFOX += demo-models demo-served demo-views
+test-firefox: IN_FIREFOX += cache-part demo-models demo-served demo-views
 test-firefox: dist build/setup node_modules/.package-lock.json
 	@$(call in_firefox,)
 

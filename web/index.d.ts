@@ -123,6 +123,9 @@ export interface Limits {
  *
  * A kept tower that is damaged is thrown away and fetched again; one that cannot be written, for example because the
  * disk is full, is dropped. Neither makes a load fail.
+ *
+ * Of a load that is cut off, what came of the file is kept, too: the next one fetches the rest, if the server sends
+ * ranges and the file is still the same.
  */
 export interface CacheOptions {
   /** `'reload'` fetches what is kept again, `'no-store'` neither reads nor writes. Default: `'default'`. */
@@ -538,7 +541,10 @@ export function loadVideoEncoder(options: VideoLoadOptions): Promise<VideoTower>
 export function loadTextEncoder(options: LoadOptions): Promise<TextTower>;
 export function loadImageEncoder(options: LoadOptions): Promise<ImageTower>;
 
-/** A tower that is kept (the option `cache`), or what a model's name stood for when it was asked for last. */
+/**
+ * A tower that is kept (the option `cache`), what has come of one whose load was cut off, or what a model's name stood
+ * for when it was asked for last.
+ */
 export interface KeptTower {
   /** By which removeKeptTowers() knows it. */
   readonly name: string;
@@ -554,7 +560,7 @@ export interface KeptTower {
   /** The size of the file that it came from, and how much of that was fetched. */
   readonly fileBytes: number | null;
   readonly fetchedBytes: number | null;
-  /** When it was stored, and used last: ISO 8601, UTC. */
+  /** When it was stored (null for a load that was cut off), and used last: ISO 8601, UTC. */
   readonly stored: string | null;
   readonly used: string;
 }

@@ -1,14 +1,27 @@
 // What is kept of towers that came by URL, as others see it: a list, and its removal.
 
+import { decodeText } from '../base/bytes.js';
 import { HalfclipError, describe } from '../base/errors.js';
 import { isNode } from '../base/platform.js';
+import { attempt } from '../base/realm.js';
+import { HEAD } from './part.js';
 import { completeCache, metadataOf, openStorage } from './tower-cache.js';
 
 /** All entries, the one used last first: { name, size, used, metadata }, metadata null where it cannot be read. */
 async function listEntries(storage) {
   const entries = await storage.list();
-  for (const entry of entries) entry.metadata = await metadataOf(storage, entry.name);
+  for (const entry of entries)
+    entry.metadata = (await metadataOf(storage, entry.name)) ?? (await partMetadata(storage, entry));
   return entries.sort((a, b) => b.used - a.used);
+}
+
+/** What is known of a file of which a part has come, see part.js. */
+async function partMetadata(storage, { name, size }) {
+  const reader = await storage.open(name).catch(() => null);
+  const head = await reader?.bytes(0, HEAD).catch(() => null);
+  await reader?.close();
+  const about = head && attempt(() => JSON.parse(decodeText(head).replace(/\0+$/, '')));
+  return about?.halfclip === 1 ? { ...about, fetchedBytes: size - HEAD } : null;
 }
 
 /** Where entries are; null where a browser has no place for them, as in a private window. */

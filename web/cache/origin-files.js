@@ -47,6 +47,13 @@ class OriginStorage {
     }
   }
 
+  /** The file of an entry that grows in its place, for nobody else meanwhile; see tower-cache.js. */
+  async grow(name, create) {
+    if (!globalThis.FileSystemSyncAccessHandle) throw new TypeError('only workers can write in place');
+    const access = await (await this.#folder.getFileHandle(entryFile(name), { create })).createSyncAccessHandle();
+    return { ...syncReader(access), write: (bytes, at) => writeAt(access, bytes, at) };
+  }
+
   async touch(name) {
     await writeFile(await this.#folder.getFileHandle(usedFile(name), { create: true }), [new Uint8Array(1)]);
   }
@@ -147,12 +154,16 @@ export async function writeFile(handle, pieces, signal) {
     let at = 0;
     for await (const piece of pieces) {
       signal?.throwIfAborted();
-      // Not all of it, or in a private window of Chromium an error's number, when storage is full.
-      if (access.write(piece, { at }) !== piece.length)
-        throw new DOMException('not all could be written', 'QuotaExceededError');
+      writeAt(access, piece, at);
       at += piece.length;
     }
   } finally {
     access.close();
   }
+}
+
+function writeAt(access, bytes, at) {
+  // Not all of it, or in a private window of Chromium an error's number, when storage is full.
+  if (access.write(bytes, { at }) !== bytes.length)
+    throw new DOMException('not all could be written', 'QuotaExceededError');
 }

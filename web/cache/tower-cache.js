@@ -2,9 +2,10 @@
 // in a fraction of a second, where a first load has to fetch and quantise. Nothing that goes wrong here makes a load
 // fail: an entry that cannot be read is fetched again, one that cannot be written is dropped.
 //
-// A storage (node/cache-folder.js, origin-files.js) has open(name), write(name, pieces, signal), touch(name), list(),
-// sweep() and remove(name). open() gives a reader: `size`; bytes(begin, end); fill(view), which puts the next bytes
-// from the entry's start into a view and says how many there were; close().
+// A storage (node/cache-folder.js, origin-files.js) has open(name), write(name, pieces, signal), grow(name, create),
+// touch(name), list(), sweep() and remove(name). open() gives a reader: `size`; bytes(begin, end); fill(view), which puts
+// the next bytes from the entry's start into a view and says how many there were; close(). grow() gives one that has
+// write(bytes, at) too, where it can, of an entry that is made if `create` is given.
 
 import { encodeText } from '../base/bytes.js';
 import { HalfclipError, describe } from '../base/errors.js';
@@ -14,6 +15,7 @@ import { isSibling, keyOfUrl, publicUrl, withQueryOf } from '../network/public-u
 import { HEAD, familiesOfShard } from '../wasm/families.js';
 import { bareEntry, entryPieces, readMetadata, unpackTower } from './entry.js';
 import { openOriginFiles } from './origin-files.js';
+import { Part } from './part.js';
 import { compareVersions, isUnreachable } from './revalidate.js';
 
 // Another number wherever the same file would now give another shard, or an entry is laid out differently.
@@ -113,6 +115,7 @@ export class TowerCache {
   #name;
   #urls;
   #options;
+  #parts = new Map(); // promises, by URL
 
   /**
    * @param {object} options of loadEncoder
@@ -199,6 +202,30 @@ export class TowerCache {
     await reader.close(); // first, because some file systems keep what is open
     await this.#storage.remove(this.#name).catch(() => {});
     return null;
+  }
+
+  /**
+   * What came of one of its files when a load was cut off, and comes now.
+   * @param {string} url
+   */
+  part = (url) => {
+    const { model, tower, keep } = this.#options;
+    const open = async () => {
+      const name = await nameOf(['part', this.#name, keyOfUrl(url)]);
+      const about = { url: publicUrl(url), model, tower };
+      return Part.open(this.#storage, name, about, keep.maxBytes, keep.mode === 'reload');
+    };
+    if (!this.#parts.has(url)) this.#parts.set(url, open());
+    return this.#parts.get(url);
+  };
+
+  /**
+   * Lets go of them after a load.
+   * @param {unknown} failure of it; undefined where there is a tower
+   */
+  async endParts(failure) {
+    const isUseless = !failure || /^(weights|integrity)/.test(failure.code);
+    for (const part of this.#parts.values()) await (await part).end(isUseless);
   }
 
   /**

@@ -26,11 +26,11 @@ export async function emptyCache(dir, patterns) {
 export function cacheTable(entries) {
   const size = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
   const date = (iso) => iso.slice(0, 16).replace('T', ' ');
-  const rows = entries.map(({ used, bytes, tower, dtype, url, name }) => [
+  const rows = entries.map(({ used, stored, bytes, tower, dtype, url, name }) => [
     date(used),
     size(bytes),
     tower ?? '',
-    dtype ?? '',
+    dtype ?? (url && !stored ? 'in part' : ''),
     url ?? `${name} (damaged)`,
   ]);
   const total = entries.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -85,15 +85,18 @@ async function load(options, start, towers, { fetch, signal, onProgress }) {
     const { wasm, encoder, fetchedBytes, fileBytes } = kept;
     return { encoder: make(wasm, encoder, { fetchedBytes, fileBytes, cached: true }) };
   }
-  const file = await openWeights(options.weights, {
-    ...network,
-    cache: towers?.outdated ? 'no-cache' : cache,
-    signal,
-    whole: integrity !== undefined || options.config === null,
-  });
+  let file;
   let wasm;
+  let failure;
   try {
     const { config } = options;
+    file = await openWeights(options.weights, {
+      ...network,
+      cache: towers?.outdated ? 'no-cache' : cache,
+      signal,
+      whole: integrity !== undefined || config === null,
+      part: towers?.part,
+    });
     const starting = start(config === null ? familiesOfShard(await file.peek(HEAD)) : familiesOf(config));
     wasm = towers ? (await starting).spawn() : await starting;
     signal?.throwIfAborted();
@@ -102,9 +105,11 @@ async function load(options, start, towers, { fetch, signal, onProgress }) {
     return { encoder: make(wasm, encoder, sizes), versions: file.versions };
   } catch (error) {
     wasm?.release();
+    failure = { code: error?.code };
     throw error;
   } finally {
-    await file.close();
+    await file?.close();
+    await towers?.endParts(failure);
   }
 }
 

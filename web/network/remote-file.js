@@ -39,16 +39,20 @@ export class RemoteFile {
   #seen = null; // { etag, modified } of the first answer
   #plain = false; // the server does not understand Range, so that it is not sent
   #head = new Uint8Array(0);
+  #part; // from the option, as long as it is of use
 
   /**
    * @param {string} url
    * @param {{ fetch?: typeof fetch, cache?: RequestCache, signal?: AbortSignal, retry: object, limits: object,
-   *   deadline?: number, whole?: boolean }} options retry: from completeRetry; limits: from completeLimits; deadline:
-   *   when to give up, by performance.now(); whole: everything is going to be read
+   *   deadline?: number, whole?: boolean, part?: (url: string) => Promise<object> }} options retry: from completeRetry;
+   *   limits: from completeLimits; deadline: when to give up, by performance.now(); whole: everything is going to be
+   *   read; part: what came of it before, see cache/part.js
    * @returns {Promise<RemoteFile>} of which the first bytes have come
    */
   static async open(url, options) {
-    const file = new RemoteFile(url, options);
+    const part = await options.part?.(url);
+    const file = new RemoteFile(url, part?.hasBegun ? { ...options, whole: false } : options);
+    file.#part = part;
     try {
       await file.#begin();
       return file;
@@ -83,15 +87,19 @@ export class RemoteFile {
    * for.
    */
   read(begin, end) {
-    return begin < this.#head.length
-      ? this.#readHead(begin, end)
-      : this.#stream(begin, Math.min(end, this.size ?? Infinity));
+    return begin < this.#head.length ? this.#readHead(begin, end) : this.#readRest(begin, end);
   }
 
   async *#readHead(begin, end) {
     const known = this.#head.length;
     yield this.#head.subarray(begin, Math.min(end, known));
-    yield* this.#stream(known, Math.min(end, this.size ?? Infinity));
+    yield* this.#readRest(known, end);
+  }
+
+  #readRest(begin, end) {
+    const last = Math.min(end, this.size ?? Infinity);
+    const receive = (from, to) => this.#stream(from, to);
+    return this.#part ? this.#part.read(begin, last, receive) : receive(begin, last);
   }
 
   /** Asks once more, to see that the file is still the same. */
@@ -124,15 +132,20 @@ export class RemoteFile {
     const chunks = this.#stream(0, this.#options.whole ? Infinity : HEAD);
     const { value } = await chunks.next();
     const parts = value ? [value.slice()] : [];
+    const { etag, modified } = this.#seen ?? {};
+    const validator = etag || modified;
+    if (!validator) this.#part = null;
+    await this.#part?.match(validator, this.size);
     if (!this.whole) {
       for await (const chunk of chunks) parts.push(chunk.slice());
       this.#head = concatenate(parts);
       return;
     }
-    this.whole = (async function* () {
+    const all = (async function* () {
       yield* parts;
       yield* chunks;
     })();
+    this.whole = this.#part ? this.#part.keep(0, all) : all;
   }
 
   /** Bytes [begin, end), with all the requests that they take; all of the file from a server that sends no less. */
@@ -227,7 +240,10 @@ export class RemoteFile {
       const length = this.#plain && response.type === 'cors' ? undefined : contentLength(response);
       this.#check(headers, length);
       this.#plain ||= isEncoded(headers);
-      if (first) this.whole = true;
+      if (first) {
+        this.whole = true;
+        this.#part = null; // it could not be asked for the rest
+      }
       return { begin: 0, end: length ?? Infinity };
     }
     if (status === 206) {

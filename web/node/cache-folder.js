@@ -33,10 +33,17 @@ class FolderStorage {
     return this.#openPlace(this.#place(name));
   }
 
-  async #openPlace(place) {
+  /** The file of an entry that grows in its place, see cache/tower-cache.js. */
+  async grow(name, create) {
+    if (create) await this.#make(this.dir);
+    const { O_RDWR, O_CREAT } = fs.constants;
+    return this.#openPlace(this.#place(name), create ? O_RDWR | O_CREAT : O_RDWR);
+  }
+
+  async #openPlace(place, flags = fs.constants.O_RDONLY) {
     // Of a FIFO, opening it would wait for a writer; a link may lead to anybody's file.
-    const { O_RDONLY, O_NONBLOCK = 0, O_NOFOLLOW = 0 } = fs.constants;
-    const file = await fs.open(place, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+    const { O_NONBLOCK = 0, O_NOFOLLOW = 0 } = fs.constants;
+    const file = await fs.open(place, flags | O_NONBLOCK | O_NOFOLLOW, 0o600);
     let size;
     try {
       const stat = await file.stat();
@@ -74,6 +81,10 @@ class FolderStorage {
         ahead = at < size ? readBlock(view.length) : null;
         ahead?.catch(() => {}); // reported when it is asked for
         return part.length;
+      },
+      async write(bytes, position) {
+        for (let got = 0; got < bytes.length;)
+          got += (await file.write(bytes, got, bytes.length - got, position + got)).bytesWritten;
       },
       close: () => file.close(),
     };
