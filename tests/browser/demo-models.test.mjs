@@ -281,6 +281,54 @@ test('a paused download is cancelled; one of the image half with the pictures th
   }
 });
 
+test('a download that was begun goes on after the page was reloaded in the middle, by a click, or is removed', async () => {
+  const hub = await slowHub();
+  const served = await startPage({ root: { '/some/where/': DIST }, connect: [hub.url] });
+  try {
+    await served.withPage(
+      async (page) => {
+        const panel = () => page.getByRole('tab', { name: 'Model and storage' }).click();
+        const here = card(page, 'hf-hub:org/clip').getByText(
+          /^[\d.]+ MB of [\d.]+ MB are here: the download was cut off\.$/,
+        );
+        const come = (bytes) =>
+          page.waitForFunction((bytes) => document.getElementById('model-bar').value > bytes, bytes);
+        await choose(page, { name: 'hf-hub:org/clip' });
+        await come(3.2e6);
+        await page.reload();
+        await isOpen(page);
+        await panel();
+        await inUse(page, 'halfclip-emoji');
+        const bytes = Number.parseFloat(await here.textContent()) * 1e6;
+        assert.ok(bytes > 2e6, `${bytes} bytes are here`);
+        let asked = hub.ranges.length;
+        await page.getByRole('button', { name: 'Continue with hf-hub:org/clip' }).click();
+        await come(bytes);
+        const again = hub.ranges.slice(asked).filter(([begin]) => begin > 0);
+        assert.ok(again.length > 0 && again.every(([begin]) => begin >= bytes - 1e5), JSON.stringify(again));
+
+        await page.locator('#model-cancel').click();
+        await here.waitFor();
+        await page.getByRole('button', { name: 'Remove what is kept of hf-hub:org/clip' }).click();
+        await card(page, 'hf-hub:org/clip').waitFor({ state: 'detached' });
+        asked = hub.ranges.length;
+        hub.pause = 0;
+        await choose(page, { name: 'hf-hub:org/clip' });
+        await inUse(page, 'hf-hub:org/clip');
+        assert.ok(
+          hub.ranges.slice(asked).some(([begin]) => begin > 0 && begin < 1e6),
+          'from the start',
+        );
+        await here.waitFor({ state: 'detached' });
+      },
+      { query: `?hub=${encodeURIComponent(hub.url)}`, others: [hub.url], expectedFailures: /404|ERR_/ },
+    );
+  } finally {
+    await served.close();
+    hub.close();
+  }
+});
+
 test('a server that the policy does not name is not asked, and the page says how it would be', async () => {
   const other = await startPage({
     root: { '/': files },

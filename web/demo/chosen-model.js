@@ -71,17 +71,44 @@ export class ChosenModel {
     this.#tell('model', { key: model.key, label: model.label });
   }
 
-  /** Loads a tower, and remembers which of those that the package keeps it is. */
+  /** Loads a tower, and remembers which of those that the package keeps it is, from its first byte on. */
   async #load(model, kind, hooks, download) {
-    const names = async () => (await keptTowers()).map(({ name }) => name);
+    const names = async () => (await keptTowers()).filter(({ stored }) => stored).map(({ name }) => name);
     const before = new Set(await names());
-    const encoder = await LOADERS[kind]({ ...loadOptions(model, kind, download), ...hooks });
-    const made = (await names()).filter((name) => !before.has(name));
-    const { files = [], speed = {} } = await this.#saved(model.key);
-    const { key, label, options } = model;
-    const entry = { key, label, options, files: [...new Set([...files, ...made])], speed };
+    let begun;
+    const onProgress = (progress) => {
+      hooks.onProgress(progress);
+      const { phase, total } = progress;
+      if (phase === 'fetch' && total) begun ??= this.#remember(model, kind, { total, urls: [...download.asked] });
+    };
+    try {
+      const encoder = await LOADERS[kind]({ ...loadOptions(model, kind, download), ...hooks, onProgress });
+      const made = (await names()).filter((name) => !before.has(name));
+      await begun;
+      begun = this.#remember(model, kind, undefined, made);
+      return encoder;
+    } finally {
+      await begun;
+    }
+  }
+
+  /**
+   * Remembers a model: the towers that were made for it, and of one that is being loaded, what is asked for.
+   * @param {'image' | 'text'} kind
+   * @param {{ total: number, urls: string[] } | undefined} loading
+   * @param {string[]} [made]
+   */
+  async #remember({ key, label, options }, kind, loading, made = []) {
+    const { files = [], speed = {}, begun } = await this.#saved(key);
+    const entry = { key, label, options, speed };
+    entry.files = [...new Set([...files, ...made])];
+    entry.begun = { ...begun, [kind]: loading };
     await this.#database.write({ models: { put: [entry] } });
-    return encoder;
+  }
+
+  /** What has come of towers whose loads were cut off, of those that are kept. */
+  #partsOf({ begun = {} }, kept) {
+    return kept.filter(({ stored, tower, url }) => stored === null && begun[tower]?.urls.includes(url));
   }
 
   async #saved(key) {
@@ -125,12 +152,20 @@ export class ChosenModel {
   /** All models, as the page lists them. */
   async list() {
     await this.#rememberSpeed();
-    const kept = new Map((await keptTowers()).map(({ name, bytes }) => [name, bytes]));
+    const kept = await keptTowers();
     const saved = await this.#database.all('models');
     return this.#all.map(({ key, label, about, size }) => {
-      const { files = [], speed } = saved.find((entry) => entry.key === key) ?? {};
-      const bytes = files.reduce((sum, name) => sum + (kept.get(name) ?? 0), 0);
-      return { key, label, about, size, bytes, speed, chosen: key === this.key };
+      const entry = saved.find((entry) => entry.key === key) ?? {};
+      const { files = [], speed, begun } = entry;
+      const sum = (towers, figure) => towers.reduce((all, tower) => all + tower[figure], 0);
+      const bytes = sum(
+        kept.filter(({ name }) => files.includes(name)),
+        'bytes',
+      );
+      const parts = this.#partsOf(entry, kept);
+      const totals = [...new Set(parts.map(({ tower }) => tower))].map((kind) => begun[kind]);
+      const part = parts.length > 0 && { loaded: sum(parts, 'fetchedBytes'), total: sum(totals, 'total') };
+      return { key, label, about, size, bytes, part, speed, chosen: key === this.key };
     });
   }
 
@@ -144,7 +179,8 @@ export class ChosenModel {
     try {
       await this.#towers.use('text', () => {}); // so that what cannot be loaded is said now
     } catch (error) {
-      if (isNew) this.#others = this.#others.filter((model) => model !== next);
+      if (isNew && this.#partsOf(await this.#saved(next.key), await keptTowers()).length === 0)
+        await this.#forget(next);
       await this.#use(before);
       throw error;
     }
@@ -165,9 +201,13 @@ export class ChosenModel {
 
   /** Removes what is kept of a model: its towers, and the vectors that it made. */
   async remove(key) {
-    const { files = [] } = await this.#saved(key);
-    await removeKeptTowers(files);
+    const saved = await this.#saved(key);
+    await removeKeptTowers([...(saved.files ?? []), ...this.#partsOf(saved, await keptTowers())]);
     await removeVectors(key);
+    await this.#forget({ key });
+  }
+
+  async #forget({ key }) {
     await this.#database.write({ models: { remove: [key] } });
     this.#others = this.#others.filter((model) => model.key !== key);
   }

@@ -7,6 +7,8 @@ const PATIENCE = 30_000;
 const ASK_AGAIN = 2000;
 
 export class Download {
+  /** Addresses that were asked for, without their queries: by these the package names what it keeps. */
+  asked = new Set();
   #held = null; // { until, end }: a promise, and what fulfils it
   #isOffline = false;
   #hasBegun = false; // before, what is kept serves where there is no network
@@ -47,6 +49,7 @@ export class Download {
    */
   over(fetch) {
     return async (url, { signal, ...init } = {}) => {
+      this.asked.add(Object.assign(new URL(url), { search: '', hash: '' }).href);
       for (;;) {
         await this.#held?.until;
         const request = new AbortController();
@@ -60,6 +63,7 @@ export class Download {
           return response.body ? this.#holding(response) : response;
         } catch (error) {
           request.abort(error);
+          signal?.removeEventListener('abort', stop);
           if (navigator.onLine || !this.#hasBegun || signal?.aborted) throw error;
           await this.#network(signal);
         }
@@ -92,11 +96,15 @@ export class Download {
   /** Waits until there may be a network again. */
   async #network(signal) {
     this.#setOffline(true);
+    const over = new AbortController();
     await new Promise((resolve) => {
-      setTimeout(resolve, ASK_AGAIN);
-      addEventListener('online', resolve, { once: true });
-      signal?.addEventListener('abort', resolve, { once: true });
+      const timer = setTimeout(resolve, ASK_AGAIN);
+      const options = { signal: over.signal };
+      over.signal.addEventListener('abort', () => clearTimeout(timer));
+      addEventListener('online', resolve, options);
+      signal?.addEventListener('abort', resolve, options);
     });
+    over.abort();
     signal?.throwIfAborted();
   }
 }

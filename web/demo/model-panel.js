@@ -29,7 +29,7 @@ export function createModelPanel({ library, hub, notices, announce, removeEveryt
       : 'This browser gives the page no place to keep things (a private window does not): all of it goes when the page is closed.';
   }
 
-  function cardOf({ key, label, about, size, bytes, speed, chosen }) {
+  function cardOf({ key, label, about, size, bytes, part, speed, chosen }) {
     const card = element('li', '', 'model');
     card.dataset.key = key;
     const head = element('h3', label);
@@ -49,10 +49,16 @@ export function createModelPanel({ library, hub, notices, announce, removeEveryt
     card.append(head);
     if (about) card.append(element('p', about));
     card.append(element('p', facts.join(' · '), 'hint'));
+    if (part)
+      card.append(
+        element('p', `${formatBytes(part.loaded)} of ${formatBytes(part.total)} are here: the download was cut off.`),
+      );
     const buttons = element('p', '', 'toolbar');
     if (chosen) buttons.append(element('span', 'In use', 'in-use'));
+    else if (part) buttons.append(button('Continue', `Continue with ${label}`, () => choose({ key })));
     else buttons.append(button('Use', `Use ${label}`, () => choose({ key })));
-    if (!chosen && bytes) buttons.append(button('Remove', `Remove what is kept of ${label}`, () => remove(key, label)));
+    if (!chosen && (bytes || part))
+      buttons.append(button('Remove', `Remove what is kept of ${label}`, () => remove(key, label)));
     card.append(buttons);
     return card;
   }
