@@ -6,7 +6,7 @@
 #include "checkpoint/options.h"
 #include "tower/network.h"
 
-enum { HC_FAMILY_NAMES = 9 };
+enum { HC_FAMILY_NAMES = 10 };
 
 typedef struct hc_family {
     const char *name; /* as messages call it: "an image tower of the kind of …" */

@@ -175,7 +175,8 @@ typedef struct hc_attention_options {
     float scale;        /* of the scores; 0: 1 / sqrt(head_dim)                               */
 } hc_attention_options;
 
-/* softmax(scale q kᵀ + bias) v, head by head, within each input, or within each of its windows. */
+/* softmax(scale q kᵀ + bias) v, head by head, within each input, or within each of its windows. k and v are columns of
+ * one value, or of two that are as wide. */
 hc_value hc_attend(hc_network *net, hc_value q, hc_value k, hc_value v, hc_attention_options options);
 
 /* Differential attention (Ye et al., "Differential Transformer", 2024): of each head's queries and keys the first half
@@ -220,6 +221,20 @@ hc_value hc_rotary_table(hc_network *net, int head_dim, hc_rotary grid);
 /* Rotary position embeddings (Su et al., "RoFormer", 2021) of queries or keys, in place: of tokens that are pixels of
  * the grid, behind `skip` others, which stay as they are. */
 hc_value hc_rotate_heads(hc_network *net, hc_value table, hc_value x, int heads, int skip, hc_rotary grid);
+
+/* Frequencies that are learned (Heo et al., "Rotary Position Embedding for Vision Transformer", 2024), [2, layers,
+ * heads, head_dim / 2]: of each pair of a head's numbers one for each coordinate. 4 divides head_dim. */
+hc_tensor_id hc_mixed_frequencies(hc_network *net, const char *name, int layers, int heads, int head_dim);
+
+/* What hc_rotate_mixed turns a layer's heads by. Of `grid` only its size and x_first count. */
+hc_value hc_mixed_table(hc_network *net, hc_tensor_id frequencies, int layer, hc_rotary grid);
+
+/* hc_rotate_heads with that: each pair turns by the sum of both coordinates' angles. */
+hc_value hc_rotate_mixed(hc_network *net, hc_value table, hc_value x, int heads, int skip, hc_rotary grid);
+
+/* Each head of x, of `heads`, `times` times, one behind the other: those of keys and values that several queries' heads
+ * look at (Ainslie et al., "GQA", 2023). */
+hc_value hc_repeat_heads(hc_network *net, hc_value x, int heads, int times);
 
 /* ---- frames of a video ---- */
 

@@ -1,8 +1,9 @@
 /* rotary.c: rotary position embeddings (Su et al., "RoFormer", 2021) of tokens that are pixels of a grid, as timm's
  * RotaryEmbeddingCat and RotaryEmbeddingDinoV3 have them: of a head's pairs of numbers the first half turn with one
- * coordinate, the others with the other one. */
+ * coordinate, the others with the other one. mixed.c has those that turn with both. */
 #include "operations/operations.h"
 #include "operations/real.h"
+#include "operations/rotary.h"
 
 #include "tower/pass.h"
 
@@ -18,9 +19,7 @@ hc_value hc_rotary_table(hc_network *net, int head_dim, hc_rotary grid)
     return hc_network_op(net, "rope", op);
 }
 
-/* e to the power of a complex number, by Taylor's series of a part of it, and squared as often as it was halved: within
- * 1e-12 for what a table needs, from additions and multiplications alone. */
-static void exp_complex(double re, double im, double out[2])
+void hc_exp_complex(double re, double im, double out[2])
 {
     enum { TERMS = 9 };
     double size = (re < 0 ? -re : re) + (im < 0 ? -im : im), x = 1, y = 0;
@@ -69,8 +68,8 @@ static void fill(void *context, int first, int last, int thread)
         double coordinate = coordinate_of(g, r < g->height ? r : r - g->height, size);
         for (int band = 0; band < bands; band++) {
             double frequency[2], angle[2];
-            exp_complex(-g->log_temperature * band / bands, 0, frequency);
-            exp_complex(0, coordinate * frequency[0], angle);
+            hc_exp_complex(-g->log_temperature * band / bands, 0, frequency);
+            hc_exp_complex(0, coordinate * frequency[0], angle);
             if (g->whole_turns) {
                 out[band] = (float)angle[0];
                 out[half + band] = (float)angle[1];
@@ -83,13 +82,10 @@ static void fill(void *context, int first, int last, int thread)
     }
 }
 
-/* About how many multiplications an entry of the table takes. */
-enum { ENTRY_COST = 64 };
-
 static void run_table(hc_pass *pass, const hc_op *op)
 {
     table_job j = {op->rotary, hc_pass_value(pass, op->out)};
-    hc_each(pass->steps, j.out.count, HC_ROWS_A_CHUNK, (uint64_t)j.out.width * ENTRY_COST, fill, &j);
+    hc_each(pass->steps, j.out.count, HC_ROWS_A_CHUNK, (uint64_t)j.out.width * HC_ROTARY_ENTRY_COST, fill, &j);
 }
 
 static const hc_op_kind TABLE = {.name = "rotary table", .run = run_table};

@@ -258,9 +258,8 @@ static void test_wrapping(void)
 /* Names of timm's of the families' classes, of which towers have what is not computed. */
 static void test_names(void)
 {
-    static const char *const refused[] = {"vit_base_patch16_sapiens2", "vit_base_patch16_rope_mixed_224",
-                                          "vit_base_r50_s16_224",      "vit_small_r26_s32_224",
-                                          "vit_base_resnet26d_224",    "vit_tiny_r_s16_p8_224"};
+    static const char *const refused[] = {"vit_base_r50_s16_224", "vit_small_r26_s32_224", "vit_base_resnet26d_224",
+                                          "vit_tiny_r_s16_p8_224"};
     image("", "\"timm_model_name\": \"eva_large_patch14_336\"");
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         hc_problem problem;
@@ -303,6 +302,17 @@ static void test_refused(void)
          "\"timm_model_name\": \"vit_dwee_patch16_reg1_gap_256\", \"timm_model_args\": {\"embed_dim\": 20, "
          "\"num_heads\": 4}",
          "heads of 5 channels"},
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
+         "\"timm_model_name\": \"vit_base_patch16_sapiens2\", \"timm_pool\": \"token\", \"timm_model_args\": "
+         "{\"depth\": 2, \"num_kv_heads\": [12, 5]}",
+         "5 heads of keys and values in block 1"},
+        {HC_MODEL_CONFIG, HC_IMAGE, "",
+         "\"timm_model_name\": \"vit_base_patch16_sapiens2\", \"timm_pool\": \"token\", \"timm_model_args\": "
+         "{\"depth\": 2, \"num_kv_heads\": [12]}",
+         "expected 2 to 2 integers"},
+        {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
+         "\"timm_model_name\": \"vit_base_patch16_dinov3\", \"timm_model_args\": {\"num_kv_heads\": [1]}",
+         "as many as num_heads"},
         /* A pool that the name stands for no heads of. */
         {HC_MODEL_UNSUPPORTED, HC_IMAGE, "",
          "\"timm_model_name\": \"eva02_tiny_patch14_224\", \"timm_pool\": \"map\", \"timm_proj\": \"none\"",

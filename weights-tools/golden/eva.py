@@ -1,4 +1,4 @@
-"""timm's Eva: EVA, EVA-02, EVA-CLIP, the Perception Encoder, DINOv3, ViTs with rotary positions; and under their authors' names."""
+"""timm's Eva: EVA, EVA-02, EVA-CLIP, the Perception Encoder, DINOv3, Sapiens2, ViTs with rotary positions; and under their authors' names."""
 import types
 
 import torch
@@ -80,6 +80,19 @@ def dinov3_names(state):
     return {**result, 'local_cls_norm.weight': torch.ones(32), 'local_cls_norm.bias': torch.zeros(32)}
 
 
+def sapiens2_names(state):
+    """Meta's own of Sapiens2: LayerScale within attention, registers as storage, and what only training needs."""
+    pieces = [('reg_token', 'storage_tokens'), ('patch_embed.proj.', 'patch_embed.projection.'), ('.gamma_1', '.attn.gamma.weight'), ('.mlp.fc1.', '.ffn.w12.'),
+              ('.mlp.fc2.', '.ffn.w3.'), ('.norm1.', '.ln1.'), ('.norm2.', '.ln2.'), *((f'.{x}_proj.', f'.w{x}.') for x in 'qkv')]
+    result = {}
+    for name, tensor in state.items():
+        name = name.removeprefix(TRUNK)
+        for ours, theirs in pieces:
+            name = name.replace(ours, theirs)
+        result[f'ln1.{name.removeprefix("norm.")}' if name.startswith('norm.') else name] = tensor
+    return check({**result, 'mask_token': torch.zeros(1, 1, 32)}, state)
+
+
 def dinov3_names_without_bias(state):
     """The same of a tower without biases of q, k and v, which these files have all the same, zeros."""
     zeros = {name.removeprefix(TRUNK).replace('.weight', '.bias'): torch.zeros(len(tensor)) for name, tensor in state.items() if name.endswith('attn.qkv.weight')}
@@ -142,6 +155,13 @@ GOLDENS = [
     eva('rope-axial', 'rotary positions of temperature 100, x first; the class token without positions', 'vit_small_patch16_rope_ape_224',
         image_size=[24, 40]),
     eva('rope-axial-mean', 'no learned positions; norm before the mean', 'vit_base_patch16_rope_224', vision=dict(timm_pool='avg', timm_proj=None)),
+    eva('rope-mixed', 'rotary positions whose frequencies are learned, of not square pictures; the class token', 'vit_small_patch16_rope_mixed_224', image_size=[24, 40]),
+    eva('rope-mixed-mean', 'the same beside learned positions, which the class token has none of; the normed mean; heads of 12; F32', 'vit_base_patch16_rope_mixed_ape_224',
+        vision=dict(timm_pool='avg', timm_proj=None), image_size=[40, 24], embed_dim=36, num_heads=3, dtype=torch.float32),
+    eva('sapiens2', 'Sapiens2: fewer heads of keys and values, norms of queries and keys, RMSNorm, registers, LayerScale of attention alone; the class token, of not square pictures',
+        'vit_base_patch16_sapiens2', vision=dict(timm_pool='token', timm_proj='none'), image_size=[40, 24], depth=3, num_heads=4, num_kv_heads=[4, 2, 1], model=dict(embed_dim=32)),
+    eva('sapiens2-meta', "Meta's own names of Sapiens2; timm_pool null, which is token there; BF16", 'vit_large_patch16_sapiens2', vision=dict(timm_pool=None, timm_proj='none'),
+        num_kv_heads=[1, 2], model=dict(embed_dim=32), names=sapiens2_names, dtype=torch.bfloat16, notes='with tensors that only training needs'),
     eva('dinov3', 'DINOv3: rotary positions in whole turns, pairs half a head apart, registers, LayerScale, no bias of q, k and v; mean, of not square pictures',
         'vit_base_patch16_dinov3', vision=dict(timm_pool='avg', timm_proj='none'), image_size=[24, 40], num_heads=4, model=dict(embed_dim=32)),
     eva('dinov3-token', 'the class token, after a SwiGLU whose width is rounded up to a multiple of 8; heads of 12; timm_proj linear; BF16', 'vit_small_plus_patch16_dinov3_qkvb',

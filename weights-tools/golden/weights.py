@@ -51,6 +51,8 @@ def randomise(model, generator, dtype, tail):
             value = uniform(shape, 0.3, 1.2)
         elif leaf.startswith('lambda_'):                # of differential attention: e to the power of a sum of products
             value = normal(shape, 0.5)
+        elif leaf == 'freqs':                           # of rotary positions, in radians a patch
+            value = normal(shape, 0.5)
         elif leaf == 'running_mean':
             value = normal(shape, 0.3)
         elif leaf == 'running_var':
