@@ -71,6 +71,22 @@ for (const [width, height, colorScheme] of [
     ));
 }
 
+test('the names of all views are seen whole, on the narrowest screen as well', () =>
+  withPage(async (page) => {
+    for (const width of [320, 360, 390, 414, 439, 441, 460, 500, 641]) {
+      await page.setViewportSize({ width, height: 700 });
+      const cut = await page.evaluate(() =>
+        [...document.querySelectorAll('[role=tab]')]
+          .filter((tab) => {
+            const { left, right } = tab.getBoundingClientRect();
+            return left < 0 || right > innerWidth || tab.scrollWidth > tab.clientWidth;
+          })
+          .map(({ textContent }) => textContent),
+      );
+      assert.deepEqual(cut, [], `${width} pixels`);
+    }
+  }));
+
 test('the keyboard alone: tabs, the field, the grid, a picture, and back', () =>
   withPage(async (page) => {
     await addFew(page);

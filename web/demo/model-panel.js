@@ -49,10 +49,10 @@ export function createModelPanel({ library, hub, notices, announce, removeEveryt
     card.append(head);
     if (about) card.append(element('p', about));
     card.append(element('p', facts.join(' · '), 'hint'));
-    if (part)
-      card.append(
-        element('p', `${formatBytes(part.loaded)} of ${formatBytes(part.total)} are here: the download was cut off.`),
-      );
+    if (part) {
+      const come = `${formatBytes(part.loaded)} of ${formatBytes(part.total)} are here: the download was cut off.`;
+      card.append(element('p', come, 'part'));
+    }
     const buttons = element('p', '', 'toolbar');
     if (chosen) buttons.append(element('span', 'In use', 'in-use'));
     else if (part) buttons.append(button('Continue', `Continue with ${label}`, () => choose({ key })));
