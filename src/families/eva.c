@@ -121,7 +121,7 @@ static void build(hc_network *net, hc_options *o)
     hc_timm around;
     read(o, &t, &around);
     if (o->problem->status != HC_OK) return;
-    t.eps = hc_eva_has(&t.c, EPS_5) ? 1e-5f : 1e-6f;
+    t.eps = hc_eva_has(&t.c, HC_EVA_EPS_5) ? 1e-5f : 1e-6f;
     t.prefix = hc_eva_has(&t.c, HC_EVA_CLASS_TOKEN) + t.c.registers;
     t.grid = (hc_rotary){.height = around.image_height / t.c.patch_size,
                          .across = around.image_width / t.c.patch_size,
