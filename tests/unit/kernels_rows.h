@@ -111,7 +111,7 @@ static void check_lists(const hc_rows *q, int row)
 static void check_outliers(int rows, int k, int far, float factor, hc_storage storage)
 {
     float *x = random_rows(rows, k, (size_t)k, 1), *largest = allocate((size_t)k * sizeof *largest);
-    int *found = allocate((size_t)k * sizeof *found), blocks = (k + 15) / 16, allowed = k / 128;
+    int *found = allocate((size_t)k * sizeof *found), blocks = (k + 15) / 16, allowed = k / 128 == 1 ? 2 : k / 128;
     hc_matrix w = shape_of(k, storage);
     hc_rows q = make_rows(rows, &w, 1, 1, HC_DOT_PAIRS);
     for (int r = 0; r < rows; r++)
