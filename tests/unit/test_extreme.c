@@ -94,6 +94,28 @@ static const extreme CASES[] = {
      8, HC_INT8, "expected a multiple"},
     {"a picture that is too small to halve", HC_IMAGE, "\"timm_model_name\":\"convnext_tiny\",\"image_size\":31", 8,
      HC_INT8, "expected 32 or more"},
+    {"one row of pixels, turned by learned frequencies", HC_IMAGE,
+     "\"timm_model_name\":\"vit_small_patch16_rope_mixed_224\",\"image_size\":[1,2048],\"timm_pool\":\"avg\","
+     "\"timm_proj\":null,\"timm_model_args\":{\"embed_dim\":4,\"depth\":1,\"num_heads\":1,\"patch_size\":1}",
+     8, HC_INT8, ""},
+    {"halves of heads of one number", HC_IMAGE,
+     "\"timm_model_name\":\"vit_dpwee_patch16_reg1_gap_256\",\"image_size\":[3,5],\"timm_pool\":\"avg\","
+     "\"timm_proj\":null,\"timm_model_args\":{\"embed_dim\":6,\"depth\":2,\"num_heads\":3,\"patch_size\":1,"
+     "\"mlp_ratio\":0.2}",
+     8, HC_INT4, ""},
+    {"many heads of queries, one of keys and values", HC_IMAGE,
+     "\"timm_model_name\":\"vit_base_patch16_sapiens2\",\"image_size\":4,\"timm_pool\":\"token\","
+     "\"timm_proj\":null,\"timm_model_args\":{\"embed_dim\":512,\"depth\":2,\"num_heads\":128,\"patch_size\":1,"
+     "\"num_kv_heads\":[1,128]}",
+     8, HC_INT8, ""},
+    {"two class tokens and one patch", HC_IMAGE,
+     "\"timm_model_name\":\"deit_tiny_distilled_patch16_224\",\"image_size\":1,\"timm_pool\":\"token\","
+     "\"timm_proj\":null,\"timm_model_args\":{\"embed_dim\":1,\"depth\":1,\"num_heads\":1,\"patch_size\":1}",
+     1, HC_INT8, ""},
+    {"a pool that looks at one patch", HC_IMAGE,
+     "\"timm_model_name\":\"vit_so150m_patch16_reg4_map_256\",\"image_size\":1,\"timm_pool\":\"map\","
+     "\"timm_proj\":null,\"timm_model_args\":{\"embed_dim\":1,\"depth\":1,\"num_heads\":1,\"patch_size\":1}",
+     8, HC_INT4, ""},
     {"a wide hidden layer", HC_TEXT,
      "\"context_length\":4,\"vocab_size\":9,\"width\":1,\"heads\":1,\"layers\":1,\"mlp_ratio\":65536", 1, HC_INT8, ""},
     {"many heads", HC_TEXT, "\"context_length\":600,\"vocab_size\":9,\"width\":512,\"heads\":512,\"layers\":1", 8,
