@@ -293,9 +293,11 @@ test('a download that was begun goes on after the page was reloaded in the middl
         );
         const come = (bytes) =>
           page.waitForFunction((bytes) => document.getElementById('model-bar').value > bytes, bytes);
+        hub.pause = 6;
         await choose(page, { name: 'hf-hub:org/clip' });
         await come(3.2e6);
         await page.reload();
+        hub.pause = 20;
         await isOpen(page);
         await panel();
         await inUse(page, 'halfclip-emoji');
@@ -304,6 +306,11 @@ test('a download that was begun goes on after the page was reloaded in the middl
         let asked = hub.ranges.length;
         await page.getByRole('button', { name: 'Continue with hf-hub:org/clip' }).click();
         await come(bytes);
+        assert.equal(await here.count(), 0, 'while more comes it is not said that it was cut off');
+        await page.getByRole('tab', { name: 'Find pictures' }).click();
+        await panel();
+        await page.locator('.model', { has: page.locator('#model-progress') }).waitFor();
+        assert.equal(await here.count(), 0);
         const again = hub.ranges.slice(asked).filter(([begin]) => begin > 0);
         assert.ok(again.length > 0 && again.every(([begin]) => begin >= bytes - 1e5), JSON.stringify(again));
 
@@ -320,6 +327,26 @@ test('a download that was begun goes on after the page was reloaded in the middl
           'from the start',
         );
         await here.waitFor({ state: 'detached' });
+
+        // Everything can be removed while something comes.
+        await page.getByRole('button', { name: 'Use halfclip-emoji' }).click();
+        await inUse(page, 'halfclip-emoji');
+        await page.getByRole('button', { name: 'Remove what is kept of hf-hub:org/clip' }).click();
+        await card(page, 'hf-hub:org/clip').waitFor({ state: 'detached' });
+        hub.pause = 20;
+        await choose(page, { name: 'hf-hub:org/clip' });
+        await come(2.2e6);
+        await page.getByRole('button', { name: 'Remove everything' }).click();
+        await page.getByRole('button', { name: 'Yes, remove pictures, vectors and models' }).click();
+        await page.locator('#announcements', { hasText: 'Everything is removed' }).waitFor({ state: 'attached' });
+        const files = await page.evaluate(async () => {
+          const root = await navigator.storage.getDirectory();
+          const folder = await root.getDirectoryHandle('halfclip', { create: true });
+          const names = [];
+          for await (const name of folder.keys()) names.push(name);
+          return names;
+        });
+        assert.deepEqual(files, []);
       },
       { query: `?hub=${encodeURIComponent(hub.url)}`, others: [hub.url], expectedFailures: /404|ERR_/ },
     );

@@ -162,7 +162,8 @@ export class ChosenModel {
         kept.filter(({ name }) => files.includes(name)),
         'bytes',
       );
-      const parts = this.#partsOf(entry, kept);
+      const isLoading = (kind) => key === this.key && this.#towers.figures(kind).state === 'loading';
+      const parts = this.#partsOf(entry, kept).filter(({ tower }) => !isLoading(tower));
       const totals = [...new Set(parts.map(({ tower }) => tower))].map((kind) => begun[kind]);
       const part = parts.length > 0 && { loaded: sum(parts, 'fetchedBytes'), total: sum(totals, 'total') };
       return { key, label, about, size, bytes, part, speed, chosen: key === this.key };
@@ -215,7 +216,11 @@ export class ChosenModel {
   /** Forgets all models; the bundled one is chosen. */
   async removeAll() {
     this.#towers.close();
-    await removeKeptTowers('all');
+    // What just came of a tower is let go of a moment later.
+    for (let i = 0; i < 20 && (await keptTowers()).length > 0; i++) {
+      if (i > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+      await removeKeptTowers('all');
+    }
     await this.#database.write({ models: { clear: true }, settings: { clear: true } });
     this.#others = [];
     await this.#use(KNOWN[0]);

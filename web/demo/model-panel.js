@@ -91,6 +91,7 @@ export function createModelPanel({ library, hub, notices, announce, removeEveryt
   /** How much has come stands with the model. */
   function placeProgress() {
     const card = [...byId('models').children].find(({ dataset }) => dataset.key === loading?.key);
+    card?.querySelector('.part')?.remove(); // which says how much had come
     (card ?? byId('model-form')).append(progress);
     progress.hidden = !loading;
   }
