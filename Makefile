@@ -178,7 +178,7 @@ test-node: dist $(WASM_FLAVOURS:%=build/kernels-%.wasm) build/unit/extreme.jsonl
 	"$$($(NODE) tests/newest-node.mjs)" --test --test-reporter=spec tests/node/{simd,kernels,golden,emoji,vector-index}.test.mjs
 
 # What servers and networks do once more with Node.js's fetch() in place of its http.
-OVER_FETCH = faults random-faults hostile hub own-fetch range cache cache-faults sources file-urls
+OVER_FETCH = faults random-faults hostile hub own-fetch range cache cache-faults cache-part sources file-urls
 test-over-fetch: dist build/setup node_modules/.package-lock.json
 	$(NODE) --import ./tests/node/over-fetch.mjs --test --test-reporter=spec $(OVER_FETCH:%=tests/node/%.test.mjs)
 
