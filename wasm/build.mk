@@ -39,9 +39,13 @@ WASM_TOOLS_EXPORTS = hc_embed_operation hc_loader_set_temporal hc_embed_video_be
 WASM_CALIBRATE_EXPORTS = hc_calibration_new hc_calibration_status hc_calibration_message hc_calibration_add hc_calibration_step hc_calibration_choose hc_calibration_free
 
 # The modules of src/search, which the scripts hold (web/build.mk): they have no memory to give and need little of a stack.
-SEARCH_SOURCES = $(wildcard src/search/*.c)
+SEARCH_SOURCES = $(filter-out src/search/threads.c,$(wildcard src/search/*.c))
 SEARCH_EXPORTS = __heap_base hc_search_prepare hc_search_score hc_search_best hc_search_sort hc_search_above hc_search_hash hc_search_take
 SEARCH_LDFLAGS = --no-entry --gc-sections --strip-all --stack-first -z stack-size=4096 --max-memory=4294967296 $(SEARCH_EXPORTS:%=--export=%)
+# The same for several threads of Node.js, which workers of the package join as they join a tower's.
+SEARCH_THREADS_SOURCES = $(SEARCH_SOURCES) src/search/threads.c src/kernels/parallel.c wasm/search/pool.c
+SEARCH_THREADS_LDFLAGS = $(SEARCH_LDFLAGS) --shared-memory --import-memory --initial-memory=1048576 --export=__stack_pointer --export=hc_search_find \
+                       --export=hc_threads_new --export=hc_threads_work --export=hc_threads_stop --export=hc_threads_may_sleep
 
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
 WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool src/kernels/parallel src/kernels/tensor,$(KERNELS:%=src/%)) $(SEARCH_SOURCES:%.c=%) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/planes src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
@@ -85,10 +89,6 @@ build/bench-kernels-$(1).wasm: build/wasm/$(1)/tests/bench/kernels.o $$(KERNELS:
 	@echo $$@
 	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS_BARE) $$^ -o $$@
 
-build/search-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(SEARCH_SOURCES))
-	@echo $$@
-	@. build/wasm/toolchain && $$$$WASM_LD $$(SEARCH_LDFLAGS) $$^ -o $$@
-
 # The towers and src/calibrate, for the command line, which takes those for several threads.
 dist/halfclip-calibrate-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $$(WASM_FILES),$$(WASM_SOURCES)))
 	@mkdir -p $$(@D)
@@ -112,6 +112,17 @@ dist/halfclip-vit-$(1).wasm: $$(patsubst %.c,build/wasm/$(1)/%.o,$$(filter-out $
 	@. build/wasm/toolchain && $$$$WASM_LD $$(WASM_LDFLAGS) $$(WASM_LDFLAGS_$(1)) $$^ -o $$@
 endef
 $(foreach flavour,$(WASM_FLAVOURS) $(WASM_THREADED),$(eval $(call WASM_RULES,$(flavour))))
+
+define SEARCH_RULES
+build/search-$(1).wasm: $$(SEARCH_SOURCES:%.c=build/wasm/$(1)/%.o)
+	@echo $$@
+	@. build/wasm/toolchain && $$$$WASM_LD $$(SEARCH_LDFLAGS) $$^ -o $$@
+
+build/search-$(1)-threads.wasm: $$(SEARCH_THREADS_SOURCES:%.c=build/wasm/$(1)-threads/%.o)
+	@echo $$@
+	@. build/wasm/toolchain && $$$$WASM_LD $$(SEARCH_THREADS_LDFLAGS) $$^ -o $$@
+endef
+$(foreach flavour,$(WASM_FLAVOURS),$(eval $(call SEARCH_RULES,$(flavour))))
 
 # The reader of PyTorch files and digests of whole files, which few pages need.
 dist/halfclip-files.wasm: $(patsubst %.c,build/wasm/simd128/%.o,$(filter-out wasm/exports.c wasm/checkpoint.c $(WASM_TOOLS) $(WASM_CALIBRATE),$(WASM_SOURCES)))

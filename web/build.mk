@@ -17,11 +17,11 @@ BUNDLES = dist/node.js dist/node.cjs dist/node-worker.js dist/langchain.cjs $(SE
 PAGE := $(filter-out web/demo/offline.js,$(shell find web/demo -type f))
 COPIES = $(patsubst web/%,dist/%,$(PAGE) $(wildcard web/models/*.safetensors web/*.d.ts)) dist/index.d.cts dist/vector-index.d.cts dist/clip-merges.bin $(LANGCHAIN)
 LANGCHAIN = dist/langchain.js dist/langchain.d.ts dist/langchain.d.cts
-SEARCH_MODULES = build/search-relaxed.wasm build/search-simd128.wasm
+SEARCH_MODULES = $(patsubst %,build/search-%.wasm,$(WASM_FLAVOURS) $(WASM_THREADED))
 SCRIPTS = $(shell find web -name '*.js' -not -path 'web/demo/*')
 
 ESBUILD = node_modules/.bin/esbuild --bundle --log-level=warning --target=es2022
-# web/search has its two small modules in itself.
+# web/search has its small modules in itself.
 ESBUILD_SEARCH = --loader:.wasm=binary $(foreach file,$(SEARCH_MODULES),--alias:$(notdir $(file))=./$(file))
 ESBUILD_NODE = $(ESBUILD) --platform=node --minify-syntax --inject:web/node/globals.js
 # What import.meta.url is in a module that is required.

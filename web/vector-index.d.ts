@@ -37,6 +37,11 @@ export interface VectorIndexOptions {
   metadata?: Record<string, unknown> | undefined;
   /** What computes. Default: the fastest that this engine has; `'scalar'`, in JavaScript, where nothing may be compiled. */
   kernels?: 'relaxed' | 'simd128' | 'scalar' | undefined;
+  /**
+   * Node.js: how many threads search among more than 4 MB of vectors, the caller's included, once their workers have
+   * started; `'auto'`: the number of cores, at most 8. Default, and always in pages: 1.
+   */
+  threads?: 'auto' | number | undefined;
 }
 
 export interface Result {
@@ -71,6 +76,8 @@ export class VectorIndex {
   /** How many vectors there are. */
   readonly size: number;
   readonly kernels: 'relaxed' | 'simd128' | 'scalar';
+  /** How many threads search, the caller's included. */
+  readonly threads: number;
   /** A JSON object that is kept with the vectors. */
   metadata: Record<string, any>;
   /**
@@ -133,6 +140,7 @@ export class VectorIndex {
       fetch?: ((url: string, init?: any) => Promise<any>) | undefined;
       salvage?: boolean | undefined;
       kernels?: 'relaxed' | 'simd128' | 'scalar' | undefined;
+      threads?: 'auto' | number | undefined;
     },
   ): Promise<VectorIndex>;
 }

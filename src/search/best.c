@@ -25,6 +25,13 @@ static void sift_up(hc_hit *heap, uint32_t i, hc_hit hit)
     heap[i] = hit;
 }
 
+uint32_t hc_search_add(hc_hit *best, uint32_t found, uint32_t limit, hc_hit hit)
+{
+    if (found < limit) sift_up(best, found++, hit);
+    else if (is_better(hit, best[0])) sift_down(best, found, 0, hit);
+    return found;
+}
+
 /* The scores of block p. */
 static const float *scores_of(const void *blocks, size_t p, size_t bytes)
 {
@@ -43,8 +50,7 @@ uint32_t hc_search_best(const void *blocks, size_t count, int width, int size, u
             if (!(scores[r] > least)) continue;
             hc_hit hit = {scores[r], first + (uint32_t)p * HC_BLOCK + r};
             if (!is_better((hc_hit){after_score, after_row}, hit)) continue;
-            if (found < limit) sift_up(best, found++, hit);
-            else sift_down(best, found, 0, hit);
+            found = hc_search_add(best, found, limit, hit);
             if (found == limit) least = best[0].score;
         }
     }

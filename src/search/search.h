@@ -8,10 +8,12 @@
 #ifndef HC_SEARCH_H
 #define HC_SEARCH_H
 
+#include "kernels/parallel.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HC_BLOCK = 16, HC_WIDTH = 16, HC_MOST_WIDTH = 1 << 16 };
+enum { HC_BLOCK = 16, HC_WIDTH = 16, HC_MOST_WIDTH = 1 << 16, HC_MOST_THREADS = 64 };
 
 /* A row that was found. */
 typedef struct hc_hit {
@@ -39,6 +41,14 @@ void hc_search_score(void *blocks, size_t count, int width, int size, const void
  * whose root is the worst. Returns how many are in it. */
 uint32_t hc_search_best(const void *blocks, size_t count, int width, int size, uint32_t first, float after_score,
                         uint32_t after_row, hc_hit *best, uint32_t found, uint32_t limit);
+
+/* Adds one row to such a heap, if it is better than the worst or there is room. Returns how many are in it. */
+uint32_t hc_search_add(hc_hit *best, uint32_t found, uint32_t limit, hc_hit hit);
+
+/* hc_search_score, and hc_search_best of all, by at most HC_MOST_THREADS threads; `best` has room for `limit` rows for
+ * each of them. */
+uint32_t hc_search_find(hc_threads *threads, void *blocks, int count, int width, int size, const void *query,
+                        double scale, hc_hit *best, uint32_t limit);
 
 /* Sorts such a heap, best first. */
 void hc_search_sort(hc_hit *best, uint32_t found);

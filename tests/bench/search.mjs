@@ -3,11 +3,13 @@
 //
 //     node tests/bench/search.mjs [vectors [length]]      default: 1000000 512
 //
-// Times are of the processor, the best of some runs: other programs make them longer, but less than those of the clock.
+// Times are of the processor, the best of some runs: other programs make them longer, but less than those of the clock,
+// which several threads are measured by.
 
 import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
 import { VectorIndex } from '../../dist/vector-index-node.js';
 
@@ -68,6 +70,21 @@ for (const [dtype, index] of Object.entries(indexes)) {
   row(
     `${index.size} vectors of ${dim}, ${dtype}, ${index.kernels}`,
     `${search.toFixed(1)} ms, ${ratio.toFixed(2)} × reading`,
+  );
+}
+
+for (const threads of [1, 'auto']) {
+  const index = new VectorIndex({ dim, threads });
+  index.merge(indexes.fp32);
+  await setTimeout(500); // threads start
+  const times = Array.from({ length: 5 * RUNS }, () => {
+    const begin = performance.now();
+    index.search(query, { limit: 20 });
+    return performance.now() - begin;
+  });
+  row(
+    `${few} of them by ${index.threads} thread${index.threads > 1 ? 's' : ''}, int8`,
+    `${Math.min(...times).toFixed(2)} ms by the clock`,
   );
 }
 

@@ -39,7 +39,7 @@ const WEB = {
   video: ['base', 'picture', 'sources'],
   checkpoint: ['base', 'network', 'wasm', 'sources'],
   load: ['base', 'network', 'wasm', 'sources', 'checkpoint'],
-  search: ['base', 'wasm', 'sources'],
+  search: ['base', 'threads', 'wasm', 'sources'],
   cache: ['base', 'network', 'wasm'],
   models: ['base', 'network', 'wasm', 'sources', 'checkpoint', 'cache'],
   encoder: ['base', 'network', 'wasm', 'text', 'picture', 'sources', 'load', 'cache', 'models'],

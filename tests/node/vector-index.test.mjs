@@ -1,8 +1,12 @@
 // VectorIndex: what it finds, against a sort of everything that there is, by each of the kernels; and careless calls.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
 
 import { HalfclipError as OfPackage } from '../../dist/node.js';
 import { HalfclipError, VectorIndex } from '../../dist/vector-index-node.js';
@@ -293,6 +297,45 @@ test('merge', () => {
   }
 });
 
+test('several threads find what one finds, before they have started and afterwards, and no process waits for them', async () => {
+  const [dim, count] = [256, 20_000];
+  const vectors = randomVectors(500, dim, 3);
+  for (const dtype of ['int8', 'fp32']) {
+    const [one, several] = [1, 3].map((threads) => new VectorIndex({ dim, dtype, threads }));
+    assert.deepEqual([one.threads, several.threads], [1, 3]);
+    for (let i = 0; i < count; i++) {
+      const vector = vectors[i % 500].map((x, k) => x + vectors[(i + 7 * k) % 500][k]);
+      for (const index of [one, several]) index.add(i, vector);
+    }
+    for (let i = 0; i < 30; i++) {
+      const options = { limit: 1 + 10 * i, filter: i % 3 ? undefined : (id) => id % 50 === 0 };
+      assert.deepEqual(several.search(vectors[i], options), one.search(vectors[i], options));
+      if (i === 10) await setTimeout(300);
+      for (const index of [one, several]) index.replace(i, vectors[i + 1]);
+      for (const index of [one, several]) index.remove(count - 1 - i);
+    }
+    const loaded = await VectorIndex.load(await several.save(), { threads: 'auto' });
+    assert.deepEqual(loaded.search(vectors[0]), one.search(vectors[0]));
+    assert.equal(loaded.threads, Math.min(8, cpus().length));
+  }
+  assert.equal(new VectorIndex({ dim, threads: 3, kernels: 'scalar' }).threads, 1);
+});
+
+test('threads end with the index that they are of', async () => {
+  const program = `
+    import { Worker } from 'node:worker_threads';
+    import { VectorIndex } from ${JSON.stringify(new URL('../../dist/vector-index-node.js', import.meta.url).href)};
+    let ended = 0;
+    const { terminate } = Worker.prototype;
+    Worker.prototype.terminate = function () { ended++; return terminate.call(this); };
+    (() => new VectorIndex({ dim: 4, threads: 3 }).add(1, [1, 2, 3, 4]))();
+    for (let i = 0; i < 100 && ended < 2; i++) await new Promise((resolve) => setTimeout(resolve, 20)).then(gc);
+    console.log(ended);`;
+  const run = promisify(execFile);
+  const { stdout } = await run(process.execPath, ['--expose-gc', '--input-type=module', '-e', program]);
+  assert.equal(stdout.trim(), '2');
+});
+
 test('careless calls', async () => {
   const index = new VectorIndex({ dim: 3 });
   index.add('a', [1, 2, 3]);
@@ -308,6 +351,8 @@ test('careless calls', async () => {
   wrong(() => new VectorIndex({ dim: 0 }), /dim is the number 0/);
   wrong(() => new VectorIndex({ dim: 3, dtype: 'int4' }), /"int8" or "fp32"/);
   wrong(() => new VectorIndex({ dim: 3, metadata: [] }), /metadata/);
+  for (const threads of [0, 1.5, 65, 'all'])
+    wrong(() => new VectorIndex({ dim: 3, threads }), /"auto" or a number from 1 to 64/);
   wrong(() => new VectorIndex({ dim: 3, metadata: { n: 1n } }), /metadata cannot be written as JSON/);
   wrong(() => index.add('a', [1, 2, 3]), /"a", which is in the index: replace/);
   for (const id of [null, undefined, 1.5, 2 ** 60, {}, true]) {

@@ -94,6 +94,23 @@ static int same(const hc_hit *a, const hc_hit *b, uint32_t n)
     return 1;
 }
 
+/* The best rows by several threads. */
+static void check_threads(const rows *r, const void *asked, double scale)
+{
+    enum { THREADS = 3 };
+    hc_threads *threads = hc_threads_new(THREADS);
+    hc_hit all[MOST_ROWS], best[THREADS * MOST_ROWS];
+    for (uint32_t limit = 1; limit <= MOST_ROWS; limit = 2 * limit + 1) {
+        uint32_t found =
+            hc_search_find(threads, r->memory, (int)r->blocks, r->width, r->size, asked, scale, best, limit);
+        hc_search_sort(best, found);
+        uint32_t expected = best_of_all(r, (hc_hit){INFINITY, 0}, all, limit);
+        CHECK(found == expected && same(best, all, found), "the best %u by threads: found %u, expected %u", limit,
+              found, expected);
+    }
+    hc_threads_free(threads);
+}
+
 static void check_search(const rows *r, const void *query)
 {
     const double scale = 0.3;
@@ -119,6 +136,7 @@ static void check_search(const rows *r, const void *query)
               expected);
         if (found) after = best[found / 2];
     }
+    check_threads(r, asked, scale);
     uint32_t found = hc_search_above(r->memory, r->blocks, r->width, r->size, 0, 50, 0, all), expected = 0;
     for (int i = 0; i < r->count && i < 50; i++)
         if (score_at(r, i) >= 0) {

@@ -1,11 +1,13 @@
 // What computes an index's scores: the module of src/search that fits this engine, or the same in JavaScript.
 //
 // Kernels have `buffer`, the memory that addresses are of, whose bytes from `base` on are the caller's; reserve(end),
-// which makes it large enough and may replace `buffer`; and the functions of src/search/search.h.
+// which makes it large enough and may replace `buffer`; the functions of src/search/search.h; and `threads`, how many of
+// them find() uses, which is there if these are several.
 
 import relaxed from 'search-relaxed.wasm';
 import simd128 from 'search-simd128.wasm';
 
+import { getHost } from '../base/platform.js';
 import { exhausted } from '../wasm/memory.js';
 import { detectDot, detectSimd } from '../wasm/simd.js';
 import { ScalarKernels } from './scalar.js';
@@ -14,17 +16,32 @@ const PAGE = 1 << 16;
 const MODULES = { relaxed, simd128 };
 const CALLS = ['prepare', 'score', 'best', 'sort', 'above', 'hash', 'take'];
 
-/** The modules, by their names; each less than 4 kB, which every engine compiles at once on any thread. */
-const compiled = {};
+/** Modules by what they are made of; each less than 4 kB, which every engine compiles at once on any thread. */
+const compiled = new Map();
 
-class WasmKernels {
-  constructor(name) {
-    const { exports } = new WebAssembly.Instance((compiled[name] ??= new WebAssembly.Module(MODULES[name])));
+function compile(bytes) {
+  if (!compiled.has(bytes)) compiled.set(bytes, new WebAssembly.Module(bytes));
+  return compiled.get(bytes);
+}
+
+export class WasmKernels {
+  /**
+   * @param {'relaxed' | 'simd128'} name
+   * @param {{ bytes: Uint8Array, memory: WebAssembly.Memory }} [other] another module of these kernels, and its memory
+   */
+  constructor(name, { bytes, memory } = { bytes: MODULES[name] }) {
+    this.module = compile(bytes);
+    const { exports } = new WebAssembly.Instance(this.module, { env: { memory } });
     this.name = name;
-    this.memory = exports.memory;
+    this.exports = exports;
+    this.memory = memory ?? exports.memory;
     this.buffer = this.memory.buffer; // kept, since asking for it takes time
     this.base = exports.__heap_base.value;
     for (const call of CALLS) this[call] = exports[`hc_search_${call}`];
+  }
+
+  get threads() {
+    return 1;
   }
 
   reserve(end) {
@@ -50,9 +67,18 @@ const preferred = () => (detectSimd() === 'relaxed' && detectDot() === 'quads' ?
 
 /**
  * @param {'relaxed' | 'simd128' | 'scalar'} [name] default: the fastest that there is
+ * @param {number} [threads] the caller's included; fewer, where memory cannot be shared
  */
-export function createKernels(name) {
+export function createKernels(name, threads = 1) {
   if (name === 'scalar') return new ScalarKernels();
+  const { ThreadedKernels } = getHost();
+  if (threads > 1 && ThreadedKernels) {
+    try {
+      return new ThreadedKernels(name ?? preferred(), threads);
+    } catch {
+      // Shared memory reserves all that it may ever grow to, which not every system allows.
+    }
+  }
   try {
     return new WasmKernels(name ?? preferred());
   } catch (error) {

@@ -11,6 +11,12 @@ const SIGNAL = [
 ];
 const KERNELS = [(value) => ['relaxed', 'simd128', 'scalar'].includes(value), '"relaxed", "simd128" or "scalar"'];
 
+const MOST_THREADS = 64;
+const THREADS = [
+  (value) => value === 'auto' || (isCount(value) && value <= MOST_THREADS),
+  `"auto" or a number from 1 to ${MOST_THREADS}`,
+];
+
 const MOST_DIM = 2 ** 16;
 
 export const INDEX_OPTIONS = {
@@ -21,6 +27,7 @@ export const INDEX_OPTIONS = {
     'an object that can be written as JSON',
   ],
   kernels: KERNELS,
+  threads: THREADS,
 };
 
 export const ROW_OPTIONS = { data: ANYTHING };
@@ -36,4 +43,5 @@ export const LOAD_OPTIONS = {
   fetch: [isFunction, 'a function'],
   salvage: [(value) => typeof value === 'boolean', 'true or false'],
   kernels: KERNELS,
+  threads: THREADS,
 };

@@ -8,6 +8,7 @@ const HEAD = 2 * 4 * BLOCK; // bytes of a block before its rows
 const HIT = 8; // bytes
 const STAGE = 1 << 14; // bytes that come from a file at once, and what is left of a row before them
 const CHUNK = 1 << 19; // bytes of rows that are scored before the best of them are taken, which stay in a cache
+const WORTH = 1 << 22; // bytes of rows from which several threads score them: others take as long to wake
 
 const roundUp = (n, multiple) => Math.ceil(n / multiple) * multiple;
 
@@ -31,13 +32,14 @@ export class Rows {
    * @param {number} dim
    * @param {'fp32' | 'int8'} dtype
    * @param {string} [kernels] see createKernels
+   * @param {number} [threads]
    */
-  constructor(dim, dtype, kernels) {
+  constructor(dim, dtype, kernels, threads) {
     this.dim = dim;
     this.dtype = dtype;
     this.size = dtype === 'int8' ? 1 : 4;
     this.Type = dtype === 'int8' ? Int8Array : Float32Array;
-    this.#kernels = createKernels(kernels);
+    this.#kernels = createKernels(kernels, threads);
     this.#width = roundUp(dim, BLOCK);
     this.#block = HEAD + BLOCK * this.#width * this.size;
     this.#staged = roundUp(this.#kernels.base, 16);
@@ -48,6 +50,10 @@ export class Rows {
 
   get kernels() {
     return this.#kernels.name;
+  }
+
+  get threads() {
+    return this.#kernels.threads;
   }
 
   /** What a vector is held as: numbers, which are of the next one afterwards, and a scale. */
@@ -217,14 +223,19 @@ export class Rows {
     let wanted = Math.min(limit, this.count);
     let last = { score: Infinity, row: 0 };
     for (let scored = false; wanted; scored = true) {
-      const room = this.#roomFor(wanted);
       const kernels = this.#kernels;
+      const isShared = !scored && kernels.threads > 1 && this.#blocks * this.#block >= WORTH;
+      const room = this.#roomFor(isShared ? kernels.most * wanted : wanted);
       const ask = scored ? null : this.#ask(query);
       let found = 0;
-      this.#eachChunk((blocks, count, first) => {
-        if (ask) kernels.score(blocks, count, width, size, ask.at, ask.scale);
-        found = kernels.best(blocks, count, width, size, first, last.score, last.row, room, found, wanted);
-      });
+      if (isShared) {
+        const blocks = Math.ceil(this.count / BLOCK);
+        found = kernels.find(this.#first, blocks, width, size, ask.at, ask.scale, room, wanted);
+      } else
+        this.#eachChunk((blocks, count, first) => {
+          if (ask) kernels.score(blocks, count, width, size, ask.at, ask.scale);
+          found = kernels.best(blocks, count, width, size, first, last.score, last.row, room, found, wanted);
+        });
       kernels.sort(room, found);
       const hits = this.#hits(room, found);
       if (found) yield hits;

@@ -12,6 +12,7 @@ const { fround } = Math;
 
 export class ScalarKernels {
   name = 'scalar';
+  threads = 1;
   base = 0;
   buffer = new ArrayBuffer(FIRST);
 

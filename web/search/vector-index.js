@@ -3,6 +3,7 @@
 import { pausing, underSignal } from '../base/abort.js';
 import { HalfclipError, describe, messageOf } from '../base/errors.js';
 import { readOptions } from '../base/options.js';
+import { countThreads } from '../threads/helper-threads.js';
 import { Entries, isId } from './entries.js';
 import { INDEX_OPTIONS, LOAD_OPTIONS, PAIR_OPTIONS, ROW_OPTIONS, SAVE_OPTIONS, SEARCH_OPTIONS } from './options.js';
 import { readPlace } from './places.js';
@@ -20,13 +21,13 @@ export class VectorIndex {
   #saver;
 
   /**
-   * @param {{ dim: number, dtype?: 'int8' | 'fp32', metadata?: object, kernels?: 'relaxed' | 'simd128' | 'scalar' }}
-   *   options
+   * @param {{ dim: number, dtype?: 'int8' | 'fp32', metadata?: object, kernels?: 'relaxed' | 'simd128' | 'scalar',
+   *   threads?: 'auto' | number }} options
    */
   constructor(options) {
-    const { dim, dtype = 'int8', metadata = {}, kernels } = readOptions(options, INDEX_OPTIONS);
+    const { dim, dtype = 'int8', metadata = {}, kernels, threads = 1 } = readOptions(options, INDEX_OPTIONS);
     if (dim === undefined) throw new HalfclipError('input/type', 'option dim is missing: the length of the vectors');
-    this.#rows = new Rows(dim, dtype, kernels);
+    this.#rows = new Rows(dim, dtype, kernels, countThreads(threads));
     this.#saver = new Saver(this.#rows, this.#entries);
     this.#metadata = JSON.parse(writeJson(metadata, 'option metadata'));
     /** What was lost of a damaged file that was loaded with `salvage`, or null. */
@@ -48,6 +49,11 @@ export class VectorIndex {
   /** What computes: `relaxed` or `simd128` WebAssembly, or `scalar` JavaScript. */
   get kernels() {
     return this.#rows.kernels;
+  }
+
+  /** How many threads a search has, the caller's included. */
+  get threads() {
+    return this.#rows.threads;
   }
 
   /** What is kept beside the vectors, a JSON object. */
@@ -191,20 +197,20 @@ export class VectorIndex {
    *   what is whole
    */
   static async load(source, options = {}) {
-    const { signal, fetch, salvage = false, kernels } = readOptions(options, LOAD_OPTIONS);
+    const { signal, fetch, salvage = false, kernels, threads } = readOptions(options, LOAD_OPTIONS);
     return underSignal(signal, (signal) =>
       readPlace(source, { fetch, signal }, (opened, file) =>
-        VectorIndex.#read(opened, file, { signal, salvage, kernels }),
+        VectorIndex.#read(opened, file, { signal, salvage, kernels, threads }),
       ),
     );
   }
 
-  static async #read(source, file, { signal, salvage, kernels }) {
+  static async #read(source, file, { signal, salvage, kernels, threads }) {
     const pause = pausing(signal);
     let index;
     const { about, whole, count, problem, truncated, torn, isOwn } = await readIndex(source, {
       begin({ dim, dtype, metadata }, rows) {
-        index = new VectorIndex({ dim, dtype, metadata, kernels });
+        index = new VectorIndex({ dim, dtype, metadata, kernels, threads });
         index.#rows.reserve(rows);
         return index.#rows;
       },

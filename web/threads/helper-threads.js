@@ -1,11 +1,10 @@
-// The other threads of an encoder: workers that run its module on its memory (helper.js). They spin
+// The other threads of an encoder or of an index: workers that run its module on its memory (helper.js). They spin
 // briefly and then sleep while there is nothing to do.
 
 import { getHost, isNode } from '../base/platform.js';
 import { listenTo, startWorker } from './start-worker.js';
 
 const AUTO = 8; // at most: more gain little for one input at a time
-const WORTH = 1e7; // parameters from which `auto` starts threads: smaller towers take milliseconds
 
 /**
  * Whether memory can be shared between threads here: in pages only with the headers that isolate them from other
@@ -17,7 +16,7 @@ const canShare = () => typeof SharedArrayBuffer === 'function' && (isNode || glo
  * How many threads the option `threads` stands for here, this one included.
  * @param {'auto' | number} [wanted]
  */
-export async function countThreads(wanted = 'auto') {
+export function countThreads(wanted = 'auto') {
   if (wanted === 1 || !canShare()) return 1;
   if (wanted !== 'auto') return wanted;
   const cores = globalThis.navigator?.hardwareConcurrency ?? (isNode ? getHost().countCores() : 1);
@@ -41,28 +40,25 @@ export class HelperThreads {
   onLost = () => {};
   /** Called when they end: what else works in this memory has to end, too. */
   onStop = () => {};
-  #wasm;
+  #exports;
   #pool;
   #workers = [];
   #stopped = false;
 
   /**
-   * Starts the threads of a tower that is being loaded; none if it is too small for that, and only `auto` was asked
-   * for.
-   * @param {import('../wasm/instance.js').Wasm} wasm with shared memory
-   * @param {number} loader whose header has been read
-   * @param {{ count: number, auto: boolean, assets?: string }} wanted
+   * Starts them.
+   * @param {{ exports: WebAssembly.Exports, share(): { module: WebAssembly.Module, memory: WebAssembly.Memory, stack:
+   *   number } }} place share: where one of them joins, with a stack of its own
+   * @param {number} pool pointer to the hc_threads, or 0
+   * @param {number} count with the caller's
+   * @param {string} [assets]
    */
-  constructor(wasm, loader, { count, auto, assets }) {
-    const { exports } = wasm;
-    this.#wasm = wasm;
-    this.#pool = exports.hc_wasm_threads(loader) >>> 0;
-    if (!this.#pool || (auto && exports.hc_wasm_parameters(loader) < WORTH)) return;
-    if (!maySleep()) exports.hc_threads_may_sleep(this.#pool, 0);
+  constructor({ exports, share }, pool, count, assets) {
+    this.#exports = exports;
+    this.#pool = pool;
+    if (count > 1 && !maySleep()) exports.hc_threads_may_sleep(pool, 0);
     this.count = count;
-    for (let number = 1; number < count; number++) {
-      this.#start({ ...wasm.share(), threads: this.#pool, number }, assets);
-    }
+    for (let number = 1; number < count; number++) this.#start({ ...share(), threads: pool, number }, assets);
   }
 
   /** A worker that cannot be had is not missed: the others take its share. */
@@ -88,7 +84,7 @@ export class HelperThreads {
     if (this.#stopped) return;
     this.#stopped = true;
     this.onStop();
-    if (this.#pool) this.#wasm.exports.hc_threads_stop(this.#pool);
+    if (this.#pool) this.#exports.hc_threads_stop(this.#pool);
     for (const worker of this.#workers) worker.terminate();
     this.#workers = [];
   }

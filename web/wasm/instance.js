@@ -11,6 +11,7 @@ import { compileGiven, compileOnce, needsThreads } from './modules.js';
 import { detectSimd } from './simd.js';
 
 const STACK = 1 << 17; // bytes for each further thread; kernels keep up to 45 kB there
+const WORTH = 1e7; // parameters from which `auto` starts threads: smaller towers take milliseconds
 
 /** What `make` makes, of which there may not be enough memory for another one. */
 function reserve(make) {
@@ -64,7 +65,7 @@ export class Wasm extends Memory {
    *   it can load, see families.js
    */
   static async create({ simd, threads = 1, places, assets, wasm, families = 'all' } = {}) {
-    const count = await countThreads(threads);
+    const count = countThreads(threads);
     const wanted = count > 1 ? { count, auto: threads === 'auto', assets } : null;
     if (wasm !== undefined) {
       const module = await compileGiven(wasm);
@@ -139,7 +140,12 @@ export class Wasm extends Memory {
    * it is.
    */
   startThreads(loader) {
-    if (this.#wanted) this.threads ??= new HelperThreads(this, loader, this.#wanted);
+    if (!this.#wanted || this.threads) return;
+    const { exports } = this;
+    const { count, auto, assets } = this.#wanted;
+    const pool = exports.hc_wasm_threads(loader) >>> 0;
+    const isWorth = pool && !(auto && exports.hc_wasm_parameters(loader) < WORTH);
+    this.threads = new HelperThreads({ exports, share: () => this.share() }, pool, isWorth ? count : 1, assets);
   }
 
   /** Ends the threads: to be called for every instance that may have started some. */
