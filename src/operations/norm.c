@@ -114,7 +114,7 @@ hc_value hc_batch_normed(hc_network *net, const char *name, hc_value x, float ep
 /* ---- heads ---- */
 
 typedef struct heads_job {
-    const float *weight, *bias; /* NULL: length 1 */
+    const float *weight, *bias; /* no weight: to length 1; no bias: RMSNorm */
     float eps;
     hc_span_of_rows rows;
     int heads;
@@ -128,8 +128,9 @@ static void do_heads(void *context, int first, int last, int thread)
     for (int r = first; r < last; r++)
         for (int head = 0; head < j->heads; head++) {
             float *at = j->rows.at + (size_t)r * j->rows.stride + (size_t)head * (size_t)dim;
-            if (j->weight) hc_layer_norm(at, dim, j->weight, j->bias, j->eps, at);
-            else hc_normalise(at, dim);
+            if (!j->weight) hc_normalise(at, dim);
+            else if (j->bias) hc_layer_norm(at, dim, j->weight, j->bias, j->eps, at);
+            else hc_rms_norm(at, dim, j->weight, j->eps, 0, at);
         }
 }
 
@@ -143,44 +144,22 @@ static void run_heads(hc_pass *pass, const hc_op *op)
 
 static const hc_op_kind HEADS = {.name = "heads", .run = run_heads};
 
-hc_value hc_norm_heads(hc_network *net, const char *name, hc_value x, int heads, float eps)
+static hc_value norm_heads(hc_network *net, const char *name, hc_value x, int heads, float eps, int has_bias)
 {
     int width = net->values[x].width;
     hc_value from = hc_real(net, x);
     hc_op op = {.kind = &HEADS, .in = {from}, .out = hc_columns(net, from, 0, width), .heads = heads, .eps = eps};
-    if (name) {
-        op.tensors[0] = hc_network_vector(net, name, "weight", width / heads);
-        op.tensors[1] = hc_network_vector(net, name, "bias", width / heads);
-    }
+    if (name) op.tensors[0] = hc_network_vector(net, name, "weight", width / heads);
+    if (name && has_bias) op.tensors[1] = hc_network_vector(net, name, "bias", width / heads);
     return hc_network_op(net, name ? name : "", op);
 }
 
-static void do_rms_heads(void *context, int first, int last, int thread)
+hc_value hc_norm_heads(hc_network *net, const char *name, hc_value x, int heads, float eps)
 {
-    (void)thread;
-    const heads_job *j = context;
-    int dim = j->rows.width / j->heads;
-    for (int r = first; r < last; r++)
-        for (int head = 0; head < j->heads; head++) {
-            float *at = j->rows.at + (size_t)r * j->rows.stride + (size_t)head * (size_t)dim;
-            hc_rms_norm(at, dim, j->weight, j->eps, 0, at);
-        }
+    return norm_heads(net, name, x, heads, eps, 1);
 }
-
-static void run_rms_heads(hc_pass *pass, const hc_op *op)
-{
-    heads_job job = {hc_pass_floats(pass, op->tensors[0]), NULL, op->eps, hc_pass_value(pass, op->out), op->heads};
-    uint64_t cost = (uint64_t)job.rows.width * HC_VALUE_COST;
-    hc_each(pass->steps, job.rows.count, HC_ROWS_A_CHUNK, cost, do_rms_heads, &job);
-}
-
-static const hc_op_kind RMS_HEADS = {.name = "heads", .run = run_rms_heads};
 
 hc_value hc_rms_norm_heads(hc_network *net, const char *name, hc_value x, int heads, float eps)
 {
-    int width = net->values[x].width;
-    hc_value from = hc_real(net, x);
-    hc_op op = {.kind = &RMS_HEADS, .in = {from}, .out = hc_columns(net, from, 0, width), .heads = heads, .eps = eps};
-    op.tensors[0] = hc_network_vector(net, name, "weight", width / heads);
-    return hc_network_op(net, name, op);
+    return norm_heads(net, name, x, heads, eps, 0);
 }

@@ -93,12 +93,18 @@ static const hc_op_kind TABLE = {.name = "rotary table", .run = run_table};
 /* ---- turning ------------------------------------------------------------------------------------------------------
  */
 
-hc_value hc_rotate_heads(hc_network *net, hc_value table, hc_value x, int heads, int skip, hc_rotary grid)
+hc_value hc_rotate_by(hc_network *net, const hc_op_kind *kind, hc_value table, hc_value x, int heads, int skip,
+                      hc_rotary grid)
 {
     hc_value from = hc_real(net, x);
-    hc_op op = {.kind = &ROTATE, .in = {from, table}, .heads = heads, .skip = skip, .rotary = grid};
+    hc_op op = {.kind = kind, .in = {from, table}, .heads = heads, .skip = skip, .rotary = grid};
     op.out = hc_columns(net, from, 0, net->values[from].width);
     return hc_network_op(net, "rope", op);
+}
+
+hc_value hc_rotate_heads(hc_network *net, hc_value table, hc_value x, int heads, int skip, hc_rotary grid)
+{
+    return hc_rotate_by(net, &ROTATE, table, x, heads, skip, grid);
 }
 
 typedef struct rotate_job {
