@@ -4,15 +4,15 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { after, before, beforeEach, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 import { keptTowers, loadTextEncoder, removeKeptTowers } from '../../dist/index.js';
-import { FaultServer, inMemory } from './fault-server.mjs';
+import { dir, folder, server } from './cache-fixture.mjs';
+import { inMemory } from './fault-server.mjs';
 import { buildSafetensors, parseSafetensors, randomCheckpoint } from './support.mjs';
 
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -26,25 +26,9 @@ const ids = Int32Array.from({ length: 8 }, (_, i) => 39000 + i);
 const MORE = 2 ** 18 + 1000; // bytes: the first request always comes
 const SLOW = { chunk: 1 << 16, pause: 4 }; // less than 16 MB a second
 
-let server;
-let folder;
-let dir;
-
-before(async () => {
-  server = await FaultServer.start({});
-  folder = mkdtempSync(path.join(tmpdir(), 'halfclip-'));
-});
-
 beforeEach(() => {
-  server.reset();
   server.files = { '/clip.safetensors': inMemory(file) };
   server.fault = () => SLOW;
-  dir = mkdtempSync(path.join(folder, 'towers-'));
-});
-
-after(async () => {
-  await server.close();
-  rmSync(folder, { recursive: true });
 });
 
 async function load(options) {
