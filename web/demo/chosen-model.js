@@ -154,7 +154,7 @@ export class ChosenModel {
     await this.#rememberSpeed();
     const kept = await keptTowers();
     const saved = await this.#database.all('models');
-    return this.#all.map(({ key, label, about, size }) => {
+    return this.#all.map(({ key, label, about, size, pace }) => {
       const entry = saved.find((entry) => entry.key === key) ?? {};
       const { files = [], speed, begun } = entry;
       const sum = (towers, figure) => towers.reduce((all, tower) => all + tower[figure], 0);
@@ -166,7 +166,7 @@ export class ChosenModel {
       const parts = this.#partsOf(entry, kept).filter(({ tower }) => !isLoading(tower));
       const totals = [...new Set(parts.map(({ tower }) => tower))].map((kind) => begun[kind]);
       const part = parts.length > 0 && { loaded: sum(parts, 'fetchedBytes'), total: sum(totals, 'total') };
-      return { key, label, about, size, bytes, part, speed, chosen: key === this.key };
+      return { key, label, about, size, pace, bytes, part, speed, chosen: key === this.key };
     });
   }
 

@@ -1,6 +1,6 @@
 // The third panel: which model is used, which others can be, and what is kept on this machine.
 
-import { FILES } from './models.js';
+import { FILES, estimateSpeed } from './models.js';
 import { formatBytes, formatLoading, formatTime } from './format.js';
 
 const byId = (id) => document.getElementById(id);
@@ -21,7 +21,7 @@ export function createModelPanel({ library, hub, notices, announce, removeEveryt
 
   async function render() {
     const models = await library.models();
-    byId('models').replaceChildren(...models.map(cardOf));
+    byId('models').replaceChildren(...models.map((model) => cardOf(model, models)));
     placeProgress();
     const { usage, quota, isKept } = await library.storage();
     byId('storage').textContent = isKept
@@ -29,7 +29,8 @@ export function createModelPanel({ library, hub, notices, announce, removeEveryt
       : 'This browser gives the page no place to keep things (a private window does not): all of it goes when the page is closed.';
   }
 
-  function cardOf({ key, label, about, size, bytes, part, speed, chosen }) {
+  function cardOf(model, models) {
+    const { key, label, about, size, bytes, part, speed, chosen } = model;
     const card = element('li', '', 'model');
     card.dataset.key = key;
     const head = element('h3', label);
@@ -44,8 +45,11 @@ export function createModelPanel({ library, hub, notices, announce, removeEveryt
     for (const [kind, noun] of [
       ['image', 'picture'],
       ['text', 'text'],
-    ])
+    ]) {
+      const estimate = estimateSpeed(model, models, kind);
       if (speed?.[kind]) facts.push(`${formatTime(speed[kind])} a ${noun} on this machine`);
+      else if (estimate) facts.push(`about ${formatTime(estimate)} a ${noun} on this machine`);
+    }
     card.append(head);
     if (about) card.append(element('p', about));
     card.append(element('p', facts.join(' · '), 'hint'));

@@ -7,7 +7,10 @@
 /** The start of the addresses that stand for files; nobody is asked for them. */
 export const FILES = 'https://file.invalid/';
 
-/** `size`: millions of parameters, image and text: about as many megabytes are kept. */
+/**
+ * `size`: millions of parameters, image and text: about as many megabytes are kept. `pace`: how long one embedding takes,
+ * beside the same of the others (tests/bench/README.md).
+ */
 export const KNOWN = [
   {
     key: 'halfclip-emoji',
@@ -22,6 +25,7 @@ export const KNOWN = [
     about: 'Photographs, in English. The one to start with.',
     options: { model: 'ViT-B-32', weights: 'laion2b_s34b_b79k' },
     size: [88, 63],
+    pace: { image: 1, text: 1 },
   },
   {
     key: 'ViT-B-16-laion2b',
@@ -29,6 +33,7 @@ export const KNOWN = [
     about: 'Photographs, in English. Sees smaller things, and takes almost four times as long.',
     options: { model: 'ViT-B-16', weights: 'laion2b_s34b_b88k' },
     size: [86, 63],
+    pace: { image: 3.9, text: 1 },
   },
   {
     key: 'ViT-L-14-datacomp',
@@ -36,8 +41,21 @@ export const KNOWN = [
     about: 'Photographs, in English. Better at everything, and takes eighteen times as long.',
     options: { model: 'ViT-L-14', weights: 'datacomp_xl_s13b_b90k' },
     size: [304, 124],
+    pace: { image: 18, text: 2.3 },
   },
 ];
+
+/**
+ * How long a model takes here that was not used yet, from one that was.
+ * @param {{ pace?: { image: number, text: number }, speed?: { image?: number, text?: number } }} model
+ * @param {typeof model[]} models all of them
+ * @param {'image' | 'text'} kind
+ * @returns {number | undefined} milliseconds
+ */
+export function estimateSpeed({ pace }, models, kind) {
+  const used = models.find(({ pace, speed }) => pace && speed?.[kind]);
+  return pace && used && (used.speed[kind] * pace[kind]) / used.pace[kind];
+}
 
 /** A key that files can be named by. */
 function keyOf(text) {
