@@ -68,7 +68,9 @@ const progress = createProgress({ library, announce });
 const mayWrite = () => Boolean(writer?.isWriter);
 const hub = new URLSearchParams(location.search).get('hub') ?? undefined;
 const models = createModelPanel({ library, hub, notices, announce, removeEverything, mayWrite });
-createIntake({ library, clips, notices, mayWrite, lookLikeImage: panel.lookLikeImage });
+let isOpen; // resolves `opening`
+const opening = new Promise((resolve) => (isOpen = resolve));
+createIntake({ library, clips, notices, opening, mayWrite, lookLikeImage: panel.lookLikeImage });
 createExport({ library, album, finder, grid, notices });
 createSelectionPanel({ grid, on: ACTIONS, announce });
 const sentences = createSentencesPanel({ library, notices, announce });
@@ -198,5 +200,6 @@ writer = await createOneWriter({
     return isWriter ? becomeWriter() : becomeReader();
   },
 });
+isOpen();
 document.body.dataset.state = 'open';
 installOffline(notices);

@@ -110,14 +110,16 @@ async function addSamples(library) {
  * @param {object} parts
  * @param {object} parts.library  what library-worker.js answers
  * @param {object} parts.clips  see clips.js
+ * @param {Promise<void>} parts.opening  until then what comes has to wait
  * @param {() => boolean} parts.mayWrite  false where another tab has the pictures
  * @param {(image: Blob, name?: string) => void} parts.lookLikeImage
  */
-export function createIntake({ library, clips, notices, mayWrite, lookLikeImage }) {
+export function createIntake({ library, clips, notices, opening, mayWrite, lookLikeImage }) {
   const places = { library, clips };
   const input = byId('query');
 
   async function adding(add) {
+    await opening;
     if (!mayWrite()) return;
     byId('tab-find').click();
     notices.clear('pictures');
