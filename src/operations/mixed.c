@@ -85,35 +85,17 @@ hc_value hc_rotate_mixed(hc_network *net, hc_value table, hc_value x, int heads,
     return hc_rotate_by(net, &ROTATE, table, x, heads, skip, grid);
 }
 
-typedef struct rotate_job {
-    const hc_op *op;
-    hc_span_of_rows x, table;
-    int rows; /* of an input */
-} rotate_job;
-
-static void rotate_rows(void *context, int first, int last, int thread)
+static void turn_by_both(const hc_op *op, float *x, const float *down, const float *right, int width)
 {
-    (void)thread;
-    const rotate_job *j = context;
-    int heads = j->op->heads, width = j->x.width / heads;
-    for (int r = first; r < last; r++) {
-        int pixel = r % j->rows - j->op->skip, across = j->op->rotary.across;
-        if (pixel < 0) continue;
-        int both[] = {pixel / across, j->op->rotary.height + pixel % across};
-        for (int i = 0; i < 2; i++)
-            for (int head = 0; head < heads; head++) {
-                const float *table = j->table.at + (size_t)both[i] * j->table.stride + (size_t)(2 * head * width);
-                hc_rotate(j->x.at + (size_t)r * j->x.stride + (size_t)(head * width), 1, width / 2, table,
-                          table + width);
-            }
-    }
+    const float *both[] = {down, right};
+    int dim = width / op->heads / 2;
+    for (int i = 0; i < 2; i++)
+        for (int head = 0; head < op->heads; head++) {
+            const float *table = both[i] + (size_t)(2 * head * dim);
+            hc_rotate(x + (size_t)(head * dim), 1, dim / 2, table, table + dim);
+        }
 }
 
-static void run_rotate(hc_pass *pass, const hc_op *op)
-{
-    rotate_job j = {op, hc_pass_value(pass, op->out), hc_pass_value(pass, op->in[1]),
-                    pass->net->values[op->in[0]].rows};
-    hc_each(pass->steps, j.x.count, HC_ROWS_A_CHUNK, 2 * (uint64_t)j.x.width, rotate_rows, &j);
-}
+static void run_rotate(hc_pass *pass, const hc_op *op) { hc_run_turns(pass, op, turn_by_both, 2); }
 
 static const hc_op_kind ROTATE = {.name = "rotate", .run = run_rotate};

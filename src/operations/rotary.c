@@ -107,34 +107,41 @@ hc_value hc_rotate_heads(hc_network *net, hc_value table, hc_value x, int heads,
     return hc_rotate_by(net, &ROTATE, table, x, heads, skip, grid);
 }
 
-typedef struct rotate_job {
+typedef struct turn_job {
     const hc_op *op;
+    hc_turn *turn;
     hc_span_of_rows x, table;
     int rows; /* of an input */
-} rotate_job;
+} turn_job;
 
-static void rotate_rows(void *context, int first, int last, int thread)
+static void turn_rows(void *context, int first, int last, int thread)
 {
     (void)thread;
-    const rotate_job *j = context;
+    const turn_job *j = context;
     const hc_rotary *g = &j->op->rotary;
-    void (*rotate)(float *, int, int, const float *, const float *) = g->whole_turns ? hc_rotate_halves : hc_rotate;
-    int half = g->whole_turns ? j->table.width : j->table.width / 2;
     for (int r = first; r < last; r++) {
         int pixel = r % j->rows - j->op->skip;
         if (pixel < 0) continue;
         const float *down = j->table.at + (size_t)(pixel / g->across) * j->table.stride,
                     *right = j->table.at + (size_t)(g->height + pixel % g->across) * j->table.stride;
-        rotate(j->x.at + (size_t)r * j->x.stride, j->op->heads, half, g->x_first ? right : down,
-               g->x_first ? down : right);
+        j->turn(j->op, j->x.at + (size_t)r * j->x.stride, down, right, j->table.width);
     }
 }
 
-static void run_rotate(hc_pass *pass, const hc_op *op)
+void hc_run_turns(hc_pass *pass, const hc_op *op, hc_turn *turn, int times)
 {
-    rotate_job j = {op, hc_pass_value(pass, op->out), hc_pass_value(pass, op->in[1]),
-                    pass->net->values[op->in[0]].rows};
-    hc_each(pass->steps, j.x.count, HC_ROWS_A_CHUNK, (uint64_t)j.x.width, rotate_rows, &j);
+    turn_job j = {op, turn, hc_pass_value(pass, op->out), hc_pass_value(pass, op->in[1]),
+                  pass->net->values[op->in[0]].rows};
+    hc_each(pass->steps, j.x.count, HC_ROWS_A_CHUNK, (uint64_t)times * (uint64_t)j.x.width, turn_rows, &j);
 }
+
+static void turn_by_axis(const hc_op *op, float *x, const float *down, const float *right, int width)
+{
+    const float *first = op->rotary.x_first ? right : down, *second = op->rotary.x_first ? down : right;
+    if (op->rotary.whole_turns) hc_rotate_halves(x, op->heads, width, first, second);
+    else hc_rotate(x, op->heads, width / 2, first, second);
+}
+
+static void run_rotate(hc_pass *pass, const hc_op *op) { hc_run_turns(pass, op, turn_by_axis, 1); }
 
 static const hc_op_kind ROTATE = {.name = "rotate", .run = run_rotate};
