@@ -3,12 +3,12 @@
 
 hc_value hc_eva_norm(hc_network *net, const hc_eva_trunk *t, const char *name, hc_value x)
 {
-    return hc_eva_has(&t->c, HC_EVA_RMS_NORM) ? hc_rms_norm_of(net, name, x, t->eps) : hc_norm(net, name, x, t->eps);
+    return hc_timm_norm(net, hc_eva_has(&t->c, HC_EVA_RMS_NORM), name, x, t->eps);
 }
 
 hc_value hc_eva_normed(hc_network *net, const hc_eva_trunk *t, const char *name, hc_value x)
 {
-    return hc_eva_has(&t->c, HC_EVA_RMS_NORM) ? hc_rms_normed(net, name, x, t->eps) : hc_normed(net, name, x, t->eps);
+    return hc_timm_normed(net, hc_eva_has(&t->c, HC_EVA_RMS_NORM), name, x, t->eps);
 }
 
 /* Queries (0), keys (1) or values (2) of x, `heads` of them, where each has a matrix of its own or biases of their own.
@@ -28,8 +28,7 @@ static hc_value project(hc_network *net, const hc_eva_trunk *t, const hc_tensor_
 static hc_value norm_heads(hc_network *net, const hc_eva_trunk *t, const char *name, int heads, hc_value x)
 {
     if (!hc_eva_has(&t->c, HC_EVA_QK_NORM)) return x;
-    return hc_eva_has(&t->c, HC_EVA_RMS_NORM) ? hc_rms_norm_heads(net, name, x, heads, t->eps)
-                                              : hc_norm_heads(net, name, x, heads, t->eps);
+    return hc_timm_norm_heads(net, hc_eva_has(&t->c, HC_EVA_RMS_NORM), name, x, heads, t->eps);
 }
 
 static hc_value turned(hc_network *net, const hc_eva_trunk *t, int heads, hc_value x)

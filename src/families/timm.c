@@ -125,6 +125,21 @@ hc_value hc_timm_add(hc_network *net, const char *name, const char *gamma, const
     return norm ? hc_add(net, x, hc_norm(net, norm, made, eps), NULL) : made;
 }
 
+hc_value hc_timm_norm(hc_network *net, int rms, const char *name, hc_value x, float eps)
+{
+    return (rms ? hc_rms_norm_of : hc_norm)(net, name, x, eps);
+}
+
+hc_value hc_timm_normed(hc_network *net, int rms, const char *name, hc_value x, float eps)
+{
+    return (rms ? hc_rms_normed : hc_normed)(net, name, x, eps);
+}
+
+hc_value hc_timm_norm_heads(hc_network *net, int rms, const char *name, hc_value x, int heads, float eps)
+{
+    return (rms ? hc_rms_norm_heads : hc_norm_heads)(net, name, x, heads, eps);
+}
+
 hc_value hc_timm_glu(hc_network *net, hc_value x, int n, hc_activation activation)
 {
     hc_tensor_id matrix = hc_weight(net, "mlp.fc1.weight", 2 * n, net->values[x].width, (hc_matrix_options){0}),
@@ -152,7 +167,7 @@ hc_value hc_timm_map_pool(hc_network *net, int heads, int mlp_width, hc_activati
         hc_value seen = hc_attend(net, query, hc_columns(net, all, 0, width), hc_columns(net, all, width, width),
                                   (hc_attention_options){.heads = heads});
         x = hc_linear(net, "proj.", seen, (hc_linear_options){.n = width});
-        hc_value normed = rms ? hc_rms_norm_of(net, "norm.", x, eps) : hc_norm(net, "norm.", x, eps);
+        hc_value normed = hc_timm_norm(net, rms, "norm.", x, eps);
         hc_value hidden =
             hc_linear(net, "mlp.fc1.", normed, (hc_linear_options){.n = mlp_width, .activation = activation});
         x = hc_linear(net, "mlp.fc2.", hidden, (hc_linear_options){.n = width, .add = x});

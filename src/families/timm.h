@@ -74,6 +74,11 @@ void hc_timm_check_sizes(hc_timm *t, int width, int heads, int mlp_width, int pa
 hc_value hc_timm_add(hc_network *net, const char *name, const char *gamma, const char *norm, float eps, int plain,
                      hc_value f, hc_value x);
 
+/* LayerNorm of x, or with `rms` RMSNorm: left to whoever reads it, done at once, or of each head's part in place. */
+hc_value hc_timm_norm(hc_network *net, int rms, const char *name, hc_value x, float eps);
+hc_value hc_timm_normed(hc_network *net, int rms, const char *name, hc_value x, float eps);
+hc_value hc_timm_norm_heads(hc_network *net, int rms, const char *name, hc_value x, int heads, float eps);
+
 /* GluMlp up to its last matrix: activation(a) * b, a and b of n numbers each from "mlp.fc1." of x. */
 hc_value hc_timm_glu(hc_network *net, hc_value x, int n, hc_activation activation);
 

@@ -16,8 +16,7 @@ static float first_lambda(int layer)
 static hc_value norm_heads(hc_network *net, const hc_timm_vit_config *c, const char *name, hc_value x)
 {
     int heads = c->flags & HC_VIT_DIFFERENTIAL ? 2 * c->heads : c->heads;
-    return c->flags & HC_VIT_RMS_NORM ? hc_rms_norm_heads(net, name, x, heads, hc_timm_vit_eps(c))
-                                      : hc_norm_heads(net, name, x, heads, hc_timm_vit_eps(c));
+    return hc_timm_norm_heads(net, c->flags & HC_VIT_RMS_NORM, name, x, heads, hc_timm_vit_eps(c));
 }
 
 hc_value hc_timm_vit_look(hc_network *net, const hc_timm_vit_config *c, int layer, hc_value q, hc_value k, hc_value v,

@@ -9,8 +9,7 @@ float hc_timm_vit_eps(const hc_timm_vit_config *c) { return c->flags & HC_VIT_EP
 
 hc_value hc_timm_vit_norm(hc_network *net, const hc_timm_vit_config *c, const char *name, hc_value x)
 {
-    return c->flags & HC_VIT_RMS_NORM ? hc_rms_norm_of(net, name, x, hc_timm_vit_eps(c))
-                                      : hc_norm(net, name, x, hc_timm_vit_eps(c));
+    return hc_timm_norm(net, c->flags & HC_VIT_RMS_NORM, name, x, hc_timm_vit_eps(c));
 }
 
 static hc_timm_pool own_pool(const hc_timm_vit_config *c)

@@ -55,8 +55,7 @@ static void build(hc_network *net, hc_options *o)
     {
         x = embed(net, &c);
         if (c.flags & HC_VIT_PRE_NORM)
-            x = c.flags & HC_VIT_RMS_NORM ? hc_rms_normed(net, "norm_pre.", x, hc_timm_vit_eps(&c))
-                                          : hc_normed(net, "norm_pre.", x, hc_timm_vit_eps(&c));
+            x = hc_timm_normed(net, c.flags & HC_VIT_RMS_NORM, "norm_pre.", x, hc_timm_vit_eps(&c));
         x = hc_timm_vit_blocks(net, &c, &t, x);
     }
     hc_timm_vit_finish(net, &c, &t, x);
