@@ -45,9 +45,9 @@ uint32_t hc_search_best(const void *blocks, size_t count, int width, int size, u
 /* Adds one row to such a heap, if it is better than the worst or there is room. Returns how many are in it. */
 uint32_t hc_search_add(hc_hit *best, uint32_t found, uint32_t limit, hc_hit hit);
 
-/* hc_search_score, and hc_search_best of all, by at most HC_MOST_THREADS threads; `best` has room for `limit` rows for
- * each of them. */
-uint32_t hc_search_find(hc_threads *threads, void *blocks, int count, int width, int size, const void *query,
+/* hc_search_score, and hc_search_best of all, by at most HC_MOST_THREADS threads, `step` blocks at a time; `best` has
+ * room for `limit` rows for each of them. */
+uint32_t hc_search_find(hc_threads *threads, void *blocks, int count, int step, int width, int size, const void *query,
                         double scale, hc_hit *best, uint32_t limit);
 
 /* Sorts such a heap, best first. */

@@ -3,14 +3,9 @@
 
 #include <math.h>
 
-enum {
-    IN_CACHE = 1 << 19,
-    TOGETHER = 4
-}; /* bytes between scoring and looking; blocks that hc_search_score reads at once */
-
 typedef struct job {
     char *blocks;
-    int width, size, step; /* step: blocks */
+    int step, width, size;
     const void *query;
     double scale;
     hc_hit *best;
@@ -30,12 +25,11 @@ static void find_some(void *context, int first, int last, int thread)
     }
 }
 
-uint32_t hc_search_find(hc_threads *threads, void *blocks, int count, int width, int size, const void *query,
+uint32_t hc_search_find(hc_threads *threads, void *blocks, int count, int step, int width, int size, const void *query,
                         double scale, hc_hit *best, uint32_t limit)
 {
-    int step = IN_CACHE / (int)hc_block_bytes(width, size) / TOGETHER * TOGETHER;
-    job j = {blocks, width, size, step ? step : TOGETHER, query, scale, best, limit, {0}};
-    hc_parallel_for(threads, count, TOGETHER, find_some, &j);
+    job j = {blocks, step, width, size, query, scale, best, limit, {0}};
+    hc_parallel_for(threads, count, step, find_some, &j);
     uint32_t found = j.found[0];
     for (int thread = 1; thread < hc_threads_count(threads); thread++)
         for (uint32_t i = 0; i < j.found[thread]; i++)

@@ -102,7 +102,7 @@ static void check_threads(const rows *r, const void *asked, double scale)
     hc_hit all[MOST_ROWS], best[THREADS * MOST_ROWS];
     for (uint32_t limit = 1; limit <= MOST_ROWS; limit = 2 * limit + 1) {
         uint32_t found =
-            hc_search_find(threads, r->memory, (int)r->blocks, r->width, r->size, asked, scale, best, limit);
+            hc_search_find(threads, r->memory, (int)r->blocks, 4, r->width, r->size, asked, scale, best, limit);
         hc_search_sort(best, found);
         uint32_t expected = best_of_all(r, (hc_hit){INFINITY, 0}, all, limit);
         CHECK(found == expected && same(best, all, found), "the best %u by threads: found %u, expected %u", limit,

@@ -16,7 +16,7 @@ const PAGE = 1 << 16;
 const MODULES = { relaxed, simd128 };
 const CALLS = ['prepare', 'score', 'best', 'sort', 'above', 'hash', 'take'];
 
-/** Modules by what they are made of; each less than 4 kB, which every engine compiles at once on any thread. */
+/** Modules by their bytes. Those for pages have less than 4 kB, which every engine compiles at once on any thread. */
 const compiled = new Map();
 
 function compile(bytes) {

@@ -230,7 +230,7 @@ export class Rows {
       let found = 0;
       if (isShared) {
         const blocks = Math.ceil(this.count / BLOCK);
-        found = kernels.find(this.#first, blocks, width, size, ask.at, ask.scale, room, wanted);
+        found = kernels.find(this.#first, blocks, this.#step, width, size, ask.at, ask.scale, room, wanted);
       } else
         this.#eachChunk((blocks, count, first) => {
           if (ask) kernels.score(blocks, count, width, size, ask.at, ask.scale);

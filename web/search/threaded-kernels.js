@@ -21,11 +21,10 @@ export class ThreadedKernels extends WasmKernels {
     const memory = new WebAssembly.Memory({ ...SHARED_PAGES, shared: true });
     super(name, { bytes: MODULES[name], memory });
     const { module, exports } = this;
-    const base = this.base;
     const pool = exports.hc_threads_new(threads);
+    let stack = this.base;
     this.base += (threads - 1) * STACK;
     this.most = threads; // that find() needs room for
-    let stack = base;
     const share = () => ({ module, memory, stack: (stack += STACK) });
     this.#helpers = new HelperThreads({ exports, share }, pool, threads);
     forgotten.register(this, this.#helpers);
