@@ -68,8 +68,8 @@ const progress = createProgress({ library, announce });
 const mayWrite = () => Boolean(writer?.isWriter);
 const hub = new URLSearchParams(location.search).get('hub') ?? undefined;
 const models = createModelPanel({ library, hub, notices, announce, removeEverything, mayWrite });
-let isOpen; // resolves `opening`
-const opening = new Promise((resolve) => (isOpen = resolve));
+let tellOpen; // resolves `opening`
+const opening = new Promise((resolve) => (tellOpen = resolve));
 createIntake({ library, clips, notices, opening, mayWrite, lookLikeImage: panel.lookLikeImage });
 createExport({ library, album, finder, grid, notices });
 createSelectionPanel({ grid, on: ACTIONS, announce });
@@ -200,6 +200,6 @@ writer = await createOneWriter({
     return isWriter ? becomeWriter() : becomeReader();
   },
 });
-isOpen();
+tellOpen();
 document.body.dataset.state = 'open';
 installOffline(notices);
