@@ -18,7 +18,7 @@ import { gzipSync } from 'node:zlib';
 import { architectures } from '../../web/models/architectures.js';
 import { serve } from '../../web/cli/server.js';
 import { cosine } from '../node/support.mjs';
-import { DTYPES, makeModels } from './bench-models.mjs';
+import { DTYPES, isForeign, makeModels } from './bench-models.mjs';
 import { inChromium, inNode } from './places.mjs';
 import { plotRows } from './plot.mjs';
 
@@ -35,7 +35,10 @@ const THREADS = (process.env.THREADS ?? '1,2').split(',').map(Number);
 // Milliseconds between runs on several threads: some pools spin on, on the next contender's cores, when they are done.
 const PAUSE = 200;
 const LONGEST = Number(process.env.LONGEST ?? 10);
-const LEAST = { fp32: 0.9999, int8: 0.75, int4: 0.75 }; // cosine to the vectors in fp32: the same work is done by all, with random weights
+// Cosine to the vectors in fp32: the same work is done by all. Random weights of timm's and Hugging Face's own
+// initialisation leave less of it at int8.
+const LEAST = { fp32: 0.9999, int8: 0.99, int4: 0.9 };
+const LEAST_FOREIGN = { ...LEAST, int8: 0.95 };
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const BUILD = path.join(ROOT, 'build');
 const PEERS = path.join(BUILD, 'peers/node_modules');
@@ -228,6 +231,7 @@ function note(about, what, text) {
 /** One tower in one place, at one dtype, on so many threads. */
 async function measure(about, tower, folder, files, exact, versions) {
   const { model, place, dtype, threads } = about;
+  const least = (isForeign(architectures[model], tower) ? LEAST_FOREIGN : LEAST)[dtype];
   const server = await serve({
     root: {
       '/models/': folder,
@@ -260,8 +264,7 @@ async function measure(about, tower, folder, files, exact, versions) {
         const against = exact[one.what] ?? vectors[0];
         for (const [k, found] of vectors.entries()) {
           const closest = Math.min(...found.map((vector, n) => cosine(vector, against[n])));
-          if (!(closest > LEAST[dtype]))
-            throw new Error(`${running[k].name}, ${dtype}, ${one.what}: cosine ${closest}`);
+          if (!(closest > least)) throw new Error(`${running[k].name}, ${dtype}, ${one.what}: cosine ${closest}`);
         }
         if (dtype === 'fp32') exact[one.what] ??= vectors[0];
       });
