@@ -1,8 +1,14 @@
 // The small copies of pictures that the grid shows, fetched when they come into view, and given back when too many are held.
 
 const MOST = 600;
-/** Milliseconds between two times that some are fetched: orders that do not last as long, as while one types, need none. */
+/** Milliseconds between two times that some are fetched. */
 const PAUSE = 100;
+/**
+ * Milliseconds that an order has to stand, and that all together may take, before what it shows is fetched: of orders that
+ * follow one another, as while one types, those between are seen for a moment only, and each picture costs a load.
+ */
+const STANDS = 100;
+const PATIENCE = 500;
 
 export class Pictures {
   #urls = new Map(); // id to URL, those used last at the end
@@ -10,6 +16,7 @@ export class Pictures {
   #wanted = [];
   #timer;
   #last = -Infinity; // when some were fetched
+  #waits = 0; // since when orders have followed one another
   #fetch;
   #onPicture;
 
@@ -31,17 +38,24 @@ export class Pictures {
     return url;
   }
 
-  /** Fetches those of these pictures that are not there, unless others are wanted before it comes to that. */
-  want(ids) {
+  /**
+   * Fetches those of these pictures that are not there, unless others are wanted before it comes to that.
+   * @param {number[]} ids
+   * @param {boolean} isNew  whether they are in an order that was just made
+   */
+  want(ids, isNew) {
     this.#wanted = ids;
-    this.#timer ??= setTimeout(
-      () => {
-        this.#timer = undefined;
-        this.#last = performance.now();
-        this.#fetchMissing(this.#wanted);
-      },
-      this.#last + PAUSE - performance.now(),
-    );
+    const now = performance.now();
+    if (isNew && this.#timer !== undefined) {
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+    } else if (isNew) this.#waits = now;
+    const due = isNew ? Math.min(now + STANDS, this.#waits + PATIENCE) : this.#last + PAUSE;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#last = performance.now();
+      this.#fetchMissing(this.#wanted);
+    }, due - now);
   }
 
   async #fetchMissing(ids) {

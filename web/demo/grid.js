@@ -67,7 +67,7 @@ export class Grid {
     this.#layout.arrange(sections);
     if (this.#layout.indexOf(this.#stop) === undefined) this.#stop = this.order[0];
     this.#drawTitles(sections);
-    this.#draw(top);
+    this.#draw(top, true);
     for (const listener of this.#listeners) listener();
   }
 
@@ -136,11 +136,15 @@ export class Grid {
     this.#draw();
   }
 
-  // A moment in which tiles move to their new places instead of being there at once.
+  // A moment in which tiles move to their new places instead of being there at once. Where orders come faster, as while
+  // one types, they would only begin to, each tile as a layer of its own, and the next order would wait for that.
   #glide() {
-    this.#container.classList.add('gliding');
+    this.#container.classList.toggle('gliding', this.#gliding === undefined);
     clearTimeout(this.#gliding);
-    this.#gliding = setTimeout(() => this.#container.classList.remove('gliding'), GLIDE);
+    this.#gliding = setTimeout(() => {
+      this.#gliding = undefined;
+      this.#container.classList.remove('gliding');
+    }, GLIDE);
   }
 
   #drawTitles(sections) {
@@ -168,7 +172,7 @@ export class Grid {
 
   #top = () => this.#container.getBoundingClientRect().top;
 
-  #draw(top = this.#top()) {
+  #draw(top = this.#top(), isNew = false) {
     const { height, tile } = this.#layout;
     if (this.#drawn !== `${height} ${tile}`) {
       this.#drawn = `${height} ${tile}`;
@@ -191,7 +195,10 @@ export class Grid {
     }
     for (const [id, index] of seen) this.#drawTile(id, index);
     this.#sort([...seen].sort(([, a], [, b]) => a - b).map(([id]) => this.#tiles.get(id).item));
-    this.#pictures.want([...seen.keys()].filter((id) => this.#album.get(id)));
+    this.#pictures.want(
+      [...seen.keys()].filter((id) => this.#album.get(id)),
+      isNew,
+    );
   }
 
   #drawTile(id, index) {
