@@ -574,7 +574,8 @@ export function keptTowers(options?: Pick<CacheOptions, 'dir'>): Promise<KeptTow
 
 /**
  * Removes towers that are kept, and returns those that were removed: one that another tab just reads stays. Encoders
- * that are loaded are not touched.
+ * that are loaded are not touched. A load that was aborted rejects when it has let go of what it kept, which then can be
+ * removed.
  * @param which kept towers or their names, or `'all'`
  */
 export function removeKeptTowers(

@@ -34,7 +34,7 @@ before(async () => {
   writeFileSync(
     path.join(folder, 'main.js'),
     `
-    import { keptTowers, loadTextEncoder } from '/halfclip/index.js';
+    import { keptTowers, loadTextEncoder, removeKeptTowers } from '/halfclip/index.js';
     window.loaded = 0;
     window.load = async ({ ids, ...options }) => {
       const onProgress = ({ loaded }) => (window.loaded = loaded);
@@ -44,6 +44,13 @@ before(async () => {
       return { vector, ...encoder.info };
     };
     window.kept = () => keptTowers();
+    window.cutOffAndRemove = async (options) => {
+      const abort = new AbortController();
+      const onProgress = ({ loaded }) => loaded > 3e6 && abort.abort();
+      await loadTextEncoder({ dtype: 'fp16', ...options, onProgress, signal: abort.signal }).catch(() => {});
+      const removed = await removeKeptTowers('all');
+      return { removed: removed.length, left: await keptTowers() };
+    };
   `,
   );
   files = await FaultServer.start({});
@@ -125,6 +132,19 @@ test('after its page was closed a load goes on where it was', () =>
       (await kept(page)).map(({ dtype }) => dtype),
       ['fp16'],
     );
+  }));
+
+test('once a load was aborted what it kept can be removed at once', () =>
+  inContext(async (context) => {
+    const page = await openPage(context);
+    for (let time = 1; time <= 3; time++)
+      assert.deepEqual(
+        await page.evaluate((options) => cutOffAndRemove(options), {
+          model: config,
+          weights: `${files.base}/clip.safetensors`,
+        }),
+        { removed: 1, left: [] },
+      );
   }));
 
 test('of two tabs that load the same one may be closed', () =>

@@ -52,7 +52,6 @@ async function cutOff(bytes, options) {
   const abort = new AbortController();
   const onProgress = ({ loaded }) => loaded >= bytes && abort.abort(new Error('cut off'));
   await assert.rejects(load({ ...options, signal: abort.signal, onProgress }), /cut off/);
-  await new Promise((resolve) => setTimeout(resolve, 50)); // until what came last is written
 }
 
 const right = (weights = file) => load({ weights, cache: 'no-store' });
@@ -87,6 +86,29 @@ for (const worker of [false, true]) {
     assert.equal((await load({ worker })).info.cached, true);
   });
 }
+
+test('once a load has rejected what it kept can be removed, and stays away', async () => {
+  for (const worker of [false, true]) {
+    await cutOff(3e6, { worker });
+    assert.equal((await removeKeptTowers('all', { dir })).length, 1);
+    assert.deepEqual(readdirSync(dir), []);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.deepEqual(readdirSync(dir), []);
+  }
+});
+
+test('an abort does not wait for a fetch that does not heed it for longer than a moment', async () => {
+  for (const worker of [false, true]) {
+    const abort = new AbortController();
+    const fetch = () => {
+      setTimeout(() => abort.abort(new Error('cut off')), 20);
+      return new Promise(() => {});
+    };
+    const before = performance.now();
+    await assert.rejects(load({ worker, fetch, signal: abort.signal }), /cut off/);
+    assert.ok(performance.now() - before < 5000);
+  }
+});
 
 test('after a lost network, with integrity and for a whole file as well', async () => {
   const integrity = `sha256-${createHash('sha256').update(file).digest('base64')}`;

@@ -12,6 +12,19 @@ export function untilAborted(promise, signal) {
   });
 }
 
+/** Waits until a promise has settled either way, but not for longer than so many milliseconds. */
+export function untilSettled(promise, milliseconds) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    promise
+      .catch(() => {})
+      .then(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+  });
+}
+
 const AWHILE = 20; // milliseconds of work between looks at the signal
 
 /**

@@ -215,12 +215,8 @@ export class ChosenModel {
 
   /** Forgets all models; the bundled one is chosen. */
   async removeAll() {
-    this.#towers.close();
-    // What just came of a tower is let go of a moment later.
-    for (let i = 0; i < 20 && (await keptTowers()).length > 0; i++) {
-      if (i > 0) await new Promise((resolve) => setTimeout(resolve, 50));
-      await removeKeptTowers('all');
-    }
+    await this.#towers.close();
+    await removeKeptTowers('all');
     await this.#database.write({ models: { clear: true }, settings: { clear: true } });
     this.#others = [];
     await this.#use(KNOWN[0]);

@@ -75,10 +75,12 @@ export class Towers {
     for (const kind of kinds) this.#towers[kind].download?.resume();
   }
 
-  /** Ends both towers. */
-  close() {
+  /** Ends both towers; resolves once loads that were under way have let go of what had come. */
+  async close() {
     this.cancelLoads();
+    const encoders = Object.values(this.#towers).map(({ encoder }) => encoder);
     for (const kind of Object.keys(this.#towers)) this.#release(kind);
+    await Promise.allSettled(encoders);
   }
 
   async #load(kind) {

@@ -1,6 +1,6 @@
 // Makes an encoder on this thread, of weights or of what the cache has kept of them.
 
-import { untilAborted } from '../base/abort.js';
+import { untilAborted, untilSettled } from '../base/abort.js';
 import { TowerCache } from '../cache/tower-cache.js';
 import { loadTower } from '../load/load-tower.js';
 import { findAssets } from '../network/assets.js';
@@ -11,6 +11,8 @@ import { HEAD, familiesOf, familiesOfShard } from '../wasm/families.js';
 import { Wasm } from '../wasm/instance.js';
 import { Encoder } from './encoder.js';
 import { LoadedTower } from './loaded-tower.js';
+
+const PATIENCE = 1000; // milliseconds for a load that was aborted to end by itself
 
 /**
  * @param {object} options
@@ -46,9 +48,11 @@ export async function loadEncoder(options, hooks) {
   const cache = await TowerCache.open(options);
   signal?.throwIfAborted();
   const loading = load(options, start, cache, hooks);
-  const { encoder, versions } = await untilAborted(loading, signal).catch((error) => {
+  const { encoder, versions } = await untilAborted(loading, signal).catch(async (error) => {
     const tooLate = ({ encoder }) => encoder.dispose(); // to stop it
     loading.then(tooLate, () => {});
+    // What is being kept is let go of first: a caller may want to remove it. A fetch may not heed the signal.
+    if (cache) await untilSettled(loading, PATIENCE);
     throw error;
   });
   try {

@@ -1,7 +1,7 @@
 // An encoder in a worker, as the thread sees it that wants its vectors: what Encoder (encoder/encoder.js) can do, each
 // call a message and its answer.
 
-import { untilAborted } from '../base/abort.js';
+import { untilAborted, untilSettled } from '../base/abort.js';
 import { HalfclipError, unpackError } from '../base/errors.js';
 import { inThisRealm, isPlain } from '../base/realm.js';
 import { CALLS } from '../encoder/calls.js';
@@ -53,7 +53,7 @@ export class WorkerEncoder {
       this.info = await this.#send(message, transfer, signal, onProgress);
       return this;
     } catch (error) {
-      if (signal?.aborted) this.#retire();
+      if (signal?.aborted) await this.#retire();
       else this.dispose();
       throw error;
     }
@@ -71,13 +71,9 @@ export class WorkerEncoder {
   }
 
   /** Lets the worker stop what was aborted, so that it leaves no half-written files behind, and then disposes of it. */
-  #retire() {
-    const timer = setTimeout(() => this.dispose(), PATIENCE);
-    this.#onIdle = () => {
-      clearTimeout(timer);
-      this.dispose();
-    };
-    if (!this.#pending.size) this.#onIdle();
+  async #retire() {
+    if (this.#pending.size) await untilSettled(new Promise((resolve) => (this.#onIdle = resolve)), PATIENCE);
+    this.dispose();
   }
 
   /**
