@@ -40,6 +40,8 @@ const views = {
   pictures: addFew,
   found: async (page) => {
     await search(page, 'an airplane');
+    const folded = page.getByText('Filter, select, export');
+    if (await folded.isVisible()) await folded.click();
     await page.getByLabel('Look-alikes').check();
     await page.getByLabel('Look-alikes').uncheck();
   },
@@ -86,6 +88,34 @@ for (const [width, height, colorScheme] of [
       { viewport: { width, height }, colorScheme, reducedMotion: 'reduce' },
     ));
 }
+
+test('on a phone the first row of pictures is seen at once; what narrows the choice is unfolded by keyboard', () =>
+  withPage(
+    async (page) => {
+      await addFew(page);
+      await search(page, 'an airplane');
+      const box = (selector) => page.locator(selector).first().boundingBox();
+      const row = await box('.tile');
+      assert.equal(await page.evaluate(() => scrollY), 0);
+      const foot = await box('.status');
+      assert.ok(
+        row.y + row.height <= foot.y,
+        `the first row ends at ${row.y + row.height}, the foot begins at ${foot.y}`,
+      );
+      assert.equal(await page.getByLabel('Look-alikes').isVisible(), false);
+      const folded = page.getByText('Filter, select, export');
+      await folded.focus();
+      await page.keyboard.press('Enter');
+      await page.getByLabel('Look-alikes').waitFor();
+      await page.getByRole('button', { name: 'Select all' }).click();
+      await page.setViewportSize({ width: 1100, height: 844 });
+      await folded.waitFor({ state: 'hidden' });
+      assert.ok(await page.getByLabel('Look-alikes').isVisible());
+      await page.setViewportSize({ width: 390, height: 844 });
+      await page.getByLabel('Look-alikes').waitFor({ state: 'hidden' });
+    },
+    { viewport: { width: 390, height: 844 } },
+  ));
 
 test('the keyboard alone: tabs, the field, the grid, a picture, and back', () =>
   withPage(async (page) => {

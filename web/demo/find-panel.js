@@ -65,6 +65,12 @@ export function createFindPanel({ finder, album, grid }) {
     input.focus();
   });
 
+  // On a phone what can be done with many pictures waits behind its name, and the pictures come first.
+  const isWide = matchMedia('(min-width: 641px)');
+  const unfold = () => (byId('tools').open = isWide.matches);
+  isWide.addEventListener('change', unfold);
+  unfold();
+
   // What narrows the choice --------------------------------------------------------------------------------------------
 
   const folder = byId('filter-folder');
