@@ -118,7 +118,7 @@ const BUNDLERS = {
     const { rollup } = await installed('more', 'rollup');
     const { default: resolve } = await installed('more', '@rollup/plugin-node-resolve');
     const bundle = await rollup({ input: path.join(root, 'src/main.js'), plugins: [resolve({ browser: true })] });
-    await bundle.write({ file: path.join(root, 'public/main.js'), format: 'es' });
+    await bundle.write({ dir: path.join(root, 'public'), format: 'es' });
     await bundle.close();
   },
 };
