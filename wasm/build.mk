@@ -40,15 +40,15 @@ WASM_CALIBRATE_EXPORTS = hc_calibration_new hc_calibration_status hc_calibration
 
 # The modules of src/search, which the scripts hold (web/build.mk): they have no memory to give and need little of a stack.
 SEARCH_SOURCES = $(filter-out src/search/threads.c,$(wildcard src/search/*.c))
-SEARCH_EXPORTS = __heap_base hc_search_prepare hc_search_score hc_search_best hc_search_sort hc_search_above hc_search_hash hc_search_take
+SEARCH_EXPORTS = __heap_base hc_search_prepare hc_search_score hc_search_best hc_search_sort hc_search_pairs hc_search_hash hc_search_take
 SEARCH_LDFLAGS = --no-entry --gc-sections --strip-all --stack-first -z stack-size=4096 --max-memory=4294967296 $(SEARCH_EXPORTS:%=--export=%)
 # The same for several threads of Node.js, which workers of the package join as they join a tower's.
 SEARCH_THREADS_SOURCES = $(SEARCH_SOURCES) src/search/threads.c src/kernels/parallel.c wasm/search/pool.c
-SEARCH_THREADS_LDFLAGS = $(SEARCH_LDFLAGS) --shared-memory --import-memory --initial-memory=1048576 --export=__stack_pointer --export=hc_search_find \
+SEARCH_THREADS_LDFLAGS = $(SEARCH_LDFLAGS) --shared-memory --import-memory --initial-memory=1048576 --export=__stack_pointer --export=hc_search_find --export=hc_search_share_pairs \
                        --export=hc_threads_new --export=hc_threads_work --export=hc_threads_stop --export=hc_threads_may_sleep
 
 # What runs for each number of a tower or a picture is compiled for speed, the rest for size.
-WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool src/kernels/parallel src/kernels/tensor,$(KERNELS:%=src/%)) $(SEARCH_SOURCES:%.c=%) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/planes src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
+WASM_FAST = $(filter-out src/kernels/outliers src/kernels/table src/kernels/pool src/kernels/parallel src/kernels/tensor,$(KERNELS:%=src/%)) $(filter-out src/search/pairs src/search/best src/search/hash,$(SEARCH_SOURCES:%.c=%)) src/calibrate/factor src/calibrate/gptq src/calibrate/gram src/load/pack src/load/pack_i4 src/picture/passes src/picture/planes src/picture/windows wasm/sha2 wasm/xxh64 tests/unit/test_kernels tests/bench/kernels
 # Of these what counts is written as vectors already; what is small enough gains nothing from being unrolled.
 WASM_FLAGS_src/load/pack = -fno-vectorize
 WASM_FLAGS_src/load/pack_i4 = -fno-vectorize -fno-unroll-loops

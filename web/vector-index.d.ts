@@ -38,8 +38,8 @@ export interface VectorIndexOptions {
   /** What computes. Default: the fastest that this engine has; `'scalar'`, in JavaScript, where nothing may be compiled. */
   kernels?: 'relaxed' | 'simd128' | 'scalar' | undefined;
   /**
-   * Node.js: how many threads search among more than 4 MB of vectors, the caller's included, once their workers have
-   * started; `'auto'`: the number of cores, at most 8. Default, and always in pages: 1.
+   * Node.js: how many threads search among more than 4 MB of vectors and find duplicates, the caller's included, once
+   * their workers have started; `'auto'`: the number of cores, at most 8. Default, and always in pages: 1.
    */
   threads?: 'auto' | number | undefined;
 }

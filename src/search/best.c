@@ -65,18 +65,3 @@ void hc_search_sort(hc_hit *best, uint32_t found)
         sift_down(best, found, 0, last);
     }
 }
-
-uint32_t hc_search_above(const void *blocks, size_t count, int width, int size, uint32_t first, uint32_t end,
-                         float above, hc_hit *hits)
-{
-    size_t bytes = hc_block_bytes(width, size);
-    uint32_t found = 0;
-    for (size_t p = 0; p < count; p++) {
-        const float *scores = scores_of(blocks, p, bytes);
-        for (uint32_t r = 0; r < HC_BLOCK; r++) {
-            uint32_t row = first + (uint32_t)p * HC_BLOCK + r;
-            if (scores[r] >= above && row < end) hits[found++] = (hc_hit){scores[r], row};
-        }
-    }
-    return found;
-}

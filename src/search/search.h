@@ -1,4 +1,4 @@
-/* search.h: scores of a query with many vectors, and the best of them; checksums of vectors.
+/* search.h: scores of a query with many vectors, and the best of them; pairs of near ones; checksums of vectors.
  *
  * Vectors lie in blocks of HC_BLOCK rows, one after the other in memory:
  *     float scores[HC_BLOCK]     what hc_search_score found last
@@ -20,6 +20,12 @@ typedef struct hc_hit {
     float score;
     uint32_t row;
 } hc_hit;
+
+/* Two rows that are near to each other, of which `other` comes before `row`. */
+typedef struct hc_pair {
+    float score;
+    uint32_t other, row;
+} hc_pair;
 
 /* The bytes of a block whose numbers take `size` bytes each: 1 for int8, 4 for fp32. */
 static inline size_t hc_block_bytes(int width, int size)
@@ -53,10 +59,19 @@ uint32_t hc_search_find(hc_threads *threads, void *blocks, int count, int step, 
 /* Sorts such a heap, best first. */
 void hc_search_sort(hc_hit *best, uint32_t found);
 
-/* Lists the rows of such blocks with at least the score `above` and a number below `end`, in their order; there is room
- * for all rows of the blocks. Returns how many there are. */
-uint32_t hc_search_above(const void *blocks, size_t count, int width, int size, uint32_t first, uint32_t end,
-                         float above, hc_hit *hits);
+/* Lists the pairs of `count` rows whose score is at least `above`, of which the earlier row is in one of the parts from
+ * `first` to before `last`: part i has `step` blocks, from i * step on, and next[i] is the later row from which on it
+ * is still to be compared, 0 at first. Stops early where there might be more than `room` pairs, which is HC_BLOCK *
+ * step or more; another call goes on from there, and all have been found when one finds none. `prepared` has room for a
+ * query that is, if size is 1. Returns how many pairs there are. */
+uint32_t hc_search_pairs(void *blocks, int first, int last, int step, int width, int size, uint32_t count, double above,
+                         uint32_t *next, void *prepared, hc_pair *pairs, uint32_t room);
+
+/* The same by at most HC_MOST_THREADS threads, for each of which there is room for a query and for `room` pairs, one
+ * after the other. Which pairs come in which call, and in which order, depends on the threads. */
+uint32_t hc_search_share_pairs(hc_threads *threads, void *blocks, int first, int last, int step, int width, int size,
+                               uint32_t count, double above, uint32_t *next, void *prepared, hc_pair *pairs,
+                               uint32_t room);
 
 /* XXH32 (Collet) of a row as a file has it: its scale, and then the bytes of its numbers. */
 uint32_t hc_search_hash(float scale, const void *row, size_t bytes, uint32_t seed);

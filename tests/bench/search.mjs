@@ -88,6 +88,19 @@ for (const threads of [1, 'auto']) {
   );
 }
 
+const fewer = Math.min(count, 20_000); // pairs take the square of it
+for (const threads of [1, 'auto']) {
+  const index = new VectorIndex({ dim, threads });
+  for (const id of indexes.fp32.ids()) if (id < fewer) index.add(id, indexes.fp32.get(id).vector);
+  await setTimeout(500);
+  const begin = performance.now();
+  const spent = await timed(() => index.duplicates({ above: 0.97 }));
+  row(
+    `duplicates of ${fewer} by ${index.threads} thread${index.threads > 1 ? 's' : ''}, int8`,
+    `${(performance.now() - begin).toFixed(0)} ms by the clock, ${spent.toFixed(0)} of the processor`,
+  );
+}
+
 let kept = 0;
 for (let n = 0; n < QUERIES; n++) {
   const { value } = source.next();

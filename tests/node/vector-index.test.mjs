@@ -96,7 +96,9 @@ for (const kernels of KERNELS) {
       scoresInt8(vectors[i], vectors.slice(0, i)).forEach((score, j) => all.push({ ids: [j, i], score }));
     const order = (a, b) => b.score - a.score || a.ids[0] - b.ids[0] || a.ids[1] - b.ids[1];
     const expected = (above) => all.filter(({ ids, score }) => score >= above && !ids.includes(50)).sort(order);
-    for (const above of [0.9, 0.2, -1]) assert.deepEqual(index.duplicates({ above }), expected(above));
+    const { score } = expected(0.2).at(-1);
+    for (const above of [0.9, 0.2, -1, score, score + 1e-12])
+      assert.deepEqual(index.duplicates({ above }), expected(above));
     assert.deepEqual(
       index
         .duplicates({ above: 0.9 })
@@ -316,6 +318,12 @@ test('several threads find what one finds, before they have started and afterwar
     }
     const loaded = await VectorIndex.load(await several.save(), { threads: 'auto' });
     assert.deepEqual(loaded.search(vectors[0]), one.search(vectors[0]));
+    const all = [one, several].map(({ threads }) => fill({ dim, dtype, threads }, vectors));
+    for (const above of [0.2, -1]) {
+      const [pairs, same] = all.map((index) => index.duplicates({ above }));
+      assert.deepEqual(same, pairs);
+      if (above === -1) assert.equal(pairs.length, (500 * 499) / 2); // more than a thread finds before they are taken
+    }
     assert.equal(loaded.threads, Math.min(8, cpus().length));
   }
   assert.equal(new VectorIndex({ dim, threads: 3, kernels: 'scalar' }).threads, 1);

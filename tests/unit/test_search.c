@@ -137,15 +137,46 @@ static void check_search(const rows *r, const void *query)
         if (found) after = best[found / 2];
     }
     check_threads(r, asked, scale);
-    uint32_t found = hc_search_above(r->memory, r->blocks, r->width, r->size, 0, 50, 0, all), expected = 0;
-    for (int i = 0; i < r->count && i < 50; i++)
-        if (score_at(r, i) >= 0) {
-            CHECK(expected < found && all[expected].row == (uint32_t)i && all[expected].score == score_at(r, i),
-                  "row %d", i);
-            expected++;
-        }
-    CHECK(found == expected, "found %u above, expected %u", found, expected);
     free(prepared);
+}
+
+static int compare_pairs(const void *a, const void *b)
+{
+    const hc_pair *x = a, *y = b;
+    if (x->row != y->row) return x->row < y->row ? -1 : 1;
+    return x->other < y->other ? -1 : 1;
+}
+
+/* All pairs, some at a time, by one thread or by several, against a loop over all. */
+static void check_pairs(const rows *r, int thread_count, int step, uint32_t room, double above)
+{
+    enum { MOST_PAIRS = MOST_ROWS * MOST_ROWS };
+    static hc_pair all[MOST_PAIRS], expected[MOST_PAIRS];
+    hc_threads *threads = thread_count > 1 ? hc_threads_new(thread_count) : NULL;
+    hc_pair *pairs = malloc((size_t)thread_count * room * sizeof *pairs);
+    void *prepared = malloc((size_t)thread_count * 2 * (size_t)r->width);
+    uint32_t next[MOST_ROWS] = {0}, found = 0, calls = 0, right = 0;
+    int parts = ((int)r->blocks + step - 1) / step;
+    for (uint32_t n = 1; n; calls++, found += n) {
+        n = threads ? hc_search_share_pairs(threads, r->memory, 0, parts, step, r->width, r->size, (uint32_t)r->count,
+                                            above, next, prepared, pairs, room)
+                    : hc_search_pairs(r->memory, 0, parts, step, r->width, r->size, (uint32_t)r->count, above, next,
+                                      prepared, pairs, room);
+        if (found + n > MOST_PAIRS) break;
+        memcpy(all + found, pairs, n * sizeof *pairs);
+    }
+    for (int i = 0; i < r->count; i++)
+        for (int k = 0; k < i; k++) {
+            float score = reference(r, k, row_at(r, i), (double)*scale_at(r, i));
+            if ((double)score >= above) expected[right++] = (hc_pair){score, (uint32_t)k, (uint32_t)i};
+        }
+    qsort(all, found, sizeof *all, compare_pairs);
+    CHECK(found == right && !memcmp(all, expected, found * sizeof *all),
+          "%d rows, %d threads, parts of %d blocks: %u pairs in %u calls, expected %u", r->count, thread_count, step,
+          found, calls, right);
+    free(prepared);
+    free(pairs);
+    hc_threads_free(threads);
 }
 
 static void check_hashes(void)
@@ -198,6 +229,10 @@ int main(void)
                     rows r = make_rows(counts[c], widths[w], size, values);
                     rows query = make_rows(1, widths[w], size, values);
                     check_search(&r, row_at(&query, 0));
+                    for (int threads = 1; threads <= 3; threads++) {
+                        check_pairs(&r, threads, 1, HC_BLOCK, -1e9);
+                        check_pairs(&r, threads, 4, 5 * HC_BLOCK, 0);
+                    }
                     free(r.memory);
                     free(query.memory);
                 }

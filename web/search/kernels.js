@@ -1,8 +1,8 @@
 // What computes an index's scores: the module of src/search that fits this engine, or the same in JavaScript.
 //
 // Kernels have `buffer`, the memory that addresses are of, whose bytes from `base` on are the caller's; reserve(end),
-// which makes it large enough and may replace `buffer`; the functions of src/search/search.h; and `threads`, how many of
-// them find() uses, which is there if these are several.
+// which makes it large enough and may replace `buffer`; and the functions of src/search/search.h. Those for several threads
+// have `threads`, how many compute; `most`, how many they were at first, who all need room; and find().
 
 import relaxed from 'search-relaxed.wasm';
 import simd128 from 'search-simd128.wasm';
@@ -14,7 +14,7 @@ import { ScalarKernels } from './scalar.js';
 
 const PAGE = 1 << 16;
 const MODULES = { relaxed, simd128 };
-const CALLS = ['prepare', 'score', 'best', 'sort', 'above', 'hash', 'take'];
+const CALLS = ['prepare', 'score', 'best', 'sort', 'pairs', 'hash', 'take'];
 
 /** Modules by their bytes. Those for pages have less than 4 kB, which every engine compiles at once on any thread. */
 const compiled = new Map();
@@ -38,10 +38,6 @@ export class WasmKernels {
     this.buffer = this.memory.buffer; // kept, since asking for it takes time
     this.base = exports.__heap_base.value;
     for (const call of CALLS) this[call] = exports[`hc_search_${call}`];
-  }
-
-  get threads() {
-    return 1;
   }
 
   reserve(end) {

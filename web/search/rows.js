@@ -6,6 +6,8 @@ import { normalize, quantize } from './quantize.js';
 const BLOCK = 16; // rows
 const HEAD = 2 * 4 * BLOCK; // bytes of a block before its rows
 const HIT = 8; // bytes
+const PAIR = 12;
+const PAIRS = 1 << 14; // that a thread finds before they are taken
 const STAGE = 1 << 14; // bytes that come from a file at once, and what is left of a row before them
 const CHUNK = 1 << 19; // bytes of rows that are scored before the best of them are taken, which stay in a cache
 const WORTH = 1 << 22; // bytes of rows from which several threads score them: others take as long to wake
@@ -53,7 +55,7 @@ export class Rows {
   }
 
   get threads() {
-    return this.#kernels.threads;
+    return this.#kernels.threads ?? 1;
   }
 
   /** What a vector is held as: numbers, which are of the next one afterwards, and a scale. */
@@ -175,18 +177,11 @@ export class Rows {
     return 4 * Math.max(1, Math.floor(CHUNK / this.#block / 4));
   }
 
-  /** Calls `use` for all blocks, some at a time: their address, how many, and the number of their first row. */
-  #eachChunk(use, from = 0) {
-    const all = Math.ceil(this.count / BLOCK);
-    for (let block = from; block < all; block += this.#step)
-      use(this.#first + block * this.#block, Math.min(this.#step, all - block), block * BLOCK);
-  }
-
-  /** An address for `count` hits, behind all rows. */
-  #roomFor(count) {
+  /** An address for so many bytes, behind all rows. */
+  #roomFor(bytes) {
     const at = roundUp(this.#first + this.#blocks * this.#block, 16);
-    this.#kernels.reserve(at + HIT * count);
-    this.#used = Math.max(this.#used, at + HIT * count);
+    this.#kernels.reserve(at + bytes);
+    this.#used = Math.max(this.#used, at + bytes);
     return at;
   }
 
@@ -201,14 +196,10 @@ export class Rows {
     const at = this.#first - 4 * this.#width;
     new Uint8Array(this.#kernels.buffer, at, this.#width * this.size).fill(0);
     new this.Type(this.#kernels.buffer, at, this.dim).set(values);
-    return { at: this.#prepare(at), scale };
-  }
-
-  #prepare(query) {
-    if (this.size !== 1) return query;
-    const prepared = this.#first - 2 * this.#width;
-    this.#kernels.prepare(query, this.#width, prepared);
-    return prepared;
+    if (this.size !== 1) return { at, scale };
+    const prepared = at + 2 * this.#width;
+    this.#kernels.prepare(at, this.#width, prepared);
+    return { at: prepared, scale };
   }
 
   /**
@@ -225,17 +216,18 @@ export class Rows {
     for (let scored = false; wanted; scored = true) {
       const kernels = this.#kernels;
       const isShared = !scored && kernels.threads > 1 && this.#blocks * this.#block >= WORTH;
-      const room = this.#roomFor(isShared ? kernels.most * wanted : wanted);
+      const room = this.#roomFor(HIT * (isShared ? kernels.most * wanted : wanted));
       const ask = scored ? null : this.#ask(query);
       let found = 0;
-      if (isShared) {
-        const blocks = Math.ceil(this.count / BLOCK);
-        found = kernels.find(this.#first, blocks, this.#step, width, size, ask.at, ask.scale, room, wanted);
-      } else
-        this.#eachChunk((blocks, count, first) => {
-          if (ask) kernels.score(blocks, count, width, size, ask.at, ask.scale);
-          found = kernels.best(blocks, count, width, size, first, last.score, last.row, room, found, wanted);
-        });
+      const blocks = Math.ceil(this.count / BLOCK);
+      if (isShared) found = kernels.find(this.#first, blocks, this.#step, width, size, ask.at, ask.scale, room, wanted);
+      else
+        for (let block = 0; block < blocks; block += this.#step) {
+          const at = this.#first + block * this.#block;
+          const count = Math.min(this.#step, blocks - block);
+          if (ask) kernels.score(at, count, width, size, ask.at, ask.scale);
+          found = kernels.best(at, count, width, size, block * BLOCK, last.score, last.row, room, found, wanted);
+        }
       kernels.sort(room, found);
       const hits = this.#hits(room, found);
       if (found) yield hits;
@@ -246,23 +238,42 @@ export class Rows {
   }
 
   /**
-   * All pairs of rows with at least a score.
+   * All pairs of rows with at least a score, in any order.
    * @param {number} above
-   * @param {(row: number, other: number, score: number) => void} use other < row
+   * @returns {{ score: number, other: number, row: number }[]} other < row
    */
-  pairs(above, use) {
+  pairs(above) {
+    const pairs = [];
+    const { most = 1 } = this.#kernels;
     const [width, size] = [this.#width, this.size];
-    const room = this.#roomFor(this.#step * BLOCK);
-    this.#eachChunk((blocks, count, first) => {
-      for (let row = first + 1; row < this.count; row++) {
-        const scale = this.scale(row);
-        if (scale !== scale) continue;
-        // Only what comes before the row: pairs of the rest were looked at, or will be.
-        const some = Math.min(count, Math.ceil((row - first) / BLOCK));
-        this.#kernels.score(blocks, some, width, size, this.#prepare(this.#valuesAt(row)), scale);
-        const found = this.#kernels.above(blocks, some, width, size, first, row, above, room);
-        for (const { score, row: other } of this.#hits(room, found)) use(row, other, score);
-      }
-    });
+    // Of few rows parts are smaller, so that every thread has some.
+    const step = Math.min(this.#step, 4 * Math.ceil((this.count + 1) / (16 * BLOCK * most)));
+    const parts = Math.ceil(this.count / (BLOCK * step));
+    const room = Math.max(PAIRS, step * BLOCK);
+    const queries = PAIR * room * most; // behind the pairs
+    const next = queries + 2 * width * most;
+    const at = this.#roomFor(next + 4 * parts);
+    const { buffer } = this.#kernels;
+    const [scores, rows] = [new Float32Array(buffer, at), new Uint32Array(buffer, at)];
+    rows.fill(0, next / 4, next / 4 + parts);
+    let found;
+    do {
+      found = this.#kernels.pairs(
+        this.#first,
+        0,
+        parts,
+        step,
+        width,
+        size,
+        this.count,
+        above,
+        at + next,
+        at + queries,
+        at,
+        room,
+      );
+      for (let i = 0; i < 3 * found; i += 3) pairs.push({ score: scores[i], other: rows[i + 1], row: rows[i + 2] });
+    } while (found);
+    return pairs;
   }
 }

@@ -12,7 +12,6 @@ const { fround } = Math;
 
 export class ScalarKernels {
   name = 'scalar';
-  threads = 1;
   base = 0;
   buffer = new ArrayBuffer(FIRST);
 
@@ -53,12 +52,31 @@ export class ScalarKernels {
 
   sort() {} // they are
 
-  above(blocks, count, width, size, first, end, above, hits) {
-    const found = [];
-    this.#each(blocks, count, width, size, first, (score, row) => {
-      if (score >= above && row < end) found.push({ score, row });
-    });
-    return this.#write(hits, found);
+  pairs(blocks, first, last, step, width, size, count, above, next, prepared, pairs, room) {
+    const [floats, numbers] = this.#words(0);
+    const bytes = HEAD + ROWS * width * size;
+    let found = 0;
+    for (let i = first; i < last; i++) {
+      const [part, begin] = [blocks + i * step * bytes, i * step * ROWS];
+      let row = Math.max(numbers[next / 4 + i], begin + 1);
+      for (; row < count && found + step * ROWS <= room; row++) {
+        const r = row % ROWS;
+        const block = blocks + ((row - r) / ROWS) * bytes;
+        const scale = floats[block / 4 + ROWS + r];
+        if (scale !== scale) continue;
+        let query = block + HEAD + r * width * size;
+        if (size === 1) this.prepare(query, width, (query = prepared));
+        const some = Math.min(step, Math.ceil((row - begin) / ROWS));
+        this.score(part, some, width, size, query, scale);
+        this.#each(part, some, width, size, begin, (score, other) => {
+          if (score < above || other >= row) return;
+          floats[pairs / 4 + 3 * found] = score;
+          numbers.set([other, row], pairs / 4 + 3 * found++ + 1);
+        });
+      }
+      numbers[next / 4 + i] = row;
+    }
+    return found;
   }
 
   hash(scale, row, bytes, seed) {
@@ -83,13 +101,15 @@ export class ScalarKernels {
     }
   }
 
+  #words = (at) => [new Float32Array(this.buffer, at), new Uint32Array(this.buffer, at)];
+
   #read(at, count) {
-    const [scores, rows] = [new Float32Array(this.buffer, at), new Uint32Array(this.buffer, at)];
+    const [scores, rows] = this.#words(at);
     return Array.from({ length: count }, (_, i) => ({ score: scores[2 * i], row: rows[2 * i + 1] }));
   }
 
   #write(at, hits) {
-    const [scores, rows] = [new Float32Array(this.buffer, at), new Uint32Array(this.buffer, at)];
+    const [scores, rows] = this.#words(at);
     hits.forEach(({ score, row }, i) => {
       scores[2 * i] = score;
       rows[2 * i + 1] = row;

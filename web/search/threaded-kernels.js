@@ -24,11 +24,12 @@ export class ThreadedKernels extends WasmKernels {
     const pool = exports.hc_threads_new(threads);
     let stack = this.base;
     this.base += (threads - 1) * STACK;
-    this.most = threads; // that find() needs room for
+    this.most = threads;
     const share = () => ({ module, memory, stack: (stack += STACK) });
     this.#helpers = new HelperThreads({ exports, share }, pool, threads);
     forgotten.register(this, this.#helpers);
     this.find = (...job) => exports.hc_search_find(pool, ...job);
+    this.pairs = (...job) => exports.hc_search_share_pairs(pool, ...job);
   }
 
   get threads() {

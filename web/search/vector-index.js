@@ -154,11 +154,10 @@ export class VectorIndex {
     const { above, limit = Infinity } = readOptions(options, PAIR_OPTIONS);
     if (above === undefined)
       throw new HalfclipError('input/type', 'option above is missing: the least cosine of two duplicates');
-    const pairs = [];
-    this.#rows.pairs(above, (row, other, score) => pairs.push({ row, other, score }));
+    const pairs = this.#rows.pairs(above);
     pairs.sort((a, b) => b.score - a.score || a.other - b.other || a.row - b.row);
-    const ids = (...rows) => rows.map((row) => this.#entries.id(row));
-    return pairs.slice(0, limit).map(({ row, other, score }) => ({ ids: ids(other, row), score }));
+    const id = (row) => this.#entries.id(row);
+    return pairs.slice(0, limit).map(({ row, other, score }) => ({ ids: [id(other), id(row)], score }));
   }
 
   /** Takes all that another index has; where both have an id, the other's counts. */
