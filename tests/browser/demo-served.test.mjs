@@ -9,6 +9,8 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import sharp from 'sharp';
+
 import { DIST, allRead, firstName, isOpen, names, open, sample, search, startPage } from './page-support.mjs';
 
 const CLI = fileURLToPath(new URL('cli.js', DIST));
@@ -22,7 +24,9 @@ before(async () => {
   await mkdir(path.join(folder, 'Rome, 100%'));
   const put = (pattern, name) => copyFile(new URL(`demo/pictures/${sample(pattern)}`, DIST), path.join(folder, name));
   await put(/^cat-face\./, 'cat.jpg');
-  await put(/pizza/, 'Rome, 100%/pizza #1.jpg');
+  await sharp(fileURLToPath(new URL(`demo/pictures/${sample(/pizza/)}`, DIST)))
+    .withExif({ IFD2: { DateTimeOriginal: '2019:07:14 12:30:05' } })
+    .toFile(path.join(folder, 'Rome, 100%/pizza #1.jpg'));
   await put(/airplane/, 'Rome, 100%/flight.jpg');
 });
 
@@ -67,6 +71,7 @@ test('pictures of a folder are read by Node.js, and only searched in the page', 
         await page.locator('#viewer-path').textContent(),
         `${path.basename(folder)}/Rome, 100%/pizza #1.jpg`,
       );
+      assert.match(await page.locator('#viewer-about').textContent(), /July 14, 2019/);
       await page.waitForFunction(() => document.querySelector('#viewer-picture').naturalWidth > 100);
       await page.keyboard.press('Escape');
 

@@ -64,6 +64,26 @@ test('a folder is indexed, and searched by words and by a picture', async () => 
   assert.match(lines, /^0\.\d{4} {2}\/.*\/photos\/owl\.jpg\n0\.\d{4} {2}\/.*\n$/);
 });
 
+test('what photographs say of when they were taken is in the index', async () => {
+  const golden = fileURLToPath(new URL('../golden/taken/', import.meta.url));
+  mkdirSync(place('dated'));
+  for (const name of ['zone-big.jpg', 'no-zone-big.webp', 'none-big.png'])
+    cpSync(path.join(golden, name), place('dated', name));
+  await program.works(['index', 'dated', '--out', 'dated.index']);
+  const dates = await VectorIndex.load(place('dated.index'));
+  assert.deepEqual(
+    ['zone-big.jpg', 'no-zone-big.webp', 'none-big.png'].map((name) => dates.get(name).data.taken),
+    ['2019-07-14T12:30:05+02:00', '2004-02-29T00:00:00', undefined],
+  );
+  // Again nothing has changed, and it stays.
+  assert.match(await program.works(['index', 'dated', '--out', 'dated.index']), /0 new, 0 changed, 0 gone/);
+  assert.equal(
+    (await VectorIndex.load(place('dated.index'))).get('no-zone-big.webp').data.taken,
+    '2004-02-29T00:00:00',
+  );
+  for (const name of ['dated', 'dated.index']) rmSync(place(name), { recursive: true });
+});
+
 test('again, it is only what is new or changed, and what is gone leaves', async () => {
   assert.deepEqual(await index(), { pictures: 6, new: 0, changed: 0, gone: 0, failed: 0 });
   const before = readFileSync(place('photos.index'));

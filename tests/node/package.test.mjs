@@ -51,6 +51,10 @@ test('what is in it', () => {
     'vector-index.d.cts',
     'vector-index-node.js',
     'vector-index-node.cjs',
+    'exif.js',
+    'exif.cjs',
+    'exif.d.ts',
+    'exif.d.cts',
     'langchain.js',
     'langchain.cjs',
     'langchain.d.ts',
@@ -128,6 +132,13 @@ test('what a page fetches for an index is one script, at most 27 kB compressed',
   assert.ok(bytes <= 27_000, `${bytes} bytes`);
 });
 
+test('what a page fetches for dates is one script, at most 3 kB compressed', () => {
+  const file = readFileSync(path.join(folder, 'node_modules/halfclip/dist/exif.js'));
+  assert.doesNotMatch(String(file), /\bimport\b/);
+  const bytes = gzipSync(file, { level: 9 }).length;
+  assert.ok(bytes <= 3000, `${bytes} bytes`);
+});
+
 const PROGRAM = `
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -176,6 +187,9 @@ assert.deepEqual(
   (await Required.load('program.index')).search(result.vectors.true.text).map(({ id, score }) => [id, Math.round(score)]),
   [['a text', 1]],
 );
+const { takenAt } = await import('halfclip/exif');
+assert.equal(await takenAt(new Uint8Array(100)), null);
+assert.equal(await createRequire(import.meta.url)('halfclip/exif').takenAt(new Blob([])), null);
 result.kernels = index.kernels;
 console.log(JSON.stringify(result));
 `;
@@ -240,6 +254,7 @@ test('its page, which finds the package and the bundled model from where it is i
       'pictures/index.txt',
       '../index.js',
       '../vector-index.js',
+      '../exif.js',
       '../worker.js',
       '../halfclip-vit-relaxed.wasm',
       '../models/halfclip-emoji-text.safetensors',

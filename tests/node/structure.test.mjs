@@ -30,6 +30,7 @@ const SRC = {
 
 const WEB = {
   base: [],
+  exif: ['base'],
   network: ['base'],
   threads: ['base'],
   wasm: ['base', 'network', 'threads'],
@@ -50,6 +51,7 @@ const WEB = {
   node: ['base', 'network', 'sources', 'cache', 'search', 'worker', 'index.js'],
   cli: [
     'base',
+    'exif',
     'network',
     'wasm',
     'picture',
@@ -64,7 +66,7 @@ const WEB = {
     'towers',
     'node',
   ],
-  demo: ['page', 'index.js'],
+  demo: ['exif', 'page', 'index.js'],
   neighbours: [],
 };
 
@@ -84,7 +86,7 @@ const SOURCES = {
 };
 
 /** Where a module that the page uses, as the package has it, comes from. */
-const BUILT = { 'vector-index.js': 'page/vector-index.js' };
+const BUILT = { 'vector-index.js': 'page/vector-index.js', 'exif.js': 'exif/index.js' };
 
 const beside = (file, name) => path.posix.join(path.posix.dirname(file), name);
 

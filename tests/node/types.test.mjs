@@ -28,6 +28,8 @@ before(() => {
     'index.d.cts',
     'vector-index.d.ts',
     'vector-index.d.cts',
+    'exif.d.ts',
+    'exif.d.cts',
     'langchain.d.ts',
     'langchain.d.cts',
   ])
@@ -46,7 +48,7 @@ const BUNDLER = { module: 'esnext', moduleResolution: 'bundler' };
 const WITHOUT_DOM = { lib: ['es2022'] };
 
 const PROJECTS = {
-  'a page': { files: ['page.ts', 'index-page.ts'], of: [NODENEXT, BUNDLER] },
+  'a page': { files: ['page.ts', 'index-page.ts', 'exif.ts', 'exif-page.ts'], of: [NODENEXT, BUNDLER] },
   'a page, with using': {
     files: ['using.ts'],
     of: [BUNDLER],
@@ -54,7 +56,7 @@ const PROJECTS = {
     compilers: COMPILERS.slice(1),
   },
   'Node.js without the DOM library': {
-    files: ['server.ts', 'index-server.ts', 'required.cts', 'index-required.cts'],
+    files: ['server.ts', 'index-server.ts', 'exif.ts', 'required.cts', 'index-required.cts'],
     of: [NODE16, NODENEXT],
     options: WITHOUT_DOM,
   },

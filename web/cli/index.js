@@ -1,8 +1,9 @@
 // halfclip index: the pictures or videos of a folder as an index that lasts.
 
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 
+import { takenFrom } from '../exif/taken.js';
 import { loadImageEncoder, loadVideoEncoder } from '../node/index.js';
 import { VectorIndex } from '../search/vector-index.js';
 import { LOAD_HELP, LOAD_OPTIONS, UsageError, fileProblem, loadOptions, oneOf, positive } from './options.js';
@@ -96,7 +97,8 @@ export async function run(values, args, signal) {
           { embedding, failFast, signal, counter },
           async (item, vector, { frames }) => {
             changed += Number(item.known);
-            await work.replace(item.id, vector, item.data, frames);
+            const taken = frames ? null : await takenOf(item.record.input);
+            await work.replace(item.id, vector, { ...item.data, ...(taken && { taken }) }, frames);
           },
         );
       } finally {
@@ -168,6 +170,24 @@ async function compare(folder, index, kind) {
     ? [...index.ids()].filter((id) => !seen.has(id) && !isUnder(id) && !momentOf(index.get(id).data))
     : [];
   return { items, gone };
+}
+
+/** When a picture was taken, as its file says; null where it does not, or is gone by now. */
+async function takenOf(place) {
+  const file = await open(place).catch(() => null);
+  if (!file) return null;
+  try {
+    const { size } = await file.stat();
+    const read = async (begin, end) => {
+      const { buffer, bytesRead } = await file.read(new Uint8Array(end - begin), 0, end - begin, begin);
+      return buffer.subarray(0, bytesRead);
+    };
+    return await takenFrom({ size, read });
+  } catch {
+    return null; // the picture itself could be read
+  } finally {
+    await file.close();
+  }
 }
 
 /** What a run changes, and the file that it changes, which is saved at times. */

@@ -66,10 +66,11 @@ export async function takeServed(library, { folder, index: place, list, isDone }
   for (const name of names) {
     const entry = index?.has(name) ? index.get(name) : null;
     if (!entry && !isDone) continue;
-    const { size = 0, time: modified = 0 } = entry?.data ?? {};
+    const { size = 0, time: modified = 0, taken: date } = entry?.data ?? {};
     const url = new URL(name.split('/').map(encodeURIComponent).join('/'), list).href;
     const picture = { name: name.split('/').at(-1), path: `${folder}/${name}`, size, modified };
-    const record = library.add({ ...picture, source: { url, served: folder } });
+    const when = date ? { taken: Date.parse(date) } : {};
+    const record = library.add({ ...picture, ...when, source: { url, served: folder } });
     if (record) added.push(record);
     const id = library.idOf(picture);
     there.add(id);

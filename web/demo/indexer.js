@@ -1,7 +1,7 @@
 // Embeds the pictures that have no vector yet, at the speed of embedAll: while one is computed the next ones are opened,
 // decoded and made small.
 
-import { takenAt } from './taken.js';
+import { takenAt } from '../exif.js';
 import { makeThumbnail } from './thumbnails.js';
 
 /** How many pictures are being opened at a time besides those that embedAll asks for ahead. */
@@ -204,7 +204,8 @@ export class Indexer {
     const file = original ?? (await this.#library.thumbnail(id));
     if (!file) throw new Error('the file cannot be opened any more, and there is no small copy of it yet');
     if (original && !record.source.clip) {
-      const taken = await takenAt(file);
+      const date = await takenAt(file);
+      const taken = date === null ? undefined : Date.parse(date); // of no zone: where the visitor is
       if (taken !== record.taken) this.#library.update(id, { taken });
     }
     let bitmap;

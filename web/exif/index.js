@@ -1,0 +1,3 @@
+// The module `halfclip/exif`.
+
+export { takenAt } from './taken.js';
