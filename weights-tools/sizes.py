@@ -16,6 +16,8 @@ from sizing import convnext, eva, fastvit, swin, timm_vit, vit_hybrid, vit_relpo
 from sizing.hugging_face import bert_rows, m2m_rows, t5_rows
 from sizing.timm_models import rows_of
 
+# timm's files of models, of which every name is in a table.
+MODULES = ['convnext', 'deit', 'eva', 'fastvit', 'swin_transformer', 'vision_transformer', 'vision_transformer_hybrid', 'vision_transformer_relpos', 'vitamin']
 SOURCE = Path(__file__).resolve().parent.parent / 'src' / 'families'
 FAMILIES = [eva, convnext, fastvit, swin, timm_vit, vit_hybrid, vit_relpos, vitamin]
 
@@ -27,9 +29,14 @@ def write(name, comment, rows, start='{', end='}'):
 
 
 def main():
+    missing = {name for module in MODULES for name in timm.list_models(module=module)}
     for family in FAMILIES:
+        rows = rows_of(family)
         write(family.FILE, f'Made by weights-tools/sizes.py from timm {timm.__version__}: image towers by timm_model_name.\n'
-              f' * {family.COLUMNS}', rows_of(family))
+              f' * {family.COLUMNS}', rows, *getattr(family, 'BRACKETS', ()))
+        missing -= {row[0].strip('"') for row in rows}
+    if missing:
+        raise SystemExit(f'in no table: {", ".join(sorted(missing))}')
     made = f'Made by weights-tools/sizes.py from transformers {transformers.__version__}: text towers by hf_model_name'
     write('bert_sizes.inc', f'{made}, which may have\n * "FacebookAI/" or "google-bert/" before the names that have no "/".\n'
           ' * name, model_type, vocab_size, width, layers, heads, mlp_width, positions, token_types, eps, pad_id, activation',

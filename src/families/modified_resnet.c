@@ -59,7 +59,7 @@ static hc_value stem(hc_network *net, const config *c)
     x = conv(net, "conv2.", "bn2.", x, (hc_conv_options){.n = half, .kernel = 3, .padding = 1, .activation = HC_RELU});
     x = conv(net, "conv3.", "bn3.", x,
              (hc_conv_options){.n = c->width, .kernel = 3, .padding = 1, .activation = HC_RELU});
-    return hc_average_pool(net, x, 2, 2, 0);
+    return hc_average_pool(net, x, (hc_pool_options){.size = 2, .stride = 2});
 }
 
 static hc_value bottleneck(hc_network *net, hc_value x, int planes, int stride)
@@ -69,8 +69,9 @@ static hc_value bottleneck(hc_network *net, hc_value x, int planes, int stride)
     out = conv(net, "conv2.", "bn2.", out,
                (hc_conv_options){.n = planes, .kernel = 3, .padding = 1, .activation = HC_RELU});
     if (stride > 1) {
-        out = hc_average_pool(net, out, stride, stride, 0);
-        x = hc_average_pool(net, x, stride, stride, 0);
+        hc_pool_options pool = {.size = stride, .stride = stride};
+        out = hc_average_pool(net, out, pool);
+        x = hc_average_pool(net, x, pool);
     }
     if (shrinks) x = conv(net, "downsample.0.", "downsample.1.", x, (hc_conv_options){.n = n});
     return conv(net, "conv3.", "bn3.", out,

@@ -90,7 +90,8 @@ static hc_value stem(hc_network *net, const config *c)
 static hc_value mb_conv(hc_network *net, hc_value x, int n, int stride)
 {
     int hidden = (4 * n + 4) / 8 * 8;
-    hc_value shortcut = stride > 1 ? hc_average_pool(net, x, 3, stride, 1) : x;
+    hc_value shortcut =
+        stride > 1 ? hc_average_pool(net, x, (hc_pool_options){.size = 3, .stride = stride, .padding = 1}) : x;
     if (net->values[x].width != n) shortcut = hc_conv(net, "shortcut.expand.", shortcut, (hc_conv_options){.n = n});
     x = hc_conv(net, "conv1_1x1.", hc_norm(net, "pre_norm.", x, EPS),
                 (hc_conv_options){.n = hidden, .activation = HC_GELU});

@@ -65,18 +65,18 @@ SIMD_INLINE void put_pixel(const float *from, int channel, int valid, int times,
 static void put_pixels(const band *b, const hc_grid *grid, int channel, int valid, int times, int first, int rows)
 {
     const hc_window *window = b->window;
-    size_t padding = (size_t)window->padding, width = (size_t)grid->width,
-           covered = b->line - padding < width ? b->line - padding : width;
-    if (b->line < padding) covered = 0;
+    size_t before = (size_t)window->before, width = (size_t)grid->width,
+           covered = b->line - before < width ? b->line - before : width;
+    if (b->line < before) covered = 0;
     float *to = b->pixels;
     for (int y = 0; y < rows; y++, to += b->line * HC_PANEL) {
-        int in_y = first * window->stride - window->padding + y;
+        int in_y = first * window->stride - window->above + y;
         if (in_y < 0 || in_y >= grid->height) {
             memset(to, 0, b->line * HC_PANEL * sizeof *to);
             continue;
         }
         const float *from = grid->at + (size_t)in_y * width * (size_t)grid->channels;
-        size_t left = padding < b->line ? padding : b->line, end = left + covered;
+        size_t left = before < b->line ? before : b->line, end = left + covered;
         memset(to, 0, left * HC_PANEL * sizeof *to);
         for (size_t x = 0; x < covered; x++, from += grid->channels)
             put_pixel(from, channel, valid, times, to + (left + x) * HC_PANEL);

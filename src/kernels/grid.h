@@ -16,10 +16,10 @@ typedef struct hc_grid {
     const float *range; /* of each pixel, from hc_grid_range, or NULL */
 } hc_grid;
 
-/* What an output pixel (y, x) sees: `height` × `width` pixels from (y * stride - padding, x * stride - padding) on;
- * what lies beyond the border is 0. `across`: how many output pixels are in a row. */
+/* What an output pixel (y, x) sees: `height` × `width` pixels from (y * stride - above, x * stride - before) on; what
+ * lies beyond the border is 0. `across`: how many output pixels are in a row. */
 typedef struct hc_window {
-    int height, width, stride, padding;
+    int height, width, stride, above, before;
     int across;
 } hc_window;
 
@@ -55,5 +55,18 @@ void hc_pool(hc_pooling pooling, const hc_grid *grid, const hc_window *window, i
 void hc_response_norms(const float *x, size_t stride, int rows, int first, int last, float *norms);
 void hc_response_factors(int n, const float *weight, float eps, float *norms);
 void hc_response_apply(int n, const float *factors, const float *bias, float *x);
+
+/* Group Normalization of a grid's `rows` pixels of n channels, which 4 divides, `stride` apart: mean and variance of
+ * each channel from `first` to before `last`, multiples of 4; from all of these what a channel is multiplied by and
+ * what is added to it, as its group, one of `groups` as large, has them; a pixel times that, plus `add` [n] where that
+ * is not NULL. */
+typedef struct hc_moments {
+    double mean, variance;
+} hc_moments;
+
+void hc_group_moments(const float *x, size_t stride, int rows, int first, int last, hc_moments *moments);
+void hc_group_factors(const hc_moments *moments, int n, int groups, const float *weight, const float *bias, float eps,
+                      float *factors, float *shifts);
+void hc_group_apply(int n, const float *factors, const float *shifts, const float *add, float *x);
 
 #endif

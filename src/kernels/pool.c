@@ -33,7 +33,6 @@ void hc_pool(hc_pooling pooling, const hc_grid *grid, const hc_window *window, i
 {
     for (int y = first; y < last; y++)
         for (int x = 0; x < window->across; x++)
-            pool_window(pooling, grid, window, y * window->stride - window->padding,
-                        x * window->stride - window->padding,
+            pool_window(pooling, grid, window, y * window->stride - window->above, x * window->stride - window->before,
                         out + ((size_t)y * (size_t)window->across + (size_t)x) * (size_t)grid->channels);
 }

@@ -204,8 +204,8 @@ void hc_rows_put_windows(const hc_rows *rows, int first, int last, const hc_grid
         int left = p.lane.rows - p.lane.number < last - p.row ? p.lane.rows - p.lane.number : last - p.row;
         p.n = gathered || left < 2 ? 1 : left < 4 ? 2 : 4;
         for (int r = 0; r < p.n; r++) {
-            p.y[r] = out_y * window->stride - window->padding;
-            p.x[r] = out_x * window->stride - window->padding;
+            p.y[r] = out_y * window->stride - window->above;
+            p.x[r] = out_x * window->stride - window->before;
             if (++out_x < window->across) continue;
             out_x = 0;
             out_y++;

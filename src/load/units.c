@@ -4,6 +4,7 @@
 #include "load/pack.h"
 #include "load/places.h"
 
+#include <math.h>
 #include <string.h>
 
 int hc_loader_fits_half(hc_loader *loader, const hc_tensor *tensor, const char *name, uint32_t largest)
@@ -79,8 +80,28 @@ static const float *channels_last(const hc_loader *loader, const hc_tensor *t)
     return to;
 }
 
+/* Standardises the row. A shard's weights are as they were held. */
+static void standardise(hc_loader *loader, const hc_tensor *t)
+{
+    size_t k = (size_t)hc_stored_extent(t).k;
+    double mean = 0, variance = 0;
+    for (size_t i = 0; i < k; i++) mean += (double)loader->row[i] / (double)k;
+    for (size_t i = 0; i < k; i++) {
+        double off = (double)loader->row[i] - mean;
+        variance += off * off / (double)k;
+    }
+    double inverse = 1 / sqrt(variance + (double)t->standard_eps);
+    for (size_t i = 0; i < k; i++) loader->row[i] = (float)(((double)loader->row[i] - mean) * inverse);
+}
+
+static int is_standardised(const hc_loader *loader, const hc_tensor *t)
+{
+    return t->standard_eps > 0 && loader->held == HC_AUTO;
+}
+
 void hc_loader_pack_row(hc_loader *loader, hc_tensor *tensor, int row)
 {
+    if (is_standardised(loader, tensor)) standardise(loader, tensor);
     hc_normed_pack_row(loader, tensor, row, channels_last(loader, tensor));
 }
 
@@ -113,7 +134,8 @@ void hc_loader_take(hc_loader *loader, hc_item *it, const uint8_t *bytes, size_t
     case TO_TABLE: take_rows(loader, it, bytes, units); break;
     case TO_ROWS:
     case TO_COLUMNS:
-        if (it->element == HC_F16 && it->tensor->matrix.storage == HC_STORE_F16 && !it->tensor->positions)
+        if (it->element == HC_F16 && it->tensor->matrix.storage == HC_STORE_F16 && !it->tensor->positions &&
+            !is_standardised(loader, it->tensor))
             take_halves(loader, it, bytes, units);
         else take_rows(loader, it, bytes, units);
         break;

@@ -7,7 +7,7 @@
 #include "base/size.h"
 #include "kernels/grid.h"
 
-static const hc_op_kind CONV, AVERAGE_POOL;
+static const hc_op_kind CONV, AVERAGE_POOL, MAX_POOL;
 
 /* ---- building -----------------------------------------------------------------------------------------------------
  */
@@ -15,6 +15,18 @@ static const hc_op_kind CONV, AVERAGE_POOL;
 hc_fold_id hc_batch_norm(hc_network *net, const char *name, int n, float eps)
 {
     return hc_network_fold(net, hc_batch_norm_of(net, name, n, eps));
+}
+
+/* Pixels of the output along one axis, and the padding before the first of the input's. */
+typedef struct axis {
+    int pixels, padding;
+} axis;
+
+static axis axis_of(int pixels, int kernel, int stride, int padding, int same)
+{
+    if (!same) return (axis){(pixels + 2 * padding - kernel) / stride + 1, padding};
+    int out = (pixels + stride - 1) / stride, missing = (out - 1) * stride + kernel - pixels;
+    return (axis){out, missing > 0 ? missing / 2 : 0};
 }
 
 hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options o)
@@ -25,7 +37,8 @@ hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options 
     hc_tensor_id matrix = hc_network_tensor(net, name, "weight", HC_MATRIX, 4, o.n, v.width, kernel, kernel);
     net->tensors[matrix].positions = kernel > 1 ? kernel * kernel : 0;
     net->tensors[matrix].keep_half = o.keep_half;
-    hc_tensor_id bias = o.fold ? 0 : hc_network_vector(net, name, "bias", o.n);
+    net->tensors[matrix].standard_eps = o.standard_eps;
+    hc_tensor_id bias = o.fold || o.plain ? 0 : hc_network_vector(net, name, "bias", o.n);
     if (plain)
         return hc_multiply(net, name, from, matrix, bias, 0, o.n,
                            (hc_finish){.fold = o.fold,
@@ -33,29 +46,34 @@ hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options 
                                        .gamma = o.gamma,
                                        .add = o.add,
                                        .activate_last = o.activate_last});
-    int height = (v.height + 2 * o.padding - kernel) / stride + 1,
-        across = (v.across + 2 * o.padding - kernel) / stride + 1;
+    axis down = axis_of(v.height, kernel, stride, o.padding, o.same),
+         over = axis_of(v.across, kernel, stride, o.padding, o.same);
     return hc_network_op(net, name,
                          (hc_op){.kind = &CONV,
                                  .in = {from, o.add},
-                                 .out = hc_network_grid(net, height, across, o.n),
+                                 .out = hc_network_grid(net, down.pixels, over.pixels, o.n),
                                  .replaces = o.add != from ? o.add : 0, /* its windows are still read */
                                  .tensors = {matrix, bias, o.gamma},
                                  .fold = o.fold,
                                  .activation = o.activation,
                                  .activate_last = o.activate_last,
-                                 .kernel = {kernel, kernel, stride, o.padding}});
+                                 .kernel = {kernel, kernel, stride, down.padding, over.padding}});
 }
 
-hc_value hc_average_pool(hc_network *net, hc_value x, int size, int stride, int padding)
+static hc_value pool(hc_network *net, const hc_op_kind *kind, hc_value x, hc_pool_options o)
 {
     hc_value from = hc_real(net, x);
     hc_value_info v = net->values[from];
-    hc_value out = hc_network_grid(net, (v.height + 2 * padding - size) / stride + 1,
-                                   (v.across + 2 * padding - size) / stride + 1, v.width);
-    return hc_network_op(
-        net, "", (hc_op){.kind = &AVERAGE_POOL, .in = {from}, .out = out, .kernel = {size, size, stride, padding}});
+    axis down = axis_of(v.height, o.size, o.stride, o.padding, o.same),
+         over = axis_of(v.across, o.size, o.stride, o.padding, o.same);
+    hc_op op = {.kind = kind, .in = {from}, .out = hc_network_grid(net, down.pixels, over.pixels, v.width)};
+    op.kernel = (hc_kernel_size){o.size, o.size, o.stride, down.padding, over.padding};
+    return hc_network_op(net, "", op);
 }
+
+hc_value hc_average_pool(hc_network *net, hc_value x, hc_pool_options o) { return pool(net, &AVERAGE_POOL, x, o); }
+
+hc_value hc_max_pool(hc_network *net, hc_value x, hc_pool_options o) { return pool(net, &MAX_POOL, x, o); }
 
 /* ---- grids of a pass ----------------------------------------------------------------------------------------------
  */
@@ -70,7 +88,7 @@ static hc_grid grid_of(const hc_pass *pass, hc_value value, int input)
 static hc_window window_of(const hc_pass *pass, const hc_op *op)
 {
     const hc_kernel_size *k = &op->kernel;
-    return (hc_window){k->height, k->width, k->stride, k->padding, pass->net->values[op->out].across};
+    return (hc_window){k->height, k->width, k->stride, k->above, k->before, pass->net->values[op->out].across};
 }
 
 /* ---- convolution --------------------------------------------------------------------------------------------------
@@ -180,6 +198,7 @@ static const hc_op_kind CONV = {"conv", run_conv, bytes_of_scratch, multiplicati
  */
 
 typedef struct pool_job {
+    hc_pooling pooling;
     hc_grid grid;
     hc_window window;
     float *out;
@@ -189,14 +208,15 @@ static void pool_rows(void *context, int first, int last, int thread)
 {
     (void)thread;
     const pool_job *j = context;
-    hc_pool(HC_POOL_AVERAGE, &j->grid, &j->window, first, last, j->out);
+    hc_pool(j->pooling, &j->grid, &j->window, first, last, j->out);
 }
 
-static void run_average_pool(hc_pass *pass, const hc_op *op)
+static void run_pool(hc_pass *pass, const hc_op *op)
 {
     const hc_value_info *v = &pass->net->values[op->out];
     for (int i = 0; i < pass->inputs; i++) {
-        pool_job job = {grid_of(pass, op->in[0], i), window_of(pass, op), NULL};
+        pool_job job = {op->kind == &MAX_POOL ? HC_POOL_MAX : HC_POOL_AVERAGE, grid_of(pass, op->in[0], i),
+                        window_of(pass, op), NULL};
         hc_span_of_rows out = hc_pass_value(pass, op->out);
         job.out = out.at + (size_t)(i * v->rows) * out.stride;
         uint64_t cost = (uint64_t)v->across * (uint64_t)v->width * (uint64_t)(op->kernel.height * op->kernel.width);
@@ -204,4 +224,5 @@ static void run_average_pool(hc_pass *pass, const hc_op *op)
     }
 }
 
-static const hc_op_kind AVERAGE_POOL = {.name = "average pool", .run = run_average_pool};
+static const hc_op_kind AVERAGE_POOL = {.name = "average pool", .run = run_pool},
+                        MAX_POOL = {.name = "max pool", .run = run_pool};

@@ -27,7 +27,7 @@ hc_value hc_depthwise_conv(hc_network *net, const char *name, hc_value x, hc_con
                                  .fold = o.fold,
                                  .activation = o.activation,
                                  .activate_last = o.activate_last,
-                                 .kernel = {o.kernel, o.kernel, stride, o.padding}});
+                                 .kernel = {o.kernel, o.kernel, stride, o.padding, o.padding}});
 }
 
 typedef struct job {
@@ -54,7 +54,7 @@ static void do_bands(void *context, int first, int last, int thread)
 static hc_window window_of(const hc_network *net, const hc_op *op)
 {
     const hc_kernel_size *k = &op->kernel;
-    return (hc_window){k->height, k->width, k->stride, k->padding, net->values[op->out].across};
+    return (hc_window){k->height, k->width, k->stride, k->above, k->before, net->values[op->out].across};
 }
 
 static int band_of(const hc_network *net, const hc_op *op)

@@ -261,6 +261,9 @@ hc_value hc_batch_normed(hc_network *net, const char *name, hc_value x, float ep
 
 typedef struct hc_conv_options {
     int n, kernel, stride, padding; /* kernel 0: 1 */
+    int same;                       /* as many pixels as the stride goes into the grid, as TensorFlow pads for that */
+    int plain;                      /* no bias */
+    float standard_eps;             /* the weights are standardised: see hc_tensor; 0: they are as they are */
     hc_fold_id fold;                /* in place of a bias */
     int keep_half;                  /* fp16 where others are quantised: of the first one, and of the last */
     hc_activation activation;
@@ -303,8 +306,24 @@ hc_value hc_excite(hc_network *net, hc_value x, hc_value gate, hc_activation act
  * bias, g the length of a channel over the grid. */
 hc_value hc_response_norm(hc_network *net, const char *name, hc_value x, float eps);
 
-/* nn.AvgPool2d(size, stride, padding, count_include_pad=False). */
-hc_value hc_average_pool(hc_network *net, hc_value x, int size, int stride, int padding);
+/* What of a grid a pooling looks at: `same` as in hc_conv_options, in place of a padding. */
+typedef struct hc_pool_options {
+    int size, stride, padding, same;
+} hc_pool_options;
+
+/* nn.AvgPool2d with count_include_pad False, and nn.MaxPool2d. */
+hc_value hc_average_pool(hc_network *net, hc_value x, hc_pool_options options);
+hc_value hc_max_pool(hc_network *net, hc_value x, hc_pool_options options);
+
+typedef struct hc_group_norm_options {
+    int groups; /* that divide the width, which 4 does */
+    float eps;
+    hc_value add; /* whole rows, as many as x has; 0: none */
+    hc_activation activation;
+} hc_group_norm_options;
+
+/* activation(add + the norm), in place: nn.GroupNorm (Wu and He, 2018) over the channels and pixels of a grid. */
+hc_value hc_group_norm(hc_network *net, const char *name, hc_value x, hc_group_norm_options options);
 
 /* ---- the end ---- */
 

@@ -18,7 +18,7 @@ hc_value hc_patches(hc_network *net, const char *name, hc_patches_options o)
 {
     int height = net->image_height / o.patch_height, across = net->image_width / o.patch_width;
     int first = o.class_embedding != NULL, rows = height * across + first, width = o.width;
-    hc_op op = {.kind = &PATCHES, .kernel = {o.patch_height, o.patch_width, 0, 0}, .skip = first};
+    hc_op op = {.kind = &PATCHES, .kernel = {.height = o.patch_height, .width = o.patch_width}, .skip = first};
     net->seen = o.seen;
     if (o.seen) {
         op.tensors[0] = hc_network_tensor(net, name, "weight", HC_MATRIX, 5, width, 3, o.seen, o.patch_height);

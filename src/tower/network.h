@@ -51,7 +51,10 @@ typedef struct hc_tensor {
     int transposed; /* [k, n] in the file                                          */
     int keep_half;  /* fp16 where others are quantised                             */
     int eight_bits; /* int8 where others are int4: a shard of mixed bits says so   */
-    int positions;  /* of a convolution's kernel, more than 1: [n, c, y, x] in the file, [n, y, x, c] here; else 0 */
+    float
+        standard_eps; /* each row of the file's less its mean and over its deviation, this added to its square (Qiao et
+                         al., "Weight Standardization", 2019), as it is held and as a shard has it; 0: as they are  */
+    int positions;    /* of a convolution's kernel, more than 1: [n, c, y, x] in the file, [n, y, x, c] here; else 0 */
     int rank;
     uint32_t shape[HC_MOST_RANK]; /* as the file has it, which may have other `places` */
     hc_places places;
@@ -147,9 +150,9 @@ typedef struct hc_op_kind {
     uint64_t (*multiplications)(const hc_network *net, const hc_op *op);
 } hc_op_kind;
 
-/* Kernel of a convolution or of a pooling. */
+/* Kernel of a convolution or of a pooling, and how many rows and columns of padding come before the first pixel. */
 typedef struct hc_kernel_size {
-    int height, width, stride, padding;
+    int height, width, stride, above, before;
 } hc_kernel_size;
 
 /* Windows that a grid is cut into, from pixel (down, right) on and around its borders. Its last rows and columns may be

@@ -23,6 +23,7 @@ typedef enum hashed {
     HASH_ROTATE_HALVES,
     HASH_DEPTHWISE,
     HASH_RESPONSE,
+    HASH_GROUP_NORM,
     HASH_EXP,
     HASH_ACTIVATE,
     HASHES
@@ -46,8 +47,9 @@ static const struct {
     [HASH_ATTENTION_BIAS] = {"hc_attention_head with a bias, exact", 0xd0e985a7},
     [HASH_ROTATE] = {"hc_rotate", 0x0873215c},
     [HASH_ROTATE_HALVES] = {"hc_rotate_halves", 0x526f42cd},
-    [HASH_DEPTHWISE] = {"hc_depthwise", 0x019de982},
-    [HASH_RESPONSE] = {"hc_response_apply", 0x698720bb},
+    [HASH_DEPTHWISE] = {"hc_depthwise", 0x991554da},
+    [HASH_RESPONSE] = {"hc_response_apply", 0x71921358},
+    [HASH_GROUP_NORM] = {"hc_group_apply", 0xfc466995},
     [HASH_EXP] = {"hc_expf", 0x788daab6},
     [HASH_ACTIVATE] = {"hc_activate", 0x7719aab4},
 };

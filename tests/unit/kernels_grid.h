@@ -12,20 +12,20 @@ typedef struct test_grid {
     int down; /* output rows */
 } test_grid;
 
-static test_grid make_grid(int height, int width, int channels, hc_window window)
+/* `more`: how much larger the padding behind the last pixels is than that before the first ones. */
+static test_grid make_grid(int height, int width, int channels, hc_window window, int more)
 {
     test_grid t = {.window = window, .values = random_floats((size_t)(height * width * channels), 1)};
     t.grid = (hc_grid){.at = t.values, .height = height, .width = width, .channels = channels};
-    t.window.across = (width + 2 * window.padding - window.width) / window.stride + 1;
-    t.down = (height + 2 * window.padding - window.height) / window.stride + 1;
+    t.window.across = (width + 2 * window.before + more - window.width) / window.stride + 1;
+    t.down = (height + 2 * window.above + more - window.height) / window.stride + 1;
     return t;
 }
 
 /* What a window covers at pixel (y, x) of it, or NULL beyond the border. */
 static const float *covered_pixel(const test_grid *t, int out_y, int out_x, int y, int x)
 {
-    int in_y = out_y * t->window.stride - t->window.padding + y,
-        in_x = out_x * t->window.stride - t->window.padding + x;
+    int in_y = out_y * t->window.stride - t->window.above + y, in_x = out_x * t->window.stride - t->window.before + x;
     if (in_y < 0 || in_y >= t->grid.height || in_x < 0 || in_x >= t->grid.width) return NULL;
     return t->values + (in_y * t->grid.width + in_x) * t->grid.channels;
 }
@@ -72,9 +72,9 @@ static void check_windows(const test_grid *t, hc_storage storage, int exact, hc_
     }
     int same = quantised ? !memcmp(found.q, expected.q, bytes) : !memcmp(found.x, expected.x, bytes);
     CHECK(same,
-          "%dx%dx%d, window %dx%d stride %d padding %d, storage %d exact %d dot %d: other rows than gathered ones",
-          grid.height, grid.width, grid.channels, t->window.height, t->window.width, t->window.stride,
-          t->window.padding, (int)storage, exact, (int)dot);
+          "%dx%dx%d, window %dx%d stride %d padding %d, %d, storage %d exact %d dot %d: other rows than gathered ones",
+          grid.height, grid.width, grid.channels, t->window.height, t->window.width, t->window.stride, t->window.above,
+          t->window.before, (int)storage, exact, (int)dot);
     free(range);
     free(scratch);
     free_rows(&found);
@@ -238,7 +238,7 @@ static void check_response(int rows, int n)
 
 static void check_grid(int height, int width, int channels, hc_window window)
 {
-    test_grid t = make_grid(height, width, channels, window);
+    test_grid t = make_grid(height, width, channels, window, (height + width) % 2);
     for (int storage = HC_STORE_F32; storage <= HC_STORE_I4; storage++) {
         int exact = random_below(2), dot = random_below(2), before = random_below(3) * 5;
         check_windows(&t, (hc_storage)storage, exact, (hc_dot)dot, before);
@@ -248,14 +248,14 @@ static void check_grid(int height, int width, int channels, hc_window window)
     which |= random_bits() & 1 ? SCALE | RELU : 0;
     which |= random_bits() & 1 ? LAST : 0;
     check_depthwise(&t, 1 + random_below(3), which);
-    if (window.padding < window.height && window.padding < window.width) check_pool(&t, HC_POOL_MAX);
+    if (window.above + 1 < window.height && window.before + 1 < window.width) check_pool(&t, HC_POOL_MAX);
     check_pool(&t, HC_POOL_AVERAGE);
     free(t.values);
 }
 
 static void check_not_finite(void)
 {
-    test_grid t = make_grid(4, 5, 8, (hc_window){3, 3, 1, 1, 0});
+    test_grid t = make_grid(4, 5, 8, (hc_window){3, 3, 1, 1, 1, 0}, 0);
     float range[40], scratch[72];
     hc_matrix w = shape_of(72, HC_STORE_I8);
     hc_rows rows = make_rows(20, &w, 1, 0, HC_DOT_PAIRS);
@@ -277,27 +277,79 @@ static void check_not_finite(void)
     free(t.values);
 }
 
+/* Values far from zero, as the deviation of theirs is taken, and activations of others added. */
+static void check_group_norm(int rows, int groups, int size)
+{
+    int n = groups * size, wrong = 0, cut = 4 * random_below(n / 4 + 1);
+    size_t stride = (size_t)n + 4, count = (size_t)rows * stride;
+    float *x = random_floats(count, 1), *y = allocate(count * sizeof *y), *add = random_floats(count, 1),
+          *weight = random_floats((size_t)n, 1), *bias = random_floats((size_t)n, 1),
+          *factors = allocate(2 * (size_t)n * sizeof *factors), *shifts = factors + n;
+    hc_moments *moments = allocate((size_t)n * sizeof *moments);
+    double worst = 0;
+    for (size_t i = 0; i < count; i++) x[i] += 50;
+    memcpy(y, x, count * sizeof *y);
+    hc_group_moments(y, stride, rows, cut, n, moments);
+    hc_group_moments(y, stride, rows, 0, cut, moments);
+    hc_group_factors(moments, n, groups, weight, bias, 0.25f, factors, shifts);
+    for (int r = 0; r < rows; r++) {
+        size_t at = (size_t)r * stride;
+        hc_group_apply(n, factors, shifts, r % 2 ? add + at : NULL, y + at);
+        hash(HASH_GROUP_NORM, y + at, (size_t)n * sizeof *y);
+        wrong += memcmp(y + at + n, x + at + n, 4 * sizeof *y) != 0;
+    }
+    for (int c = 0; c < n; c++) {
+        double mean = 0, variance = 0, values = (double)rows * size;
+        int first = c / size * size;
+        for (int r = 0; r < rows; r++)
+            for (int k = first; k < first + size; k++) mean += (double)x[(size_t)r * stride + (size_t)k] / values;
+        for (int r = 0; r < rows; r++)
+            for (int k = first; k < first + size; k++) {
+                double off = (double)x[(size_t)r * stride + (size_t)k] - mean;
+                variance += off * off / values;
+            }
+        for (int r = 0; r < rows; r++) {
+            size_t at = (size_t)r * stride + (size_t)c;
+            double expected = ((double)x[at] - mean) / sqrt(variance + 0.25) * (double)weight[c] + (double)bias[c] +
+                              (r % 2 ? (double)add[at] : 0);
+            double error = fabs((double)y[at] - expected);
+            worst = error > worst || error != error ? error : worst;
+        }
+    }
+    CHECK(worst < 5e-5 && !wrong, "group norm of %d by %d in %d groups: %g, %d rows written beyond", rows, n, groups,
+          worst, wrong);
+    free(moments);
+    free(factors);
+    free(bias);
+    free(weight);
+    free(add);
+    free(y);
+    free(x);
+}
+
 static void check_grids(void)
 {
     for (int channels = 1; channels <= 20; channels++)
         for (int size = 1; size <= 3; size++)
             for (int stride = 1; stride <= 2; stride++) {
                 int height = size + random_below(9), width = size + random_below(12);
-                check_grid(height, width, channels, (hc_window){size, size, stride, size / 2, 0});
+                check_grid(height, width, channels, (hc_window){size, size, stride, size / 2, size / 2, 0});
             }
     for (int i = 0; i < 60; i++) {
         int down = 1 + random_below(7), across = 1 + random_below(7), stride = 1 + random_below(4),
-            padding = random_below(5), height = down + random_below(8), width = across + random_below(20),
-            channels = 1 + random_below(24);
-        check_grid(height, width, channels, (hc_window){down, across, stride, padding, 0});
+            above = random_below(5), before = random_below(5), height = down + random_below(8),
+            width = across + random_below(20), channels = 1 + random_below(24);
+        check_grid(height, width, channels, (hc_window){down, across, stride, above, before, 0});
     }
-    check_grid(2, 140, 8, (hc_window){3, 3, 1, 1, 0});  /* a long row */
-    check_grid(9, 9, 16, (hc_window){7, 7, 1, 3, 0});   /* a window almost as large as the grid */
-    check_grid(1, 1, 8, (hc_window){3, 3, 1, 1, 0});    /* and larger */
-    check_grid(6, 10, 12, (hc_window){6, 10, 1, 0, 0}); /* all of the grid */
-    check_grid(14, 14, 64, (hc_window){3, 3, 1, 1, 0});
+    check_grid(2, 140, 8, (hc_window){3, 3, 1, 1, 1, 0});  /* a long row */
+    check_grid(9, 9, 16, (hc_window){7, 7, 1, 3, 3, 0});   /* a window almost as large as the grid */
+    check_grid(1, 1, 8, (hc_window){3, 3, 1, 1, 1, 0});    /* and larger */
+    check_grid(6, 10, 12, (hc_window){6, 10, 1, 0, 0, 0}); /* all of the grid */
+    check_grid(14, 14, 64, (hc_window){3, 3, 1, 1, 1, 0});
     check_not_finite();
     for (int n = 1; n <= 20; n++) check_response(1 + random_below(9), n);
+    for (int size = 1; size <= 9; size++) check_group_norm(1 + random_below(200), 4, size);
+    check_group_norm(12544, 32, 2);
 }
 
 #endif

@@ -2,6 +2,7 @@
 import copy
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from unittest.mock import patch
 
 import open_clip
@@ -66,6 +67,21 @@ def narrow_stem(width):
                         lambda channels, **options: stem(channels=(width // 4, width // 4, width), **options))
 
 
+def small_resnet(stack, args):
+    """The ResNets before a hybrid's blocks with so many blocks and channels, which timm writes where it makes them."""
+    layers = {'layers': args.pop('layers')} if 'layers' in args else {}
+    channels = args.pop('channels', None)
+    if not layers and not channels:
+        return
+    v2 = vision_transformer_hybrid.ResNetV2
+    wide = dict(channels=channels, stem_chs=channels[0] // 4) if channels else {}
+    stack.enter_context(patch.object(vision_transformer_hybrid, 'ResNetV2', lambda **options: v2(**{**options, **layers, **wide})))
+    narrow = dict(channels=[count // 4 for count in channels], stem_width=channels[0] // 8) if channels else {}
+    for name in ('resnet26d', 'resnet50d'):
+        d = getattr(vision_transformer_hybrid, name)
+        stack.enter_context(patch.object(vision_transformer_hybrid, name, partial(d, **layers, **narrow)))
+
+
 def build(config):
     """The model as open_clip.factory.create_model builds it from a config, in eval mode.
 
@@ -82,6 +98,8 @@ def build(config):
             args = {**sized, **vision.pop('timm_model_args', {})}
             if vision['timm_model_name'] == 'vit_base_mci_224':
                 stack.enter_context(narrow_stem(args.get('embed_dim', 768)))
+            if vision['timm_model_name'].startswith('vit_'):
+                small_resnet(stack, args)
             if 'embed_cfg' in args:
                 args['embed_cfg'] = VitCfg(**args['embed_cfg'], head_type='1d')
             create = timm.create_model

@@ -45,7 +45,7 @@ def tower_parameters(config, tower, timm_names):
 
 def write_parameters(path):
     tables = [path.read_text() for path in (Path(__file__).resolve().parents[2] / 'src' / 'families').glob('*_sizes.inc')]
-    timm_names = {name for table in tables for name in re.findall(r'^    \{"([^"]+)"', table, re.MULTILINE)}
+    timm_names = {name for table in tables for name in re.findall(r'^    (?:\{|ROW\()"([^"]+)"', table, re.MULTILINE)}
     lines = []
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)

@@ -8,15 +8,15 @@ from .openclip import CUSTOM, module_prefix, openai_names
 RESNET = dict(layers=[1, 1, 1, 1], width=4, image_size=64, head_width=32)
 
 
-def settle_statistics(model, inputs, generator, dtype):
-    """Running statistics near those of the inputs, as trained networks have them, and biases that leave ReLU few values: with others,
-    every picture soon has one and the same vector. Not quite the inputs' statistics, so that each matters."""
+def settle_statistics(model, inputs, generator, dtype, lowered=0.5):
+    """Running statistics near those of the inputs, as trained networks have them, and biases that leave ReLU few values: in deep ones with
+    others every picture soon has one and the same vector. Not quite the inputs' statistics, so that each matters."""
     def rounded(tensor):
         return tensor.to(dtype).to(tensor.dtype)
 
     for norm in model.visual.modules():
         if isinstance(norm, torch.nn.BatchNorm2d):
-            norm.bias.copy_(rounded(norm.bias - 0.5))
+            norm.bias.copy_(rounded(norm.bias - lowered))
             norm.momentum = 1
             norm.train()
             model.visual(inputs['image'])

@@ -7,6 +7,7 @@ from transformers import SiglipConfig, SiglipModel, SiglipVisionConfig, SiglipVi
 from .apple import apple, without_projection_bias
 from .model import Golden
 from .openclip import module_prefix
+from .resnet import settle_statistics
 
 VIT = dict(embed_dim=32, depth=2, num_heads=2, mlp_ratio=2.0, patch_size=8)
 SIGLIP = 'vit_base_patch16_siglip_224'            # exact GELU
@@ -44,6 +45,11 @@ def without_pool(golden):
     """timm_pool left out: OpenCLIP's default is in force, avg, for which the last norm is behind the mean."""
     del golden.vision['timm_pool']
     return golden
+
+
+def hybrid(name, options, timm_name, layers=None, channels=None, **rest):
+    resnet = dict(layers=layers, channels=channels) if layers else {}
+    return vit(name, options, timm_name, 'token', None, **{'image_size': 64, 'inputs': 4, **resnet, **rest}, drop=('patch_size',))
 
 
 def vitamin(name, options, timm_name, **rest):
@@ -154,6 +160,15 @@ GOLDENS = [
         drop=('patch_size',)),
     with_names(vit('vit-mci-apple', "MobileCLIP-B under Apple's own names: a projection without a bias", 'vit_base_mci_224', 'token', None,
                    drop=('patch_size',), towers=('image', 'text'), model=dict(custom_text=True, embed_dim=20), prepare=without_projection_bias), apple),
+    hybrid('vit-hybrid-v2', 'a ResNetV2 before the blocks: standardised weights, GroupNorm, SAME padding', 'vit_small_r26_s32_224',
+           [1, 1, 1, 1], [128, 128, 128, 128], image_size=96, inputs=3),
+    hybrid('vit-hybrid-v2-odd', "the same in three stages, where grids have odd and even sides and groups four channels; timm's own checkpoint",
+           'vit_base_r50_s16_224', [1, 2, 1], [128, 128, 128], image_size=[76, 84], inputs=3, names=bare),
+    hybrid('vit-hybrid-stem', "a ResNetV2's stem alone, and patches of what it makes", 'vit_tiny_r_s16_p8_224'),
+    hybrid('vit-hybrid-d', 'a ResNet-D before the blocks: a stem of three convolutions, BatchNorm, shortcuts by average pooling',
+           'vit_small_resnet26d_224', [1, 1, 2, 1], [32, 40, 64, 64], prepare=partial(settle_statistics, lowered=0)),
+    hybrid('vit-hybrid-d-odd', 'the same in three stages, where grids have odd and even sides; BF16',
+           'vit_small_resnet50d_s16_224', [2, 1, 1], [64, 48, 128], image_size=[44, 60], prepare=partial(settle_statistics, lowered=0), dtype=torch.bfloat16),
     vit('vit-timm-swiglu', "DINOv2's giant: an MLP gated by its first half, SiLU", 'vit_giant_patch14_dinov2', 'token', 'none', 24, mlp_ratio=3.0),
     vit('vit-timm-aim', 'AIMv2: RMSNorm, also of patches, no bias in the blocks, SwiGLU of two matrices; the mean of normed tokens of a picture that is not square',
         'aimv2_large_patch14_224', 'avg', 'linear', image_size=[16, 24]),
