@@ -61,6 +61,16 @@ test('the bundled model is labelled for what it is; the others say what they are
     assert.match(await card(page, 'halfclip-emoji').textContent(), /It knows emoji.*comes with the page.*In use/);
     const known = await card(page, 'ViT-B-32').textContent();
     assert.match(known, /Photographs.*88 \+ 63 million parameters.*151 MB kept after a download of up to 604 MB/);
+    assert.doesNotMatch(known, /this machine/, 'nothing was measured yet');
+    // From the bundled model it follows how fast they are going to be.
+    await page.getByRole('tab', { name: 'Find pictures' }).click();
+    await addFew(page);
+    await search(page, 'an airplane');
+    await page.getByRole('tab', { name: 'Model and storage' }).click();
+    for (const label of ['ViT-B-32', 'ViT-B-16', 'ViT-L-14'])
+      await card(page, label)
+        .getByText(/about [\d.]+ m?s a picture on this machine · about [\d.]+ m?s a text on this machine/)
+        .waitFor();
   }));
 
 test('by name: pictures stay and are read again; the towers are kept, and can be removed', () =>

@@ -3,6 +3,7 @@
 
 import { keptTowers, loadImageEncoder, loadTextEncoder, removeKeptTowers } from '../index.js';
 import { KNOWN, loadOptions, modelOf } from './models.js';
+import { timeAlone } from './speed.js';
 import { Threshold } from './threshold.js';
 import { Towers } from './towers.js';
 import { removeVectors } from './vectors.js';
@@ -85,7 +86,8 @@ export class ChosenModel {
       const encoder = await LOADERS[kind]({ ...loadOptions(model, kind, download), ...hooks, onProgress });
       const made = (await names()).filter((name) => !before.has(name));
       await begun;
-      begun = this.#remember(model, kind, undefined, made);
+      const alone = model.isBundled && (await this.#timeOnce(model, kind, encoder));
+      begun = this.#remember(model, kind, undefined, { made, alone });
       return encoder;
     } finally {
       await begun;
@@ -96,14 +98,20 @@ export class ChosenModel {
    * Remembers a model: the towers that were made for it, and of one that is being loaded, what is asked for.
    * @param {'image' | 'text'} kind
    * @param {{ total: number, urls: string[] } | undefined} loading
-   * @param {string[]} [made]
+   * @param {{ made?: string[], alone?: object }} [known]  towers that were made, and how long they take alone
    */
-  async #remember({ key, label, options }, kind, loading, made = []) {
-    const { files = [], speed = {}, begun } = await this.#saved(key);
-    const entry = { key, label, options, speed };
+  async #remember({ key, label, options }, kind, loading, { made = [], alone } = {}) {
+    const { files = [], speed = {}, begun, ...before } = await this.#saved(key);
+    const entry = { key, label, options, speed, alone: alone || before.alone };
     entry.files = [...new Set([...files, ...made])];
     entry.begun = { ...begun, [kind]: loading };
     await this.#database.write({ models: { put: [entry] } });
+  }
+
+  /** How long the towers of a model take alone: this one is timed where it was not yet. */
+  async #timeOnce({ key }, kind, encoder) {
+    const { alone } = await this.#saved(key);
+    return alone?.[kind] ? alone : { ...alone, [kind]: await timeAlone(kind, encoder) };
   }
 
   /** What has come of towers whose loads were cut off, of those that are kept. */
@@ -156,7 +164,7 @@ export class ChosenModel {
     const saved = await this.#database.all('models');
     return this.#all.map(({ key, label, about, size, pace }) => {
       const entry = saved.find((entry) => entry.key === key) ?? {};
-      const { files = [], speed, begun } = entry;
+      const { files = [], speed, begun, alone } = entry;
       const sum = (towers, figure) => towers.reduce((all, tower) => all + tower[figure], 0);
       const bytes = sum(
         kept.filter(({ name }) => files.includes(name)),
@@ -166,7 +174,7 @@ export class ChosenModel {
       const parts = this.#partsOf(entry, kept).filter(({ tower }) => !isLoading(tower));
       const totals = [...new Set(parts.map(({ tower }) => tower))].map((kind) => begun[kind]);
       const part = parts.length > 0 && { loaded: sum(parts, 'fetchedBytes'), total: sum(totals, 'total') };
-      return { key, label, about, size, pace, bytes, part, speed, chosen: key === this.key };
+      return { key, label, about, size, pace, bytes, part, speed, alone, chosen: key === this.key };
     });
   }
 

@@ -1,7 +1,8 @@
 // The third panel: which model is used, which others can be, and what is kept on this machine.
 
-import { FILES, estimateSpeed } from './models.js';
 import { formatBytes, formatLoading, formatTime } from './format.js';
+import { FILES } from './models.js';
+import { estimateSpeed } from './speed.js';
 
 const byId = (id) => document.getElementById(id);
 

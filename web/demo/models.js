@@ -9,7 +9,7 @@ export const FILES = 'https://file.invalid/';
 
 /**
  * `size`: millions of parameters, image and text: about as many megabytes are kept. `pace`: how long one embedding takes,
- * beside the same of the others (tests/bench/README.md).
+ * beside the same of the others (tests/bench/README.md). `isBundled`: its towers are timed alone, see speed.js.
  */
 export const KNOWN = [
   {
@@ -18,6 +18,7 @@ export const KNOWN = [
     about: 'It knows emoji, in English, and nothing else: it is here to try the page, not to search photographs with.',
     options: { model: 'halfclip-emoji' },
     size: [4, 3],
+    isBundled: true,
   },
   {
     key: 'ViT-B-32-laion2b',
@@ -44,18 +45,6 @@ export const KNOWN = [
     pace: { image: 18, text: 2.3 },
   },
 ];
-
-/**
- * How long a model takes here that was not used yet, from one that was.
- * @param {{ pace?: { image: number, text: number }, speed?: { image?: number, text?: number } }} model
- * @param {typeof model[]} models all of them
- * @param {'image' | 'text'} kind
- * @returns {number | undefined} milliseconds
- */
-export function estimateSpeed({ pace }, models, kind) {
-  const used = models.find(({ pace, speed }) => pace && speed?.[kind]);
-  return pace && used && (used.speed[kind] * pace[kind]) / used.pace[kind];
-}
 
 /** A key that files can be named by. */
 function keyOf(text) {
