@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 
 import { loadImageEncoder, loadTextEncoder } from '../../dist/index.js';
+import { UsageError, countOf, numberOf, positiveOf } from '../../web/cli/options.js';
 import { CLI, jsonLines, programIn } from './cli-program.mjs';
 import { cosine, golden, parseSafetensors, randomCheckpoint } from './support.mjs';
 
@@ -72,6 +73,23 @@ test('--help and --version: each command tells its own options', async () => {
   );
 });
 
+test('numbers in options', () => {
+  const wrong = ['', ' ', 'x', '0', '-1', 'Infinity', 'NaN', '1,5'];
+  for (const [read, right, others] of [
+    [countOf, { 1: 1, 20: 20, '1e3': 1000 }, ['1.5', ...wrong]],
+    [positiveOf, { 0.5: 0.5, '.25': 0.25, ' 3 ': 3 }, wrong],
+    [(...given) => numberOf(...given, 'a number above 0 below 2', (x) => x > 0 && x < 2), { 1: 1 }, ['2', ...wrong]],
+  ]) {
+    assert.equal(read('some', undefined), undefined);
+    for (const [text, number] of Object.entries(right)) assert.equal(read('some', text), number);
+    for (const text of others)
+      assert.throws(() => read('some', text), {
+        constructor: UsageError,
+        message: new RegExp(`^--some is ${text}, expected a (whole )?number `),
+      });
+  }
+});
+
 test('failures: a sentence on stderr, and a status', async () => {
   await fails([], 2, /halfclip embed/);
   await fails(['embedd'], 2, /^halfclip: usage: unknown command embedd/);
@@ -81,6 +99,7 @@ test('failures: a sentence on stderr, and a status', async () => {
   await fails(['rank', 'a'], 2, /--query, --picture or --video/);
   await fails(['rank', '--query', 'a', '--top', 'x', 'b'], 2, /--top/);
   await fails(['rank', '--query', 'a', '--top', '1.5', 'b'], 2, /--top is 1\.5/);
+  await fails(['embed', '--threads', '65', 'b'], 2, /--threads is 65, expected auto or a number from 1 to 64/);
   await fails(['rank', '--query', 'a', '--text-weights', 'model.safetensors', 'b'], 2, /needs --image-weights/);
   await fails(['rank', '--query', 'a', '--image-weights', 'model.safetensors', 'b'], 2, /needs --text-weights/);
   await fails(['inspect', '--dtype', 'int8', 'model.safetensors'], 2, /--dtype/);

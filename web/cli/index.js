@@ -6,7 +6,7 @@ import path from 'node:path';
 import { takenFrom } from '../exif/taken.js';
 import { loadImageEncoder, loadVideoEncoder } from '../node/index.js';
 import { VectorIndex } from '../search/vector-index.js';
-import { LOAD_HELP, LOAD_OPTIONS, UsageError, fileProblem, loadOptions, oneOf, positive } from './options.js';
+import { LOAD_HELP, LOAD_OPTIONS, UsageError, fileProblem, loadOptions, oneOf, positiveOf } from './options.js';
 import {
   TEXT_WEIGHTS,
   loadIfThere,
@@ -115,7 +115,7 @@ export async function run(values, args, signal) {
 
 async function load(tower, options) {
   if (tower.tower !== 'video') return loadImageEncoder(options);
-  const every = positive('moments', tower.moments);
+  const every = positiveOf('moments', tower.moments);
   return new FilmEncoder(await loadVideoEncoder({ ...options, ...videoOptions(tower) }), every);
 }
 

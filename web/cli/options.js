@@ -113,7 +113,9 @@ export async function loadOptions(
     signal,
     onProgress: withProgressBar(quiet),
   };
-  if (threads !== undefined) options.threads = threads === 'auto' ? threads : Number(threads);
+  if (threads === 'auto') options.threads = threads;
+  else if (threads !== undefined)
+    options.threads = numberOf('threads', threads, 'auto or a number from 1 to 64', isWhole(1, 64));
   if (model === undefined && weights === undefined) model = 'halfclip-emoji';
   if (model !== undefined) options.model = model.endsWith('.json') ? await readConfig(model) : model;
   return options;
@@ -144,20 +146,29 @@ async function readConfig(path) {
   }
 }
 
-/** What an option says that counts something; `fallback` without it. */
-export function countOf(option, text, fallback) {
-  const count = text === undefined ? fallback : Number(text);
-  if (!(count >= 1) || count % 1) throw new UsageError(`--${option} is ${text}, expected a whole number of at least 1`);
-  return count;
-}
-
-/** What an option says that is a number above 0; undefined without it. */
-export function positive(option, text) {
+/**
+ * The number that an option says; undefined without it.
+ * @param {string} option
+ * @param {string | undefined} text
+ * @param {string} expected such as `a number above 0`
+ * @param {(number: number) => boolean} isRight
+ */
+export function numberOf(option, text, expected, isRight) {
   if (text === undefined) return undefined;
-  const number = Number(text);
-  if (!(number > 0)) throw new UsageError(`--${option} is ${text}, expected a number above 0`);
+  const number = text.trim() === '' ? NaN : Number(text);
+  if (!Number.isFinite(number) || !isRight(number))
+    throw new UsageError(`--${option} is ${text}, expected ${expected}`);
   return number;
 }
+
+export const isBetween = (low, high) => (number) => number >= low && number <= high;
+export const isWhole = (low, high) => (number) => Number.isInteger(number) && number >= low && number <= high;
+
+/** What counts something. */
+export const countOf = (option, text) => numberOf(option, text, 'a whole number of at least 1', isWhole(1, Infinity));
+
+/** What may have a fraction, but not be nothing. */
+export const positiveOf = (option, text) => numberOf(option, text, 'a number above 0', (number) => number > 0);
 
 export function oneOf(option, value, ...choices) {
   if (value !== undefined && !choices.includes(value))

@@ -9,7 +9,7 @@ import { resolveModel } from '../models/resolve.js';
 import { Wasm } from '../wasm/instance.js';
 import { makeUpWeights } from './made-up-weights.js';
 import { foldLayers, summarize, tableOf } from './operations.js';
-import { SOURCE_HELP, SOURCE_OPTIONS, UsageError, loadOptions, oneOf } from './options.js';
+import { SOURCE_HELP, SOURCE_OPTIONS, UsageError, isWhole, loadOptions, numberOf, oneOf } from './options.js';
 import { towerOfShard } from './report.js';
 import { columns } from './table.js';
 import { print } from './terminal.js';
@@ -39,13 +39,13 @@ export const options = {
 
 export async function run(values, inputs, signal) {
   if (inputs.length) throw new UsageError(`profile takes no inputs, got ${inputs[0]}`);
-  const { runs, json, all } = values;
-  if (runs !== undefined && !/^[1-9]\d{0,5}$/.test(runs)) throw new UsageError(`--runs is ${runs}, expected a number`);
+  const { json, all } = values;
+  const runs = numberOf('runs', values.runs, 'a number from 1 to 999999', isWhole(1, 999999));
   const tower =
     oneOf('tower', values.tower, 'text', 'image', 'video') ?? (await towerOfShard(values.weights)) ?? 'image';
   const loaded = await loadTo(tower, await loadOptions(values, signal));
   try {
-    const profile = summarize(loaded.info, await profileTower(loaded, { runs: runs && Number(runs), signal }));
+    const profile = summarize(loaded.info, await profileTower(loaded, { runs, signal }));
     if (json) await print(JSON.stringify(profile));
     else for (const line of linesOf(profile, all)) await print(line);
   } finally {

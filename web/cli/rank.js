@@ -49,7 +49,7 @@ export async function run(values, args, signal) {
   const given = { text: values.query, image: values.picture, video: values.video };
   const [asking, ...more] = Object.keys(given).filter((tower) => given[tower] !== undefined);
   if (!asking || more.length) throw new UsageError('rank needs either --query, --picture or --video');
-  const top = countOf('top', values.top, Infinity);
+  const top = countOf('top', values.top) ?? Infinity;
   const shown = oneOf('tower', values.tower, 'image', 'video') ?? 'image';
   const asked = asking === 'text' ? shown : 'text';
   const other = asking === 'text' ? asked : asking; // than the tower of texts

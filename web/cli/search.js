@@ -49,7 +49,7 @@ export async function run({ moments = false, ...values }, args, signal) {
   );
   if (file === undefined || more.length || !given || others.length)
     throw new UsageError('search needs an index and either a text, in quotes, --picture or --video');
-  const limit = countOf('limit', values.limit, open ? 1 : 10);
+  const limit = countOf('limit', values.limit) ?? (open ? 1 : 10);
 
   const { folder, tower } = await readPictureMetadata(file);
   const isOfFilms = tower.tower === 'video';

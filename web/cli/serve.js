@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url';
 
-import { LOAD_HELP, LOAD_OPTIONS, OptionError, UsageError } from './options.js';
+import { LOAD_HELP, LOAD_OPTIONS, OptionError, UsageError, isWhole, numberOf } from './options.js';
 import { TEXT_WEIGHTS } from './picture-index.js';
 import { isFolder } from './pictures.js';
 import { ServedFolder } from './served-folder.js';
@@ -38,10 +38,9 @@ export const options = {
 const HUB = ['https://huggingface.co', 'https://*.huggingface.co', 'https://*.hf.co'];
 
 export async function run(values, [folder, ...others], signal) {
-  const { port = '8080', connect = [] } = values;
+  const { connect = [] } = values;
   if (others.length) throw new UsageError(`serve takes one folder, got ${others[0]} too`);
-  if (!/^\d{1,5}$/.test(port) || Number(port) > 65535)
-    throw new UsageError(`--port is ${port}, expected a number up to 65535`);
+  const port = numberOf('port', values.port, 'a number up to 65535', isWhole(0, 65535)) ?? 8080;
   for (const origin of connect) {
     if (!/^https?:\/\/[^\s/;,'"*]+$/.test(origin))
       throw new UsageError(`--connect is ${origin}, expected an origin such as https://example.org`);
@@ -55,7 +54,7 @@ export async function run(values, [folder, ...others], signal) {
   }
   let server;
   try {
-    server = await listen({ root, port: Number(port), home: '/demo/', connect: [...HUB, ...connect] });
+    server = await listen({ root, port, home: '/demo/', connect: [...HUB, ...connect] });
     await print(`halfclip is at ${server.url}/demo/ (Ctrl-C ends it)`);
     await served?.read(signal);
     if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve));

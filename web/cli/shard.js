@@ -10,7 +10,17 @@ import { resolveModel } from '../models/resolve.js';
 import { Wasm } from '../wasm/instance.js';
 import { TEMPORALS } from '../wasm/temporals.js';
 import { calibrate } from './calibrate.js';
-import { OptionError, SOURCE_HELP, SOURCE_OPTIONS, UsageError, atOption, loadOptions, oneOf } from './options.js';
+import {
+  OptionError,
+  SOURCE_HELP,
+  SOURCE_OPTIONS,
+  UsageError,
+  atOption,
+  isBetween,
+  loadOptions,
+  numberOf,
+  oneOf,
+} from './options.js';
 import { SafeFile } from './safe-file.js';
 import { clearStatus, print, statusLine } from './terminal.js';
 
@@ -86,7 +96,7 @@ export async function run(values, inputs, signal) {
 
 /** The module for calibration is one for several threads. */
 const atLeastTwo = (threads = 'auto') =>
-  threads === 'auto' && availableParallelism() > 1 ? threads : Math.max(2, Number(threads) || 2);
+  threads === 'auto' && availableParallelism() > 1 ? threads : Math.max(2, threads === 'auto' ? 2 : threads);
 
 /** What calibrate() is asked for; null: the tower is written as it is loaded. */
 function roundingOf({ dtype, calibrate: inputs, 'at-least': atLeast, bits }) {
@@ -97,15 +107,9 @@ function roundingOf({ dtype, calibrate: inputs, 'at-least': atLeast, bits }) {
     throw new UsageError(`--${name} needs --dtype int4, got ${dtype ? `--dtype ${dtype}` : 'none'}`);
   if (atLeast !== undefined && bits !== undefined)
     throw new UsageError('--at-least and --bits each say how many bits there are: give one');
-  return { inputs, atLeast: numberBetween('at-least', atLeast, 0, 1), bits: numberBetween('bits', bits, 4.5, 16) };
-}
-
-function numberBetween(option, text, low, high) {
-  if (text === undefined) return undefined;
-  const number = text.trim() === '' ? NaN : Number(text);
-  if (!(number >= low && number <= high))
-    throw new UsageError(`--${option} is ${text}, expected a number from ${low} to ${high}`);
-  return number;
+  const between = (option, text, low, high) =>
+    numberOf(option, text, `a number from ${low} to ${high}`, isBetween(low, high));
+  return { inputs, atLeast: between('at-least', atLeast, 0, 1), bits: between('bits', bits, 4.5, 16) };
 }
 
 /** Pieces of a shard to a file, until the command is aborted; how many bytes they are. */

@@ -8,7 +8,7 @@ import { TEMPORALS } from '../wasm/temporals.js';
 import { compare } from './agreement.js';
 import { framesAsTaken } from './calibration-inputs.js';
 import { readInputs } from './inputs.js';
-import { LOAD_HELP, LOAD_OPTIONS, UsageError, loadOptions, oneOf, readTexts } from './options.js';
+import { LOAD_HELP, LOAD_OPTIONS, UsageError, isBetween, loadOptions, numberOf, oneOf, readTexts } from './options.js';
 import { inspect, towerOfShard } from './report.js';
 import { checkFailed, runOver } from './run.js';
 import { columns } from './table.js';
@@ -55,7 +55,7 @@ const LOAD = {
 };
 
 export async function run(values, args, signal) {
-  const limit = limitOf(values['at-least']);
+  const limit = numberOf('at-least', values['at-least'], 'a cosine from -1 to 1', isBetween(-1, 1)) ?? -Infinity;
   const dtypes = (values.dtype ?? 'int8,int4').split(',');
   for (const dtype of dtypes) oneOf('dtype', dtype, ...DTYPES);
   const wanted = oneOf('tower', values.tower, 'text', 'image', 'video');
@@ -92,15 +92,6 @@ export async function run(values, args, signal) {
     process.exitCode = 1;
   }
   checkFailed(result);
-}
-
-/** What the mean cosine is to be; without an option, any number. */
-function limitOf(text) {
-  if (text === undefined) return -Infinity;
-  const limit = Number(text);
-  if (text.trim() === '' || !(limit >= -1 && limit <= 1))
-    throw new UsageError(`--at-least is ${text}, expected a cosine from -1 to 1`);
-  return limit;
 }
 
 /** The dtype of a shard on this machine; null for a checkpoint, and for what is elsewhere. */

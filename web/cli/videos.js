@@ -2,7 +2,7 @@
 
 import { isFatal } from '../base/errors.js';
 import { framesOf } from '../video/frames.js';
-import { UsageError, oneOf, positive } from './options.js';
+import { UsageError, countOf, isBetween, numberOf, oneOf, positiveOf } from './options.js';
 
 const STRING = { type: 'string' };
 
@@ -31,11 +31,9 @@ export function checkVideoOptions(values, tower) {
 
 /** The part of each video, as embed() takes it. */
 export function rangeOptions({ start, end }) {
-  const given = Object.entries({ start, end }).filter(([, text]) => text !== undefined);
-  const range = Object.fromEntries(given.map(([name, text]) => [name, text.trim() === '' ? NaN : Number(text)]));
-  for (const [name, seconds] of Object.entries(range))
-    if (!(seconds >= 0))
-      throw new UsageError(`--${name} is ${name === 'start' ? start : end}, expected seconds, 0 or more`);
+  const range = {};
+  for (const [name, text] of Object.entries({ start, end }).filter(([, text]) => text !== undefined))
+    range[name] = numberOf(name, text, 'seconds, 0 or more', isBetween(0, Infinity));
   if (range.end < range.start) throw new UsageError(`--end is ${end}, expected at least the ${start} of --start`);
   return range;
 }
@@ -44,8 +42,8 @@ export function rangeOptions({ start, end }) {
 export function videoOptions({ temporal, 'max-frames': maxFrames, fps, sampling }) {
   const given = {
     temporal: oneOf('temporal', temporal, 'auto', 'meanP', 'seqTransf', 'seqLSTM'),
-    maxFrames: positive('max-frames', maxFrames),
-    fps: positive('fps', fps),
+    maxFrames: countOf('max-frames', maxFrames),
+    fps: positiveOf('fps', fps),
     sampling: oneOf('sampling', sampling, 'clip4clip', 'uniform', 'head', 'tail'),
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
