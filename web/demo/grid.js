@@ -5,7 +5,7 @@
 
 import { GridLayout } from './grid-layout.js';
 import { Pictures } from './grid-pictures.js';
-import { Tile } from './tile.js';
+import { Tile, thumbnailOf } from './tile.js';
 
 /** Rows above and below the screen that are drawn as well. */
 const MARGIN = 1;
@@ -40,7 +40,7 @@ export class Grid {
     this.#container = container;
     this.#album = album;
     this.#on = on;
-    this.#pictures = new Pictures(thumbnails, (id, url) => this.#tiles.get(id)?.showPicture(url));
+    this.#pictures = new Pictures(thumbnails, thumbnailOf, (id, image) => this.#tiles.get(id)?.showPicture(image));
     this.#list.setAttribute('role', 'list');
     this.#list.setAttribute('aria-label', 'Pictures');
     this.#list.setAttribute('aria-describedby', 'grid-help');
@@ -118,7 +118,7 @@ export class Grid {
   }
 
   urlOf(id) {
-    return this.#pictures.urlOf(id);
+    return this.#pictures.of(id)?.src;
   }
 
   focus(id = this.order[0]) {
@@ -207,7 +207,7 @@ export class Grid {
       tile = new Tile(id);
       this.#tiles.set(id, tile);
       this.#list.append(tile.item);
-      tile.showPicture(this.#pictures.urlOf(id));
+      tile.showPicture(this.#pictures.of(id));
     }
     tile.place(this.#layout.place(index), index + 1, this.order.length);
     tile.show(this.#album.get(id), this.#layout.scoreOf(index), id === this.#stop, this.#selected.has(id));

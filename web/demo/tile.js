@@ -26,6 +26,11 @@ function notesOn({ problem, hidden }, state, isSelected) {
     .join('');
 }
 
+/** The small copy of a picture. */
+export function thumbnailOf(url) {
+  return Object.assign(document.createElement('img'), { alt: '', decoding: 'async', draggable: false, src: url });
+}
+
 export class Tile {
   constructor(id) {
     this.item = element('li', 'tile');
@@ -46,16 +51,9 @@ export class Tile {
     this.item.append(this.button, this.alike);
   }
 
-  /** @param {string | undefined} url of a small copy */
-  showPicture(url) {
-    if (!url || this.url === url) return;
-    this.url = url;
-    const image = document.createElement('img');
-    image.alt = '';
-    image.decoding = 'async';
-    image.draggable = false;
-    image.src = url;
-    this.frame.replaceChildren(image);
+  /** @param {HTMLImageElement | undefined} image of a small copy */
+  showPicture(image) {
+    if (image && image.parentNode !== this.frame) this.frame.replaceChildren(image);
   }
 
   /** @param {{ x: number, y: number }} place, its number in the order from 1, and of how many */
