@@ -50,13 +50,15 @@ async function makePictures(album, count) {
 }
 
 /**
- * Traces the page's threads, and returns what the longest task of its own thread took, and those of this and its workers
- * together: in processor time, so that other programs on this machine do not count.
+ * Traces the page's threads, and returns what the longest task of its own thread took, those of this and its workers
+ * together, and those of its own for the letter that took it longest: in processor time, so that other programs on this
+ * machine do not count.
  */
 async function traced(page, visit) {
   const session = await page.context().newCDPSession(page);
   const tasks = [];
   const choices = [];
+  const letters = [];
   session.on('Tracing.dataCollected', ({ value }) => {
     for (const { name, pid, tid, ts, dur, tdur = dur, args } of value) {
       if (name === 'thread_name' && args.name === 'CrRendererMain') threads.add(`${pid} ${tid}`);
@@ -64,6 +66,7 @@ async function traced(page, visit) {
       const event = { pid, tid, ts, dur, cpu: tdur / 1000, wall: dur / 1000 };
       if (/RunTask$/.test(name) && dur) tasks.push(event);
       if (name === 'EventDispatch' && args.data.type === 'change') choices.push(event);
+      if (name === 'EventDispatch' && args.data.type === 'input') letters.push(event);
     }
   });
   const threads = new Set();
@@ -86,7 +89,11 @@ async function traced(page, visit) {
   assert.ok(own.length > 100, 'the trace has tasks');
   const most = (name) => own.reduce((longest, task) => Math.max(longest, task[name]), 0); // there are very many
   const together = [...own, ...tasks.filter(among(workers))].reduce((sum, { cpu }) => sum + cpu, 0);
-  return { longest: most('cpu'), wall: most('wall'), together };
+  // What its own thread does from one letter to the next.
+  const ends = [...letters.slice(1).map(({ ts }) => ts), Infinity];
+  const between = (begin, end) => own.reduce((sum, { ts, cpu }) => sum + (ts >= begin && ts < end ? cpu : 0), 0);
+  const slowest = letters.reduce((most, { ts }, i) => Math.max(most, between(ts, ends[i])), 0);
+  return { longest: most('cpu'), wall: most('wall'), together, slowest };
 }
 
 /** Milliseconds from each letter to the order that it makes. */
@@ -139,6 +146,7 @@ test(`${COUNT} pictures are read, found and there again`, { timeout: 1_800_000 }
     });
     figures.longestTypingTask = typing.longest;
     figures.letter = typing.together / WORDS.length;
+    figures.slowestLetter = typing.slowest;
     await page.keyboard.press('End');
     await searchbox(page).press('ArrowDown');
     await page.keyboard.press('End');
@@ -163,5 +171,6 @@ test(`${COUNT} pictures are read, found and there again`, { timeout: 1_800_000 }
     assert.ok(reading.longest <= LONG, `a task of ${reading.longest} ms while reading`);
     assert.ok(typing.longest <= LONG, `a task of ${typing.longest} ms while typing`);
     assert.ok(figures.letter <= LONG, `a letter took ${figures.letter} ms`);
+    assert.ok(typing.slowest <= LONG, `the slowest letter took ${typing.slowest} ms`);
   }),
 );

@@ -186,6 +186,10 @@ const given = Object.fromEntries(
     .filter((name) => parameters.has(name))
     .map((name) => [name, parameters.get(name)]),
 );
+const allowWriting = (isAllowed) => {
+  for (const control of document.querySelectorAll('[data-writes]')) control.disabled = !isAllowed;
+};
+allowWriting(false); // Firefox enables on a reload what was enabled before
 let writer;
 const served = await readServed();
 const opened = await library.open({ given: given.model || given.weights ? given : servedModel(served) });
@@ -196,7 +200,7 @@ if (!opened.isKept)
   );
 writer = await createOneWriter({
   onChange(isWriter) {
-    for (const control of document.querySelectorAll('[data-writes]')) control.disabled = !isWriter;
+    allowWriting(isWriter);
     return isWriter ? becomeWriter() : becomeReader();
   },
 });
