@@ -148,7 +148,7 @@ async function python(file) {
 
 test('a process behind pipes, from Python', () => python('test_stream.py'));
 
-test('Qdrant: its client in memory, and its engine', () => python('test_qdrant.py'));
+test('Qdrant: its client in memory and over HTTP, and its engine', () => python('test_qdrant.py'));
 
 test('Spark: two workers, of which some die', async () => {
   await run('java', ['-version']).catch((error) => {
