@@ -6,7 +6,7 @@
 //     node web/bundle.mjs <folder>
 
 import { build } from 'esbuild';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { minify } from 'terser';
@@ -30,6 +30,7 @@ async function write(options) {
   const { outputFiles } = await build({ ...options, write: false });
   const [{ path: place, text }] = outputFiles;
   const { code } = await minify(text, { module: true, ecma: 2020, compress: { passes: 2 } });
+  await mkdir(path.dirname(place), { recursive: true }); // others that make files there may come later
   await writeFile(place, code);
 }
 
