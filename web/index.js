@@ -146,7 +146,7 @@ async function load(tower, options, temporal) {
       simd,
       dot,
     };
-    const hooks = { fetch, signal, onProgress: onProgress && stopping(onProgress, stop) };
+    const hooks = { fetch, signal, onProgress: onProgress && stopping(onProgress, signal, stop) };
     askToPersist(keep);
     const thread = (worker ?? isPage) && (await startWorker(assets, signal, worker === true));
     return explaining(core, () => (thread ? thread.load(core, hooks) : loadHere(core, hooks)));
@@ -156,8 +156,9 @@ async function load(tower, options, temporal) {
 /** An encoder on this thread. */
 const loadHere = async (core, hooks) => new Lanes(await loadEncoder(core, hooks), core.assets);
 
-/** A callback that hands what it throws to `stop`. */
-const stopping = (callback, stop) => (value) => {
+/** A callback that hands what it throws to `stop`, and is not called any more once the signal is aborted. */
+const stopping = (callback, signal, stop) => (value) => {
+  if (signal.aborted) return;
   try {
     callback(value);
   } catch (error) {

@@ -306,6 +306,18 @@ for (const worker of [false, true]) {
       assert.deepEqual(outcome, { error: thrown });
       assert.equal(calls, 1);
     }
+    const controller = new AbortController();
+    let told = 0;
+    const outcome = load({
+      worker,
+      signal: controller.signal,
+      onProgress: () => {
+        told++;
+        controller.abort();
+      },
+    });
+    await assert.rejects(outcome, { name: 'AbortError' });
+    assert.equal(told, 1, 'nothing is told of what was aborted');
     let calls = 0;
     const last = await load({
       worker,
