@@ -85,15 +85,15 @@ static hc_value stem(hc_network *net, int width, hc_value x)
 /* HybridEmbed: what the convolutions make, and patches of that. */
 static hc_value embed(hc_network *net, const config *c)
 {
-    const hc_resnet *r = &c->resnet;
-    int patch = c->vit.patch_size / (r->stages ? 2 << r->stages : 4);
     hc_value x = hc_pixels(net);
     HC_IN(net, "patch_embed.backbone.", 0)
-    {
-        if (c->backbone == CONV_STEM) x = stem(net, c->vit.width, x);
-        else x = (c->backbone == RESNET_V2 ? hc_resnet_v2 : hc_resnet_d)(net, r, x);
+    switch (c->backbone) {
+    case CONV_STEM: x = stem(net, c->vit.width, x); break;
+    case RESNET_V2: x = hc_resnet_v2(net, &c->resnet, x); break;
+    case RESNET_D: x = hc_resnet_d(net, &c->resnet, x); break;
     }
     if (c->backbone == CONV_STEM) return x;
+    int patch = c->vit.patch_size / (c->resnet.stages ? 2 << c->resnet.stages : 4);
     const hc_value_info *grid = &net->values[x];
     if (grid->height % patch || grid->across % patch)
         hc_fail(net->problem, HC_MODEL_UNSUPPORTED,

@@ -3,6 +3,7 @@
 #include "operations/operations.h"
 #include "operations/real.h"
 #include "operations/rows_in.h"
+#include "operations/sliding.h"
 
 #include "base/size.h"
 #include "kernels/grid.h"
@@ -17,24 +18,12 @@ hc_fold_id hc_batch_norm(hc_network *net, const char *name, int n, float eps)
     return hc_network_fold(net, hc_batch_norm_of(net, name, n, eps));
 }
 
-/* Pixels of the output along one axis, and the padding before the first of the input's. */
-typedef struct axis {
-    int pixels, padding;
-} axis;
-
-static axis axis_of(int pixels, int kernel, int stride, int padding, int same)
-{
-    if (!same) return (axis){(pixels + 2 * padding - kernel) / stride + 1, padding};
-    int out = (pixels + stride - 1) / stride, missing = (out - 1) * stride + kernel - pixels;
-    return (axis){out, missing > 0 ? missing / 2 : 0};
-}
-
 hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options o)
 {
     int kernel = o.kernel ? o.kernel : 1, stride = o.stride ? o.stride : 1, plain = kernel == 1 && stride == 1;
     hc_value from = plain ? x : hc_real(net, x);
-    hc_value_info v = net->values[from];
-    hc_tensor_id matrix = hc_network_tensor(net, name, "weight", HC_MATRIX, 4, o.n, v.width, kernel, kernel);
+    hc_tensor_id matrix =
+        hc_network_tensor(net, name, "weight", HC_MATRIX, 4, o.n, net->values[from].width, kernel, kernel);
     net->tensors[matrix].positions = kernel > 1 ? kernel * kernel : 0;
     net->tensors[matrix].keep_half = o.keep_half;
     net->tensors[matrix].standard_eps = o.standard_eps;
@@ -46,28 +35,25 @@ hc_value hc_conv(hc_network *net, const char *name, hc_value x, hc_conv_options 
                                        .gamma = o.gamma,
                                        .add = o.add,
                                        .activate_last = o.activate_last});
-    axis down = axis_of(v.height, kernel, stride, o.padding, o.same),
-         over = axis_of(v.across, kernel, stride, o.padding, o.same);
+    hc_kernel_size size;
+    hc_value out = hc_slide(net, from, o.n, kernel, stride, o.padding, o.same, &size);
     return hc_network_op(net, name,
                          (hc_op){.kind = &CONV,
                                  .in = {from, o.add},
-                                 .out = hc_network_grid(net, down.pixels, over.pixels, o.n),
+                                 .out = out,
                                  .replaces = o.add != from ? o.add : 0, /* its windows are still read */
                                  .tensors = {matrix, bias, o.gamma},
                                  .fold = o.fold,
                                  .activation = o.activation,
                                  .activate_last = o.activate_last,
-                                 .kernel = {kernel, kernel, stride, down.padding, over.padding}});
+                                 .kernel = size});
 }
 
 static hc_value pool(hc_network *net, const hc_op_kind *kind, hc_value x, hc_pool_options o)
 {
     hc_value from = hc_real(net, x);
-    hc_value_info v = net->values[from];
-    axis down = axis_of(v.height, o.size, o.stride, o.padding, o.same),
-         over = axis_of(v.across, o.size, o.stride, o.padding, o.same);
-    hc_op op = {.kind = kind, .in = {from}, .out = hc_network_grid(net, down.pixels, over.pixels, v.width)};
-    op.kernel = (hc_kernel_size){o.size, o.size, o.stride, down.padding, over.padding};
+    hc_op op = {.kind = kind, .in = {from}};
+    op.out = hc_slide(net, from, net->values[from].width, o.size, o.stride, o.padding, o.same, &op.kernel);
     return hc_network_op(net, "", op);
 }
 
@@ -83,12 +69,6 @@ static hc_grid grid_of(const hc_pass *pass, hc_value value, int input)
     const hc_value_info *v = &pass->net->values[value];
     hc_span_of_rows rows = hc_pass_value(pass, value);
     return (hc_grid){rows.at + (size_t)(input * v->rows) * rows.stride, v->height, v->across, v->width, NULL};
-}
-
-static hc_window window_of(const hc_pass *pass, const hc_op *op)
-{
-    const hc_kernel_size *k = &op->kernel;
-    return (hc_window){k->height, k->width, k->stride, k->above, k->before, pass->net->values[op->out].across};
 }
 
 /* ---- convolution --------------------------------------------------------------------------------------------------
@@ -156,7 +136,7 @@ static void convolve(hc_pass *pass, const hc_op *op, int input)
     conv_scratch s = scratch_of(net, op);
     char *memory = hc_pass_scratch(pass, op);
     hc_rows rows = {.exact = pass->exact, .dot = pass->dot};
-    conv_job job = {.grid = grid_of(pass, op->in[0], input), .window = window_of(pass, op), .rows = &rows};
+    conv_job job = {.grid = grid_of(pass, op->in[0], input), .window = hc_sliding_window(pass->net, op), .rows = &rows};
     job.range = (float *)(void *)(memory + (size_t)s.rows_bytes);
     job.row = (float *)(void *)(memory + (size_t)(s.rows_bytes + s.range_bytes));
     job.row_size = (size_t)s.row_size;
@@ -216,7 +196,7 @@ static void run_pool(hc_pass *pass, const hc_op *op)
     const hc_value_info *v = &pass->net->values[op->out];
     for (int i = 0; i < pass->inputs; i++) {
         pool_job job = {op->kind == &MAX_POOL ? HC_POOL_MAX : HC_POOL_AVERAGE, grid_of(pass, op->in[0], i),
-                        window_of(pass, op), NULL};
+                        hc_sliding_window(pass->net, op), NULL};
         hc_span_of_rows out = hc_pass_value(pass, op->out);
         job.out = out.at + (size_t)(i * v->rows) * out.stride;
         uint64_t cost = (uint64_t)v->across * (uint64_t)v->width * (uint64_t)(op->kernel.height * op->kernel.width);

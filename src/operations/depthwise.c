@@ -2,6 +2,7 @@
 #include "operations/finish.h"
 #include "operations/operations.h"
 #include "operations/real.h"
+#include "operations/sliding.h"
 
 #include "base/size.h"
 #include "kernels/grid.h"
@@ -11,23 +12,22 @@ static const hc_op_kind DEPTHWISE;
 hc_value hc_depthwise_conv(hc_network *net, const char *name, hc_value x, hc_conv_options o)
 {
     hc_value from = hc_real(net, x);
-    hc_value_info v = net->values[from];
-    int stride = o.stride ? o.stride : 1;
     hc_tensor_id matrix = hc_network_tensor(net, name, "weight", HC_MATRIX, 4, o.n, 1, o.kernel, o.kernel);
     net->tensors[matrix].keep_half = 1;
-    hc_tensor_id bias = o.fold ? 0 : hc_network_vector(net, name, "bias", o.n);
-    int height = (v.height + 2 * o.padding - o.kernel) / stride + 1,
-        across = (v.across + 2 * o.padding - o.kernel) / stride + 1;
+    net->tensors[matrix].standard_eps = o.standard_eps;
+    hc_tensor_id bias = o.fold || o.plain ? 0 : hc_network_vector(net, name, "bias", o.n);
+    hc_kernel_size size;
+    hc_value out = hc_slide(net, from, o.n, o.kernel, o.stride ? o.stride : 1, o.padding, o.same, &size);
     return hc_network_op(net, name,
                          (hc_op){.kind = &DEPTHWISE,
                                  .in = {from, o.add},
-                                 .out = hc_network_grid(net, height, across, o.n),
+                                 .out = out,
                                  .replaces = o.add != from ? o.add : 0,
                                  .tensors = {matrix, bias, o.gamma},
                                  .fold = o.fold,
                                  .activation = o.activation,
                                  .activate_last = o.activate_last,
-                                 .kernel = {o.kernel, o.kernel, stride, o.padding, o.padding}});
+                                 .kernel = size});
 }
 
 typedef struct job {
@@ -51,22 +51,16 @@ static void do_bands(void *context, int first, int last, int thread)
     }
 }
 
-static hc_window window_of(const hc_network *net, const hc_op *op)
-{
-    const hc_kernel_size *k = &op->kernel;
-    return (hc_window){k->height, k->width, k->stride, k->above, k->before, net->values[op->out].across};
-}
-
 static int band_of(const hc_network *net, const hc_op *op)
 {
-    hc_window window = window_of(net, op);
+    hc_window window = hc_sliding_window(net, op);
     int band = hc_depthwise_band(&window), rows = net->values[op->out].height;
     return band < rows ? band : rows;
 }
 
 static uint64_t scratch_of(const hc_network *net, const hc_op *op)
 {
-    hc_window window = window_of(net, op);
+    hc_window window = hc_sliding_window(net, op);
     return hc_depthwise_scratch(&window, band_of(net, op));
 }
 
@@ -79,7 +73,7 @@ static void run(hc_pass *pass, const hc_op *op)
 {
     const hc_network *net = pass->net;
     const hc_value_info *in = &net->values[op->in[0]], *v = &net->values[op->out];
-    job j = {.window = window_of(net, op),
+    job j = {.window = hc_sliding_window(net, op),
              .w = &net->tensors[op->tensors[0]].matrix,
              .epilogue = hc_finish_of(pass, op),
              .exact = pass->exact,
